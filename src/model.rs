@@ -1,0 +1,17 @@
+//! The vocabulary of the whole controller: what flows along its arrows.
+//!
+//! Input: plain values. Output: plain values. I/O: none; no clock, no client, no environment.
+
+pub mod digest;
+pub mod go_regex;
+pub mod go_values;
+pub mod key;
+pub mod opt_in;
+pub mod source;
+pub mod workload;
+
+pub use digest::Digest;
+pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
+pub use opt_in::{AnnotationKeys, OptIn, Verdict};
+pub use source::Source;
+pub use workload::{Container, PodTemplate, Volume, Workload};

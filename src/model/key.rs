@@ -1,0 +1,170 @@
+//! Names of the two sorts of objects: sources (they change) and workloads (they are restarted).
+
+use std::{fmt, sync::Arc};
+
+/// A kind of object whose change restarts workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// `v1` ConfigMap.
+    ConfigMap,
+    /// `v1` Secret.
+    Secret,
+}
+
+impl SourceKind {
+    /// Every kind, in the order in which they are declared.
+    pub const ALL: [Self; 2] = [Self::ConfigMap, Self::Secret];
+
+    /// The spelling inside markers, Events and log lines: `CONFIGMAP` or `SECRET`.
+    pub const fn type_name(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "CONFIGMAP",
+            Self::Secret => "SECRET",
+        }
+    }
+
+    /// The plural resource name of the API, also a metric label: `configmaps` or `secrets`.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "configmaps",
+            Self::Secret => "secrets",
+        }
+    }
+
+    /// The kind as the API spells it: `ConfigMap` or `Secret`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A kind of object that is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+}
+
+impl WorkloadKind {
+    /// Every kind, in the order in which they are declared.
+    pub const ALL: [Self; 3] = [Self::Deployment, Self::DaemonSet, Self::StatefulSet];
+
+    /// The kind as the API spells it, also a metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+
+    /// The plural resource name of the API.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::DaemonSet => "daemonsets",
+            Self::StatefulSet => "statefulsets",
+        }
+    }
+}
+
+impl fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One source as a pod spec names it: pods can only use sources of their own namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceRef {
+    /// ConfigMap or Secret.
+    pub kind: SourceKind,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl SourceRef {
+    /// A reference to the source of that kind and name.
+    pub fn new(kind: SourceKind, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+        }
+    }
+}
+
+/// One source in the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceKey {
+    /// `metadata.namespace`.
+    pub namespace: Arc<str>,
+    /// ConfigMap or Secret.
+    pub kind: SourceKind,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl SourceKey {
+    /// The key of the source of that kind, namespace and name.
+    pub fn new(kind: SourceKind, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            kind,
+            name: name.into(),
+        }
+    }
+
+    /// The same source as a pod spec of its namespace names it.
+    pub fn reference(&self) -> SourceRef {
+        SourceRef {
+            kind: self.kind,
+            name: Arc::clone(&self.name),
+        }
+    }
+}
+
+impl fmt::Display for SourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// One workload in the cluster; what the work queue carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkloadKey {
+    /// `metadata.namespace`; the work queues are keyed by it.
+    pub namespace: Arc<str>,
+    /// Deployment, DaemonSet, StatefulSet.
+    pub kind: WorkloadKind,
+    /// `metadata.name`.
+    pub name: Arc<str>,
+}
+
+impl WorkloadKey {
+    /// The key of the workload of that kind, namespace and name.
+    pub fn new(kind: WorkloadKind, namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            kind,
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for WorkloadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}

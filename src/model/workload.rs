@@ -1,0 +1,66 @@
+//! What is kept of a workload: its opt-in annotations, what its pods reference, and the markers already on it.
+
+use std::sync::Arc;
+
+use super::{OptIn, SourceRef, WorkloadKey};
+
+/// A workload as the watch last showed it, reduced to what a decision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Which object this is.
+    pub key: WorkloadKey,
+    /// `metadata.uid`: tells a recreated object from an updated one.
+    pub uid: Box<str>,
+    /// `metadata.resourceVersion` as a number, so that an older view never overwrites a newer one
+    /// ([comparable since Kubernetes 1.35](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions),
+    /// monotonic in etcd before). 0 where the text is not a number.
+    pub resource_version: u64,
+    /// The reload annotations of the workload and of its pod template, parsed.
+    pub opt_in: OptIn,
+    /// The pod template, reduced.
+    pub template: PodTemplate,
+}
+
+/// The parts of a pod template that say which sources the pods use, and which digests they last started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodTemplate {
+    /// `spec.containers`, in order.
+    pub containers: Vec<Container>,
+    /// `spec.initContainers`, in order; native sidecars are among them.
+    pub init_containers: Vec<Container>,
+    /// `spec.volumes` that show a source, in order; others are left out.
+    pub volumes: Vec<Volume>,
+    /// The text of the `reloader.stakater.com/last-reloaded-from` annotation: the annotations strategy's marker.
+    pub last_reloaded_from: Option<Box<str>>,
+}
+
+impl PodTemplate {
+    /// Every source that a volume or a container names, without order, possibly more than once.
+    pub fn references(&self) -> impl Iterator<Item = &SourceRef> {
+        let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);
+        let containers = self.containers.iter().chain(&self.init_containers);
+        volumes.chain(containers.flat_map(|container| &container.references))
+    }
+}
+
+/// One container of a pod template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Container {
+    /// `name`: the merge key of a strategic merge patch.
+    pub name: Arc<str>,
+    /// Sources that `env[].valueFrom` or `envFrom[]` name.
+    pub references: Vec<SourceRef>,
+    /// `volumeMounts[].name`.
+    pub mounts: Vec<Box<str>>,
+    /// Literal environment variables whose name starts with `STAKATER_`: the env-vars strategy's markers.
+    pub markers: Vec<(Box<str>, Box<str>)>,
+}
+
+/// One volume of a pod template that shows at least one source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// `name`: what a container's `volumeMounts` refers to.
+    pub name: Box<str>,
+    /// The ConfigMaps and Secrets it shows, directly or projected.
+    pub sources: Vec<SourceRef>,
+}
