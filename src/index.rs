@@ -1,1 +1,235 @@
-//! stub
+//! What the cluster looks like now, and which workloads owe a restart for which sources.
+//!
+//! Input: [`Observation`]s. Output: [`Effect`]s, and [`Pending`] work of one workload. I/O: none; `now` is given.
+//!
+//! ```text
+//! source changed ──► interested workloads ──► each owes a restart for it ──► settled by the patch that carried it
+//! ```
+//!
+//! Pods can only use sources of their own namespace, so everything is kept by namespace, each behind its own lock.
+//! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
+//! makes somebody owe something. That includes a source that was deleted and created again with other content.
+
+mod namespace;
+mod streams;
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use dashmap::DashMap;
+
+use crate::{
+    model::{Digest, Owed, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    watch::{Event, Observation, StreamId, Watched},
+};
+use namespace::Namespace;
+use streams::Streams;
+
+/// The moment at which something was seen, on both clocks that matter.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// For measuring how long a reload took.
+    pub at: Instant,
+    /// Unix seconds, for markers.
+    pub unix: i64,
+}
+
+/// What an observation led to.
+#[derive(Debug, Default)]
+pub struct Effect {
+    /// Workloads that owe a restart because of it.
+    pub due: Vec<WorkloadKey>,
+    /// Workloads that owed a restart before and have changed themselves: worth another attempt at once.
+    pub woken: Vec<WorkloadKey>,
+    /// Workloads that are gone.
+    pub gone: Vec<WorkloadKey>,
+    /// What happened to the source, where the observation was about one.
+    pub source: Option<SourceChange>,
+    /// The workload as just read, where its reload annotations are new or differ from before.
+    pub opted: Option<Arc<Workload>>,
+}
+
+/// What happened to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceChange {
+    /// Seen for the first time.
+    Created,
+    /// Its content differs from before.
+    Updated,
+    /// Seen again with the same content.
+    Unchanged,
+    /// It is gone.
+    Deleted,
+}
+
+/// What one workload owes.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The workload as the watch last showed it.
+    pub workload: Arc<Workload>,
+    /// The sources it owes a restart for, as they are now; sources that do not exist at the moment are left out.
+    pub owed: Vec<Owed>,
+    /// When the oldest of the changes was seen.
+    pub since: Instant,
+}
+
+/// The index. Written by the task that reads the watch streams and, after a patch, by the workers.
+#[derive(Debug)]
+pub struct Index {
+    /// Workloads without annotations are opted in (`--auto-reload-all`).
+    auto_reload_all: bool,
+    namespaces: DashMap<Arc<str>, Namespace>,
+    streams: Mutex<Streams>,
+    /// Numbers changes in the order in which they were seen.
+    order: AtomicU64,
+}
+
+impl Index {
+    /// An empty index that expects these streams.
+    pub fn new(auto_reload_all: bool, expected: impl IntoIterator<Item = StreamId>) -> Self {
+        let streams = Mutex::new(Streams::new(expected));
+        Self { auto_reload_all, namespaces: DashMap::new(), streams, order: AtomicU64::new(0) }
+    }
+
+    /// Takes in what a watch stream showed.
+    pub fn apply(&self, observation: Observation, now: Seen) -> Effect {
+        let Observation { stream, event } = observation;
+        let generation = self.streams().note(&stream, &event, now.at);
+        match event {
+            Event::ListStarted | Event::Failed(_) => Effect::default(),
+            Event::Listed => self.sweep(&stream, generation),
+            Event::SourceSeen(source) => {
+                let namespace = Arc::clone(&source.key.namespace);
+                // Workloads that no stream has shown yet may owe this change as well: it is remembered for them.
+                let remember = self.streams().some_workloads_unknown(&namespace, now.at);
+                let change = Change { seen: now, order: self.order.fetch_add(1, Ordering::Relaxed), remember };
+                self.namespace(namespace, |inner| inner.source_seen(source, generation, &change))
+            }
+            Event::SourceGone(key) => self.existing(&key.namespace, |inner| inner.source_gone(&key.reference())),
+            Event::WorkloadSeen(workload) => {
+                let namespace = Arc::clone(&workload.key.namespace);
+                let forget = !self.streams().some_workloads_unknown(&namespace, now.at);
+                self.namespace(namespace, |inner| {
+                    if forget {
+                        inner.forget_changes();
+                    }
+                    inner.workload_seen(*workload, Some(generation))
+                })
+            }
+            Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
+        }
+    }
+
+    /// Takes in a workload from the answer to a patch: the next decision must not rest on the state before it
+    /// ([staleness](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions)). Older than what
+    /// is known, recreated or gone meanwhile: ignored.
+    pub fn written(&self, workload: Workload) -> Effect {
+        let namespace = Arc::clone(&workload.key.namespace);
+        self.existing(&namespace, |inner| match inner.uid(&workload.key) {
+            Some(uid) if *uid == workload.uid => inner.workload_seen(workload, None),
+            _ => Effect::default(),
+        })
+    }
+
+    /// What the workload owes now; `None` when it owes nothing or is gone.
+    pub fn pending(&self, key: &WorkloadKey) -> Option<Pending> {
+        self.namespaces.get(&key.namespace)?.pending(key)
+    }
+
+    /// A patch for these sources is about to be sent, and its outcome may stay unknown: from here on the workload may
+    /// run with either content, so a source that returns to its old content no longer cancels what is owed.
+    pub fn attempt(&self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
+        if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
+            inner.attempt(key, sources);
+        }
+    }
+
+    /// The workload has been brought to these digests, or need not be. Returns whether it owes something still,
+    /// because a source has moved on meanwhile.
+    pub fn settle(&self, key: &WorkloadKey, settled: impl IntoIterator<Item = (SourceRef, Digest)>, now: Seen) -> bool {
+        let order = self.order.fetch_add(1, Ordering::Relaxed);
+        let change = Change { seen: now, order, remember: false };
+        match self.namespaces.get_mut(&key.namespace) {
+            Some(mut inner) => inner.settle(key, settled, &change),
+            None => false,
+        }
+    }
+
+    /// Every workload that owes a restart.
+    pub fn owing(&self) -> Vec<WorkloadKey> {
+        self.namespaces.iter().flat_map(|entry| entry.value().owing()).collect()
+    }
+
+    /// How many workloads of each kind live in the namespace, in the order of [`WorkloadKind::ALL`].
+    pub fn workloads_in(&self, namespace: &str) -> [usize; WorkloadKind::ALL.len()] {
+        self.namespaces.get(namespace).map(|inner| inner.workload_counts()).unwrap_or_default()
+    }
+
+    /// How many objects of that kind are tracked.
+    pub fn count(&self, watched: Watched) -> usize {
+        let count = |inner: &Namespace| match watched {
+            Watched::Source(kind) => inner.source_counts()[kind as usize],
+            Watched::Workload(kind) => inner.workload_counts()[kind as usize],
+        };
+        self.namespaces.iter().map(|entry| count(entry.value())).sum()
+    }
+
+    /// Drops what the complete list did not show.
+    fn sweep(&self, stream: &StreamId, generation: u32) -> Effect {
+        let mut effect = Effect::default();
+        let mut sweep = |inner: &mut Namespace| match stream.watched {
+            Watched::Source(kind) => inner.sweep_sources(kind, generation),
+            Watched::Workload(kind) => effect.gone.extend(inner.sweep_workloads(kind, generation)),
+        };
+        match &stream.namespace {
+            Some(namespace) => {
+                if let Some(mut inner) = self.namespaces.get_mut(namespace) {
+                    sweep(&mut inner);
+                }
+            }
+            None => self.namespaces.iter_mut().for_each(|mut entry| sweep(entry.value_mut())),
+        }
+        self.namespaces.retain(|_, inner| !inner.is_empty());
+        effect
+    }
+
+    fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
+        // A panic while the lock was held ends the process through supervision; until then the data is still whole.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn namespace<T>(&self, name: Arc<str>, act: impl FnOnce(&mut Namespace) -> T) -> T {
+        let auto_reload_all = self.auto_reload_all;
+        let mut inner =
+            self.namespaces.entry(name).or_insert_with_key(|name| Namespace::new(Arc::clone(name), auto_reload_all));
+        act(&mut inner)
+    }
+
+    fn existing(&self, name: &Arc<str>, act: impl FnOnce(&mut Namespace) -> Effect) -> Effect {
+        let Some(mut inner) = self.namespaces.get_mut(name) else { return Effect::default() };
+        let effect = act(&mut inner);
+        let empty = inner.is_empty();
+        drop(inner);
+        if empty {
+            self.namespaces.remove_if(name, |_, inner| inner.is_empty());
+        }
+        effect
+    }
+}
+
+/// A change as it is noted against sources and workloads.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    seen: Seen,
+    order: u64,
+    /// Workloads that are not known yet may owe it too.
+    remember: bool,
+}
+
+#[cfg(test)]
+mod tests;

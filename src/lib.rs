@@ -27,6 +27,7 @@
 //! | [`admin`], [`metrics`], [`telemetry`] | – | `/live`, `/ready`, `/metrics`, logs, traces | serves |
 
 pub mod admin;
+pub mod api_error;
 pub mod args;
 pub mod config;
 pub mod decide;

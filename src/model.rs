@@ -14,4 +14,4 @@ pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use source::Source;
-pub use workload::{Container, PodTemplate, Volume, Workload};
+pub use workload::{Container, Owed, PodTemplate, Volume, Workload};

@@ -1,1 +1,110 @@
-//! stub
+//! Watch streams of sources and workloads, reduced to [`Observation`]s.
+//!
+//! Input: the API's list and watch answers. Output: [`Observation`]s, one stream a kind and namespace scope.
+//! I/O: reads.
+//!
+//! An object is reduced while it is decoded: of a ConfigMap or Secret only its digest is left ([`source`]), of a
+//! workload only what a decision needs ([`workload`]). Nothing downstream can log or keep what it never had.
+//!
+//! # What is not guaranteed
+//! As with every informer, each object shows a subsequence of its states in order, there is no order across objects,
+//! and a delete followed by a create may arrive as one update. After a gap the stream starts over with
+//! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
+
+pub mod source;
+mod stream;
+pub mod workload;
+
+use std::{fmt, sync::Arc};
+
+use crate::model::{Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind};
+
+pub use stream::{Settings, watch};
+
+/// What one watch stream is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Watched {
+    /// ConfigMaps or Secrets.
+    Source(SourceKind),
+    /// Deployments, DaemonSets or StatefulSets.
+    Workload(WorkloadKind),
+}
+
+impl Watched {
+    /// Every kind that is watched; sources first, so that a starting controller knows digests before owners.
+    pub fn all() -> impl Iterator<Item = Self> {
+        SourceKind::ALL.into_iter().map(Self::Source).chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
+    }
+
+    /// The plural resource name of the API, also a metric label.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Source(kind) => kind.resource(),
+            Self::Workload(kind) => kind.resource(),
+        }
+    }
+}
+
+/// One watch stream: a kind in one namespace or in all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId {
+    /// The kind of its objects.
+    pub watched: Watched,
+    /// The one namespace it covers; `None` is all namespaces.
+    pub namespace: Option<Arc<str>>,
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} in namespace {namespace}", self.watched.resource()),
+            None => write!(f, "{} in all namespaces", self.watched.resource()),
+        }
+    }
+}
+
+/// Something a watch stream showed.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The stream that showed it.
+    pub stream: StreamId,
+    /// What it showed.
+    pub event: Event,
+}
+
+/// What a watch stream can show.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A complete list begins: a new generation of the stream's objects.
+    ListStarted,
+    /// The list is complete: objects of the stream that it did not show are gone.
+    Listed,
+    /// A source exists with this content.
+    SourceSeen(Source),
+    /// A source was deleted.
+    SourceGone(SourceKey),
+    /// A workload exists in this form.
+    WorkloadSeen(Box<Workload>),
+    /// A workload was deleted.
+    WorkloadGone(WorkloadKey),
+    /// The stream failed and tries again after a pause.
+    Failed(Failure),
+}
+
+/// Why a watch stream failed; it always tries again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Static name of the failure, for metrics.
+    pub category: &'static str,
+    /// The API server refused it: the ServiceAccount lacks `list` or `watch` on the kind (403).
+    pub denied: bool,
+    /// What happened, for a log line; holds no object data.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure that is neither a refusal nor a network error.
+    fn other(message: &str) -> Self {
+        Self { category: "other", denied: false, message: message.to_owned() }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OptIn, SourceRef, WorkloadKey};
+use super::{OptIn, Source, SourceRef, WorkloadKey};
 
 /// A workload as the watch last showed it, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub struct Workload {
     /// ([comparable since Kubernetes 1.35](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions),
     /// monotonic in etcd before). 0 where the text is not a number.
     pub resource_version: u64,
+    /// `metadata.creationTimestamp` in Unix seconds; 0 where there is none. Pods of a workload that is younger than a
+    /// change started with the new content.
+    pub created_at: i64,
     /// The reload annotations of the workload and of its pod template, parsed.
     pub opt_in: OptIn,
     /// The pod template, reduced.
@@ -63,4 +66,16 @@ pub struct Volume {
     pub name: Box<str>,
     /// The ConfigMaps and Secrets it shows, directly or projected.
     pub sources: Vec<SourceRef>,
+}
+
+/// A source whose change a workload has not been restarted for yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The source as it is now.
+    pub source: Source,
+    /// When the change was first seen, in Unix seconds. It is fixed per change, so that a repeated patch is
+    /// byte-identical and does nothing on the API server.
+    pub seen_at: i64,
+    /// Orders changes: of two, the one that came last has the larger number.
+    pub order: u64,
 }

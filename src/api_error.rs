@@ -1,0 +1,137 @@
+//! What an error of the API client means for what to do next.
+//!
+//! Input: [`kube::Error`]. Output: [`ApiError`], plain data. I/O: none.
+
+use std::{error::Error as _, time::Duration};
+
+/// How a failed request should be repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The API server was not reached, was overloaded or broke down (no answer, 5xx): soon, and by itself.
+    Unavailable,
+    /// The API server asked for a pause (429 or 503 with Retry-After): not before it is over.
+    Throttled(Duration),
+    /// The object changed meanwhile (409): at once, on the newer state.
+    Conflict,
+    /// The object does not exist (any more).
+    NotFound,
+    /// The request was understood and refused (403, 422, other 4xx): later, in case the reason goes away.
+    Rejected,
+}
+
+/// A failed request, reduced to what is logged, counted and decided upon.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// How to go on.
+    pub class: Class,
+    /// HTTP status, where there was an answer.
+    pub code: Option<u16>,
+    /// The API server's words, or what went wrong on the way to it. Never holds object data.
+    pub message: String,
+}
+
+impl ApiError {
+    /// Reads the client's error.
+    pub fn from_client(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::from_status(status),
+            other => Self { class: Class::Unavailable, code: None, message: describe(other) },
+        }
+    }
+
+    /// Reads a `Status` answer of the API server.
+    pub fn from_status(status: &kube::core::Status) -> Self {
+        let retry_after = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
+        let class = match (status.code, retry_after) {
+            (_, Some(seconds)) => Class::Throttled(Duration::from_secs(u64::from(seconds))),
+            (409, _) => Class::Conflict,
+            (404, _) => Class::NotFound,
+            // 401 comes and goes with token rotation, 408 and 429 with load.
+            (401 | 408 | 429 | 500.., _) => Class::Unavailable,
+            _ => Class::Rejected,
+        };
+        Self { class, code: Some(status.code), message: format!("{} ({})", status.message, status.code) }
+    }
+
+    /// No answer within the time allowed.
+    pub fn timed_out(after: Duration) -> Self {
+        let message = format!("the API server did not answer within {} s", after.as_secs_f32());
+        Self { class: Class::Unavailable, code: None, message }
+    }
+
+    /// Static name for metrics: bounded, whatever the API server says.
+    pub const fn category(&self) -> &'static str {
+        match (self.class, self.code) {
+            (Class::Unavailable, None) => "unreachable",
+            (Class::Unavailable, Some(_)) => "unavailable",
+            (Class::Throttled(_), _) => "throttled",
+            (Class::Conflict, _) => "conflict",
+            (Class::NotFound, _) => "not_found",
+            (Class::Rejected, Some(403)) => "forbidden",
+            (Class::Rejected, Some(422)) => "invalid",
+            (Class::Rejected, _) => "rejected",
+        }
+    }
+
+    /// The ServiceAccount may not do this (403).
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self.code, Some(403))
+    }
+}
+
+/// The error with its causes, once each: "error trying to connect: connection refused" instead of "service error".
+fn describe(error: &kube::Error) -> String {
+    if matches!(error, kube::Error::SerdeError(_)) {
+        // serde quotes what it could not read, and that may be a Secret's value.
+        return "the answer of the API server could not be decoded".to_owned();
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, retry_after: u32) -> ApiError {
+        let mut status = kube::core::Status::failure("no", "Reason").with_code(code);
+        if retry_after > 0 {
+            status.details =
+                Some(kube::core::response::StatusDetails { retry_after_seconds: retry_after, ..Default::default() });
+        }
+        ApiError::from_status(&status)
+    }
+
+    #[test]
+    fn status_codes_say_how_to_go_on() {
+        for (code, class, category) in [
+            (401, Class::Unavailable, "unavailable"),
+            (403, Class::Rejected, "forbidden"),
+            (404, Class::NotFound, "not_found"),
+            (409, Class::Conflict, "conflict"),
+            (422, Class::Rejected, "invalid"),
+            (429, Class::Unavailable, "unavailable"),
+            (500, Class::Unavailable, "unavailable"),
+            (503, Class::Unavailable, "unavailable"),
+        ] {
+            assert_eq!((status(code, 0).class, status(code, 0).category()), (class, category), "{code}");
+        }
+        assert_eq!(status(429, 30).class, Class::Throttled(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_decoding_error_never_quotes_the_answer() {
+        let error = kube::Error::SerdeError(serde_json::from_str::<u8>("\"canary\"").unwrap_err());
+        assert!(!ApiError::from_client(&error).message.contains("canary"));
+    }
+}

@@ -1,0 +1,67 @@
+//! How far each watch stream can be trusted at the moment.
+//!
+//! Input: events of the streams. Output: list generations, and whether workloads may exist that no stream has shown.
+//! I/O: none.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::watch::{Event, StreamId, Watched};
+
+/// How long after a gap a resumed workload watch may still be catching up. Nothing in the protocol marks the end of
+/// the catching up, and a busy API server sends the backlog within seconds.
+const CATCHING_UP: Duration = Duration::from_secs(10);
+
+/// The state of every expected stream.
+#[derive(Debug)]
+pub(super) struct Streams {
+    streams: HashMap<StreamId, Stream>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// Counts complete lists; objects carry the generation in which they were last seen.
+    generation: u32,
+    /// A complete list has ended at least once.
+    listed: bool,
+    /// Since when events flow; `None` during a list and after a failure.
+    current_since: Option<Instant>,
+}
+
+impl Streams {
+    pub(super) fn new(expected: impl IntoIterator<Item = StreamId>) -> Self {
+        Self { streams: expected.into_iter().map(|id| (id, Stream::default())).collect() }
+    }
+
+    /// Notes the event and returns the generation its object belongs to.
+    pub(super) fn note(&mut self, id: &StreamId, event: &Event, now: Instant) -> u32 {
+        let stream = self.streams.entry(id.clone()).or_default();
+        match event {
+            Event::ListStarted => {
+                stream.generation = stream.generation.wrapping_add(1);
+                stream.listed = false;
+                stream.current_since = None;
+            }
+            Event::Listed => {
+                stream.listed = true;
+                stream.current_since = Some(now);
+            }
+            Event::Failed(_) => stream.current_since = None,
+            _ if stream.listed => _ = stream.current_since.get_or_insert(now),
+            _ => {}
+        }
+        stream.generation
+    }
+
+    /// Whether the namespace may hold workloads that no stream has shown yet.
+    pub(super) fn some_workloads_unknown(&self, namespace: &str, now: Instant) -> bool {
+        let covering = self.streams.iter().filter(|(id, _)| {
+            matches!(id.watched, Watched::Workload(_)) && id.namespace.as_deref().is_none_or(|own| own == namespace)
+        });
+        covering.into_iter().any(|(_, stream)| {
+            stream.current_since.is_none_or(|since| now.saturating_duration_since(since) < CATCHING_UP)
+        })
+    }
+}

@@ -1,0 +1,266 @@
+//! Decodes ConfigMaps and Secrets into digests: their data never outlives the parse.
+//!
+//! Input: JSON of the API. Output: [`crate::model::Source`]. I/O: none.
+
+use std::{borrow::Cow, fmt};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+
+use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, digest::Canonical};
+
+/// A source kind that can be watched: says how its data becomes canonical entries.
+pub trait SourceData: Clone + fmt::Debug + Send + Sync + 'static {
+    /// The kind it decodes.
+    const KIND: SourceKind;
+    /// Adds one pair of the object's `data` map.
+    fn push_data(canonical: &mut Canonical, key: &str, value: &str);
+}
+
+/// ConfigMap: `data` is text; `binaryData` is already the padded standard base64 that the canonical form wants.
+#[derive(Clone, Debug)]
+pub struct ConfigMapData;
+
+impl SourceData for ConfigMapData {
+    const KIND: SourceKind = SourceKind::ConfigMap;
+
+    fn push_data(canonical: &mut Canonical, key: &str, value: &str) {
+        canonical.push(key, value.as_bytes());
+    }
+}
+
+/// Secret: `data` is base64 on the wire and hashed as the decoded bytes.
+#[derive(Clone, Debug)]
+pub struct SecretData;
+
+impl SourceData for SecretData {
+    const KIND: SourceKind = SourceKind::Secret;
+
+    fn push_data(canonical: &mut Canonical, key: &str, value: &str) {
+        // The API server only stores valid base64. Should a proxy hand out something else, the text itself still
+        // tells one content from another, and no other object of the list is lost over it.
+        match STANDARD.decode(value) {
+            Ok(bytes) => canonical.push(key, &bytes),
+            Err(_) => canonical.push(key, value.as_bytes()),
+        }
+    }
+}
+
+/// A ConfigMap or Secret as the client decodes it: identity, digest, and which annotations say `true`.
+#[derive(Clone)]
+pub struct SourceObject<D> {
+    /// Name, namespace, uid and resourceVersion only.
+    metadata: ObjectMeta,
+    /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
+    true_annotations: Vec<String>,
+    digest: Digest,
+    kind: std::marker::PhantomData<D>,
+}
+
+impl<D: SourceData> SourceObject<D> {
+    /// The source, with its annotations read under the configured keys.
+    pub fn into_source(self, keys: &AnnotationKeys) -> Source {
+        let says_true = |key: &str| self.true_annotations.iter().any(|have| have == key);
+        Source {
+            ignored: says_true(&keys.ignore),
+            matched: says_true(&keys.match_),
+            digest: self.digest,
+            uid: self.metadata.uid.clone().unwrap_or_default().into(),
+            key: self.key(),
+        }
+    }
+
+    /// Which object this is.
+    pub fn key(&self) -> SourceKey {
+        let meta = &self.metadata;
+        let text = |field: &Option<String>| field.as_deref().unwrap_or_default().to_owned();
+        SourceKey::new(D::KIND, text(&meta.namespace), text(&meta.name))
+    }
+}
+
+impl<D: SourceData> fmt::Debug for SourceObject<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SourceObject").field(&self.key()).finish()
+    }
+}
+
+impl<D: SourceData> kube::Resource for SourceObject<D> {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        D::KIND.as_str().into()
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        D::KIND.resource().into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl<'de, D: SourceData> Deserialize<'de> for SourceObject<D> {
+    fn deserialize<T: Deserializer<'de>>(deserializer: T) -> Result<Self, T::Error> {
+        deserializer.deserialize_map(SourceVisitor(std::marker::PhantomData))
+    }
+}
+
+/// Walks the object's fields once and hashes the data fields as they come.
+struct SourceVisitor<D>(std::marker::PhantomData<D>);
+
+impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
+    type Value = SourceObject<D>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {}", D::KIND)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut metadata = SourceMeta::default();
+        let mut canonical = Canonical::new();
+        while let Some(field) = map.next_key::<Cow<'de, str>>()? {
+            match &*field {
+                "metadata" => metadata = map.next_value::<Option<SourceMeta>>()?.unwrap_or_default(),
+                "data" => {
+                    for (key, value) in map.next_value::<Pairs>()?.0 {
+                        D::push_data(&mut canonical, &key, &value);
+                    }
+                }
+                "binaryData" => {
+                    for (key, value) in map.next_value::<Pairs>()?.0 {
+                        canonical.push(&key, value.as_bytes());
+                    }
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let SourceMeta { name, namespace, uid, resource_version, annotations: Pairs(annotations) } = metadata;
+        let true_annotations =
+            annotations.into_iter().filter_map(|(key, value)| (value == "true").then_some(key)).collect();
+        Ok(SourceObject {
+            metadata: ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() },
+            true_annotations,
+            digest: canonical.finish(),
+            kind: std::marker::PhantomData,
+        })
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SourceMeta {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    annotations: Pairs,
+}
+
+/// A JSON object of texts in which nulls, in place of the object or of a value, mean absent.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<T: Deserializer<'de>>(deserializer: T) -> Result<Self, T::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of texts or null")
+            }
+            fn visit_unit<E>(self) -> Result<Pairs, E> {
+                Ok(Pairs::default())
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, Option<String>>()? {
+                    pairs.extend(value.map(|value| (key, value)));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_any(PairsVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config_map(json: &str) -> SourceObject<ConfigMapData> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn a_config_map_hashes_text_and_binary_data_together() {
+        let object = config_map(
+            r#"{"kind":"ConfigMap","metadata":{"name":"a","namespace":"n","uid":"u","resourceVersion":"7"},
+                "data":{"test":"test"},"binaryData":{"bintest":"dGVzdA=="}}"#,
+        );
+        let source = object.into_source(&AnnotationKeys::default());
+        assert_eq!(source.digest.to_string(), "0d58150de76a895b24f4ca213f590766160c4349");
+        assert_eq!(source.key, SourceKey::new(SourceKind::ConfigMap, "n", "a"));
+        assert!(!source.ignored && !source.matched);
+    }
+
+    #[test]
+    fn a_secret_hashes_the_decoded_bytes() {
+        let object: SourceObject<SecretData> = serde_json::from_str(
+            r#"{"metadata":{"name":"a","namespace":"n"},"type":"Opaque","data":{"token":"AP8QgA==","password":"czNjcjN0"}}"#,
+        )
+        .unwrap();
+        let digest = object.into_source(&AnnotationKeys::default()).digest;
+        assert_eq!(digest.to_string(), "a7af69c8e47e67ff2c3e99c1e39c4d4ff67311c4");
+    }
+
+    #[test]
+    fn nulls_and_absent_fields_mean_empty() {
+        let empty = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        for json in [
+            "{}",
+            r#"{"metadata":null,"data":null,"binaryData":null}"#,
+            r#"{"metadata":{"annotations":null},"data":{"a":null}}"#,
+        ] {
+            assert_eq!(config_map(json).digest.to_string(), empty, "{json}");
+        }
+    }
+
+    #[test]
+    fn only_the_exact_text_true_ignores_or_matches() {
+        let source = |value: &str| {
+            config_map(&format!(
+                r#"{{"metadata":{{"annotations":{{"reloader.stakater.com/ignore":"{value}","reloader.stakater.com/match":"{value}"}}}}}}"#
+            ))
+            .into_source(&AnnotationKeys::default())
+        };
+        assert!(source("true").ignored && source("true").matched);
+        for value in ["True", "1", " true", ""] {
+            assert!(!source(value).ignored && !source(value).matched, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_data() {
+        let object: SourceObject<SecretData> = serde_json::from_str(
+            r#"{"metadata":{"name":"a","namespace":"n","annotations":{"k":"Y2FuYXJ5"}},"data":{"canary":"Y2FuYXJ5"}}"#,
+        )
+        .unwrap();
+        let shown = format!("{object:?} {:?}", object.clone().into_source(&AnnotationKeys::default()));
+        assert!(!shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{shown}");
+    }
+}
