@@ -1,1 +1,187 @@
-//! stub
+//! Name patterns of the reload annotations, with the meaning Go's `regexp` gives them.
+//!
+//! Input: one item of a reload annotation's comma list. Output: [`NamePattern`]. I/O: none.
+//!
+//! Upstream compiles the text `^` + item + `$`, anchors not grouped, so that `app|zzz` matches every name that
+//! starts with `app` or ends with `zzz`, and `*-cm` every name that ends with `-cm`. Users rely on both.
+//!
+//! Names of ConfigMaps and Secrets are [DNS subdomains](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/),
+//! so ASCII: only the ASCII part of a class, a literal or a fold matters, and nothing here ever matches another
+//! character.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+mod syntax;
+
+/// The longest item that is compiled, in bytes. Names have at most 253, so no useful pattern comes near.
+pub const MAX_PATTERN_LENGTH: usize = 1024;
+
+/// The most memory one compiled expression may take, in bytes, before it is refused.
+const MAX_COMPILED_SIZE: usize = 1 << 20;
+
+/// Why an item is not a pattern. No variant carries the item: the caller names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// More than [`MAX_PATTERN_LENGTH`] bytes.
+    #[error("pattern is longer than 1024 bytes")]
+    TooLong,
+    /// Legal, but it would need more memory or deeper nesting than one annotation may ask for.
+    #[error("pattern is too large once compiled")]
+    TooLarge,
+    /// A `*`, `+`, `?` or `{n}` with nothing before it.
+    #[error("nothing before the repetition operator")]
+    MissingRepeatArgument,
+    /// Two repetition operators in a row.
+    #[error("repetition operator directly after another one")]
+    NestedRepeat,
+    /// A repeat count over 1000, alone or multiplied by the counts around it, or `{n,m}` with n > m.
+    #[error("repeat count out of range")]
+    RepeatSize,
+    /// A `(` without its `)`.
+    #[error("missing closing )")]
+    MissingParenthesis,
+    /// A `)` without its `(`.
+    #[error("unexpected )")]
+    UnexpectedParenthesis,
+    /// A `[` without its `]`.
+    #[error("missing closing ]")]
+    MissingBracket,
+    /// A range that runs backwards, or a class name that does not exist.
+    #[error("invalid character class")]
+    CharacterClass,
+    /// An escape sequence that Go does not know.
+    #[error("invalid escape sequence")]
+    Escape,
+    /// A `(?` that starts neither a group nor flags that Go knows; look-around is among them.
+    #[error("invalid or unsupported group syntax")]
+    Group,
+    /// A capture group's name that is empty or holds something besides letters, digits and `_`.
+    #[error("invalid capture group name")]
+    GroupName,
+}
+
+impl PatternError {
+    /// The error's name as a metric label.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::TooLong | Self::TooLarge => "limit",
+            _ => "syntax",
+        }
+    }
+}
+
+/// One compiled item. The common items need no regular expression engine: tens of thousands of workloads each hold
+/// their patterns in memory.
+#[derive(Clone, Debug)]
+pub enum NamePattern {
+    /// Only letters, digits, `-` and `_`: the name itself.
+    Exact(Box<str>),
+    /// Those and `.`, which is any one character, or `.*`, which is any run of them.
+    Wildcard(Box<str>),
+    /// Anything else.
+    Regex(Box<str>, Regex),
+}
+
+impl NamePattern {
+    /// The item's pattern if it needs no regular expression engine.
+    pub fn plain(item: &str) -> Option<Self> {
+        let literal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if item.len() > MAX_PATTERN_LENGTH {
+            None
+        } else if item.bytes().all(literal) {
+            Some(Self::Exact(item.into()))
+        } else if item
+            .replace(".*", ".")
+            .bytes()
+            .all(|byte| literal(byte) || byte == b'.')
+        {
+            Some(Self::Wildcard(item.into()))
+        } else {
+            None
+        }
+    }
+
+    /// Compiles one item of a reload annotation. Fails where Go's `regexp.Compile` fails, and on items beyond
+    /// [`MAX_PATTERN_LENGTH`] or the size limits; never panics.
+    pub fn compile(item: &str) -> Result<Self, PatternError> {
+        if item.len() > MAX_PATTERN_LENGTH {
+            return Err(PatternError::TooLong);
+        }
+        if let Some(plain) = Self::plain(item) {
+            return Ok(plain);
+        }
+        let translated = syntax::translate(&format!("^{item}$"))?;
+        let regex = RegexBuilder::new(&translated)
+            .unicode(false)
+            .size_limit(MAX_COMPILED_SIZE)
+            .dfa_size_limit(MAX_COMPILED_SIZE)
+            .build()
+            .map_err(|_| PatternError::TooLarge)?;
+        Ok(Self::Regex(item.into(), regex))
+    }
+
+    /// Whether the pattern matches that name.
+    pub fn is_match(&self, name: &str) -> bool {
+        match self {
+            Self::Exact(text) => **text == *name,
+            Self::Wildcard(text) => wildcard_match(text.as_bytes(), name.as_bytes()),
+            Self::Regex(_, regex) => regex.is_match(name.as_bytes()),
+        }
+    }
+
+    /// The item as it was written, trimmed.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Exact(text) | Self::Wildcard(text) | Self::Regex(text, _) => text,
+        }
+    }
+
+    /// The one name this pattern matches, if it can match only one.
+    pub fn exact_name(&self) -> Option<&str> {
+        match self {
+            Self::Exact(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for NamePattern {}
+
+/// Matches `.` and `.*` without an engine: on a mismatch the last `.*` takes one more character and the rest is
+/// tried again, which is at most pattern × name steps.
+fn wildcard_match(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut position) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        if pattern[at..].starts_with(b".*") {
+            at += 2;
+            retry = Some((at, position));
+        } else if at == pattern.len() && position == name.len() {
+            return true;
+        } else if at < pattern.len()
+            && name
+                .get(position)
+                .is_some_and(|&byte| byte == pattern[at] || (pattern[at] == b'.' && byte != b'\n'))
+        {
+            at += 1;
+            position += 1;
+        } else {
+            match retry {
+                Some((after, start)) if name.get(start).is_some_and(|&byte| byte != b'\n') => {
+                    retry = Some((after, start + 1));
+                    (at, position) = (after, start + 1);
+                }
+                _ => return false,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
