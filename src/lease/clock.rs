@@ -1,0 +1,90 @@
+//! The clock that decides when a lease ends.
+//!
+//! Input: the operating system's clocks. Output: [`Moment`]. I/O: reads clocks.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+
+/// The clock that keeps counting while the machine is suspended.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
+/// Elsewhere (development machines) the best there is.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
+
+/// A point on a clock that never goes back, as the time since that clock's start.
+///
+/// Moments of two processes, or of two boots, mean nothing to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The moment that lies that long after the clock's start; saturates after 584 years.
+    pub fn from_start(elapsed: Duration) -> Self {
+        Self(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Nanoseconds since the clock's start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The moment that lies that many nanoseconds after the clock's start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// How long it is from now until `self`; zero when `self` is not in the future.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    /// Saturates: a far future stays a far future.
+    fn add(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{:?}", Duration::from_nanos(self.0))
+    }
+}
+
+/// Where the election takes its time from.
+pub trait Clock: Send + Sync + 'static {
+    /// Now, on a clock that never goes back and keeps counting while the machine is suspended.
+    fn now(&self) -> Moment;
+
+    /// The wall clock, only ever written into the record for people to read; never used to decide.
+    fn wall(&self) -> Timestamp;
+}
+
+/// The production clock: `CLOCK_BOOTTIME`.
+///
+/// Not [`std::time::Instant`]: that is `CLOCK_MONOTONIC`, which stands still while the machine is suspended
+/// (<https://github.com/rust-lang/rust/issues/87906>). A leader on a resumed machine would believe that its deadline
+/// is still ahead, long after another replica took over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BootClock;
+
+impl Clock for BootClock {
+    fn now(&self) -> Moment {
+        // The call fails only for a clock that the kernel does not have; Linux has this one since 2.6.39. Were it to
+        // fail, the end of time is the safe answer: no deadline lies ahead of it, so nothing is written.
+        clock_gettime(CLOCK).map_or(Moment(u64::MAX), |time| Moment::from_start(Duration::from(time)))
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

@@ -1,0 +1,186 @@
+//! What an election needs to know beforehand.
+//!
+//! Input: plain values. Output: [`Settings`]. I/O: [`unique_identity`] reads the kernel's random source.
+
+use std::{
+    fs,
+    hash::{BuildHasher, Hasher, RandomState},
+    process,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The name of the Lease; upstream Reloader's, so that a fleet in migration elects one leader.
+pub const DEFAULT_NAME: &str = "stakater-reloader-lock";
+
+/// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait.
+pub(crate) const JITTER_FACTOR: f64 = 1.2;
+
+/// Everything one candidate needs to take part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `metadata.name` of the Lease.
+    pub name: String,
+    /// `metadata.namespace` of the Lease.
+    pub namespace: String,
+    /// What this process writes into `holderIdentity`; must be unique to the process, see [`unique_identity`].
+    pub identity: String,
+    /// How long things take.
+    pub timings: Timings,
+}
+
+/// The three durations of an election; only valid combinations exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    lease_duration: Duration,
+    renew_deadline: Duration,
+    retry_period: Duration,
+}
+
+impl Timings {
+    /// Checks client-go's rule `lease duration > renew deadline > retry period × 1.2`, and that none is below one
+    /// second (`leaseDurationSeconds` is a whole number of seconds above zero).
+    pub fn new(
+        lease_duration: Duration,
+        renew_deadline: Duration,
+        retry_period: Duration,
+    ) -> Result<Self, SettingsError> {
+        for (what, value) in [
+            ("lease duration", lease_duration),
+            ("renew deadline", renew_deadline),
+            ("retry period", retry_period),
+        ] {
+            if value < Duration::from_secs(1) {
+                return Err(SettingsError::TooShort { what, value });
+            }
+        }
+        if lease_duration.subsec_nanos() != 0 || i32::try_from(lease_duration.as_secs()).is_err() {
+            return Err(SettingsError::NotWholeSeconds {
+                value: lease_duration,
+            });
+        }
+        if lease_duration <= renew_deadline {
+            return Err(SettingsError::DeadlineNotBelowLease {
+                lease_duration,
+                renew_deadline,
+            });
+        }
+        if renew_deadline <= retry_period.mul_f64(JITTER_FACTOR) {
+            return Err(SettingsError::RetryTooLong {
+                renew_deadline,
+                retry_period,
+            });
+        }
+        Ok(Self {
+            lease_duration,
+            renew_deadline,
+            retry_period,
+        })
+    }
+
+    /// How long others must see no change before they may take the lease; whole seconds.
+    pub const fn lease_duration(self) -> Duration {
+        self.lease_duration
+    }
+
+    /// How long after sending its last successful renewal the holder may write.
+    pub const fn renew_deadline(self) -> Duration {
+        self.renew_deadline
+    }
+
+    /// The time between two renewals, the longest a request may take, and the least time between two polls.
+    pub const fn retry_period(self) -> Duration {
+        self.retry_period
+    }
+
+    /// `leaseDurationSeconds`.
+    pub(crate) fn lease_seconds(self) -> i32 {
+        i32::try_from(self.lease_duration.as_secs()).unwrap_or(i32::MAX)
+    }
+}
+
+impl Default for Timings {
+    /// The defaults of the Kubernetes core components, and upstream Reloader's: 15 s, 10 s, 2 s.
+    fn default() -> Self {
+        Self {
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Durations that would let two replicas write, or never elect anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A duration is below one second.
+    #[error("the leader election {what} is {value:?}, it must be at least 1s")]
+    TooShort {
+        /// Which duration.
+        what: &'static str,
+        /// What was asked for.
+        value: Duration,
+    },
+    /// `leaseDurationSeconds` cannot hold the value.
+    #[error(
+        "the leader election lease duration is {value:?}, it must be a whole number of seconds below 2^31"
+    )]
+    NotWholeSeconds {
+        /// What was asked for.
+        value: Duration,
+    },
+    /// Nothing would be left between the holder giving up and another one taking over.
+    #[error(
+        "the leader election renew deadline ({renew_deadline:?}) must be shorter than the lease duration \
+         ({lease_duration:?}): the difference is what keeps two replicas from writing at once"
+    )]
+    DeadlineNotBelowLease {
+        /// The lease duration asked for.
+        lease_duration: Duration,
+        /// The renew deadline asked for.
+        renew_deadline: Duration,
+    },
+    /// One failed renewal would cost the lease.
+    #[error(
+        "the leader election retry period ({retry_period:?}) times 1.2 must be shorter than the renew deadline \
+         ({renew_deadline:?}), or one failed renewal costs the lease"
+    )]
+    RetryTooLong {
+        /// The renew deadline asked for.
+        renew_deadline: Duration,
+        /// The retry period asked for.
+        retry_period: Duration,
+    },
+}
+
+impl SettingsError {
+    /// A static label for logs and metrics.
+    pub fn category(&self) -> &'static str {
+        "invalid_lease_timings"
+    }
+}
+
+/// `<pod name>_<128 random bits>`: a restarted container keeps its pod's name, and must not take the record that
+/// its predecessor left for its own (the predecessor may still have a write under way).
+///
+/// The bits come from the kernel (`/proc/sys/kernel/random/uuid`). Where that cannot be read, process id, wall
+/// clock and the standard library's per-process hash keys are hashed instead: not secret, but not repeated.
+pub fn unique_identity(pod_name: &str) -> String {
+    let nonce = fs::read_to_string("/proc/sys/kernel/random/uuid")
+        .ok()
+        .map(|text| text.trim().to_owned())
+        .filter(|text| text.len() == 36)
+        .unwrap_or_else(fallback_nonce);
+    format!("{pod_name}_{nonce}")
+}
+
+fn fallback_nonce() -> String {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let half = |salt: u8| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u8(salt);
+        hasher.write_u32(process::id());
+        hasher.write_u128(since_epoch.as_nanos());
+        hasher.finish()
+    };
+    format!("{:016x}{:016x}", half(0), half(1))
+}
