@@ -131,7 +131,7 @@ impl Index {
     pub fn written(&self, workload: Workload) -> Effect {
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| match inner.uid(&workload.key) {
-            Some(uid) if *uid == workload.uid => inner.workload_seen(workload, None),
+            Some(uid) if *uid == *workload.uid => inner.workload_seen(workload, None),
             _ => Effect::default(),
         })
     }
@@ -204,9 +204,7 @@ impl Index {
     }
 
     fn namespace<T>(&self, name: Arc<str>, act: impl FnOnce(&mut Namespace) -> T) -> T {
-        let auto_reload_all = self.auto_reload_all;
-        let mut inner =
-            self.namespaces.entry(name).or_insert_with_key(|name| Namespace::new(Arc::clone(name), auto_reload_all));
+        let mut inner = self.namespaces.entry(name).or_insert_with(|| Namespace::new(self.auto_reload_all));
         act(&mut inner)
     }
 

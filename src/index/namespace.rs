@@ -21,7 +21,6 @@ type LocalWorkload = (WorkloadKind, Arc<str>);
 
 #[derive(Debug)]
 pub(super) struct Namespace {
-    name: Arc<str>,
     auto_reload_all: bool,
     sources: HashMap<SourceRef, SourceSlot>,
     workloads: HashMap<LocalWorkload, WorkloadSlot>,
@@ -70,9 +69,8 @@ impl Debt {
 }
 
 impl Namespace {
-    pub(super) fn new(name: Arc<str>, auto_reload_all: bool) -> Self {
+    pub(super) fn new(auto_reload_all: bool) -> Self {
         Self {
-            name,
             auto_reload_all,
             sources: HashMap::new(),
             workloads: HashMap::new(),

@@ -29,7 +29,7 @@ impl SourceData for ConfigMapData {
     const KIND: SourceKind = SourceKind::ConfigMap;
 
     fn push_data(canonical: &mut Canonical, key: &str, value: &str) {
-        canonical.push(key, value.as_bytes());
+        canonical.push_text(key, value.as_bytes());
     }
 }
 
@@ -44,8 +44,8 @@ impl SourceData for SecretData {
         // The API server only stores valid base64. Should a proxy hand out something else, the text itself still
         // tells one content from another, and no other object of the list is lost over it.
         match STANDARD.decode(value) {
-            Ok(bytes) => canonical.push(key, &bytes),
-            Err(_) => canonical.push(key, value.as_bytes()),
+            Ok(bytes) => canonical.push_text(key, &bytes),
+            Err(_) => canonical.push_text(key, value.as_bytes()),
         }
     }
 }
@@ -141,7 +141,7 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
                 }
                 "binaryData" => {
                     for (key, value) in map.next_value::<Pairs>()?.0 {
-                        canonical.push(&key, value.as_bytes());
+                        canonical.push_base64(&key, &value);
                     }
                 }
                 _ => {
