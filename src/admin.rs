@@ -1,1 +1,142 @@
-//! stub
+//! The HTTP endpoint for operators: `/live`, `/ready` and `/metrics`.
+//!
+//! Input: [`Health`] and [`Metrics`]. Output: HTTP responses; no TLS, no authentication, nothing secret, as upstream.
+//! I/O: serves.
+
+pub mod health;
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use http::{StatusCode, header};
+use tokio::{net::TcpListener, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ListenAddress;
+use crate::metrics::{CONTENT_TYPE, Metrics};
+
+use health::{Check, Health};
+
+/// The port cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address}: {source}; is another process using the port? --listen-address chooses another one"
+)]
+pub struct BindError {
+    address: ListenAddress,
+    source: io::Error,
+}
+
+impl BindError {
+    /// A fixed word for logs and metrics.
+    pub const fn category(&self) -> &'static str {
+        "bind"
+    }
+}
+
+/// Opens the port. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
+///
+/// # Errors
+/// The port is taken, not permitted, or the host has no such address.
+pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
+    let ListenAddress { host, port } = address;
+    let result = match host {
+        Some(host) => TcpListener::bind((host.as_str(), *port)).await,
+        None => match TcpListener::bind(("::", *port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                TcpListener::bind(("0.0.0.0", *port)).await
+            }
+            bound_or_taken => bound_or_taken,
+        },
+    };
+    result.map_err(|source| BindError {
+        address: address.clone(),
+        source,
+    })
+}
+
+/// Serves until `shutdown` is cancelled and the requests under way are answered.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    axum::serve(listener, router(health, metrics))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+/// The routes, without a port: what [`serve`] serves. Any method is answered, as upstream does.
+pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
+    Router::new()
+        .route("/live", any(live))
+        .route("/ready", any(ready))
+        .with_state(health)
+        .route("/metrics", any(scrape).with_state(metrics))
+}
+
+/// `?verbose`, with or without a value, lists every check, as the API server's health endpoints do.
+#[derive(Debug, serde::Deserialize)]
+struct Detail {
+    verbose: Option<String>,
+}
+
+/// 200 `alive`, or 500: upstream's answers. Upstream's 500 has no body; here it names the loops that stand still.
+async fn live(State(health): State<Health>, Query(detail): Query<Detail>) -> Response {
+    let verdict = Verdict {
+        passed: "alive",
+        failed: StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    verdict.respond(&health.live(Instant::now()), detail.verbose.is_some())
+}
+
+/// 200 `ready`, or 503 with the checks that failed.
+async fn ready(State(health): State<Health>, Query(detail): Query<Detail>) -> Response {
+    let verdict = Verdict {
+        passed: "ready",
+        failed: StatusCode::SERVICE_UNAVAILABLE,
+    };
+    verdict.respond(&health.ready(Instant::now()), detail.verbose.is_some())
+}
+
+async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
+    metrics.encode().map_or_else(
+        |_| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        |body| ([(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response(),
+    )
+}
+
+/// How one endpoint answers.
+struct Verdict {
+    /// The body when every check passed.
+    passed: &'static str,
+    /// The status when one did not.
+    failed: StatusCode,
+}
+
+impl Verdict {
+    fn respond(&self, checks: &[Check], verbose: bool) -> Response {
+        let passed = checks.iter().all(Check::passed);
+        let status = if passed { StatusCode::OK } else { self.failed };
+        let mut lines: Vec<String> = checks
+            .iter()
+            .filter(|check| verbose || !check.passed())
+            .map(ToString::to_string)
+            .collect();
+        if passed {
+            lines.push(self.passed.to_owned());
+        }
+        (status, lines.join("\n")).into_response()
+    }
+}

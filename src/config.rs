@@ -1,1 +1,284 @@
-//! stub
+//! Settings that have been checked and can be relied on.
+//!
+//! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that says what to change. I/O:
+//! none.
+
+mod duration;
+mod listen_address;
+mod settings;
+mod startup;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+
+use crate::args::{
+    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, OptInArgs, ReloadArgs,
+    ScopeArgs,
+};
+use crate::decide::Strategy;
+use crate::model::AnnotationKeys;
+
+pub use duration::{DurationError, parse_go_duration};
+pub use listen_address::{ListenAddress, ListenAddressError};
+pub use settings::{LeaseSettings, Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
+pub use startup::startup_lines;
+
+/// Everything the controller needs to know before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Which namespaces are watched.
+    pub scope: Scope,
+    /// The names of the opt-in and opt-out annotations.
+    pub annotations: AnnotationKeys,
+    /// Workloads without any opt-in annotation restart on every source they use.
+    pub auto_reload_all: bool,
+    /// How a restart is written into the pod template.
+    pub strategy: Strategy,
+    /// How long a workload's sources must be quiet before it is restarted; zero: not at all.
+    pub coalesce_window: Duration,
+    /// Leader election; none: this replica always acts.
+    pub lease: Option<LeaseSettings>,
+    /// Restarts written at the same time, 1 to 1000.
+    pub workers: usize,
+    /// Restarts per second in one namespace; none: no limit.
+    pub namespace_rate: Option<NonZeroU32>,
+    /// Restarts per second in all namespaces together; none: no limit.
+    pub total_rate: Option<NonZeroU32>,
+    /// Objects per page of an initial list, 1 to 10,000.
+    pub list_page_size: u32,
+    /// Where metrics and health are served.
+    pub listen_address: ListenAddress,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// Where spans go; none: nowhere.
+    pub traces: Option<TraceExport>,
+    /// Count reloads per namespace as well.
+    pub count_by_namespace: bool,
+    /// This replica's name, where the environment tells it: the instance in Events and traces.
+    pub pod_name: Option<String>,
+    /// The namespace Reloader itself runs in, where the environment tells it.
+    pub own_namespace: Option<String>,
+    /// What was ignored or replaced by a default: to be logged once logging works.
+    pub warnings: Vec<String>,
+}
+
+/// A setting that makes starting pointless.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// `--reload-strategy` names no strategy. The text is upstream's, with the value added.
+    #[error("reload-strategy must be one of: env-vars, annotations (got {0:?})")]
+    Strategy(String),
+    /// `--enable-ha` without an identity. The text is upstream's.
+    #[error("POD_NAME not set, cannot run in HA mode without POD_NAME set")]
+    NoPodName,
+    /// `--enable-ha` without a namespace for the Lease. The text is upstream's.
+    #[error("POD_NAMESPACE not set, cannot run in HA mode without POD_NAMESPACE set")]
+    NoPodNamespace,
+    /// The Lease's timings would let two replicas act at once, or none; the rules are client-go's.
+    #[error(
+        "--lease-duration {duration:?}, --renew-deadline {renew_deadline:?}, --retry-period {retry_period:?}: \
+         {rule}"
+    )]
+    LeaseTimings {
+        /// `--lease-duration`.
+        duration: Duration,
+        /// `--renew-deadline`.
+        renew_deadline: Duration,
+        /// `--retry-period`.
+        retry_period: Duration,
+        /// Which relation between them does not hold.
+        rule: &'static str,
+    },
+    /// A text that can never name a namespace, such as one with a space.
+    #[error(
+        "--namespaces (or KUBERNETES_NAMESPACE): {0:?} is not a namespace; allowed are up to 63 lower-case letters, \
+         digits and -"
+    )]
+    Namespace(String),
+}
+
+impl ConfigError {
+    /// A fixed word for logs and metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Strategy(_) => "strategy",
+            Self::NoPodName | Self::NoPodNamespace => "identity",
+            Self::LeaseTimings { .. } => "lease_timings",
+            Self::Namespace(_) => "namespace",
+        }
+    }
+}
+
+impl Config {
+    /// Checks everything that the command line and the environment say.
+    ///
+    /// # Errors
+    /// The first setting that cannot work, in one line.
+    pub fn from_args(args: Args, environment: Environment) -> Result<Self, ConfigError> {
+        let Args {
+            scope,
+            opt_in,
+            reload,
+            high_availability,
+            limits,
+            observability,
+            version: _,
+            ignored: _,
+        } = args;
+        let traces = TraceExport::from_environment(&environment);
+        let Environment {
+            kubernetes_namespace,
+            pod_name,
+            pod_namespace,
+            reloader_namespace,
+            metrics_count_by_namespace,
+            otel_sdk_disabled: _,
+            otlp_endpoint: _,
+            otlp_traces_endpoint: _,
+            otlp_protocol: _,
+            otlp_traces_protocol: _,
+            otel_service_name: _,
+            otel_resource_attributes: _,
+        } = environment;
+        let ScopeArgs { namespaces } = scope;
+        let ReloadArgs {
+            reload_strategy,
+            coalesce_window,
+        } = reload;
+        let LimitArgs {
+            workers,
+            namespace_rate,
+            total_rate,
+            list_page_size,
+        } = limits;
+        let ObservabilityArgs {
+            log_format,
+            log_level,
+            listen_address,
+        } = observability;
+        let auto_reload_all = opt_in.auto_reload_all;
+        let mut warnings = Vec::new();
+        Ok(Self {
+            scope: scope_of(namespaces, kubernetes_namespace)?,
+            annotations: annotation_keys(opt_in),
+            auto_reload_all,
+            strategy: reload_strategy
+                .parse()
+                .map_err(|_| ConfigError::Strategy(reload_strategy))?,
+            coalesce_window,
+            lease: lease_settings(high_availability, pod_name.as_ref(), pod_namespace.as_ref())?,
+            workers: workers.into(),
+            namespace_rate: NonZeroU32::new(namespace_rate),
+            total_rate: NonZeroU32::new(total_rate),
+            list_page_size,
+            listen_address,
+            log: LogSettings::parse(&log_format, &log_level, &mut warnings),
+            traces,
+            count_by_namespace: metrics_count_by_namespace.as_deref() == Some("enabled"),
+            pod_name,
+            own_namespace: pod_namespace.or(reloader_namespace),
+            warnings,
+        })
+    }
+}
+
+/// `--namespaces` wins over `KUBERNETES_NAMESPACE`; an empty element means all namespaces, as in upstream, where it
+/// becomes the API's name for all of them.
+fn scope_of(flag: Vec<CsvList>, variable: Option<String>) -> Result<Scope, ConfigError> {
+    let mut namespaces: Vec<String> = flag.into_iter().flat_map(|CsvList(items)| items).collect();
+    if namespaces.is_empty() {
+        namespaces.extend(variable);
+    }
+    if namespaces.is_empty() || namespaces.iter().any(String::is_empty) {
+        return Ok(Scope::All);
+    }
+    if let Some(bad) = namespaces.iter().find(|namespace| !is_dns_label(namespace)) {
+        return Err(ConfigError::Namespace(bad.clone()));
+    }
+    let mut seen = BTreeSet::new();
+    namespaces.retain(|namespace| seen.insert(namespace.clone()));
+    Ok(Scope::Namespaces(namespaces))
+}
+
+/// What the API server demands of a namespace's name:
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>.
+fn is_dns_label(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.
+fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
+    let OptInArgs {
+        auto_reload_all: _,
+        auto_annotation: auto,
+        configmap_auto_annotation: configmap_auto,
+        secret_auto_annotation: secret_auto,
+        configmap_annotation: configmap_reload,
+        secret_annotation: secret_reload,
+        auto_search_annotation: search,
+        search_match_annotation: match_,
+        ignore_annotation: ignore,
+    } = args;
+    AnnotationKeys {
+        auto,
+        configmap_auto,
+        secret_auto,
+        configmap_reload,
+        secret_reload,
+        search,
+        match_,
+        ignore,
+    }
+}
+
+/// The rules of client-go's `NewLeaderElector`: a leader must give up before others may take over, and must be able
+/// to try more than once before it gives up. They are checked without `--enable-ha` too, so that a mistake shows
+/// before the day it matters.
+fn lease_settings(
+    args: HighAvailabilityArgs,
+    pod_name: Option<&String>,
+    pod_namespace: Option<&String>,
+) -> Result<Option<LeaseSettings>, ConfigError> {
+    let HighAvailabilityArgs {
+        enable_ha,
+        lease_name,
+        lease_duration: duration,
+        renew_deadline,
+        retry_period,
+    } = args;
+    let broken_rule = if retry_period.is_zero() {
+        Some("--retry-period must be more than zero")
+    } else if duration.subsec_nanos() != 0 {
+        Some("--lease-duration must be whole seconds, because the Lease object stores seconds")
+    } else if duration <= renew_deadline {
+        Some("--lease-duration must be longer than --renew-deadline")
+    } else if renew_deadline <= retry_period.saturating_mul(6) / 5 {
+        Some("--renew-deadline must be longer than 1.2 times --retry-period")
+    } else {
+        None
+    };
+    if let Some(rule) = broken_rule {
+        return Err(ConfigError::LeaseTimings {
+            duration,
+            renew_deadline,
+            retry_period,
+            rule,
+        });
+    }
+    if !enable_ha {
+        return Ok(None);
+    }
+    Ok(Some(LeaseSettings {
+        name: lease_name,
+        namespace: pod_namespace.cloned().ok_or(ConfigError::NoPodNamespace)?,
+        identity: pod_name.cloned().ok_or(ConfigError::NoPodName)?,
+        duration,
+        renew_deadline,
+        retry_period,
+    }))
+}

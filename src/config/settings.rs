@@ -1,0 +1,180 @@
+//! The parts of [`Config`](super::Config) that are more than a number.
+
+use std::time::Duration;
+
+use crate::args::Environment;
+
+/// Which namespaces are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them, with one watch per kind.
+    All,
+    /// These, without repetition, in the order given; never empty.
+    Namespaces(Vec<String>),
+}
+
+/// Leader election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseSettings {
+    /// `metadata.name` of the Lease.
+    pub name: String,
+    /// `metadata.namespace` of the Lease: the pod's own.
+    pub namespace: String,
+    /// `spec.holderIdentity` while this replica leads: the pod's name.
+    pub identity: String,
+    /// How long a silent leader keeps the Lease; whole seconds, longer than `renew_deadline`.
+    pub duration: Duration,
+    /// How long a leader tries to renew before it stops writing; longer than 1.2 times `retry_period`.
+    pub renew_deadline: Duration,
+    /// Time between two attempts; more than zero.
+    pub retry_period: Duration,
+}
+
+/// A log level, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Everything, the HTTP client's own log included.
+    Trace,
+    /// Every decision.
+    Debug,
+    /// Every restart.
+    Info,
+    /// What somebody should look at some day.
+    Warning,
+    /// What failed.
+    Error,
+}
+
+impl Level {
+    /// The spelling in log lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    /// Upstream's names, in any case. `fatal` and `panic` become [`Level::Error`], the highest there is here.
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "trace" => Self::Trace,
+            "debug" => Self::Debug,
+            "info" => Self::Info,
+            "warn" | "warning" => Self::Warning,
+            "error" | "fatal" | "panic" => Self::Error,
+            _ => return None,
+        })
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time="…" level=info msg="…" key=value`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// The least level that is logged.
+    pub level: Level,
+}
+
+impl LogSettings {
+    /// Upstream's rules: a bad value is a warning and the default, and a bad format leaves the level at info as well.
+    pub(super) fn parse(format: &str, level: &str, warnings: &mut Vec<String>) -> Self {
+        let format = match format {
+            "" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                warnings.push(format!(
+                    "unsupported logging formatter: {other:?} (--log-format must be json or empty); \
+                     logging text at level info"
+                ));
+                return Self {
+                    format: LogFormat::Text,
+                    level: Level::Info,
+                };
+            }
+        };
+        let level = Level::parse(level).unwrap_or_else(|| {
+            warnings.push(format!(
+                "not a valid log level: {level:?} (--log-level must be trace, debug, info, warn, error, fatal or \
+                 panic); logging at level info"
+            ));
+            Level::Info
+        });
+        Self { format, level }
+    }
+}
+
+/// How spans are encoded on their way to the collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceProtocol {
+    /// `http/protobuf`.
+    HttpProtobuf,
+    /// `http/json`.
+    HttpJson,
+}
+
+/// Where spans go. Headers, timeout, sampler and batch sizes stay with the OpenTelemetry SDK, which reads its own
+/// [variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceExport {
+    /// The full URL that spans are posted to.
+    pub endpoint: String,
+    /// The encoding.
+    pub protocol: TraceProtocol,
+    /// `service.name`, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise: `reloader`.
+    pub service_name: String,
+}
+
+impl TraceExport {
+    /// Nothing, unless an endpoint is named and the SDK is not disabled.
+    pub(super) fn from_environment(environment: &Environment) -> Option<Self> {
+        let is_true = |value: &String| value.eq_ignore_ascii_case("true");
+        if environment.otel_sdk_disabled.as_ref().is_some_and(is_true) {
+            return None;
+        }
+        let endpoint = match (&environment.otlp_traces_endpoint, &environment.otlp_endpoint) {
+            (Some(full), _) => full.clone(),
+            (None, Some(base)) => format!("{}/v1/traces", base.trim_end_matches('/')),
+            (None, None) => return None,
+        };
+        let protocol = environment
+            .otlp_traces_protocol
+            .as_ref()
+            .or(environment.otlp_protocol.as_ref());
+        let named_in_attributes = || {
+            let attributes = environment
+                .otel_resource_attributes
+                .as_deref()
+                .unwrap_or_default();
+            let pairs = attributes.split(',').filter_map(|pair| pair.split_once('='));
+            pairs
+                .filter(|(key, _)| key.trim() == "service.name")
+                .map(|(_, value)| value.trim().to_owned())
+                .last()
+        };
+        Some(Self {
+            endpoint,
+            protocol: match protocol.map(String::as_str) {
+                Some("http/json") => TraceProtocol::HttpJson,
+                _ => TraceProtocol::HttpProtobuf,
+            },
+            service_name: environment
+                .otel_service_name
+                .clone()
+                .or_else(named_in_attributes)
+                .unwrap_or_else(|| "reloader".to_owned()),
+        })
+    }
+}

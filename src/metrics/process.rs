@@ -1,0 +1,88 @@
+//! The process as the kernel sees it: the `process_` metrics every Prometheus client has.
+//!
+//! A value that the system does not offer, as outside Linux, is left out.
+
+use std::{
+    fmt, fs,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use nix::time::{ClockId, clock_gettime};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter},
+};
+
+use super::snapshot::Gauges;
+
+/// Reads the process' values at each scrape.
+#[derive(Debug)]
+pub(super) struct ProcessCollector {
+    /// When this was created, which is within milliseconds of the start of the process.
+    started: SystemTime,
+}
+
+impl ProcessCollector {
+    pub(super) fn new() -> Self {
+        Self {
+            started: SystemTime::now(),
+        }
+    }
+}
+
+impl Collector for ProcessCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        if let Some(cpu) = cpu_time() {
+            let help = "Total user and system CPU time spent in seconds.";
+            let encoder =
+                encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
+            ConstCounter::new(cpu.as_secs_f64()).encode(encoder)?;
+        }
+        let mut out = Gauges(&mut encoder);
+        if let Some(bytes) = fs::read_to_string("/proc/self/status")
+            .ok()
+            .as_deref()
+            .and_then(resident_bytes)
+        {
+            out.plain(
+                "process_resident_memory_bytes",
+                "Resident memory size in bytes.",
+                bytes,
+            )?;
+        }
+        if let Ok(entries) = fs::read_dir("/proc/self/fd") {
+            // Reading the folder opens it: one entry is our own.
+            let open = entries.count().saturating_sub(1);
+            out.plain("process_open_fds", "Number of open file descriptors.", open)?;
+        }
+        let since_epoch = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let help = "Start time of the process since unix epoch in seconds.";
+        out.plain("process_start_time_seconds", help, since_epoch.as_secs_f64())
+    }
+}
+
+fn cpu_time() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .ok()
+        .map(Duration::from)
+}
+
+/// `VmRSS` of `/proc/self/status`, which is in KiB.
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_from_the_status_file() {
+        let status = "Name:\treloader\nVmPeak:\t  99999 kB\nVmRSS:\t   14500 kB\nThreads:\t4\n";
+        assert_eq!(resident_bytes(status), Some(14_500 * 1024));
+        assert_eq!(resident_bytes("Name:\treloader\n"), None);
+    }
+}

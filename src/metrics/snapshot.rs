@@ -1,0 +1,146 @@
+//! Values that are read only when somebody asks: lengths, ages, states.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+};
+
+use super::QUEUE;
+
+/// The state of the controller at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Queued workloads whose sources have just changed.
+    pub queued: usize,
+    /// Queued workloads found by comparing at start or takeover: they let the others pass.
+    pub queued_low_priority: usize,
+    /// Workloads that owe a restart, queued or not: on a standby, what it would have to do.
+    pub pending_reloads: usize,
+    /// How long the workload that has been worked on longest has been worked on.
+    pub longest_running: Duration,
+    /// The sum of that over all workloads being worked on.
+    pub unfinished_work: Duration,
+    /// Objects kept in memory, by kind (`ConfigMap`, `Deployment`, …).
+    pub tracked_objects: Vec<(&'static str, usize)>,
+    /// Whether the cache of a kind shows the cluster.
+    pub watch_synced: Vec<(&'static str, bool)>,
+}
+
+type Source = Box<dyn Fn() -> Snapshot + Send + Sync>;
+
+/// Where snapshots come from, once that is known.
+#[derive(Clone, Default)]
+pub(super) struct SnapshotSource(Arc<OnceLock<Source>>);
+
+impl SnapshotSource {
+    pub(super) fn set(&self, source: Source) {
+        // The first source stays: a second one would mean two controllers in one process.
+        let _ = self.0.set(source);
+    }
+}
+
+impl fmt::Debug for SnapshotSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SnapshotSource")
+    }
+}
+
+impl Collector for SnapshotSource {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(source) = self.0.get() else { return Ok(()) };
+        let Snapshot {
+            queued,
+            queued_low_priority,
+            pending_reloads,
+            longest_running,
+            unfinished_work,
+            tracked_objects,
+            watch_synced,
+        } = source();
+        let mut out = Gauges(&mut encoder);
+        let [name, controller] = QUEUE;
+
+        out.plain(
+            "reloader_workqueue_depth",
+            "Workloads in the queue.",
+            queued + queued_low_priority,
+        )?;
+        // controller-runtime's priorities: 0 for changes, -100 for what a start finds.
+        out.family(
+            "workqueue_depth",
+            "Current depth of workqueue by workqueue and priority.",
+            [
+                ([name, controller, ("priority", "0")], queued),
+                ([name, controller, ("priority", "-100")], queued_low_priority),
+            ],
+        )?;
+        out.family(
+            "workqueue_unfinished_work_seconds",
+            "How many seconds of work has been done that is in progress and hasn't been observed by work_duration.",
+            [(QUEUE, unfinished_work.as_secs_f64())],
+        )?;
+        out.family(
+            "workqueue_longest_running_processor_seconds",
+            "How many seconds has the longest running processor for workqueue been running.",
+            [(QUEUE, longest_running.as_secs_f64())],
+        )?;
+        out.plain(
+            "reloader_pending_reloads",
+            "Workloads that owe a restart.",
+            pending_reloads,
+        )?;
+        out.family(
+            "reloader_tracked_objects",
+            "Objects kept in memory, by kind.",
+            tracked_objects
+                .into_iter()
+                .map(|(kind, count)| ([("kind", kind)], count)),
+        )?;
+        out.family(
+            "reloader_watch_synced",
+            "Whether the cache of a kind shows the cluster.",
+            watch_synced
+                .into_iter()
+                .map(|(kind, synced)| ([("kind", kind)], usize::from(synced))),
+        )
+    }
+}
+
+/// Writes gauges with all their series.
+pub(super) struct Gauges<'a, 'b>(pub(super) &'a mut DescriptorEncoder<'b>);
+
+impl Gauges<'_, '_> {
+    /// One gauge without labels.
+    pub(super) fn plain<V>(&mut self, name: &str, help: &str, value: V) -> Result<(), fmt::Error>
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    /// One gauge with a series for each label set.
+    pub(super) fn family<L, V>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (L, V)>,
+    ) -> Result<(), fmt::Error>
+    where
+        L: EncodeLabelSet,
+        V: EncodeGaugeValue,
+    {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in series {
+            encoder.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+}
