@@ -36,13 +36,21 @@ impl ApiError {
     pub fn from_client(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::from_status(status),
-            other => Self { class: Class::Unavailable, code: None, message: describe(other) },
+            other => Self {
+                class: Class::Unavailable,
+                code: None,
+                message: describe(other),
+            },
         }
     }
 
     /// Reads a `Status` answer of the API server.
     pub fn from_status(status: &kube::core::Status) -> Self {
-        let retry_after = status.details.as_ref().map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
+        let retry_after = status
+            .details
+            .as_ref()
+            .map(|details| details.retry_after_seconds)
+            .filter(|seconds| *seconds > 0);
         let class = match (status.code, retry_after) {
             (_, Some(seconds)) => Class::Throttled(Duration::from_secs(u64::from(seconds))),
             (409, _) => Class::Conflict,
@@ -51,13 +59,21 @@ impl ApiError {
             (401 | 408 | 429 | 500.., _) => Class::Unavailable,
             _ => Class::Rejected,
         };
-        Self { class, code: Some(status.code), message: format!("{} ({})", status.message, status.code) }
+        Self {
+            class,
+            code: Some(status.code),
+            message: format!("{} ({})", status.message, status.code),
+        }
     }
 
     /// No answer within the time allowed.
     pub fn timed_out(after: Duration) -> Self {
         let message = format!("the API server did not answer within {} s", after.as_secs_f32());
-        Self { class: Class::Unavailable, code: None, message }
+        Self {
+            class: Class::Unavailable,
+            code: None,
+            message,
+        }
     }
 
     /// Static name for metrics: bounded, whatever the API server says.
@@ -106,8 +122,10 @@ mod tests {
     fn status(code: u16, retry_after: u32) -> ApiError {
         let mut status = kube::core::Status::failure("no", "Reason").with_code(code);
         if retry_after > 0 {
-            status.details =
-                Some(kube::core::response::StatusDetails { retry_after_seconds: retry_after, ..Default::default() });
+            status.details = Some(kube::core::response::StatusDetails {
+                retry_after_seconds: retry_after,
+                ..Default::default()
+            });
         }
         ApiError::from_status(&status)
     }
@@ -124,7 +142,11 @@ mod tests {
             (500, Class::Unavailable, "unavailable"),
             (503, Class::Unavailable, "unavailable"),
         ] {
-            assert_eq!((status(code, 0).class, status(code, 0).category()), (class, category), "{code}");
+            assert_eq!(
+                (status(code, 0).class, status(code, 0).category()),
+                (class, category),
+                "{code}"
+            );
         }
         assert_eq!(status(429, 30).class, Class::Throttled(Duration::from_secs(30)));
     }

@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, str::FromStr, sync::Arc};
 
-use crate::model::{Digest, Source, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
+use crate::model::{Digest, Owed, Source, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
 
 mod container;
 mod env_name;
@@ -57,18 +57,6 @@ pub struct Options {
     pub strategy: Strategy,
     /// `--auto-reload-all`: a workload whose annotations say nothing is restarted for every source its pods use.
     pub auto_reload_all: bool,
-}
-
-/// A source whose change the workload may have to be restarted for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// The source as it is now.
-    pub source: Source,
-    /// When the change was first seen, in seconds since 1970-01-01 UTC. Fixed for one change: a repeated patch is then
-    /// equal byte for byte, which the API server turns into no write at all.
-    pub seen_at: i64,
-    /// Which change came last: the highest. Equal values are ordered by the source's key.
-    pub order: u64,
 }
 
 /// What to do about a workload.

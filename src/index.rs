@@ -93,7 +93,12 @@ impl Index {
     /// An empty index that expects these streams.
     pub fn new(auto_reload_all: bool, expected: impl IntoIterator<Item = StreamId>) -> Self {
         let streams = Mutex::new(Streams::new(expected));
-        Self { auto_reload_all, namespaces: DashMap::new(), streams, order: AtomicU64::new(0) }
+        Self {
+            auto_reload_all,
+            namespaces: DashMap::new(),
+            streams,
+            order: AtomicU64::new(0),
+        }
     }
 
     /// Takes in what a watch stream showed.
@@ -107,10 +112,16 @@ impl Index {
                 let namespace = Arc::clone(&source.key.namespace);
                 // Workloads that no stream has shown yet may owe this change as well: it is remembered for them.
                 let remember = self.streams().some_workloads_unknown(&namespace, now.at);
-                let change = Change { seen: now, order: self.order.fetch_add(1, Ordering::Relaxed), remember };
+                let change = Change {
+                    seen: now,
+                    order: self.order.fetch_add(1, Ordering::Relaxed),
+                    remember,
+                };
                 self.namespace(namespace, |inner| inner.source_seen(source, generation, &change))
             }
-            Event::SourceGone(key) => self.existing(&key.namespace, |inner| inner.source_gone(&key.reference())),
+            Event::SourceGone(key) => {
+                self.existing(&key.namespace, |inner| inner.source_gone(&key.reference()))
+            }
             Event::WorkloadSeen(workload) => {
                 let namespace = Arc::clone(&workload.key.namespace);
                 let forget = !self.streams().some_workloads_unknown(&namespace, now.at);
@@ -151,9 +162,18 @@ impl Index {
 
     /// The workload has been brought to these digests, or need not be. Returns whether it owes something still,
     /// because a source has moved on meanwhile.
-    pub fn settle(&self, key: &WorkloadKey, settled: impl IntoIterator<Item = (SourceRef, Digest)>, now: Seen) -> bool {
+    pub fn settle(
+        &self,
+        key: &WorkloadKey,
+        settled: impl IntoIterator<Item = (SourceRef, Digest)>,
+        now: Seen,
+    ) -> bool {
         let order = self.order.fetch_add(1, Ordering::Relaxed);
-        let change = Change { seen: now, order, remember: false };
+        let change = Change {
+            seen: now,
+            order,
+            remember: false,
+        };
         match self.namespaces.get_mut(&key.namespace) {
             Some(mut inner) => inner.settle(key, settled, &change),
             None => false,
@@ -162,12 +182,23 @@ impl Index {
 
     /// Every workload that owes a restart.
     pub fn owing(&self) -> Vec<WorkloadKey> {
-        self.namespaces.iter().flat_map(|entry| entry.value().owing()).collect()
+        self.namespaces
+            .iter()
+            .flat_map(|entry| entry.value().owing())
+            .collect()
+    }
+
+    /// Whether a complete list of that stream is under way.
+    pub fn is_listing(&self, stream: &StreamId) -> bool {
+        self.streams().is_listing(stream)
     }
 
     /// How many workloads of each kind live in the namespace, in the order of [`WorkloadKind::ALL`].
     pub fn workloads_in(&self, namespace: &str) -> [usize; WorkloadKind::ALL.len()] {
-        self.namespaces.get(namespace).map(|inner| inner.workload_counts()).unwrap_or_default()
+        self.namespaces
+            .get(namespace)
+            .map(|inner| inner.workload_counts())
+            .unwrap_or_default()
     }
 
     /// How many objects of that kind are tracked.
@@ -192,7 +223,10 @@ impl Index {
                     sweep(&mut inner);
                 }
             }
-            None => self.namespaces.iter_mut().for_each(|mut entry| sweep(entry.value_mut())),
+            None => self
+                .namespaces
+                .iter_mut()
+                .for_each(|mut entry| sweep(entry.value_mut())),
         }
         self.namespaces.retain(|_, inner| !inner.is_empty());
         effect
@@ -204,12 +238,17 @@ impl Index {
     }
 
     fn namespace<T>(&self, name: Arc<str>, act: impl FnOnce(&mut Namespace) -> T) -> T {
-        let mut inner = self.namespaces.entry(name).or_insert_with(|| Namespace::new(self.auto_reload_all));
+        let mut inner = self
+            .namespaces
+            .entry(name)
+            .or_insert_with(|| Namespace::new(self.auto_reload_all));
         act(&mut inner)
     }
 
     fn existing(&self, name: &Arc<str>, act: impl FnOnce(&mut Namespace) -> Effect) -> Effect {
-        let Some(mut inner) = self.namespaces.get_mut(name) else { return Effect::default() };
+        let Some(mut inner) = self.namespaces.get_mut(name) else {
+            return Effect::default();
+        };
         let effect = act(&mut inner);
         let empty = inner.is_empty();
         drop(inner);

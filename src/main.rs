@@ -1,2 +1,38 @@
-//! stub
-fn main() {}
+//! The process: allocator, TLS provider, settings, then [`reloader::run`]. What goes wrong is printed once, here.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use reloader::{
+    args::{Args, Environment},
+    config::Config,
+    run::run,
+    telemetry,
+};
+
+/// Keeps the memory of a finished initial list from staying with the process: glibc's allocator does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    // Named before anything can choose one by itself: with two in the tree rustls would panic at the first handshake.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Config::from_args(Args::parse(), Environment::of_process())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let telemetry = telemetry::init(config.log, config.traces.as_ref())?;
+    let outcome = runtime.block_on(run(config));
+    // Nothing that still runs may delay the end: whoever lost the lease must be gone before another one writes.
+    runtime.shutdown_background();
+    drop(telemetry);
+    Ok(outcome?)
+}

@@ -40,7 +40,11 @@ pub struct Writer {
 impl Writer {
     /// A writer that reads the workloads in its answers as the watch would.
     pub fn new(client: Client, keys: Arc<AnnotationKeys>, auto_reload_all: bool) -> Self {
-        Self { client, keys, auto_reload_all }
+        Self {
+            client,
+            keys,
+            auto_reload_all,
+        }
     }
 
     /// Sends the plan's one patch and returns the workload as the API server stored it.
@@ -54,7 +58,10 @@ impl Writer {
 
     async fn patch<T: WorkloadType>(&self, plan: &Plan) -> Result<Workload, ApiError> {
         let api: Api<WorkloadObject<T>> = Api::namespaced(self.client.clone(), &plan.workload.namespace);
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let body = Patch::Strategic(body::strategic_merge(plan));
         match tokio::time::timeout(REQUEST_TIMEOUT, api.patch(&plan.workload.name, &params, &body)).await {
             Ok(Ok(object)) => Ok(object.into_workload(&self.keys, self.auto_reload_all)),

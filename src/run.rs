@@ -1,1 +1,429 @@
-//! stub
+//! Wires the boxes together, watches over them, and ends them in order.
+//!
+//! Input: [`Config`]. Output: a running controller; an error when it cannot go on. I/O: all of it starts here.
+//!
+//! # Supervision
+//! Every loop runs until it is told to stop. One that ends or panics by itself ends the process: a live pod with a
+//! dead loop would look healthy and reload nothing.
+//!
+//! # Shutdown
+//! On SIGTERM or SIGINT: no new work, the patches in flight are finished, the lease is given back so that the next
+//! replica takes over at once, then the rest. A second signal ends the process at once.
+
+mod clients;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use dashmap::DashMap;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, BindError, health::Health},
+    config::{Config, LeaseSettings, Level, Scope, startup_lines},
+    decide,
+    index::Index,
+    lease::{self, BootClock, KubeLeaseStore, Leadership, SettingsError, Timings, unique_identity},
+    metrics::{Metrics, MetricsOptions, Snapshot},
+    patch::{Writer, events::Recorder},
+    queue::{self, Priority, Queue, Rate},
+    watch::{self, StreamId, Watched},
+    worker::{Worker, intake::Intake},
+};
+use clients::Clients;
+
+/// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
+const OBSERVATIONS: usize = 256;
+/// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
+/// since nobody else writes before the lease is given back or has run out.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long giving back the lease may take; after that it runs out by itself.
+const RELEASE: Duration = Duration::from_secs(2);
+/// How long the last Events may take.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How long a loop may show no sign of life before `/live` fails.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How often the monitor looks at the workers.
+const MONITOR: Duration = Duration::from_secs(5);
+
+/// Why the controller ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no way to reach a cluster.
+    #[error(
+        "no cluster to work on: {0}; set KUBECONFIG, or run it in a pod with a ServiceAccount token mounted"
+    )]
+    NoCluster(String),
+    /// The listen address is taken or not allowed.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The lease timings contradict each other.
+    #[error(transparent)]
+    Lease(#[from] SettingsError),
+    /// Signals cannot be received.
+    #[error("signal handlers could not be installed: {0}")]
+    Signals(std::io::Error),
+    /// Another replica may write now, so this one must not.
+    #[error("no longer leader, shutting down: {0}")]
+    LeadershipLost(#[from] lease::Error),
+    /// A loop that should run for ever ended.
+    #[error("the {0} loop ended unexpectedly; the process ends so that it is started afresh")]
+    LoopEnded(&'static str),
+    /// A loop panicked.
+    #[error("a loop panicked: {0}; the process ends so that it is started afresh")]
+    Panicked(String),
+}
+
+impl RunError {
+    /// Static name, for metrics and tests.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::NoCluster(_) => "no_cluster",
+            Self::Bind(_) => "bind",
+            Self::Lease(_) => "lease_settings",
+            Self::Signals(_) => "signals",
+            Self::LeadershipLost(_) => "leadership_lost",
+            Self::LoopEnded(_) => "loop_ended",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+}
+
+/// Runs the controller until a signal ends it.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    for (level, line) in startup_lines(&config) {
+        log(level, &line);
+    }
+    let metrics = Arc::new(Metrics::new(MetricsOptions {
+        count_by_namespace: config.count_by_namespace,
+        lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
+    }));
+    let health = Health::new();
+    let listener = admin::bind(&config.listen_address).await?;
+    let clients = Clients::new(&metrics).await?;
+
+    let mut tasks = Tasks::default();
+    let stop = CancellationToken::new();
+    let serving = admin::serve(listener, health.clone(), Arc::clone(&metrics), stop.clone());
+    tasks.spawn("admin", async move {
+        if let Err(error) = serving.await {
+            tracing::error!(err = %error, "Serving metrics and health failed");
+        }
+    });
+
+    let keys = Arc::new(config.annotations.clone());
+    let streams = streams(&config.scope);
+    let (recorder, recording) = Recorder::new(clients.events, config.pod_name.clone().unwrap_or_default());
+    let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease)?;
+    let worker = Worker {
+        index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
+        queue: Queue::new(queue_settings(&config)),
+        leadership: leadership.clone(),
+        writer: Writer::new(clients.writes, Arc::clone(&keys), config.auto_reload_all),
+        recorder,
+        metrics: Arc::clone(&metrics),
+        options: decide::Options {
+            strategy: config.strategy,
+            auto_reload_all: config.auto_reload_all,
+        },
+        reported: Arc::new(DashMap::new()),
+    };
+    report_state(&metrics, &worker, &health);
+
+    let (sink, observations) = mpsc::channel(OBSERVATIONS);
+    let intake = Intake::new(&worker, &streams, &health);
+    tasks.spawn(
+        "intake",
+        intake.run(observations, health.heartbeat("intake", SILENCE)),
+    );
+    let settings = watch::Settings {
+        keys,
+        auto_reload_all: config.auto_reload_all,
+        page_size: config.list_page_size,
+    };
+    for stream in streams {
+        tasks.spawn(
+            "watch",
+            watch::watch(clients.watches.clone(), stream, settings.clone(), sink.clone()),
+        );
+    }
+    drop(sink);
+    tasks.spawn(
+        "monitor",
+        monitor(worker.clone(), health.heartbeat("workers", SILENCE)),
+    );
+    tasks.spawn(
+        "leader log",
+        log_leaders(
+            leadership.clone(),
+            config.lease.as_ref().map(|_| Arc::clone(&metrics)),
+        ),
+    );
+    let mut recording = tokio::spawn(recording);
+    let mut election = tokio::spawn(election);
+    let mut workers = JoinSet::new();
+
+    let outcome = loop {
+        tokio::select! {
+            () = signals.next() => break Ok(()),
+            ended = tasks.ended() => break Err(ended),
+            ended = &mut election => break Err(election_ended(ended)),
+            _ = &mut recording => break Err(RunError::LoopEnded("events")),
+            Some(ended) = workers.join_next() => break Err(match ended {
+                Ok(()) => RunError::LoopEnded("worker"),
+                Err(error) => RunError::Panicked(error.to_string()),
+            }),
+            () = leadership.acquired(), if workers.is_empty() => start_workers(&worker, config.workers, &mut workers),
+        }
+    };
+    outcome?;
+
+    tracing::info!("Shutting down: finishing the patches in flight");
+    tokio::select! {
+        () = shut_down(worker, workers, &leadership, election, recording) => {}
+        () = signals.next() => tracing::warn!("Second signal: ending at once"),
+    }
+    stop.cancel();
+    tracing::info!("Stopped");
+    Ok(())
+}
+
+fn log(level: Level, line: &str) {
+    match level {
+        Level::Trace => tracing::trace!("{line}"),
+        Level::Debug => tracing::debug!("{line}"),
+        Level::Info => tracing::info!("{line}"),
+        Level::Warning => tracing::warn!("{line}"),
+        Level::Error => tracing::error!("{line}"),
+    }
+}
+
+/// From here on this replica acts: first on what was left by the one before, then on live changes.
+fn start_workers(worker: &Worker, count: usize, workers: &mut JoinSet<()>) {
+    let left_over = worker.index.owing();
+    tracing::info!(owed = left_over.len(), "became leader, starting controllers");
+    for key in left_over {
+        worker.queue.add(key, Priority::Low);
+    }
+    for _ in 0..count {
+        workers.spawn(worker.clone().run());
+    }
+}
+
+async fn shut_down(
+    worker: Worker,
+    mut workers: JoinSet<()>,
+    leadership: &Leadership,
+    election: tokio::task::JoinHandle<Result<lease::Ended, lease::Error>>,
+    recording: tokio::task::JoinHandle<()>,
+) {
+    worker.queue.shutdown();
+    let drained = timeout(DRAIN, async { while workers.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(
+            in_flight = worker.queue.in_flight(),
+            "Patches in flight did not finish in time"
+        );
+        workers.shutdown().await;
+    }
+    drop(worker);
+    if timeout(RELEASE, leadership.release()).await.is_err() {
+        tracing::warn!("The lease could not be given back in time; it runs out by itself");
+    }
+    election.abort();
+    // Intake holds a recorder as well, so the task does not end by itself: the last Events get a moment.
+    recording.abort();
+}
+
+type Election = std::pin::Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
+
+fn stand_for_election(
+    lease: Option<&LeaseSettings>,
+    client: kube::Client,
+) -> Result<(Leadership, Election), RunError> {
+    let Some(LeaseSettings {
+        name,
+        namespace,
+        identity,
+        duration,
+        renew_deadline,
+        retry_period,
+    }) = lease
+    else {
+        return Ok((Leadership::always(), Box::pin(std::future::pending())));
+    };
+    let settings = lease::Settings {
+        name: name.clone(),
+        namespace: namespace.clone(),
+        identity: unique_identity(identity),
+        timings: Timings::new(*duration, *renew_deadline, *retry_period)?,
+    };
+    let store = KubeLeaseStore::new(client, namespace, name);
+    let (leadership, election) = lease::elect(store, settings, Arc::new(BootClock));
+    Ok((leadership, Box::pin(election)))
+}
+
+fn election_ended(ended: Result<Result<lease::Ended, lease::Error>, tokio::task::JoinError>) -> RunError {
+    match ended {
+        Ok(Ok(_)) => RunError::LoopEnded("leader election"),
+        Ok(Err(error)) => RunError::LeadershipLost(error),
+        Err(error) => RunError::Panicked(error.to_string()),
+    }
+}
+
+/// One stream a kind and namespace in scope.
+fn streams(scope: &Scope) -> Vec<StreamId> {
+    let namespaces: Vec<Option<Arc<str>>> = match scope {
+        Scope::All => vec![None],
+        Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str().into())).collect(),
+    };
+    let of_kind = |watched: Watched| {
+        namespaces.iter().map(move |namespace| StreamId {
+            watched,
+            namespace: namespace.clone(),
+        })
+    };
+    Watched::all().flat_map(of_kind).collect()
+}
+
+fn queue_settings(config: &Config) -> queue::Settings {
+    // A burst of one second's worth: a fan-out to a few hundred workloads goes out at once, a storm is levelled.
+    let rate = |per_second| Rate {
+        per_second,
+        burst: per_second,
+    };
+    queue::Settings {
+        window: config.coalesce_window,
+        namespace_rate: config.namespace_rate.map(rate),
+        total_rate: config.total_rate.map(rate),
+    }
+}
+
+/// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
+fn report_state(metrics: &Metrics, worker: &Worker, health: &Health) {
+    let (index, queue, health) = (Arc::clone(&worker.index), worker.queue.clone(), health.clone());
+    let kinds: Vec<Watched> = Watched::all().collect();
+    metrics.read_snapshots_from(move || {
+        let stats = queue.stats();
+        let now = tokio::time::Instant::now();
+        let ready = health.ready(now);
+        let synced = |watched: Watched| {
+            let prefix = format!("watch-{}", watched.resource());
+            ready
+                .iter()
+                .filter(|check| check.name.starts_with(&prefix))
+                .all(|check| check.outcome == admin::health::Outcome::Ok)
+        };
+        Snapshot {
+            queued: stats.depth(Priority::High),
+            queued_low_priority: stats.depth(Priority::Low),
+            pending_reloads: index.owing().len(),
+            longest_running: stats.longest_running,
+            unfinished_work: stats.unfinished,
+            tracked_objects: kinds
+                .iter()
+                .map(|kind| (kind.kind(), index.count(*kind)))
+                .collect(),
+            watch_synced: kinds.iter().map(|kind| (kind.kind(), synced(*kind))).collect(),
+        }
+    });
+}
+
+/// Shows that the workers make progress: none has been busy with one workload for longer than its requests may take.
+async fn monitor(worker: Worker, beat: admin::health::Beat) {
+    let mut every = tokio::time::interval(MONITOR);
+    let mut slow_path = 0;
+    loop {
+        every.tick().await;
+        if worker.queue.stats().longest_running < SILENCE {
+            beat.beat();
+        }
+        let counted = worker.leadership.counters().slow_path;
+        for _ in slow_path..counted {
+            worker.metrics.lease_slow_path_taken();
+        }
+        slow_path = counted;
+    }
+}
+
+/// Logs who leads, in upstream's words, and keeps the leader gauge.
+async fn log_leaders(leadership: Leadership, elected: Option<Arc<Metrics>>) {
+    let Some(metrics) = elected else {
+        return std::future::pending().await;
+    };
+    let mut state = leadership.state();
+    loop {
+        let (role, holder) = {
+            let state = state.borrow_and_update();
+            (state.role, state.holder.clone())
+        };
+        match (role, holder) {
+            (lease::Role::Leader, _) => {
+                metrics.leadership_gained();
+                tracing::info!("still the leader!");
+            }
+            (_, Some(holder)) => {
+                metrics.leadership_lost();
+                tracing::info!("new leader is {holder}");
+            }
+            (_, None) => metrics.leadership_lost(),
+        }
+        if state.changed().await.is_err() {
+            // The election has ended; whoever waits for it ends the process.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Loops that must not end, by name.
+#[derive(Default)]
+struct Tasks {
+    running: JoinSet<&'static str>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Completes when one of them has ended, with what that means.
+    async fn ended(&mut self) -> RunError {
+        match self.running.join_next().await {
+            Some(Ok(name)) => RunError::LoopEnded(name),
+            Some(Err(error)) => RunError::Panicked(error.to_string()),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RunError> {
+        let on = |kind| signal(kind).map_err(RunError::Signals);
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -33,10 +33,21 @@ pub enum Watched {
 impl Watched {
     /// Every kind that is watched; sources first, so that a starting controller knows digests before owners.
     pub fn all() -> impl Iterator<Item = Self> {
-        SourceKind::ALL.into_iter().map(Self::Source).chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
+        SourceKind::ALL
+            .into_iter()
+            .map(Self::Source)
+            .chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
     }
 
-    /// The plural resource name of the API, also a metric label.
+    /// The kind as the API spells it, also a metric label.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Source(kind) => kind.as_str(),
+            Self::Workload(kind) => kind.as_str(),
+        }
+    }
+
+    /// The plural resource name of the API.
     pub const fn resource(self) -> &'static str {
         match self {
             Self::Source(kind) => kind.resource(),
@@ -105,6 +116,10 @@ pub struct Failure {
 impl Failure {
     /// A failure that is neither a refusal nor a network error.
     fn other(message: &str) -> Self {
-        Self { category: "other", denied: false, message: message.to_owned() }
+        Self {
+            category: "other",
+            denied: false,
+            message: message.to_owned(),
+        }
     }
 }

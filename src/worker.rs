@@ -1,1 +1,246 @@
-//! stub
+//! Takes workloads from the queue and brings them up to date; feeds the queue from what the watches show.
+//!
+//! Input: tickets of the queue ([`Worker`]), observations of the watches ([`intake`]). Output: patches, settled debts.
+//! I/O: through [`patch`](crate::patch).
+//!
+//! A worker never acts on an event: it looks at what the workload owes *now*. A retry, a duplicate or a takeover
+//! therefore ends in the same place as the first attempt.
+
+pub mod intake;
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use dashmap::DashMap;
+use tracing::Instrument;
+
+use crate::{
+    api_error::{ApiError, Class},
+    decide::{self, Decision, Plan, SkipReason},
+    index::{Index, Pending, Seen},
+    lease::Leadership,
+    metrics::{Metrics, ReconcileResult},
+    model::{SourceKey, WorkloadKey},
+    patch::{
+        Writer,
+        events::{Notice, Recorder, Severity},
+    },
+    queue::{Outcome, Priority, Queue, Retry, Ticket},
+};
+
+/// The moment now, on both clocks.
+pub(crate) fn now() -> Seen {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    Seen {
+        at: Instant::now(),
+        unix: i64::try_from(unix).unwrap_or(i64::MAX),
+    }
+}
+
+/// One of several equal workers; clones share everything.
+#[derive(Clone)]
+pub struct Worker {
+    /// What is owed.
+    pub index: Arc<Index>,
+    /// Where tickets come from.
+    pub queue: Queue,
+    /// Whether writing is allowed at this instant.
+    pub leadership: Leadership,
+    /// Sends patches.
+    pub writer: Writer,
+    /// Writes Events.
+    pub recorder: Recorder,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// How to decide.
+    pub options: decide::Options,
+    /// The last failure reported for a workload: each is reported once, not once an attempt.
+    pub reported: Arc<DashMap<WorkloadKey, String>>,
+}
+
+impl Worker {
+    /// Works until the queue is shut down; the ticket in hand is finished first.
+    pub async fn run(self) {
+        while let Some(ticket) = self.queue.next().await {
+            let begun = Instant::now();
+            self.metrics.workload_taken(ticket.waited_since().elapsed());
+            let (result, outcome) = self.look_at(&ticket).await;
+            if outcome != Outcome::Settled {
+                self.metrics.workload_requeued();
+            }
+            ticket.done(outcome);
+            self.metrics.workload_done(result, begun.elapsed());
+        }
+    }
+
+    async fn look_at(&self, ticket: &Ticket) -> (ReconcileResult, Outcome) {
+        let key = ticket.key();
+        let Some(pending) = self.index.pending(key) else {
+            return (ReconcileResult::Skipped, Outcome::Settled);
+        };
+        match decide::decide(&pending.workload, &pending.owed, &self.options) {
+            Decision::Skip(reason) => {
+                self.skip(&pending, reason);
+                (ReconcileResult::Skipped, Outcome::Settled)
+            }
+            Decision::Patch(plan) => {
+                let span = tracing::info_span!(
+                    target: "reloader::reload", "reload",
+                    "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
+                    source.count = plan.marks.len(), attempt = ticket.attempt(), result = tracing::field::Empty,
+                );
+                self.reload(&pending, &plan).instrument(span).await
+            }
+        }
+    }
+
+    /// Nothing is to be written for anything that is owed.
+    fn skip(&self, pending: &Pending, reason: SkipReason) {
+        let key = &pending.workload.key;
+        let settled = pending
+            .owed
+            .iter()
+            .map(|owed| (owed.source.key.reference(), owed.source.digest));
+        let still_owing = self.index.settle(key, settled, now());
+        for owed in &pending.owed {
+            self.metrics.change_skipped(reason.as_str());
+            tracing::debug!(
+                reason = reason.as_str(),
+                "No changes detected in '{}' of type '{}' in namespace '{}' for {} '{}'",
+                owed.source.key.name,
+                owed.source.key.kind.type_name(),
+                key.namespace,
+                key.kind,
+                key.name,
+            );
+        }
+        if still_owing && !pending.owed.is_empty() {
+            self.queue.add(key.clone(), Priority::High);
+        }
+        self.reported.remove(key);
+    }
+
+    async fn reload(&self, pending: &Pending, plan: &Plan) -> (ReconcileResult, Outcome) {
+        let key = &plan.workload;
+        // Fencing: the last thing before the request. Another replica may lead from the deadline on.
+        if !self.leadership.may_write() {
+            self.metrics.write_fenced();
+            return (ReconcileResult::Error, Outcome::Retry(Retry::Unavailable));
+        }
+        let begun = Instant::now();
+        self.index.attempt(
+            key,
+            plan.settled
+                .iter()
+                .map(|settlement| settlement.source.reference()),
+        );
+        match self.writer.apply(plan).await {
+            Ok(workload) => {
+                self.index.written(workload);
+                let settled = plan
+                    .settled
+                    .iter()
+                    .map(|one| (one.source.reference(), one.digest));
+                if self.index.settle(key, settled, now()) {
+                    self.queue.add(key.clone(), Priority::High);
+                }
+                let took = pending.since.elapsed();
+                self.metrics
+                    .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), took);
+                tracing::Span::current().record("result", "success");
+                self.reported.remove(key);
+                self.tell_success(pending, plan, took);
+                (ReconcileResult::Success, Outcome::Settled)
+            }
+            Err(error) => {
+                self.metrics
+                    .reload_failed(key.kind, &key.namespace, begun.elapsed());
+                self.metrics.failed(error.category());
+                tracing::Span::current().record("result", error.category());
+                self.tell_failure(pending, plan, &error);
+                (ReconcileResult::Error, Outcome::Retry(retry(&error)))
+            }
+        }
+    }
+
+    fn tell_success(&self, pending: &Pending, plan: &Plan, took: std::time::Duration) {
+        let key = &plan.workload;
+        for source in restarted_for(plan) {
+            let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
+            tracing::info!(
+                latency_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}'; \
+                 updated '{}' of type '{}' in namespace '{namespace}'",
+                key.name,
+                key.kind,
+            );
+            let message = format!(
+                "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}', \
+                 Updated '{}' of type '{}' in namespace '{namespace}'",
+                key.name, key.kind,
+            );
+            self.record(pending, source, Severity::Normal, "Reloaded", message);
+        }
+    }
+
+    /// Tells about a failure once, and again only when it is another one.
+    fn tell_failure(&self, pending: &Pending, plan: &Plan, error: &ApiError) {
+        let key = &plan.workload;
+        let message = format!(
+            "Update for '{}' of type '{}' in namespace '{}' failed with error {error}",
+            key.name, key.kind, key.namespace
+        );
+        let known = self.reported.insert(key.clone(), error.message.clone());
+        if known.as_deref() == Some(error.message.as_str()) {
+            tracing::debug!(category = error.category(), "{message}");
+            return;
+        }
+        tracing::error!(
+            category = error.category(),
+            "{message}; it is tried again until it succeeds"
+        );
+        if let Some(source) = restarted_for(plan).next() {
+            self.record(pending, source, Severity::Warning, "ReloadFail", message);
+        }
+    }
+
+    fn record(
+        &self,
+        pending: &Pending,
+        source: &SourceKey,
+        severity: Severity,
+        reason: &'static str,
+        message: String,
+    ) {
+        self.recorder.record(Notice {
+            workload: pending.workload.key.clone(),
+            uid: pending.workload.uid.clone(),
+            source: source.kind,
+            severity,
+            reason,
+            message,
+        });
+    }
+}
+
+/// The sources whose change the plan's patch restarts the workload for.
+fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
+    let restarting = |outcome| matches!(outcome, decide::Outcome::Marked | decide::Outcome::Superseded);
+    plan.settled
+        .iter()
+        .filter(move |one| restarting(one.outcome))
+        .map(|one| &one.source)
+}
+
+fn retry(error: &ApiError) -> Retry {
+    match error.class {
+        // A conflict or a missing object means that the watch is behind: it will have caught up in a moment.
+        Class::Unavailable | Class::Conflict | Class::NotFound => Retry::Unavailable,
+        Class::Throttled(wish) => Retry::After(wish),
+        Class::Rejected => Retry::Rejected,
+    }
+}

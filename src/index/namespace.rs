@@ -64,7 +64,12 @@ struct Debt {
 
 impl Debt {
     fn new(running: Option<Digest>, change: &Change) -> Self {
-        Self { running, first: change.seen, last_unix: change.seen.unix, order: change.order }
+        Self {
+            running,
+            first: change.seen,
+            last_unix: change.seen.unix,
+            order: change.order,
+        }
     }
 }
 
@@ -88,31 +93,66 @@ impl Namespace {
     pub(super) fn source_seen(&mut self, source: Source, generation: u32, change: &Change) -> Effect {
         let reference = source.key.reference();
         let Some(slot) = self.sources.get_mut(&reference) else {
-            self.sources.insert(reference, SourceSlot { source, present: true, generation });
-            return Effect { source: Some(SourceChange::Created), ..Effect::default() };
+            self.sources.insert(
+                reference,
+                SourceSlot {
+                    source,
+                    present: true,
+                    generation,
+                },
+            );
+            return Effect {
+                source: Some(SourceChange::Created),
+                ..Effect::default()
+            };
         };
         let before = slot.source.digest;
         let recreated = !slot.present;
         let now = source.digest;
-        *slot = SourceSlot { source, present: true, generation };
+        *slot = SourceSlot {
+            source,
+            present: true,
+            generation,
+        };
         if recreated {
             self.deleted.retain(|deleted| *deleted != reference);
         }
         if before == now {
-            let seen = if recreated { SourceChange::Created } else { SourceChange::Unchanged };
+            let seen = if recreated {
+                SourceChange::Created
+            } else {
+                SourceChange::Unchanged
+            };
             // Workloads may owe a change that was seen before the deletion.
-            let due = if recreated { self.owing_for(&reference) } else { Vec::new() };
-            return Effect { source: Some(seen), due, ..Effect::default() };
+            let due = if recreated {
+                self.owing_for(&reference)
+            } else {
+                Vec::new()
+            };
+            return Effect {
+                source: Some(seen),
+                due,
+                ..Effect::default()
+            };
         }
         if change.remember {
-            self.unclaimed.entry(reference.clone()).or_insert((before, *change)).1 = *change;
+            self.unclaimed
+                .entry(reference.clone())
+                .or_insert((before, *change))
+                .1 = *change;
         }
         let due = self.owe(&reference, before, now, change);
-        Effect { source: Some(SourceChange::Updated), due, ..Effect::default() }
+        Effect {
+            source: Some(SourceChange::Updated),
+            due,
+            ..Effect::default()
+        }
     }
 
     pub(super) fn source_gone(&mut self, reference: &SourceRef) -> Effect {
-        let Some(slot) = self.sources.get(reference).filter(|slot| slot.present) else { return Effect::default() };
+        let Some(slot) = self.sources.get(reference).filter(|slot| slot.present) else {
+            return Effect::default();
+        };
         if self.concerned(&slot.source).is_empty() {
             self.sources.remove(reference);
             self.unclaimed.remove(reference);
@@ -125,7 +165,10 @@ impl Namespace {
                 self.sources.remove(&oldest);
             }
         }
-        Effect { source: Some(SourceChange::Deleted), ..Effect::default() }
+        Effect {
+            source: Some(SourceChange::Deleted),
+            ..Effect::default()
+        }
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
@@ -136,7 +179,8 @@ impl Namespace {
         let known = before.is_some();
         if let Some(slot) = before {
             slot.generation = generation.unwrap_or(slot.generation);
-            if slot.workload.uid == workload.uid && slot.workload.resource_version > workload.resource_version {
+            if slot.workload.uid == workload.uid && slot.workload.resource_version > workload.resource_version
+            {
                 return effect;
             }
             if slot.workload.uid != workload.uid {
@@ -162,7 +206,11 @@ impl Namespace {
             }
             None => {
                 let generation = generation.unwrap_or_default();
-                let slot = WorkloadSlot { workload: Arc::clone(&workload), generation, owed: HashMap::new() };
+                let slot = WorkloadSlot {
+                    workload: Arc::clone(&workload),
+                    generation,
+                    owed: HashMap::new(),
+                };
                 self.workloads.insert(id.clone(), slot);
                 if !workload.opt_in.is_empty() {
                     effect.opted = Some(Arc::clone(&workload));
@@ -178,14 +226,20 @@ impl Namespace {
 
     pub(super) fn workload_gone(&mut self, key: &WorkloadKey) -> Effect {
         let id = local(key);
-        let Some(slot) = self.workloads.remove(&id) else { return Effect::default() };
+        let Some(slot) = self.workloads.remove(&id) else {
+            return Effect::default();
+        };
         self.unlink(&id, &slot.workload);
-        Effect { gone: vec![key.clone()], ..Effect::default() }
+        Effect {
+            gone: vec![key.clone()],
+            ..Effect::default()
+        }
     }
 
     pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32) {
         let unseen = |(reference, slot): (&SourceRef, &SourceSlot)| {
-            (reference.kind == kind && slot.present && slot.generation != generation).then(|| reference.clone())
+            (reference.kind == kind && slot.present && slot.generation != generation)
+                .then(|| reference.clone())
         };
         let gone: Vec<SourceRef> = self.sources.iter().filter_map(unseen).collect();
         for reference in gone {
@@ -212,14 +266,29 @@ impl Namespace {
         let slot = self.workloads.get(&local(key))?;
         let since = slot.owed.values().map(|debt| debt.first.at).min()?;
         let owed = slot.owed.iter().filter_map(|(reference, debt)| {
-            let source = self.sources.get(reference).filter(|slot| slot.present)?.source.clone();
-            Some(Owed { source, seen_at: debt.last_unix, order: debt.order })
+            let source = self
+                .sources
+                .get(reference)
+                .filter(|slot| slot.present)?
+                .source
+                .clone();
+            Some(Owed {
+                source,
+                seen_at: debt.last_unix,
+                order: debt.order,
+            })
         });
-        Some(Pending { workload: Arc::clone(&slot.workload), owed: owed.collect(), since })
+        Some(Pending {
+            workload: Arc::clone(&slot.workload),
+            owed: owed.collect(),
+            since,
+        })
     }
 
     pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else { return };
+        let Some(slot) = self.workloads.get_mut(&local(key)) else {
+            return;
+        };
         for reference in sources {
             if let Some(debt) = slot.owed.get_mut(&reference) {
                 debt.running = None;
@@ -233,11 +302,16 @@ impl Namespace {
         settled: impl IntoIterator<Item = (SourceRef, Digest)>,
         change: &Change,
     ) -> bool {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else { return false };
+        let Some(slot) = self.workloads.get_mut(&local(key)) else {
+            return false;
+        };
         for (reference, digest) in settled {
             match self.sources.get(&reference) {
                 Some(source) if source.source.digest != digest => {
-                    slot.owed.entry(reference).or_insert_with(|| Debt::new(None, change)).running = Some(digest);
+                    slot.owed
+                        .entry(reference)
+                        .or_insert_with(|| Debt::new(None, change))
+                        .running = Some(digest);
                 }
                 _ => _ = slot.owed.remove(&reference),
             }
@@ -271,12 +345,27 @@ impl Namespace {
     }
 
     /// Notes the change against every workload it concerns; returns those that owe it.
-    fn owe(&mut self, reference: &SourceRef, before: Digest, now: Digest, change: &Change) -> Vec<WorkloadKey> {
-        let concerned = self.sources.get(reference).map(|slot| self.concerned(&slot.source)).unwrap_or_default();
+    fn owe(
+        &mut self,
+        reference: &SourceRef,
+        before: Digest,
+        now: Digest,
+        change: &Change,
+    ) -> Vec<WorkloadKey> {
+        let concerned = self
+            .sources
+            .get(reference)
+            .map(|slot| self.concerned(&slot.source))
+            .unwrap_or_default();
         let mut due = Vec::new();
         for id in concerned {
-            let Some(slot) = self.workloads.get_mut(&id) else { continue };
-            let debt = slot.owed.entry(reference.clone()).or_insert_with(|| Debt::new(Some(before), change));
+            let Some(slot) = self.workloads.get_mut(&id) else {
+                continue;
+            };
+            let debt = slot
+                .owed
+                .entry(reference.clone())
+                .or_insert_with(|| Debt::new(Some(before), change));
             debt.order = change.order;
             debt.last_unix = change.seen.unix;
             if debt.running == Some(now) {
@@ -307,7 +396,10 @@ impl Namespace {
     }
 
     fn owing_for(&self, reference: &SourceRef) -> Vec<WorkloadKey> {
-        let owing = self.workloads.values().filter(|slot| slot.owed.contains_key(reference));
+        let owing = self
+            .workloads
+            .values()
+            .filter(|slot| slot.owed.contains_key(reference));
         owing.map(|slot| slot.workload.key.clone()).collect()
     }
 
@@ -316,10 +408,14 @@ impl Namespace {
         let reference = source.key.reference();
         let by_name = self.interested.get(&reference).into_iter().flatten();
         let candidates = by_name.chain(self.with_patterns.iter().filter(|id| {
-            self.interested.get(&reference).is_none_or(|interested| !interested.contains(*id))
+            self.interested
+                .get(&reference)
+                .is_none_or(|interested| !interested.contains(*id))
         }));
         let concerned = candidates.filter(|id| {
-            self.workloads.get(*id).is_some_and(|slot| self.concerns(source, &slot.workload))
+            self.workloads
+                .get(*id)
+                .is_some_and(|slot| self.concerns(source, &slot.workload))
         });
         concerned.cloned().collect()
     }
@@ -339,7 +435,10 @@ impl Namespace {
         for reference in interests(workload, self.auto_reload_all) {
             self.interested.entry(reference).or_default().insert(id.clone());
         }
-        if SourceKind::ALL.into_iter().any(|kind| workload.opt_in.has_patterns(kind)) {
+        if SourceKind::ALL
+            .into_iter()
+            .any(|kind| workload.opt_in.has_patterns(kind))
+        {
             self.with_patterns.insert(id.clone());
         }
     }

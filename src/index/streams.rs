@@ -32,7 +32,9 @@ struct Stream {
 
 impl Streams {
     pub(super) fn new(expected: impl IntoIterator<Item = StreamId>) -> Self {
-        Self { streams: expected.into_iter().map(|id| (id, Stream::default())).collect() }
+        Self {
+            streams: expected.into_iter().map(|id| (id, Stream::default())).collect(),
+        }
     }
 
     /// Notes the event and returns the generation its object belongs to.
@@ -55,13 +57,20 @@ impl Streams {
         stream.generation
     }
 
+    pub(super) fn is_listing(&self, id: &StreamId) -> bool {
+        self.streams.get(id).is_none_or(|stream| !stream.listed)
+    }
+
     /// Whether the namespace may hold workloads that no stream has shown yet.
     pub(super) fn some_workloads_unknown(&self, namespace: &str, now: Instant) -> bool {
         let covering = self.streams.iter().filter(|(id, _)| {
-            matches!(id.watched, Watched::Workload(_)) && id.namespace.as_deref().is_none_or(|own| own == namespace)
+            matches!(id.watched, Watched::Workload(_))
+                && id.namespace.as_deref().is_none_or(|own| own == namespace)
         });
         covering.into_iter().any(|(_, stream)| {
-            stream.current_since.is_none_or(|since| now.saturating_duration_since(since) < CATCHING_UP)
+            stream
+                .current_since
+                .is_none_or(|since| now.saturating_duration_since(since) < CATCHING_UP)
         })
     }
 }

@@ -24,13 +24,18 @@ pub fn strategic_merge(plan: &Plan) -> Value {
                 let variable = json!({ "name": mark.env_name, "value": mark.digest.to_string() });
                 containers.entry(&mark.container).or_default().push(variable);
             }
-            let containers: Vec<Value> =
-                containers.into_iter().map(|(name, env)| json!({ "name": name, "env": env })).collect();
+            let containers: Vec<Value> = containers
+                .into_iter()
+                .map(|(name, env)| json!({ "name": name, "env": env }))
+                .collect();
             json!({ "spec": { "template": { "spec": { "containers": containers } } } })
         }
         Strategy::Annotations => {
-            let annotations: BTreeMap<&str, String> =
-                plan.marks.iter().map(|mark| (LAST_RELOADED_FROM, mark.annotation_value())).collect();
+            let annotations: BTreeMap<&str, String> = plan
+                .marks
+                .iter()
+                .map(|mark| (LAST_RELOADED_FROM, mark.annotation_value()))
+                .collect();
             json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } })
         }
     }
@@ -74,7 +79,10 @@ mod tests {
 
     #[test]
     fn several_sources_are_grouped_by_container() {
-        let body = strategic_merge(&plan(Strategy::EnvVars, &[("main", "a"), ("side", "b"), ("main", "c")]));
+        let body = strategic_merge(&plan(
+            Strategy::EnvVars,
+            &[("main", "a"), ("side", "b"), ("main", "c")],
+        ));
         let containers = body["spec"]["template"]["spec"]["containers"].as_array().unwrap();
         assert_eq!(containers.len(), 2);
         assert_eq!(containers[0]["name"], "main");

@@ -82,7 +82,10 @@ impl Recorder {
     /// A recorder and the task that writes what it is given; the task ends when every recorder is dropped.
     pub fn new(client: Client, instance: String) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sink, notices) = mpsc::channel(WAITING);
-        let recorder = Self { sink, dropped: Arc::new(AtomicU64::new(0)) };
+        let recorder = Self {
+            sink,
+            dropped: Arc::new(AtomicU64::new(0)),
+        };
         (recorder, write_all(client, instance, notices))
     }
 
@@ -117,7 +120,9 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
             }
         }
         let api: Api<Event> = Api::namespaced(client.clone(), &notice.workload.namespace);
-        let repeated = written.get_mut(&notice).filter(|earlier| now.duration_since(earlier.last) < SAME_FOR);
+        let repeated = written
+            .get_mut(&notice)
+            .filter(|earlier| now.duration_since(earlier.last) < SAME_FOR);
         let result = if let Some(earlier) = repeated {
             earlier.count = earlier.count.saturating_add(1);
             earlier.last = now;
@@ -127,7 +132,14 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
             let name = event.metadata.name.clone().unwrap_or_default();
             let result = create(&api, &event).await;
             if result.is_ok() {
-                written.insert(notice.clone(), Written { name, count: 1, last: now });
+                written.insert(
+                    notice.clone(),
+                    Written {
+                        name,
+                        count: 1,
+                        last: now,
+                    },
+                );
             }
             result
         };
@@ -188,7 +200,10 @@ fn event(notice: &Notice, instance: &str) -> Event {
         ),
         reason: Some(notice.reason.to_owned()),
         message: Some(cut(&notice.message).to_owned()),
-        source: Some(EventSource { component: Some(component.clone()), host: None }),
+        source: Some(EventSource {
+            component: Some(component.clone()),
+            host: None,
+        }),
         reporting_component: Some(component),
         reporting_instance: Some(instance.to_owned()),
         count: Some(1),
@@ -220,7 +235,10 @@ mod tests {
         let event = event(&notice, "pod-1");
         assert_eq!(event.involved_object.kind.as_deref(), Some("StatefulSet"));
         assert_eq!(event.involved_object.uid.as_deref(), Some("uid-1"));
-        assert_eq!(event.source.and_then(|source| source.component).as_deref(), Some("reloader-secrets"));
+        assert_eq!(
+            event.source.and_then(|source| source.component).as_deref(),
+            Some("reloader-secrets")
+        );
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert_eq!(event.message.map(|message| message.len()), Some(LONGEST_MESSAGE));
         assert!(event.metadata.name.is_some_and(|name| name.starts_with("db.")));

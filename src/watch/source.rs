@@ -149,11 +149,25 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
                 }
             }
         }
-        let SourceMeta { name, namespace, uid, resource_version, annotations: Pairs(annotations) } = metadata;
-        let true_annotations =
-            annotations.into_iter().filter_map(|(key, value)| (value == "true").then_some(key)).collect();
+        let SourceMeta {
+            name,
+            namespace,
+            uid,
+            resource_version,
+            annotations: Pairs(annotations),
+        } = metadata;
+        let true_annotations = annotations
+            .into_iter()
+            .filter_map(|(key, value)| (value == "true").then_some(key))
+            .collect();
         Ok(SourceObject {
-            metadata: ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name,
+                namespace,
+                uid,
+                resource_version,
+                ..ObjectMeta::default()
+            },
             true_annotations,
             digest: canonical.finish(),
             kind: std::marker::PhantomData,
@@ -213,7 +227,10 @@ mod tests {
                 "data":{"test":"test"},"binaryData":{"bintest":"dGVzdA=="}}"#,
         );
         let source = object.into_source(&AnnotationKeys::default());
-        assert_eq!(source.digest.to_string(), "0d58150de76a895b24f4ca213f590766160c4349");
+        assert_eq!(
+            source.digest.to_string(),
+            "0d58150de76a895b24f4ca213f590766160c4349"
+        );
         assert_eq!(source.key, SourceKey::new(SourceKind::ConfigMap, "n", "a"));
         assert!(!source.ignored && !source.matched);
     }
@@ -260,7 +277,13 @@ mod tests {
             r#"{"metadata":{"name":"a","namespace":"n","annotations":{"k":"Y2FuYXJ5"}},"data":{"canary":"Y2FuYXJ5"}}"#,
         )
         .unwrap();
-        let shown = format!("{object:?} {:?}", object.clone().into_source(&AnnotationKeys::default()));
-        assert!(!shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{shown}");
+        let shown = format!(
+            "{object:?} {:?}",
+            object.clone().into_source(&AnnotationKeys::default())
+        );
+        assert!(
+            !shown.contains("canary") && !shown.contains("Y2FuYXJ5"),
+            "{shown}"
+        );
     }
 }

@@ -46,13 +46,21 @@ pub struct Settings {
 pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: mpsc::Sender<Observation>) {
     let keys = Arc::clone(&settings.keys);
     let all = settings.auto_reload_all;
-    let output = Output { stream: stream.clone(), page_size: settings.page_size, sink };
+    let output = Output {
+        stream: stream.clone(),
+        page_size: settings.page_size,
+        sink,
+    };
     match stream.watched {
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
-        Watched::Workload(WorkloadKind::Deployment) => workloads::<Deployment>(client, output, keys, all).await,
+        Watched::Workload(WorkloadKind::Deployment) => {
+            workloads::<Deployment>(client, output, keys, all).await
+        }
         Watched::Workload(WorkloadKind::DaemonSet) => workloads::<DaemonSet>(client, output, keys, all).await,
-        Watched::Workload(WorkloadKind::StatefulSet) => workloads::<StatefulSet>(client, output, keys, all).await,
+        Watched::Workload(WorkloadKind::StatefulSet) => {
+            workloads::<StatefulSet>(client, output, keys, all).await
+        }
     }
 }
 
@@ -63,7 +71,8 @@ async fn sources<D: SourceData>(client: Client, output: Output, keys: Arc<Annota
 }
 
 async fn workloads<T: WorkloadType>(client: Client, output: Output, keys: Arc<AnnotationKeys>, all: bool) {
-    let seen = move |object: WorkloadObject<T>| Event::WorkloadSeen(Box::new(object.into_workload(&keys, all)));
+    let seen =
+        move |object: WorkloadObject<T>| Event::WorkloadSeen(Box::new(object.into_workload(&keys, all)));
     let gone = |object: WorkloadObject<T>| Event::WorkloadGone(object.key());
     output.run(client, seen, gone).await;
 }
@@ -94,7 +103,9 @@ impl Output {
                 let (event, start_over) = match item {
                     Ok(watcher::Event::Init) => (Event::ListStarted, false),
                     Ok(watcher::Event::InitDone) => (Event::Listed, false),
-                    Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => (seen(object), false),
+                    Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+                        (seen(object), false)
+                    }
                     Ok(watcher::Event::Delete(object)) => (gone(object), false),
                     Err(error) => (Event::Failed(failure(&error)), must_start_over(&error)),
                 };
@@ -104,7 +115,15 @@ impl Output {
                     Event::ListStarted => (false, false),
                     _ => (false, true),
                 };
-                if self.sink.send(Observation { stream: self.stream.clone(), event }).await.is_err() {
+                if self
+                    .sink
+                    .send(Observation {
+                        stream: self.stream.clone(),
+                        event,
+                    })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
                 if failed {
@@ -149,5 +168,9 @@ fn failure(error: &watcher::Error) -> Failure {
         watcher::Error::WatchError(status) => ("watch", ApiError::from_status(status)),
         watcher::Error::NoResourceVersion => return Failure::other("the API server sent no resourceVersion"),
     };
-    Failure { category, denied: error.is_forbidden(), message: error.message }
+    Failure {
+        category,
+        denied: error.is_forbidden(),
+        message: error.message,
+    }
 }

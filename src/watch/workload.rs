@@ -7,12 +7,15 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time}};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
 use serde::{Deserialize, Deserializer};
 
 use crate::model::{
-    AnnotationKeys, Container, OptIn, PodTemplate, SourceKind, SourceRef, Volume, Workload, WorkloadKey, WorkloadKind,
-    opt_in::LAST_RELOADED_FROM,
+    AnnotationKeys, Container, OptIn, PodTemplate, SourceKind, SourceRef, Volume, Workload, WorkloadKey,
+    WorkloadKind, opt_in::LAST_RELOADED_FROM,
 };
 
 /// Environment variables with this prefix are markers of the env-vars strategy.
@@ -62,14 +65,26 @@ impl<T: WorkloadType> WorkloadObject<T> {
             PodTemplate::default()
         } else {
             PodTemplate {
-                last_reloaded_from: self.template_annotations.get(LAST_RELOADED_FROM).map(|text| text.as_str().into()),
+                last_reloaded_from: self
+                    .template_annotations
+                    .get(LAST_RELOADED_FROM)
+                    .map(|text| text.as_str().into()),
                 ..self.template.clone()
             }
         };
         Workload {
             uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
-            resource_version: self.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0),
-            created_at: self.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),
+            resource_version: self
+                .metadata
+                .resource_version
+                .as_deref()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+            created_at: self
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(0, |time| time.0.as_second()),
             key: self.key(),
             opt_in,
             template,
@@ -111,9 +126,30 @@ type Annotations = BTreeMap<String, String>;
 
 impl<T> From<Wire> for WorkloadObject<T> {
     fn from(wire: Wire) -> Self {
-        let Wire { metadata, spec: SpecWire { template: TemplateWire { metadata: template_metadata, spec } } } = wire;
-        let PodSpecWire { containers, init_containers, volumes } = spec;
-        let MetaWire { name, namespace, uid, resource_version, creation_timestamp, annotations } = metadata;
+        let Wire {
+            metadata,
+            spec:
+                SpecWire {
+                    template:
+                        TemplateWire {
+                            metadata: template_metadata,
+                            spec,
+                        },
+                },
+        } = wire;
+        let PodSpecWire {
+            containers,
+            init_containers,
+            volumes,
+        } = spec;
+        let MetaWire {
+            name,
+            namespace,
+            uid,
+            resource_version,
+            creation_timestamp,
+            annotations,
+        } = metadata;
         let creation_timestamp = creation_timestamp.and_then(|text| text.parse().ok()).map(Time);
         Self {
             metadata: ObjectMeta {
@@ -142,22 +178,36 @@ impl<T> From<Wire> for WorkloadObject<T> {
 }
 
 fn without_absent(annotations: BTreeMap<String, Option<String>>) -> Annotations {
-    annotations.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    annotations
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect()
 }
 
 impl From<ContainerWire> for Container {
     fn from(wire: ContainerWire) -> Self {
         let mut references = Vec::new();
         let mut markers = Vec::new();
-        for EnvWire { name, value, value_from } in wire.env {
+        for EnvWire {
+            name,
+            value,
+            value_from,
+        } in wire.env
+        {
             references.extend(value_from.config_map_key_ref.reference(SourceKind::ConfigMap));
             references.extend(value_from.secret_key_ref.reference(SourceKind::Secret));
             match (name, value) {
-                (Some(name), Some(value)) if name.starts_with(MARKER_PREFIX) => markers.push((name.into(), value.into())),
+                (Some(name), Some(value)) if name.starts_with(MARKER_PREFIX) => {
+                    markers.push((name.into(), value.into()))
+                }
                 _ => {}
             }
         }
-        for EnvFromWire { config_map_ref, secret_ref } in wire.env_from {
+        for EnvFromWire {
+            config_map_ref,
+            secret_ref,
+        } in wire.env_from
+        {
             references.extend(config_map_ref.reference(SourceKind::ConfigMap));
             references.extend(secret_ref.reference(SourceKind::Secret));
         }
@@ -166,7 +216,12 @@ impl From<ContainerWire> for Container {
         Self {
             name: wire.name.unwrap_or_default().into(),
             references,
-            mounts: wire.volume_mounts.into_iter().filter_map(|mount| mount.name).map(Into::into).collect(),
+            mounts: wire
+                .volume_mounts
+                .into_iter()
+                .filter_map(|mount| mount.name)
+                .map(Into::into)
+                .collect(),
             markers,
         }
     }
@@ -176,13 +231,21 @@ impl From<VolumeWire> for Volume {
     fn from(wire: VolumeWire) -> Self {
         let direct = [
             wire.config_map.reference(SourceKind::ConfigMap),
-            wire.secret.secret_name.map(|name| SourceRef::new(SourceKind::Secret, name)),
+            wire.secret
+                .secret_name
+                .map(|name| SourceRef::new(SourceKind::Secret, name)),
         ];
         let projected = wire.projected.sources.into_iter().flat_map(|source| {
-            [source.config_map.reference(SourceKind::ConfigMap), source.secret.reference(SourceKind::Secret)]
+            [
+                source.config_map.reference(SourceKind::ConfigMap),
+                source.secret.reference(SourceKind::Secret),
+            ]
         });
         let sources = direct.into_iter().chain(projected).flatten().collect();
-        Self { name: wire.name.unwrap_or_default().into(), sources }
+        Self {
+            name: wire.name.unwrap_or_default().into(),
+            sources,
+        }
     }
 }
 
@@ -193,14 +256,22 @@ impl NameWire {
 }
 
 /// The API's `null` for a field means the same as its absence.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A list in which a null item means an item without fields.
-fn null_items<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+fn null_items<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     let items: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
-    Ok(items.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect())
+    Ok(items
+        .unwrap_or_default()
+        .into_iter()
+        .map(Option::unwrap_or_default)
+        .collect())
 }
 
 macro_rules! wire {
