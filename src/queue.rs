@@ -30,6 +30,7 @@ mod backoff;
 mod core;
 mod limits;
 mod namespace;
+mod turns;
 
 use std::{
     collections::hash_map::RandomState,
@@ -183,7 +184,7 @@ impl Queue {
 
     /// Forgets every key, as [`Queue::remove`] does; for the loss of leadership.
     pub fn clear(&self) {
-        self.shared.change(|core, _| core.clear());
+        self.shared.change(|core, now| core.clear(now));
     }
 
     /// The next key that is due; waits for it. `None` once [`Queue::shutdown`] was called.

@@ -74,3 +74,6 @@ impl Retry {
         wait.max(self.server_wish())
     }
 }
+
+#[cfg(test)]
+mod tests;
