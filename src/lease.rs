@@ -33,6 +33,7 @@
 pub mod clock;
 mod driver;
 pub mod election;
+mod jitter;
 pub mod leadership;
 pub mod record;
 pub mod settings;

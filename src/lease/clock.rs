@@ -36,7 +36,7 @@ impl Moment {
         Self(nanos)
     }
 
-    /// How long it is from now until `self`; zero when `self` is not in the future.
+    /// How long `self` lies after `earlier`; zero when it does not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -86,5 +86,40 @@ impl Clock for BootClock {
 
     fn wall(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+/// The longest sleep in one piece. Timers of the runtime stand still while the machine is suspended, unlike
+/// [`BootClock`]; looking at the clock this often is how soon a resumed process learns what it slept through.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// Sleeps until `clock` shows `until`.
+pub(super) async fn sleep_until(clock: &dyn Clock, until: Moment) {
+    loop {
+        let left = until.since(clock.now());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(SLICE)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_clock_goes_on_and_never_back() {
+        let first = BootClock.now();
+        assert!(first > Moment::from_nanos(0) && first < Moment::from_nanos(u64::MAX));
+        assert!(BootClock.now() >= first);
+    }
+
+    #[test]
+    fn moments_saturate_at_both_ends() {
+        let end = Moment::from_nanos(u64::MAX);
+        assert_eq!(end + Duration::MAX, end);
+        assert_eq!(Moment::from_nanos(1).since(end), Duration::ZERO);
+        assert_eq!(Moment::from_start(Duration::MAX), end);
     }
 }

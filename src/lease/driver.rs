@@ -2,14 +2,28 @@
 //!
 //! Input: a [`LeaseStore`], [`Settings`], a [`Clock`]. Output: [`Leadership`]. I/O: reads and writes the Lease.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{self, Future},
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{clock::Clock, leadership::Leadership, settings::Settings, store::LeaseStore};
+use futures::{StreamExt, stream::BoxStream};
+use tracing::{debug, info, warn};
+
+use super::{
+    clock::{Clock, Moment, sleep_until},
+    election::{Election, Outcome, Step},
+    leadership::{Leadership, Publisher, Role},
+    settings::Settings,
+    store::{Change, LeaseStore, StoreError},
+};
 
 /// How an election ended when nothing went wrong, after [`Leadership::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The lease was given back; another replica can take it at once.
+    /// The Lease does not name this process any more; another replica can take it at once.
     Released,
     /// This process did not hold the lease.
     NotHolding,
@@ -22,7 +36,8 @@ pub enum Ended {
 pub enum Error {
     /// No renewal succeeded in time.
     #[error(
-        "lost the lease {namespace}/{name}: not renewed within {renew_deadline:?}; last error: {last_error}"
+        "lost the lease {namespace}/{name}: no renewal succeeded within {renew_deadline:?}; the last error was: \
+         {last_error}"
     )]
     Expired {
         /// The Lease's namespace.
@@ -30,18 +45,21 @@ pub enum Error {
         /// The Lease's name.
         name: String,
         /// How long it was tried.
-        renew_deadline: std::time::Duration,
-        /// Why the last renewal failed.
+        renew_deadline: Duration,
+        /// Why the last request failed.
         last_error: String,
     },
     /// Somebody else holds the lease.
-    #[error("lost the lease {namespace}/{name}: {holder} holds it")]
+    #[error(
+        "lost the lease {namespace}/{name}: {holder} now; unless a replica was suspended or cut off for long, \
+         look for another program or person that changes this Lease"
+    )]
     TakenOver {
         /// The Lease's namespace.
         namespace: String,
         /// The Lease's name.
         name: String,
-        /// The new holder's identity.
+        /// Who holds it, as half a sentence.
         holder: String,
     },
 }
@@ -59,8 +77,9 @@ impl Error {
 /// Takes part in the election for the Lease in `store`.
 ///
 /// The future does all the work and must be polled. It ends with an error when the lease was held and is lost, or
-/// after [`Leadership::release`]; either way the process should end. While this process waits for its turn, errors
-/// are logged and retried, forever.
+/// with [`Ended`] after [`Leadership::release`]; either way the process should end. While this process waits for
+/// its turn, errors are logged and retried, forever. It logs who leads (`new leader is <id>`,
+/// `still the leader!`), at level info.
 pub fn elect<S: LeaseStore>(
     store: S,
     settings: Settings,
@@ -69,9 +88,226 @@ pub fn elect<S: LeaseStore>(
     Leadership,
     impl Future<Output = Result<Ended, Error>> + Send + 'static,
 ) {
-    let (leadership, _shared, _publish) = Leadership::new(clock);
-    (leadership, async move {
-        let _ = (store, settings);
-        Ok(Ended::NotHolding)
-    })
+    let seed = RandomState::new().build_hasher().finish();
+    elect_seeded(store, settings, clock, seed)
 }
+
+/// [`elect`] with repeatable random waits.
+pub(super) fn elect_seeded<S: LeaseStore>(
+    store: S,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    seed: u64,
+) -> (
+    Leadership,
+    impl Future<Output = Result<Ended, Error>> + Send + 'static,
+) {
+    let (leadership, publisher) = Leadership::new(Arc::clone(&clock));
+    let driver = Driver {
+        changes: Some(store.watch()),
+        store,
+        election: Election::new(settings.clone(), seed),
+        settings,
+        clock,
+        publisher,
+        reported_holder: None,
+        watch_refused: false,
+        last_error: None,
+    };
+    (leadership, driver.run())
+}
+
+struct Driver<S> {
+    store: S,
+    /// The watch of the Lease; closed once this process does not wait for its turn any more.
+    changes: Option<BoxStream<'static, Change>>,
+    election: Election,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    publisher: Publisher,
+    /// Whom the log named last.
+    reported_holder: Option<Arc<str>>,
+    /// Whether the log says that watching is not permitted.
+    watch_refused: bool,
+    /// The failure of the last request; `None` when it succeeded.
+    last_error: Option<StoreError>,
+}
+
+impl<S: LeaseStore> Driver<S> {
+    async fn run(mut self) -> Result<Ended, Error> {
+        let Settings {
+            name,
+            namespace,
+            identity,
+            ..
+        } = &self.settings;
+        info!(namespace, name, identity, "taking part in the leader election");
+        loop {
+            if self.publisher.is_released() {
+                self.election.release(self.clock.now());
+            }
+            let step = self.election.next(self.clock.now(), self.clock.wall());
+            self.publisher.publish(&self.election);
+            self.report_holder();
+            if self.election.role() != Role::Standby {
+                self.changes = None;
+            }
+            let cut_off = self.cut_off();
+            match step {
+                Step::Done(outcome) => return self.ended(outcome),
+                Step::Wait(until) => self.wait(until).await,
+                Step::Get => {
+                    let answer = within_time(self.clock.as_ref(), cut_off, self.store.get()).await;
+                    self.note(answer.as_ref().err());
+                    self.election
+                        .read(self.clock.now(), answer.as_ref().map(Clone::clone));
+                }
+                Step::Create(lease) => {
+                    let sent = self.clock.now();
+                    let answer = within_time(self.clock.as_ref(), cut_off, self.store.create(*lease)).await;
+                    self.note(answer.as_ref().err());
+                    self.election
+                        .wrote(sent, self.clock.now(), answer.as_ref().map(Clone::clone));
+                }
+                Step::Replace(lease) => {
+                    let sent = self.clock.now();
+                    let answer = within_time(self.clock.as_ref(), cut_off, self.store.replace(*lease)).await;
+                    self.note(answer.as_ref().err());
+                    self.election
+                        .wrote(sent, self.clock.now(), answer.as_ref().map(Clone::clone));
+                }
+            }
+        }
+    }
+
+    /// Waits for the moment, a watch event, or the wish to stop. Only waiting is ever interrupted by that wish: a
+    /// request under way may take effect, so its answer decides whether there is something to give back.
+    async fn wait(&mut self, until: Moment) {
+        let stop = async {
+            if self.publisher.is_released() {
+                future::pending::<()>().await;
+            }
+            self.publisher.released().await;
+        };
+        let change = async {
+            match &mut self.changes {
+                Some(changes) => changes.next().await,
+                None => future::pending().await,
+            }
+        };
+        let change = tokio::select! {
+            biased;
+            () = stop => return,
+            () = sleep_until(self.clock.as_ref(), until) => return,
+            change = change => change,
+        };
+        let Some(change) = change else {
+            self.changes = None;
+            return;
+        };
+        if change == Change::Forbidden && !self.watch_refused {
+            self.watch_refused = true;
+            info!(
+                "not permitted to watch the Lease, polling it every second instead; grant the verb watch on leases \
+                 of the API group coordination.k8s.io in this namespace for a faster takeover"
+            );
+        }
+        self.election.changed(self.clock.now(), change);
+    }
+
+    /// When a request sent now is given up: after one retry period, or at the end of the claim.
+    fn cut_off(&self) -> Moment {
+        let latest = self.clock.now() + self.settings.timings.retry_period();
+        self.election
+            .deadline()
+            .map_or(latest, |deadline| deadline.min(latest))
+    }
+
+    /// Logs a failure once, not once per retry.
+    fn note(&mut self, error: Option<&StoreError>) {
+        match error {
+            // Losing a race is how an election works.
+            None | Some(StoreError::Conflict) => {
+                if self.last_error.take().is_some() {
+                    info!("requests for the Lease succeed again");
+                }
+            }
+            Some(error)
+                if self
+                    .last_error
+                    .as_ref()
+                    .is_some_and(|last| last.category() == error.category()) =>
+            {
+                debug!(category = error.category(), %error, "a request for the Lease failed again, retrying");
+                self.last_error = Some(error.clone());
+            }
+            Some(error) => {
+                let leading = self.election.role() == Role::Leader;
+                warn!(category = error.category(), %error, leading, "a request for the Lease failed, retrying");
+                self.last_error = Some(error.clone());
+            }
+        }
+    }
+
+    fn report_holder(&mut self) {
+        let Some(holder) = self.election.holder() else {
+            return;
+        };
+        if self.reported_holder.as_ref() == Some(holder) {
+            return;
+        }
+        if **holder == *self.settings.identity {
+            info!("still the leader!");
+        } else {
+            info!("new leader is {holder}");
+        }
+        self.reported_holder = Some(Arc::clone(holder));
+    }
+
+    fn ended(self, outcome: Outcome) -> Result<Ended, Error> {
+        let Settings {
+            name,
+            namespace,
+            timings,
+            ..
+        } = self.settings;
+        match outcome {
+            Outcome::Released => Ok(Ended::Released),
+            Outcome::NotHolding => Ok(Ended::NotHolding),
+            Outcome::LeftToExpire => Ok(Ended::LeftToExpire),
+            Outcome::Expired => Err(Error::Expired {
+                namespace,
+                name,
+                renew_deadline: timings.renew_deadline(),
+                last_error: self.last_error.map_or_else(
+                    || "none, this process or its machine stood still".to_owned(),
+                    |error| error.to_string(),
+                ),
+            }),
+            Outcome::TakenOver(holder) => Err(Error::TakenOver {
+                namespace,
+                name,
+                holder: holder.map_or_else(
+                    || "nobody holds it".to_owned(),
+                    |holder| format!("{holder} holds it"),
+                ),
+            }),
+        }
+    }
+}
+
+/// The answer to `request`, or [`StoreError::Timeout`] at `cut_off`.
+async fn within_time<T>(
+    clock: &dyn Clock,
+    cut_off: Moment,
+    request: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::select! {
+        biased;
+        answer = request => answer,
+        () = sleep_until(clock, cut_off) => Err(StoreError::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,288 @@
-//! stub
+//! The rules of the election, as a state machine.
+//!
+//! Input: answers to requests, watch events, the time. Output: [`Step`], the one thing to do next. I/O: none.
+//!
+//! ```text
+//!   Standby ──── own write accepted ───► Leading ──── deadline passed, or not ours any more ───► Over
+//!      │                                    │                                                     ▲
+//!      └──────────── release ───────────────┴──► Releasing ───────────────────────────────────────┘
+//! ```
+//!
+//! The caller does one step at a time and reports how it went: [`Election::read`] after [`Step::Get`],
+//! [`Election::wrote`] after [`Step::Create`] and [`Step::Replace`]. [`Election::changed`] and
+//! [`Election::release`] may come whenever no request is under way.
+//!
+//! # A missing Lease
+//! client-go's candidates create a missing Lease at once. If somebody deleted it under a living leader, there are
+//! two leaders until the old one renews. Here a candidate first waits:
+//! - until the record it saw last would have expired, if it saw one;
+//! - else for 1.2 retry periods. A living leader puts the Lease back within one, and creating is a
+//!   compare-and-swap, too: the candidate then gets a 409 and sees who leads.
+//!
+//! What remains: a leader cut off from the API server, whose Lease is deleted while a fresh process starts.
+
+mod leading;
+mod releasing;
+mod standby;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+
+use self::{leading::Leading, releasing::Releasing, standby::Standby};
+use super::{
+    clock::Moment,
+    jitter::Jitter,
+    leadership::Role,
+    record::Record,
+    settings::Settings,
+    store::{Change, StoreError},
+};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Read the Lease.
+    Get,
+    /// Create it.
+    Create(Box<Lease>),
+    /// Replace it, guarded by the resourceVersion inside.
+    Replace(Box<Lease>),
+    /// Nothing until then, unless something happens.
+    Wait(Moment),
+    /// It is over.
+    Done(Outcome),
+}
+
+/// How it ended. Final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Was the leader; no renewal succeeded until the deadline.
+    Expired,
+    /// Was the leader; the record now names that holder, or nobody.
+    TakenOver(Option<Arc<str>>),
+    /// Was the leader; the record says that nobody is.
+    Released,
+    /// Was asked to release and did not hold the lease.
+    NotHolding,
+    /// Was the leader; the record could not be cleared in time.
+    LeftToExpire,
+}
+
+/// How a write failed, as far as the rules care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It was refused because of somebody else's write: certainly without effect.
+    Conflict,
+    /// It may have taken effect.
+    Unknown,
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        if *error == StoreError::Conflict {
+            Self::Conflict
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// The mark by which a process knows a record as its own: the identity alone would also match another process that
+/// was given the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Term {
+    acquire_time: Timestamp,
+    transitions: i32,
+}
+
+impl Term {
+    fn wrote(&self, record: &Record, identity: &str) -> bool {
+        record.holder.as_deref() == Some(identity)
+            && record.acquire_time == Some(self.acquire_time)
+            && record.transitions == self.transitions
+    }
+
+    /// The record with which `settings`' process holds the lease in this term.
+    fn record(&self, settings: &Settings, renew_time: Timestamp) -> Record {
+        Record {
+            holder: Some(Arc::from(settings.identity.as_str())),
+            duration: Some(settings.timings.lease_duration()),
+            acquire_time: Some(self.acquire_time),
+            renew_time: Some(renew_time),
+            transitions: self.transitions,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Standby(Standby),
+    Leading(Leading),
+    Releasing(Releasing),
+    Over(Outcome),
+}
+
+/// One process's part in an election.
+#[derive(Clone, Debug)]
+pub struct Election {
+    settings: Settings,
+    jitter: Jitter,
+    phase: Phase,
+    holder: Option<Arc<str>>,
+    slow_path: u64,
+}
+
+impl Election {
+    /// A candidate that knows nothing yet. `seed` decides its random waits: same seed, same waits.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            settings,
+            jitter: Jitter::new(seed),
+            phase: Phase::Standby(Standby::default()),
+            holder: None,
+            slow_path: 0,
+        }
+    }
+
+    /// What to do at `now`; `wall` is only written into the record.
+    pub fn next(&mut self, now: Moment, wall: Timestamp) -> Step {
+        if let Phase::Leading(leading) = &self.phase
+            && now >= leading.deadline
+        {
+            self.phase = Phase::Over(Outcome::Expired);
+        }
+        match &mut self.phase {
+            Phase::Standby(standby) => standby.next(now, wall, &self.settings),
+            Phase::Leading(leading) => leading.next(now, wall, &self.settings),
+            Phase::Releasing(releasing) => releasing.next(now, wall),
+            Phase::Over(outcome) => Step::Done(outcome.clone()),
+        }
+    }
+
+    /// [`Step::Get`] was answered, or failed.
+    pub fn read(&mut self, now: Moment, answer: Result<Option<Lease>, &StoreError>) {
+        if let Ok(lease) = &answer {
+            self.holder = lease.as_ref().and_then(|lease| Record::of(lease).holder);
+        }
+        let next = match &mut self.phase {
+            Phase::Standby(standby) => {
+                standby.read(now, answer.ok(), &self.settings, &mut self.jitter);
+                None
+            }
+            Phase::Leading(leading) => leading.read(now, answer.ok(), &self.settings),
+            Phase::Releasing(releasing) => releasing.read(now, answer.ok(), &self.settings),
+            Phase::Over(_) => None,
+        };
+        self.end(next);
+    }
+
+    /// [`Step::Create`] or [`Step::Replace`], sent at `sent`, was answered or failed.
+    pub fn wrote(&mut self, sent: Moment, now: Moment, answer: Result<Lease, &StoreError>) {
+        let answer = answer.map_err(Failure::from);
+        match (&mut self.phase, answer) {
+            (Phase::Standby(standby), Ok(lease)) => {
+                self.holder = Record::of(&lease).holder;
+                if let Some(term) = standby.accepted(now, sent, &self.settings) {
+                    self.phase = Phase::Leading(Leading::new(term, lease, sent, &self.settings));
+                }
+            }
+            (Phase::Standby(standby), Err(failure)) => {
+                standby.refused(now, failure, &self.settings, &mut self.jitter);
+            }
+            // Too late: somebody may have asked whether writing is allowed and was told no. It stays no.
+            (Phase::Leading(leading), Ok(_)) if now >= leading.deadline => self.end(Some(Outcome::Expired)),
+            (Phase::Leading(leading), Ok(lease)) => {
+                self.holder = Record::of(&lease).holder;
+                leading.renewed(lease, sent, &self.settings);
+            }
+            (Phase::Leading(leading), Err(_)) => {
+                if leading.refused(now, &self.settings) {
+                    self.slow_path += 1;
+                }
+            }
+            (Phase::Releasing(_), Ok(_)) => {
+                self.holder = None;
+                self.end(Some(Outcome::Released));
+            }
+            (Phase::Releasing(releasing), Err(failure)) => releasing.refused(now, failure),
+            (Phase::Over(_), _) => {}
+        }
+    }
+
+    /// A watch said something. Only a candidate listens: watch events can be old, and a leader must not lose its
+    /// lease to the echo of its predecessor's; it learns of a rival from the 409 to its next renewal.
+    pub fn changed(&mut self, now: Moment, change: Change) {
+        let Phase::Standby(standby) = &mut self.phase else {
+            return;
+        };
+        let lease = match change {
+            Change::Stored(lease) => Some(*lease),
+            Change::Deleted => None,
+            Change::Forbidden => {
+                standby.poll_often(now, &self.settings, &mut self.jitter);
+                return;
+            }
+        };
+        self.holder = lease.as_ref().and_then(|lease| Record::of(lease).holder);
+        standby.event(now, lease, &self.settings, &mut self.jitter);
+    }
+
+    /// Stop taking part: give the lease back if it is held. Idempotent.
+    pub fn release(&mut self, now: Moment) {
+        let give_up_at = now + self.settings.timings.retry_period() * 2;
+        match &self.phase {
+            Phase::Standby(standby) => match standby.unresolved() {
+                Some(term) => self.phase = Phase::Releasing(Releasing::new(term, None, give_up_at)),
+                None => self.phase = Phase::Over(Outcome::NotHolding),
+            },
+            Phase::Leading(leading) => {
+                let (term, lease) = (leading.term.clone(), leading.lease.clone());
+                self.phase = Phase::Releasing(Releasing::new(term, lease, give_up_at));
+            }
+            Phase::Releasing(_) | Phase::Over(_) => {}
+        }
+    }
+
+    /// Until when this process may write; `None` unless it leads.
+    pub fn deadline(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Leading(leading) => Some(leading.deadline),
+            _ => None,
+        }
+    }
+
+    /// What this process is.
+    pub fn role(&self) -> Role {
+        match &self.phase {
+            Phase::Standby(_) => Role::Standby,
+            Phase::Leading(_) => Role::Leader,
+            Phase::Releasing(_) => Role::Releasing,
+            Phase::Over(_) => Role::Ended,
+        }
+    }
+
+    /// Who held the lease when it was last seen.
+    pub fn holder(&self) -> Option<&Arc<str>> {
+        self.holder.as_ref()
+    }
+
+    /// How many renewals needed more than one request.
+    pub fn slow_path(&self) -> u64 {
+        self.slow_path
+    }
+
+    fn end(&mut self, outcome: Option<Outcome>) {
+        if let Some(outcome) = outcome {
+            self.phase = Phase::Over(outcome);
+        }
+    }
+}
+
+/// Candidates that saw a lease become free spread their attempts over this long, so that a dozen of them do not send
+/// a dozen requests in the same millisecond. A fraction of the second in which a handover is to be done.
+const RACE_SPREAD: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,21 @@
 //!
 //! Input: what the election's driver publishes, and a clock. Output: yes or no. I/O: reads the clock.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    future::{self, Future},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{BootClock, Clock, Moment};
+use super::{
+    clock::{BootClock, Clock, Moment},
+    election::Election,
+};
 
 /// What this process is in the election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,8 @@ pub enum Role {
     Standby,
     /// Holds the lease.
     Leader,
+    /// Gives the lease back; writes nothing any more.
+    Releasing,
     /// Lost or released it, or stopped waiting. Final.
     Ended,
 }
@@ -48,21 +56,24 @@ pub struct Counters {
 pub struct Leadership {
     shared: Arc<Shared>,
     state: watch::Receiver<State>,
+    /// The sending side when there is no election to hold it.
+    _without_election: Option<Arc<watch::Sender<State>>>,
 }
 
 /// What the driver and the handles share.
-pub(super) struct Shared {
+struct Shared {
     clock: Arc<dyn Clock>,
     /// Nanoseconds of the [`Moment`] until which writing is allowed; 0 = not at all.
     deadline: AtomicU64,
-    pub(super) slow_path: AtomicU64,
-    pub(super) transitions: AtomicU64,
+    slow_path: AtomicU64,
+    transitions: AtomicU64,
     /// Set by [`Leadership::release`].
-    pub(super) release: CancellationToken,
+    release: CancellationToken,
 }
 
 impl Leadership {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> (Self, Arc<Shared>, watch::Sender<State>) {
+    /// A handle of a candidate, and the side that says what becomes of it.
+    pub(super) fn new(clock: Arc<dyn Clock>) -> (Self, Publisher) {
         let shared = Arc::new(Shared {
             clock,
             deadline: AtomicU64::new(0),
@@ -70,35 +81,43 @@ impl Leadership {
             transitions: AtomicU64::new(0),
             release: CancellationToken::new(),
         });
-        let (publish, state) = watch::channel(State {
+        let (state, receiver) = watch::channel(State {
             role: Role::Standby,
             holder: None,
         });
-        (
-            Self {
-                shared: Arc::clone(&shared),
-                state,
-            },
-            shared,
-            publish,
-        )
+        let leadership = Self {
+            shared: Arc::clone(&shared),
+            state: receiver,
+            _without_election: None,
+        };
+        (leadership, Publisher { shared, state })
     }
 
-    /// For running without leader election: may always write, is never lost.
+    /// For running without leader election: may write until it is released, and is never lost.
     pub fn always() -> Self {
-        let (leadership, shared, publish) = Self::new(Arc::new(BootClock));
-        shared.deadline.store(u64::MAX, Ordering::Release);
-        publish.send_replace(State {
+        let shared = Arc::new(Shared {
+            clock: Arc::new(BootClock),
+            deadline: AtomicU64::new(u64::MAX),
+            slow_path: AtomicU64::new(0),
+            transitions: AtomicU64::new(0),
+            release: CancellationToken::new(),
+        });
+        let (sender, state) = watch::channel(State {
             role: Role::Leader,
             holder: None,
         });
-        leadership
+        Self {
+            shared,
+            state,
+            _without_election: Some(Arc::new(sender)),
+        }
     }
 
     /// Whether a write may be sent now. Ask right before every attempt, retries included: the answer is about the
     /// clock, not about what was last published.
     pub fn may_write(&self) -> bool {
-        self.shared.clock.now() < Moment::from_nanos(self.shared.deadline.load(Ordering::Acquire))
+        !self.shared.release.is_cancelled()
+            && self.shared.clock.now() < Moment::from_nanos(self.shared.deadline.load(Ordering::Acquire))
     }
 
     /// Whether this process holds the lease, as last published; for status, not for fencing.
@@ -108,21 +127,18 @@ impl Leadership {
 
     /// Completes once this process holds the lease; never if the election ends before.
     pub async fn acquired(&self) {
-        if self
-            .state
-            .clone()
-            .wait_for(|state| state.role == Role::Leader)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
+        let mut state = self.state.clone();
+        if state.wait_for(|state| state.role == Role::Leader).await.is_err() {
+            future::pending::<()>().await;
         }
     }
 
-    /// Completes once the election has ended for this process: lost, released, or its future is gone.
+    /// Completes once the election has ended for this process: lost, released, or its future was dropped.
     /// Never for [`Leadership::always`].
     pub async fn lost(&self) {
-        std::future::pending::<()>().await;
+        let mut state = self.state.clone();
+        // An error means that the driver is gone, which is an end, too.
+        let _ = state.wait_for(|state| state.role == Role::Ended).await;
     }
 
     /// Who leads, and whether that is this process: a channel that always holds the newest state.
@@ -132,14 +148,71 @@ impl Leadership {
 
     /// The counts for metrics.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        Counters {
+            master: self.is_leader(),
+            slow_path: self.shared.slow_path.load(Ordering::Relaxed),
+            transitions: self.shared.transitions.load(Ordering::Relaxed),
+        }
     }
 
     /// Gives the lease back so that another replica takes over at once, and completes when the election has ended.
     ///
     /// Call it only when nothing of this process writes any more: from here on [`Leadership::may_write`] is false,
-    /// but a request already under way cannot be called back. The election's future must be polled meanwhile.
+    /// but a request already under way cannot be called back. The election's future must be polled meanwhile. It
+    /// takes one request when the API answers, and at most three retry periods when it does not.
     pub async fn release(&self) {
         self.shared.release.cancel();
+        if self._without_election.is_none() {
+            self.lost().await;
+        }
+    }
+}
+
+/// The driver's side of [`Leadership`]. When it is dropped, nothing may be written any more.
+pub(super) struct Publisher {
+    shared: Arc<Shared>,
+    state: watch::Sender<State>,
+}
+
+impl Publisher {
+    /// Makes known what `election` says. The deadline goes first: whoever hears of a role finds it in force.
+    pub(super) fn publish(&self, election: &Election) {
+        let deadline = election.deadline();
+        self.shared
+            .deadline
+            .store(deadline.map_or(0, Moment::as_nanos), Ordering::Release);
+        self.shared
+            .slow_path
+            .store(election.slow_path(), Ordering::Relaxed);
+        let role = election.role();
+        self.state.send_if_modified(|state| {
+            let holder_changed = state.holder.as_ref() != election.holder();
+            if holder_changed {
+                state.holder = election.holder().cloned();
+                self.shared
+                    .transitions
+                    .fetch_add(u64::from(state.holder.is_some()), Ordering::Relaxed);
+            }
+            let role_changed = state.role != role;
+            state.role = role;
+            holder_changed || role_changed
+        });
+    }
+
+    /// Completes once [`Leadership::release`] was called.
+    pub(super) fn released(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shared.release.clone().cancelled_owned()
+    }
+
+    /// Whether [`Leadership::release`] was called.
+    pub(super) fn is_released(&self) -> bool {
+        self.shared.release.is_cancelled()
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shared.deadline.store(0, Ordering::Release);
+        self.state.send_modify(|state| state.role = Role::Ended);
     }
 }

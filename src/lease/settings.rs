@@ -12,8 +12,9 @@ use std::{
 /// The name of the Lease; upstream Reloader's, so that a fleet in migration elects one leader.
 pub const DEFAULT_NAME: &str = "stakater-reloader-lock";
 
-/// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait.
-pub(crate) const JITTER_FACTOR: f64 = 1.2;
+/// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait, and
+/// the renew deadline must leave room for at least that.
+const JITTER_FACTOR: f64 = 1.2;
 
 /// Everything one candidate needs to take part.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +91,6 @@ impl Timings {
     /// The time between two renewals, the longest a request may take, and the least time between two polls.
     pub const fn retry_period(self) -> Duration {
         self.retry_period
-    }
-
-    /// `leaseDurationSeconds`.
-    pub(crate) fn lease_seconds(self) -> i32 {
-        i32::try_from(self.lease_duration.as_secs()).unwrap_or(i32::MAX)
     }
 }
 
