@@ -1,0 +1,154 @@
+//! The API server's audit log: who did what, when, with which answer.
+//!
+//! Input: the log file, one JSON object a line; output: [`Entry`] values and answers to the usual questions. I/O: reads the file.
+//!
+//! The server writes an entry before it sends the response (`--audit-log-mode=blocking`), so once a client has its answer the entry
+//! is there. What is logged is decided by `testbed/config/audit-policy.yaml`.
+
+mod entry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use entry::{Entry, Stage};
+
+use crate::error::{Error, Result};
+use crate::eventually::eventually;
+
+/// Reader of one audit log. Keeps what it has parsed and reads only what was added since.
+pub struct AuditLog {
+    path: PathBuf,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Bytes of the file that are parsed; always just behind a line's end.
+    offset: u64,
+    entries: Vec<Arc<Entry>>,
+}
+
+impl AuditLog {
+    /// Reads the log at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), seen: Mutex::default() }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every entry so far, in the order the server wrote them: by end of request, not by its start.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::AuditLog`], as for every question below.
+    pub fn entries(&self) -> Result<Vec<Arc<Entry>>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.read_on(&self.path)?;
+        Ok(seen.entries.clone())
+    }
+
+    /// The entries for which `wanted` is true.
+    ///
+    /// # Errors
+    /// See [`entries`](Self::entries).
+    pub fn matching(&self, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Arc<Entry>>> {
+        let mut entries = self.entries()?;
+        entries.retain(|entry| wanted(entry));
+        Ok(entries)
+    }
+
+    /// The finished requests of `user` that meant to change something, refused ones included (see [`Entry::succeeded`]).
+    ///
+    /// # Errors
+    /// See [`entries`](Self::entries).
+    pub fn writes_by(&self, user: &str) -> Result<Vec<Arc<Entry>>> {
+        self.matching(|entry| entry.user == user && entry.is_write() && entry.stage == Stage::ResponseComplete)
+    }
+
+    /// How many requests `user` sent, by verb and resource; a subresource counts under "resource/subresource", a path that is no
+    /// resource ("/version") under itself. A watch counts once, from its start.
+    ///
+    /// # Errors
+    /// See [`entries`](Self::entries).
+    pub fn requests_by_verb_and_resource(&self, user: &str) -> Result<BTreeMap<(String, String), usize>> {
+        let mut requests = BTreeSet::new();
+        let mut counts = BTreeMap::new();
+        for entry in self.matching(|entry| entry.user == user)? {
+            if requests.insert(entry.audit_id.clone()) {
+                *counts.entry((entry.verb.clone(), entry.full_resource())).or_default() += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// How long after `cause` was received the first successful request with `effect` was answered; `None` if there is none yet.
+    ///
+    /// It includes the time the server took for `cause` itself, so it is never shorter than what a user sees.
+    ///
+    /// # Errors
+    /// See [`entries`](Self::entries).
+    pub fn latency(&self, cause: &Entry, effect: impl Fn(&Entry) -> bool) -> Result<Option<Duration>> {
+        let answered = self
+            .matching(|entry| {
+                entry.stage == Stage::ResponseComplete
+                    && entry.succeeded()
+                    && entry.request_received >= cause.request_received
+                    && effect(entry)
+            })?
+            .iter()
+            .map(|entry| entry.stage_timestamp)
+            .min();
+        Ok(answered.map(|at| at.duration_since(cause.request_received).unsigned_abs()))
+    }
+
+    /// Asks `question` of all entries, again and again while the log grows, until it has an answer, for `timeout` at most. `what`
+    /// completes "waited in vain for ...".
+    ///
+    /// # Errors
+    /// [`Error::Timeout`].
+    pub async fn wait_until<T>(
+        &self,
+        timeout: Duration,
+        what: &str,
+        mut question: impl FnMut(&[Arc<Entry>]) -> Option<T>,
+    ) -> Result<T> {
+        eventually(timeout, what, async || -> Result<Option<T>, String> {
+            let entries = self.entries().map_err(|error| error.to_string())?;
+            question(&entries).map(Some).ok_or_else(|| format!("no answer in {} audit entries", entries.len()))
+        })
+        .await
+    }
+}
+
+impl Seen {
+    /// Parses the whole lines that were added; a line still being written stays for the next time.
+    fn read_on(&mut self, path: &Path) -> Result<()> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(Error::io(format!("open {}", path.display()))(error)),
+        };
+        let mut added = Vec::new();
+        file.seek(SeekFrom::Start(self.offset))
+            .and_then(|_| file.read_to_end(&mut added))
+            .map_err(Error::io(format!("read {}", path.display())))?;
+        for line in added.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let entry = serde_json::from_slice(line).map_err(|source| Error::AuditLog {
+                line: String::from_utf8_lossy(line).into_owned(),
+                source,
+            })?;
+            self.entries.push(Arc::new(entry));
+            self.offset += line.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
