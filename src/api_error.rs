@@ -120,14 +120,10 @@ mod tests {
     use super::*;
 
     fn status(code: u16, retry_after: u32) -> ApiError {
-        let mut status = kube::core::Status::failure("no", "Reason").with_code(code);
-        if retry_after > 0 {
-            status.details = Some(kube::core::response::StatusDetails {
-                retry_after_seconds: retry_after,
-                ..Default::default()
-            });
-        }
-        ApiError::from_status(&status)
+        let body = serde_json::json!({
+            "status": "Failure", "message": "no", "code": code, "details": { "retryAfterSeconds": retry_after },
+        });
+        ApiError::from_status(&serde_json::from_value(body).unwrap())
     }
 
     #[test]

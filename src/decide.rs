@@ -3,9 +3,12 @@
 //! Input: a [`Workload`], the sources it may owe a restart for ([`Owed`]), [`Options`]. Output: [`Decision`].
 //! I/O: none; the same input always gives the same output.
 
-use std::{cmp::Reverse, collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use crate::model::{Digest, Owed, Source, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
+use crate::model::{
+    Container, Digest, Owed, Source, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+};
+use marker::LastReloadedFrom;
 
 mod container;
 mod env_name;
@@ -68,17 +71,17 @@ pub enum Decision {
     Patch(Plan),
 }
 
-/// Why a source leads to no write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a source leads to no write, by how far the decision got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SkipReason {
     /// No source is owed.
     NothingOwed,
+    /// The workload does not ask to be restarted for the source.
+    NotOptedIn,
     /// The source carries the ignore annotation.
     Ignored,
     /// The workload excludes the source by name.
     Excluded,
-    /// The workload does not ask to be restarted for the source.
-    NotOptedIn,
     /// The workload asks for it, but no container uses the source, or there is no container.
     NoContainer,
     /// The marker in the pod template already shows the source's digest.
@@ -154,7 +157,183 @@ pub enum Outcome {
 }
 
 /// Decides what one workload's next write is.
+///
+/// All owed sources are decided together, so several changes cause one restart. Applying the marks and deciding again
+/// gives [`Decision::Skip`], but for [`Strategy::Annotations`] with several sources: its marker holds only the last.
 pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision {
-    let _ = (workload, owed, options);
-    Decision::Skip(SkipReason::NothingOwed)
+    let wanted: Vec<Result<Wanted<'_>, SkipReason>> =
+        owed.iter().map(|owed| want(workload, owed, options)).collect();
+    let mut outcomes = match options.strategy {
+        Strategy::EnvVars => mark_variables(&wanted),
+        Strategy::Annotations => mark_annotation(workload, &wanted),
+    };
+
+    let mut marks: Vec<&Wanted<'_>> = Vec::new();
+    for (wanted, outcome) in wanted.iter().zip(&outcomes) {
+        if let (Ok(wanted), Outcome::Marked) = (wanted, outcome) {
+            marks.push(wanted);
+        }
+    }
+    if marks.is_empty() {
+        return Decision::Skip(most_telling(&outcomes));
+    }
+    marks.sort_unstable_by_key(|wanted| (wanted.position, &wanted.env_name));
+    Decision::Patch(Plan {
+        workload: workload.key.clone(),
+        strategy: options.strategy,
+        marks: marks.into_iter().map(Wanted::mark).collect(),
+        settled: owed
+            .iter()
+            .zip(outcomes.drain(..))
+            .map(|(owed, outcome)| owed.settle(outcome))
+            .collect(),
+    })
 }
+
+/// An owed source that the workload asks for, and where its marker goes.
+struct Wanted<'a> {
+    owed: &'a Owed,
+    /// The container's place among the regular ones.
+    position: usize,
+    container: &'a Container,
+    env_name: String,
+}
+
+impl Wanted<'_> {
+    /// Later changes compare greater.
+    fn recency(&self) -> (u64, &SourceKey) {
+        (self.owed.order, &self.owed.source.key)
+    }
+
+    /// Whether the container already shows the digest. Of two variables of one name the first counts, as upstream has
+    /// it.
+    fn is_marked(&self) -> bool {
+        let marker = self
+            .container
+            .markers
+            .iter()
+            .find(|(name, _)| **name == *self.env_name);
+        marker.is_some_and(|(_, value)| value.parse() == Ok(self.owed.source.digest))
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            source: self.owed.source.key.clone(),
+            digest: self.owed.source.digest,
+            container: Arc::clone(&self.container.name),
+            env_name: self.env_name.clone(),
+            observed_at: self.owed.seen_at,
+        }
+    }
+}
+
+impl Owed {
+    fn settle(&self, outcome: Outcome) -> Settlement {
+        Settlement {
+            source: self.source.key.clone(),
+            digest: self.source.digest,
+            outcome,
+        }
+    }
+}
+
+/// Whether and where the workload wants a marker of the source.
+fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: &Options) -> Result<Wanted<'a>, SkipReason> {
+    let named = match workload.opt_in.verdict(&owed.source, options.auto_reload_all) {
+        Verdict::Named => true,
+        Verdict::Auto => false,
+        Verdict::No(Refusal::Ignored) => return Err(SkipReason::Ignored),
+        Verdict::No(Refusal::Excluded) => return Err(SkipReason::Excluded),
+        Verdict::No(Refusal::NotOptedIn) => return Err(SkipReason::NotOptedIn),
+    };
+    let key = &owed.source.key;
+    let position = container::choose(&workload.template, &key.reference(), named);
+    let place = position.and_then(|position| Some((position, workload.template.containers.get(position)?)));
+    let (position, container) = place.ok_or(SkipReason::NoContainer)?;
+    Ok(Wanted {
+        owed,
+        position,
+        container,
+        env_name: env_name(key.kind, &key.name),
+    })
+}
+
+/// One variable for each source. Of several sources that share a variable (`a.b` and `a-b`) the latest gets it; were
+/// each compared with it, they would overwrite each other for ever.
+fn mark_variables(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
+    let mut latest: BTreeMap<(usize, &str), &Wanted<'_>> = BTreeMap::new();
+    for wanted in wanted.iter().flatten() {
+        let holder = latest
+            .entry((wanted.position, &wanted.env_name))
+            .or_insert(wanted);
+        if wanted.recency() > holder.recency() {
+            *holder = wanted;
+        }
+    }
+    let outcome = |wanted: &Wanted<'_>| {
+        let holder = latest.get(&(wanted.position, wanted.env_name.as_str()));
+        let is_holder = holder.is_some_and(|holder| holder.recency() == wanted.recency());
+        match (holder.is_some_and(|holder| holder.is_marked()), is_holder) {
+            (true, _) => Outcome::Skipped(SkipReason::AlreadyMarked),
+            (false, true) => Outcome::Marked,
+            (false, false) => Outcome::Superseded,
+        }
+    };
+    wanted
+        .iter()
+        .map(|wanted| {
+            wanted
+                .as_ref()
+                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
+        })
+        .collect()
+}
+
+/// One annotation for all sources: the latest that it does not show yet gets it.
+fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
+    let marker = workload
+        .template
+        .last_reloaded_from
+        .as_deref()
+        .and_then(LastReloadedFrom::parse);
+    let is_marked = |wanted: &Wanted<'_>| {
+        marker
+            .as_ref()
+            .is_some_and(|marker| marker.shows(&wanted.owed.source))
+    };
+    let latest = wanted
+        .iter()
+        .flatten()
+        .filter(|wanted| !is_marked(wanted))
+        .map(Wanted::recency)
+        .max();
+    let outcome = |wanted: &Wanted<'_>| {
+        if is_marked(wanted) {
+            Outcome::Skipped(SkipReason::AlreadyMarked)
+        } else if Some(wanted.recency()) == latest {
+            Outcome::Marked
+        } else {
+            Outcome::Superseded
+        }
+    };
+    wanted
+        .iter()
+        .map(|wanted| {
+            wanted
+                .as_ref()
+                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
+        })
+        .collect()
+}
+
+/// The reason that got furthest: an unchanged marker says more than a workload that asked for nothing.
+fn most_telling(outcomes: &[Outcome]) -> SkipReason {
+    let reasons = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Skipped(reason) => Some(*reason),
+        Outcome::Marked | Outcome::Superseded => None,
+    });
+    reasons.max().unwrap_or(SkipReason::NothingOwed)
+}
+
+#[cfg(test)]
+mod tests;

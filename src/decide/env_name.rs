@@ -31,3 +31,6 @@ pub fn env_name(kind: SourceKind, name: &str) -> String {
     text.push_str(kind.type_name());
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,149 @@
+use proptest::prelude::*;
+use rstest::rstest;
+
 use super::*;
+
+/// What Go 1.26 says. First row: the names; each other row: an item, then `error`, or one digit a name, 1 for a match.
+/// Items 1 to 350 or so were chosen, the others drawn at random from fragments of the syntax.
+const CORPUS: &str = include_str!("corpus.tsv");
+
+/// The literal meaning of a cell of the corpus, which may not hold a tab.
+fn cell(text: &str) -> String {
+    text.replace("\\t", "\t").replace("\\\\", "\\")
+}
+
+#[test]
+fn every_item_means_what_it_means_to_go() {
+    let mut lines = CORPUS.lines();
+    let names: Vec<String> = lines.next().unwrap().split('\t').skip(1).map(cell).collect();
+    let mut wrong = Vec::new();
+    let mut rows = 0;
+    for line in lines {
+        let (item, expected) = line.split_once('\t').unwrap();
+        let actual = match NamePattern::compile(item) {
+            Err(_) => "error".to_owned(),
+            Ok(pattern) => names
+                .iter()
+                .map(|name| if pattern.is_match(name) { '1' } else { '0' })
+                .collect(),
+        };
+        if actual != expected {
+            wrong.push(format!("{item:?}\n  go   {expected}\n  rust {actual}"));
+        }
+        rows += 1;
+    }
+    assert!(rows >= 800, "the corpus has only {rows} rows");
+    assert!(
+        wrong.is_empty(),
+        "{} of {rows} rows differ:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(20)].join("\n")
+    );
+}
+
+#[rstest]
+#[case::star_matches_every_name("*", &["app", "x-cm", ""], &[])]
+#[case::star_suffix_matches_every_end("*-cm", &["app-cm", "-cm"], &["app", "app-cm-2"])]
+#[case::question_mark_matches_every_name("?", &["app", ""], &[])]
+#[case::plus_matches_no_real_name("+", &[""], &["app", "+"])]
+#[case::trailing_star_repeats_the_dash("app-*", &["app", "app-", "app--"], &["app-config"])]
+#[case::alternation_escapes_the_anchors("app|zzz", &["app", "app-1", "my-zzz"], &["my-app", "zzz-1"])]
+#[case::dot_is_a_wildcard("my.config", &["my.config", "my-config"], &["myconfig"])]
+#[case::torn_count_is_literal("a{2", &["a{2"], &["aa"])]
+#[case::trailing_backslash_escapes_the_anchor("app\\", &["app$", "app$-1"], &["app", "app\\"])]
+fn accidents_that_users_rely_on(#[case] item: &str, #[case] yes: &[&str], #[case] no: &[&str]) {
+    let pattern = NamePattern::compile(item).unwrap();
+    for name in yes {
+        assert!(pattern.is_match(name), "{item} should match {name:?}");
+    }
+    for name in no {
+        assert!(!pattern.is_match(name), "{item} should not match {name:?}");
+    }
+}
+
+#[rstest]
+#[case("app-config", true)]
+#[case("my.config", false)]
+#[case("app-.*", false)]
+#[case("app-[ab]", false)]
+fn only_plain_names_are_exact(#[case] item: &str, #[case] exact: bool) {
+    let pattern = NamePattern::compile(item).unwrap();
+    assert_eq!(pattern.exact_name(), exact.then_some(item));
+    assert_eq!(pattern.as_str(), item);
+}
+
+#[test]
+fn common_items_need_no_engine() {
+    for item in ["app", "my.config", "app-.*", ".*-cm", ".*"] {
+        assert!(NamePattern::plain(item).is_some(), "{item}");
+    }
+    for item in ["app-.+", "a*", ".**", "*", "app|b"] {
+        assert!(NamePattern::plain(item).is_none(), "{item}");
+    }
+}
+
+#[rstest]
+#[case("a**", PatternError::NestedRepeat)]
+#[case("(*)", PatternError::MissingRepeatArgument)]
+#[case("(a{10}){101}", PatternError::RepeatSize)]
+#[case("(a{1,1000}){1,1000}", PatternError::RepeatSize)]
+#[case("(a", PatternError::MissingParenthesis)]
+#[case("a)", PatternError::UnexpectedParenthesis)]
+#[case("[a", PatternError::MissingBracket)]
+#[case("[z-a]", PatternError::CharacterClass)]
+#[case("[[:foo:]]", PatternError::CharacterClass)]
+#[case("\\C", PatternError::Escape)]
+#[case("(?=a)", PatternError::Group)]
+#[case("(?P<>a)", PatternError::GroupName)]
+fn says_what_is_wrong(#[case] item: &str, #[case] error: PatternError) {
+    assert_eq!(NamePattern::compile(item).unwrap_err(), error);
+    assert_eq!(error.category(), "syntax");
+}
+
+#[test]
+fn refuses_what_would_take_too_much_memory() {
+    let long = "a".repeat(MAX_PATTERN_LENGTH + 1);
+    assert_eq!(NamePattern::compile(&long).unwrap_err(), PatternError::TooLong);
+    let large = r"\w{1000}".repeat(100);
+    assert_eq!(NamePattern::compile(&large).unwrap_err(), PatternError::TooLarge);
+    let deep = format!("{}a{}", "(".repeat(400), ")".repeat(400));
+    assert_eq!(NamePattern::compile(&deep).unwrap_err(), PatternError::TooLarge);
+    assert_eq!(PatternError::TooLarge.category(), "limit");
+}
+
+#[test]
+fn every_name_length_of_kubernetes_can_be_asked_for() {
+    let pattern = NamePattern::compile("[a-z0-9.-]{1,253}|.{250}").unwrap();
+    assert!(pattern.is_match(&"a".repeat(253)));
+}
+
+#[test]
+fn patterns_are_equal_by_their_text() {
+    let compile = |item| NamePattern::compile(item).unwrap();
+    assert_eq!(compile("a[bc]"), compile("a[bc]"));
+    assert_ne!(compile("a[bc]"), compile("a[cb]"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(item in ".{0,300}", name in "[a-z0-9.-]{0,20}") {
+        if let Ok(pattern) = NamePattern::compile(&item) {
+            pattern.is_match(&name);
+        }
+    }
+
+    #[test]
+    fn no_syntax_makes_it_panic(item in r"([*+?|()\[\]^$\\{},0-9a-z:&~.-]|\(\?|\[:|\\[a-zQEpPx]){0,60}") {
+        if let Ok(pattern) = NamePattern::compile(&item) {
+            pattern.is_match("app-config");
+        }
+    }
+
+    /// The shortcut without an engine and the engine agree.
+    #[test]
+    fn wildcards_mean_what_the_engine_says(item in "([ab]|-|\\.|\\.\\*){0,8}", name in "[ab.-]{0,8}") {
+        let wildcard = NamePattern::compile(&item).unwrap();
+        let engine = Regex::new(&format!("^(?:{item})$")).unwrap();
+        prop_assert_eq!(wildcard.is_match(&name), engine.is_match(name.as_bytes()));
+    }
+}

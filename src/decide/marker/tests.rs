@@ -1,0 +1,82 @@
+use rstest::rstest;
+
+use super::*;
+use crate::model::{Digest, SourceKey, SourceKind};
+
+fn source(kind: SourceKind, name: &str, digest: u8) -> Source {
+    Source {
+        key: SourceKey::new(kind, "ns", name),
+        uid: "uid".into(),
+        digest: Digest::from_bytes([digest; 20]),
+        ignored: false,
+        matched: false,
+    }
+}
+
+fn mark(container: &str) -> Mark {
+    Mark {
+        source: SourceKey::new(SourceKind::ConfigMap, "ns", "my-config"),
+        digest: "dc30e0faa89a70dec1033016a2309bbeb9efcbd0".parse().unwrap(),
+        container: container.into(),
+        env_name: "STAKATER_MY_CONFIG_CONFIGMAP".to_owned(),
+        observed_at: 1_754_784_000,
+    }
+}
+
+#[test]
+fn the_text_is_upstreams() {
+    assert_eq!(
+        mark("app").annotation_value(),
+        r#"{"type":"CONFIGMAP","name":"my-config","namespace":"ns","hash":"dc30e0faa89a70dec1033016a2309bbeb9efcbd0","containerRefs":["app"],"observedAt":1754784000}"#
+    );
+}
+
+/// The right side is what Go's `json.Marshal` gives for the left.
+#[rstest]
+#[case("<>&", r"\u003c\u003e\u0026")]
+#[case("\u{2028}\u{2029}", r"\u2028\u2029")]
+#[case("\"\\/", r#"\"\\/"#)]
+#[case("\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}", "\\b\\f\\n\\r\\t\\u0001\\u001f\u{7f}")]
+#[case("é日", "é日")]
+fn strings_are_escaped_as_go_does(#[case] container: &str, #[case] expected: &str) {
+    let expected = format!(r#""containerRefs":["{expected}"]"#);
+    let text = mark(container).annotation_value();
+    assert!(text.contains(&expected), "{text} should contain {expected}");
+}
+
+#[test]
+fn a_marker_shows_the_source_it_was_written_for_and_no_other() {
+    let mark = Mark {
+        digest: Digest::from_bytes([7; 20]),
+        ..mark("app")
+    };
+    let marker = LastReloadedFrom::parse(&mark.annotation_value()).unwrap();
+    assert!(marker.shows(&source(SourceKind::ConfigMap, "my-config", 7)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap, "my-config", 8)));
+    assert!(!marker.shows(&source(SourceKind::Secret, "my-config", 7)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap, "other", 7)));
+}
+
+#[rstest]
+#[case("")]
+#[case("garbage")]
+#[case("[]")]
+#[case("{}")]
+#[case(r#"{"type":1,"name":"a","hash":"b"}"#)]
+#[case(r#"{"type":"CONFIGMAP","name":"a"}"#)]
+fn what_is_no_marker_counts_as_none(#[case] text: &str) {
+    assert!(LastReloadedFrom::parse(text).is_none());
+}
+
+#[test]
+fn reading_is_bounded() {
+    let text = |name: usize| {
+        format!(
+            r#"{{"type":"CONFIGMAP","name":"{}","hash":""}}"#,
+            "a".repeat(name)
+        )
+    };
+    assert!(LastReloadedFrom::parse(&text(253)).is_some());
+    assert!(LastReloadedFrom::parse(&text(MAX_MARKER_LENGTH)).is_none());
+    assert!(LastReloadedFrom::parse(&"[".repeat(MAX_MARKER_LENGTH)).is_none());
+}
