@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use crate::model::{
-    Container, Digest, Owed, Source, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+    Container, Digest, Owed, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
 
