@@ -216,12 +216,18 @@ fn hostile_lists_stay_small() {
 }
 
 proptest! {
+    // Few cases: each compiles up to 32 expressions.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     #[test]
     fn no_annotation_makes_it_panic(text in r"([a-z*+?|()\[\]^$\\{}0-9:,.é -]|\{1,1000\}){0,4096}", name in "[a-z.-]{0,9}") {
         let opt_in = parse(&[(CONFIGMAP_RELOAD, &text), (AUTO, &text), (CONFIGMAP_EXCLUDE, &text)], &[]);
         opt_in.verdict(&source(ConfigMap, &name), false);
     }
 
+}
+
+proptest! {
     /// The look-ups that the index makes find every source the verdict would take.
     #[test]
     fn the_index_misses_nothing(
