@@ -161,9 +161,11 @@ pub enum Outcome {
 /// All owed sources are decided together, so several changes cause one restart. Applying the marks and deciding again
 /// gives [`Decision::Skip`], but for [`Strategy::Annotations`] with several sources: its marker holds only the last.
 pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision {
-    let wanted: Vec<Result<Wanted<'_>, SkipReason>> =
-        owed.iter().map(|owed| want(workload, owed, options)).collect();
-    let mut outcomes = match options.strategy {
+    let wanted: Vec<Result<Wanted<'_>, SkipReason>> = owed
+        .iter()
+        .map(|owed| want(workload, owed, options.auto_reload_all))
+        .collect();
+    let outcomes = match options.strategy {
         Strategy::EnvVars => mark_variables(&wanted),
         Strategy::Annotations => mark_annotation(workload, &wanted),
     };
@@ -184,7 +186,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         marks: marks.into_iter().map(Wanted::mark).collect(),
         settled: owed
             .iter()
-            .zip(outcomes.drain(..))
+            .zip(outcomes)
             .map(|(owed, outcome)| owed.settle(outcome))
             .collect(),
     })
@@ -238,8 +240,8 @@ impl Owed {
 }
 
 /// Whether and where the workload wants a marker of the source.
-fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: &Options) -> Result<Wanted<'a>, SkipReason> {
-    let named = match workload.opt_in.verdict(&owed.source, options.auto_reload_all) {
+fn want<'a>(workload: &'a Workload, owed: &'a Owed, auto_reload_all: bool) -> Result<Wanted<'a>, SkipReason> {
+    let named = match workload.opt_in.verdict(&owed.source, auto_reload_all) {
         Verdict::Named => true,
         Verdict::Auto => false,
         Verdict::No(Refusal::Ignored) => return Err(SkipReason::Ignored),

@@ -1,1 +1,331 @@
+use proptest::{prelude::*, strategy::Strategy as ProptestStrategy};
+use rstest::rstest;
 
+use super::{Strategy, *};
+use crate::model::{AnnotationKeys, OptIn, PodTemplate, SourceKind, SourceRef, WorkloadKind};
+use SourceKind::{ConfigMap, Secret};
+
+const ENV_VARS: Options = Options {
+    strategy: Strategy::EnvVars,
+    auto_reload_all: false,
+};
+const ANNOTATIONS: Options = Options {
+    strategy: Strategy::Annotations,
+    auto_reload_all: false,
+};
+
+/// A workload with the `auto` annotation if `auto`.
+fn workload(auto: bool, containers: Vec<Container>) -> Workload {
+    let annotation = |key: &str| (auto && key == "reloader.stakater.com/auto").then_some("true");
+    Workload {
+        key: WorkloadKey::new(WorkloadKind::Deployment, "ns", "app"),
+        uid: "uid".into(),
+        resource_version: 1,
+        opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
+        template: PodTemplate {
+            containers,
+            ..PodTemplate::default()
+        },
+    }
+}
+
+/// A container that uses those sources in its environment.
+fn container(name: &str, references: &[(SourceKind, &str)]) -> Container {
+    Container {
+        name: name.into(),
+        references: references
+            .iter()
+            .map(|&(kind, name)| SourceRef::new(kind, name))
+            .collect(),
+        ..Container::default()
+    }
+}
+
+/// A source whose digest is that byte twenty times.
+fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed {
+    Owed {
+        source: Source {
+            key: SourceKey::new(kind, "ns", name),
+            uid: "uid".into(),
+            digest: Digest::from_bytes([digest; 20]),
+            ignored: false,
+            matched: false,
+        },
+        seen_at: 1000 + i64::try_from(order).unwrap(),
+        order,
+    }
+}
+
+/// The workload after the API server applied the plan.
+fn apply(mut workload: Workload, plan: &Plan) -> Workload {
+    for mark in &plan.marks {
+        if plan.strategy == Strategy::Annotations {
+            workload.template.last_reloaded_from = Some(mark.annotation_value().into());
+            continue;
+        }
+        let containers = &mut workload.template.containers;
+        let container = containers
+            .iter_mut()
+            .find(|container| container.name == mark.container)
+            .unwrap();
+        let value: Box<str> = mark.digest.to_string().into();
+        match container
+            .markers
+            .iter_mut()
+            .find(|(name, _)| **name == *mark.env_name)
+        {
+            Some(marker) => marker.1 = value,
+            None => container.markers.push((mark.env_name.clone().into(), value)),
+        }
+    }
+    workload
+}
+
+fn plan(decision: Decision) -> Plan {
+    match decision {
+        Decision::Patch(plan) => plan,
+        Decision::Skip(reason) => panic!("skipped: {reason:?}"),
+    }
+}
+
+fn outcomes(plan: &Plan) -> Vec<Outcome> {
+    plan.settled.iter().map(|settlement| settlement.outcome).collect()
+}
+
+#[test]
+fn several_changes_are_one_patch() {
+    let workload = workload(
+        true,
+        vec![
+            container("a", &[(Secret, "s")]),
+            container("b", &[(ConfigMap, "cm")]),
+        ],
+    );
+    let owed = [owed(ConfigMap, "cm", 1, 1), owed(Secret, "s", 2, 2)];
+    let plan = plan(decide(&workload, &owed, &ENV_VARS));
+
+    let marks: Vec<_> = plan
+        .marks
+        .iter()
+        .map(|mark| (&*mark.container, mark.env_name.as_str(), mark.digest))
+        .collect();
+    assert_eq!(
+        marks,
+        [
+            ("a", "STAKATER_S_SECRET", owed[1].source.digest),
+            ("b", "STAKATER_CM_CONFIGMAP", owed[0].source.digest),
+        ]
+    );
+    assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Marked]);
+    assert_eq!(plan.workload, workload.key);
+}
+
+#[test]
+fn a_source_that_leads_nowhere_does_not_hold_back_the_others() {
+    let workload = workload(
+        true,
+        vec![container("a", &[(ConfigMap, "cm"), (ConfigMap, "off")])],
+    );
+    let mut off = owed(ConfigMap, "off", 2, 2);
+    off.source.ignored = true;
+    let plan = plan(decide(
+        &workload,
+        &[owed(ConfigMap, "cm", 1, 1), off, owed(Secret, "s", 3, 3)],
+        &ENV_VARS,
+    ));
+    assert_eq!(plan.marks.len(), 1);
+    assert_eq!(
+        outcomes(&plan),
+        [
+            Outcome::Marked,
+            Outcome::Skipped(SkipReason::Ignored),
+            Outcome::Skipped(SkipReason::NoContainer)
+        ]
+    );
+}
+
+#[rstest]
+#[case::nothing_owed(true, &[], SkipReason::NothingOwed, "nothing_owed")]
+#[case::not_opted_in(false, &[owed(ConfigMap, "cm", 1, 1)], SkipReason::NotOptedIn, "not_opted_in")]
+#[case::unused(true, &[owed(ConfigMap, "other", 1, 1)], SkipReason::NoContainer, "strategy_not_updated")]
+#[case::the_furthest_reason_counts(true, &[owed(ConfigMap, "marked", 9, 1), owed(ConfigMap, "other", 1, 2)],
+    SkipReason::AlreadyMarked, "strategy_not_updated")]
+fn says_why_nothing_is_written(
+    #[case] auto: bool,
+    #[case] owed: &[Owed],
+    #[case] reason: SkipReason,
+    #[case] label: &str,
+) {
+    let mut used = container("a", &[(ConfigMap, "cm"), (ConfigMap, "marked")]);
+    used.markers = vec![("STAKATER_MARKED_CONFIGMAP".into(), "09".repeat(20).into())];
+    assert_eq!(
+        decide(&workload(auto, vec![used]), owed, &ENV_VARS),
+        Decision::Skip(reason)
+    );
+    assert_eq!(reason.as_str(), label);
+    assert_eq!(reason.is_opted_in(), label == "strategy_not_updated");
+}
+
+#[test]
+fn only_the_chosen_container_is_looked_at() {
+    let mut other = container("other", &[]);
+    other.markers = vec![("STAKATER_CM_CONFIGMAP".into(), "01".repeat(20).into())];
+    let workload = workload(true, vec![other, container("user", &[(ConfigMap, "cm")])]);
+    let plan = plan(decide(&workload, &[owed(ConfigMap, "cm", 1, 1)], &ENV_VARS));
+    assert_eq!(&*plan.marks[0].container, "user");
+}
+
+#[test]
+fn of_sources_that_share_a_variable_the_later_change_gets_it() {
+    let used = container("a", &[(ConfigMap, "a.b"), (ConfigMap, "a-b")]);
+    let both = [owed(ConfigMap, "a.b", 1, 2), owed(ConfigMap, "a-b", 2, 1)];
+    let before = workload(true, vec![used]);
+    let plan = plan(decide(&before, &both, &ENV_VARS));
+    assert_eq!(plan.marks.len(), 1);
+    assert_eq!(plan.marks[0].digest, both[0].source.digest);
+    assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Superseded]);
+
+    // The loser does not take the variable back.
+    let after = apply(before, &plan);
+    assert_eq!(
+        decide(&after, &both, &ENV_VARS),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
+}
+
+#[test]
+fn the_annotation_shows_the_last_change_and_settles_all() {
+    let workload = workload(true, vec![container("a", &[(ConfigMap, "cm"), (Secret, "s")])]);
+    let owed = [owed(ConfigMap, "cm", 1, 7), owed(Secret, "s", 2, 3)];
+    let plan = plan(decide(&workload, &owed, &ANNOTATIONS));
+    assert_eq!(plan.marks.len(), 1);
+    assert_eq!(plan.marks[0].source, owed[0].source.key);
+    assert_eq!(plan.marks[0].observed_at, 1007);
+    assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Superseded]);
+}
+
+#[test]
+fn a_source_the_annotation_shows_is_not_written_again() {
+    let before = workload(true, vec![container("a", &[(ConfigMap, "cm"), (Secret, "s")])]);
+    let shown = owed(ConfigMap, "cm", 1, 7);
+    let after = apply(
+        before.clone(),
+        &plan(decide(&before, std::slice::from_ref(&shown), &ANNOTATIONS)),
+    );
+    assert_eq!(
+        decide(&after, std::slice::from_ref(&shown), &ANNOTATIONS),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
+
+    let plan = plan(decide(&after, &[shown, owed(Secret, "s", 2, 3)], &ANNOTATIONS));
+    assert_eq!(plan.marks[0].source.kind, Secret);
+    assert_eq!(
+        outcomes(&plan),
+        [Outcome::Skipped(SkipReason::AlreadyMarked), Outcome::Marked]
+    );
+}
+
+#[test]
+fn new_content_is_written_over_the_old_marker() {
+    for options in [ENV_VARS, ANNOTATIONS] {
+        let before = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+        let after = apply(
+            before.clone(),
+            &plan(decide(&before, &[owed(ConfigMap, "cm", 1, 1)], &options)),
+        );
+        let plan = plan(decide(&after, &[owed(ConfigMap, "cm", 2, 2)], &options));
+        assert_eq!(plan.marks[0].digest, Digest::from_bytes([2; 20]));
+    }
+}
+
+#[test]
+fn auto_reload_all_covers_a_workload_that_says_nothing() {
+    let options = Options {
+        auto_reload_all: true,
+        ..ENV_VARS
+    };
+    let workload = workload(false, vec![container("a", &[(ConfigMap, "cm")])]);
+    assert_eq!(
+        plan(decide(&workload, &[owed(ConfigMap, "cm", 1, 1)], &options))
+            .marks
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn strategies_are_spelt_as_the_flag_has_them() {
+    for strategy in [Strategy::EnvVars, Strategy::Annotations] {
+        assert_eq!(strategy.as_str().parse(), Ok(strategy));
+    }
+    for text in ["", "default", "Env-Vars", "annotation"] {
+        let error = text.parse::<Strategy>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "reload-strategy must be one of: env-vars, annotations"
+        );
+    }
+}
+
+/// Sources with few names, so that they share variables and digests.
+fn owed_set() -> impl ProptestStrategy<Value = Vec<Owed>> {
+    let kinds = prop_oneof![Just(ConfigMap), Just(Secret)];
+    let one = (kinds, "(a\\.b|a-b|c|d)", 0..3_u8, 0..4_u64);
+    let sets = prop::collection::vec(one, 0..6);
+    sets.prop_map(|mut sources| {
+        sources.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        sources.dedup_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
+        sources
+            .into_iter()
+            .map(|(kind, name, digest, order)| owed(kind, &name, digest, order))
+            .collect()
+    })
+}
+
+/// Two containers that use some of the sources [`owed_set`] gives.
+fn some_workload() -> impl ProptestStrategy<Value = Workload> {
+    let every: Vec<SourceRef> = SourceKind::ALL
+        .into_iter()
+        .flat_map(|kind| ["a.b", "a-b", "c", "d"].map(|name| SourceRef::new(kind, name)))
+        .collect();
+    let some = prop::sample::subsequence(every, 0..=8);
+    (some.clone(), some).prop_map(|(first, second)| {
+        let using = |name: &str, references| Container {
+            references,
+            ..container(name, &[])
+        };
+        workload(true, vec![using("one", first), using("two", second)])
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_plan_that_was_applied_is_not_made_again(before in some_workload(), owed in owed_set(), annotations: bool) {
+        let options = if annotations { ANNOTATIONS } else { ENV_VARS };
+        if let Decision::Patch(plan) = decide(&before, &owed, &options) {
+            prop_assert!(!plan.marks.is_empty());
+            prop_assert_eq!(plan.settled.len(), owed.len());
+            let after = apply(before, &plan);
+            // An annotation has room for one source: what it pushed out is settled elsewhere.
+            let again: Vec<Owed> = owed.iter().zip(&plan.settled)
+                .filter(|(_, settlement)| !annotations || settlement.outcome == Outcome::Marked)
+                .map(|(owed, _)| owed.clone())
+                .collect();
+            let decision = decide(&after, &again, &options);
+            prop_assert!(matches!(decision, Decision::Skip(_)), "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_sources_are_given_does_not_matter(
+        workload in some_workload(),
+        (owed, shuffled) in owed_set().prop_flat_map(|owed| (Just(owed.clone()), Just(owed).prop_shuffle())),
+        annotations: bool,
+    ) {
+        let options = if annotations { ANNOTATIONS } else { ENV_VARS };
+        match (decide(&workload, &owed, &options), decide(&workload, &shuffled, &options)) {
+            (Decision::Patch(one), Decision::Patch(other)) => prop_assert_eq!(one.marks, other.marks),
+            (one, other) => prop_assert_eq!(one, other),
+        }
+    }
+}
