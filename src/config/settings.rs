@@ -162,7 +162,7 @@ impl TraceExport {
             pairs
                 .filter(|(key, _)| key.trim() == "service.name")
                 .map(|(_, value)| value.trim().to_owned())
-                .last()
+                .next_back()
         };
         Some(Self {
             endpoint,

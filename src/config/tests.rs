@@ -198,30 +198,30 @@ fn bad_log_settings_are_warnings(#[case] arguments: &[&str], #[case] warning: &s
 const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/");
 const FULL: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/spans");
 
-fn export(endpoint: &str, protocol: TraceProtocol, service_name: &str) -> Option<TraceExport> {
-    Some(TraceExport {
+fn export(endpoint: &str, protocol: TraceProtocol, service_name: &str) -> TraceExport {
+    TraceExport {
         endpoint: endpoint.to_owned(),
         protocol,
         service_name: service_name.to_owned(),
-    })
+    }
 }
 
 #[rstest]
 #[case::off(&[], None)]
-#[case::base(&[BASE], export("http://collector:4318/v1/traces", TraceProtocol::HttpProtobuf, "reloader"))]
-#[case::full_wins(&[BASE, FULL], export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader"))]
+#[case::base(&[BASE], Some(export("http://collector:4318/v1/traces", TraceProtocol::HttpProtobuf, "reloader")))]
+#[case::full_wins(&[BASE, FULL], Some(export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader")))]
 #[case::disabled(&[BASE, ("OTEL_SDK_DISABLED", "TRUE")], None)]
 #[case::not_disabled(&[FULL, ("OTEL_SDK_DISABLED", "1")],
-    export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader"))]
+    Some(export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader")))]
 #[case::json(&[FULL, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")],
-    export("https://collector/spans", TraceProtocol::HttpJson, "reloader"))]
+    Some(export("https://collector/spans", TraceProtocol::HttpJson, "reloader")))]
 #[case::own_protocol_wins(
     &[FULL, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")],
-    export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader"))]
+    Some(export("https://collector/spans", TraceProtocol::HttpProtobuf, "reloader")))]
 #[case::named(&[FULL, ("OTEL_SERVICE_NAME", "me"), ("OTEL_RESOURCE_ATTRIBUTES", "service.name=you")],
-    export("https://collector/spans", TraceProtocol::HttpProtobuf, "me"))]
+    Some(export("https://collector/spans", TraceProtocol::HttpProtobuf, "me")))]
 #[case::named_by_attribute(&[FULL, ("OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name = you ,c=d")],
-    export("https://collector/spans", TraceProtocol::HttpProtobuf, "you"))]
+    Some(export("https://collector/spans", TraceProtocol::HttpProtobuf, "you")))]
 fn traces(#[case] variables: &[(&str, &str)], #[case] expected: Option<TraceExport>) {
     assert_eq!(config(&[], variables).unwrap().traces, expected);
 }
