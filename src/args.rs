@@ -8,6 +8,11 @@
 //! Stakater Reloader keeps its meaning: `--flag=value` or `--flag value`, a repeated flag overrides itself (a list
 //! grows), a switch takes its value only after `=`, and positional arguments are ignored.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments of flags are their help texts, where backticks would show"
+)]
+
 mod environment;
 #[cfg(test)]
 mod tests;

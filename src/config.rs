@@ -126,7 +126,8 @@ impl Config {
             version: _,
             ignored: _,
         } = args;
-        let traces = TraceExport::from_environment(&environment);
+        let mut warnings = Vec::new();
+        let traces = TraceExport::from_environment(&environment, &mut warnings);
         let Environment {
             kubernetes_namespace,
             pod_name,
@@ -158,7 +159,6 @@ impl Config {
             listen_address,
         } = observability;
         let auto_reload_all = opt_in.auto_reload_all;
-        let mut warnings = Vec::new();
         Ok(Self {
             scope: scope_of(namespaces, kubernetes_namespace)?,
             annotations: annotation_keys(opt_in),
@@ -273,10 +273,12 @@ fn lease_settings(
     if !enable_ha {
         return Ok(None);
     }
+    let identity = pod_name.cloned().ok_or(ConfigError::NoPodName)?;
+    let namespace = pod_namespace.cloned().ok_or(ConfigError::NoPodNamespace)?;
     Ok(Some(LeaseSettings {
         name: lease_name,
-        namespace: pod_namespace.cloned().ok_or(ConfigError::NoPodNamespace)?,
-        identity: pod_name.cloned().ok_or(ConfigError::NoPodName)?,
+        namespace,
+        identity,
         duration,
         renew_deadline,
         retry_period,

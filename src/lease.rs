@@ -38,6 +38,8 @@ pub mod leadership;
 pub mod record;
 pub mod settings;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use clock::{BootClock, Clock, Moment};
 pub use driver::{Ended, Error, elect};

@@ -1,22 +1,129 @@
-//! Logs and traces.
+//! Log lines and trace spans: set up first, flushed last.
+//!
+//! Input: [`LogSettings`], [`TraceExport`]. Output: [`Telemetry`], and from then on every `tracing` event of the
+//! process. I/O: writes to stderr, posts spans to the collector.
+//!
+//! Each reload makes one span, and nothing else is exported:
+//!
+//! ```
+//! use reloader::telemetry::RELOAD_SPAN_TARGET;
+//!
+//! let span = tracing::info_span!(target: RELOAD_SPAN_TARGET, "reload", k8s.namespace.name = "shop");
+//! let _entered = span.enter();
+//! ```
 
-use crate::config::{LogSettings, TraceExport};
+mod log_format;
+mod log_layer;
+#[cfg(test)]
+mod tests;
+mod traces;
 
-/// What has to be flushed before the process ends: shut it down last.
+use std::{io, time::Duration};
+
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Level, LogSettings, TraceExport};
+
+use log_layer::LogLayer;
+
+/// The target of the spans that are exported; their level is info.
+pub const RELOAD_SPAN_TARGET: &str = "reloader::reload";
+
+/// How long the end of the process may wait for a collector that does not answer.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Spans that are not sent yet: shut it down last.
 #[derive(Debug)]
 #[must_use = "spans that are still in memory are lost unless this is shut down"]
-pub struct Telemetry {}
+pub struct Telemetry {
+    traces: Option<SdkTracerProvider>,
+}
 
-/// Logs or traces cannot be set up.
+/// Logs cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {}
+pub enum TelemetryError {
+    /// The process has set up logs already.
+    #[error("cannot set up logging: {0}")]
+    AlreadyInitialized(#[from] tracing_subscriber::util::TryInitError),
+}
 
-/// Sets up logs and, where asked for, traces for the whole process. Call it once, inside the async runtime.
-pub fn init(_log: LogSettings, _traces: Option<&TraceExport>) -> Result<Telemetry, TelemetryError> {
-    Ok(Telemetry {})
+impl TelemetryError {
+    /// A fixed word for logs and metrics.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::AlreadyInitialized(_) => "telemetry",
+        }
+    }
+}
+
+/// Sets up logs and, where asked for, traces for the whole process. Call it once, inside the async runtime that sends
+/// the spans.
+///
+/// Traces that cannot be set up are a warning in the log: the controller works without them.
+///
+/// # Errors
+/// It was called before.
+pub fn init(log: LogSettings, traces: Option<&TraceExport>) -> Result<Telemetry, TelemetryError> {
+    let (traces, failure) = match traces.map(traces::provider).transpose() {
+        Ok(provider) => (provider, None),
+        Err(error) => (None, Some(error)),
+    };
+    subscriber(log, io::stderr, traces.as_ref()).try_init()?;
+    if let Some(error) = failure {
+        tracing::warn!(err = %error, "Traces are not exported");
+    }
+    Ok(Telemetry { traces })
 }
 
 impl Telemetry {
-    /// Sends what is left.
-    pub async fn shutdown(self) {}
+    /// Sends the spans that are left, for at most three seconds.
+    pub async fn shutdown(self) {
+        let Some(provider) = self.traces else { return };
+        // The SDK blocks while its own thread exports, and that export needs this runtime.
+        let flushed =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_DEADLINE)).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::warn!(err = %error, "Failed to export the last spans");
+        }
+    }
+}
+
+/// Everything [`init`] puts together, with the place where lines go to as a parameter.
+fn subscriber<W, F>(
+    log: LogSettings,
+    make_writer: F,
+    traces: Option<&SdkTracerProvider>,
+) -> impl Subscriber + Send + Sync + use<W, F>
+where
+    W: io::Write,
+    F: Fn() -> W + Send + Sync + 'static,
+{
+    tracing_subscriber::registry()
+        .with(LogLayer::new(log.format, make_writer).with_filter(log_filter(log.level)))
+        .with(traces.map(traces::layer))
+}
+
+/// Our own events from the chosen level on; of the libraries only warnings, unless everything is asked for.
+fn log_filter(level: Level) -> Targets {
+    let own = level_filter(level);
+    let libraries = match level {
+        Level::Trace => LevelFilter::DEBUG,
+        Level::Debug | Level::Info | Level::Warning => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    };
+    Targets::new()
+        .with_default(libraries)
+        .with_target(env!("CARGO_CRATE_NAME"), own)
+}
+
+const fn level_filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Trace => LevelFilter::TRACE,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warning => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
+    }
 }

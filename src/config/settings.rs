@@ -139,7 +139,7 @@ pub struct TraceExport {
 
 impl TraceExport {
     /// Nothing, unless an endpoint is named and the SDK is not disabled.
-    pub(super) fn from_environment(environment: &Environment) -> Option<Self> {
+    pub(super) fn from_environment(environment: &Environment, warnings: &mut Vec<String>) -> Option<Self> {
         let is_true = |value: &String| value.eq_ignore_ascii_case("true");
         if environment.otel_sdk_disabled.as_ref().is_some_and(is_true) {
             return None;
@@ -162,13 +162,20 @@ impl TraceExport {
             pairs
                 .filter(|(key, _)| key.trim() == "service.name")
                 .map(|(_, value)| value.trim().to_owned())
-                .last()
+                .next_back()
         };
         Some(Self {
             endpoint,
             protocol: match protocol.map(String::as_str) {
                 Some("http/json") => TraceProtocol::HttpJson,
-                _ => TraceProtocol::HttpProtobuf,
+                None | Some("http/protobuf") => TraceProtocol::HttpProtobuf,
+                Some(other) => {
+                    warnings.push(format!(
+                        "OTEL_EXPORTER_OTLP_PROTOCOL {other:?} is not supported (http/protobuf and http/json are); \
+                         using http/protobuf"
+                    ));
+                    TraceProtocol::HttpProtobuf
+                }
             },
             service_name: environment
                 .otel_service_name

@@ -197,8 +197,8 @@ impl Election {
                 self.holder = Record::of(&lease).holder;
                 leading.renewed(lease, sent, &self.settings);
             }
-            (Phase::Leading(leading), Err(_)) => {
-                if leading.refused(now, &self.settings) {
+            (Phase::Leading(leading), Err(failure)) => {
+                if leading.refused(now, failure, &self.settings, &mut self.jitter) {
                     self.slow_path += 1;
                 }
             }

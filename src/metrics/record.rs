@@ -63,7 +63,7 @@ impl Metrics {
             ("event_type", event.label()),
             ("resource_type", source.resource()),
         ];
-        self.events_received.get_or_create(&labels).inc();
+        self.watch.received.get_or_create(&labels).inc();
     }
 
     /// That change has been taken in. `event_type` is always `unknown`, as in upstream.
@@ -77,19 +77,20 @@ impl Metrics {
             ("resource_type", source.resource()),
             ("result", result),
         ];
-        self.events_processed.get_or_create(&labels).inc();
+        self.watch.processed.get_or_create(&labels).inc();
     }
 
     /// A workload was put into the queue for the first time, not again.
     pub fn workload_queued(&self) {
-        self.queue_adds.inc();
-        self.workqueue_adds.get_or_create(&QUEUE).inc();
+        self.queue.adds.inc();
+        self.queue.workqueue_adds.get_or_create(&QUEUE).inc();
     }
 
     /// A worker took a workload that had been `waiting` in the queue.
     pub fn workload_taken(&self, waiting: Duration) {
-        self.queue_latency.observe(waiting.as_secs_f64());
-        self.workqueue_queue_duration
+        self.queue.latency.observe(waiting.as_secs_f64());
+        self.queue
+            .workqueue_queue_duration
             .get_or_create(&QUEUE)
             .observe(waiting.as_secs_f64());
     }
@@ -97,24 +98,27 @@ impl Metrics {
     /// A worker is done with a workload after `took`, however it ended.
     pub fn workload_done(&self, result: ReconcileResult, took: Duration) {
         let labels = [("result", result.label())];
-        self.reconcile.get_or_create(&labels).inc();
-        self.reconcile_duration
+        self.reload.reconcile.get_or_create(&labels).inc();
+        self.reload
+            .reconcile_duration
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
-        self.workqueue_work_duration
+        self.queue
+            .workqueue_work_duration
             .get_or_create(&QUEUE)
             .observe(took.as_secs_f64());
     }
 
     /// A workload goes back into the queue after a failure.
     pub fn workload_requeued(&self) {
-        self.retries.inc();
-        self.workqueue_retries.get_or_create(&QUEUE).inc();
+        self.queue.retries.inc();
+        self.queue.workqueue_retries.get_or_create(&QUEUE).inc();
     }
 
     /// So many workloads of that kind were considered for a change.
     pub fn workloads_scanned(&self, kind: WorkloadKind, count: u64) {
-        self.workloads_scanned
+        self.reload
+            .workloads_scanned
             .get_or_create(&[("kind", kind.as_str())])
             .inc_by(count);
     }
@@ -122,13 +126,13 @@ impl Metrics {
     /// A change needed no write. Upstream's reasons are `no_data_change`, `strategy_not_updated` and
     /// `ignored_or_not_selected`.
     pub fn change_skipped(&self, reason: &'static str) {
-        self.skipped.get_or_create(&[("reason", reason)]).inc();
+        self.reload.skipped.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Something failed; `category` is the error's own fixed word. Upstream's word for a failed restart is
     /// `handler_error`.
     pub fn failed(&self, category: &'static str) {
-        self.errors.get_or_create(&[("type", category)]).inc();
+        self.reload.errors.get_or_create(&[("type", category)]).inc();
     }
 
     /// A restart was written: `action` after its examination began, `since_change` after the change was seen.
@@ -140,10 +144,11 @@ impl Metrics {
         since_change: Duration,
     ) {
         self.reload_attempted(kind, namespace, "true", "success", action);
-        self.workloads_matched
+        self.reload
+            .workloads_matched
             .get_or_create(&[("kind", kind.as_str())])
             .inc();
-        self.reload_latency.observe(since_change.as_secs_f64());
+        self.reload.latency.observe(since_change.as_secs_f64());
     }
 
     /// A restart was not accepted, or it is not known whether it was, `action` after its examination began.
@@ -160,44 +165,47 @@ impl Metrics {
         action: Duration,
     ) {
         let workload_kind = ("workload_kind", kind.as_str());
-        self.reload_executed.get_or_create(&[("success", success)]).inc();
-        if let Some(by_namespace) = &self.reload_executed_by_namespace {
+        self.reload.executed.get_or_create(&[("success", success)]).inc();
+        if let Some(by_namespace) = &self.reload.executed_by_namespace {
             let namespace = ("namespace", Cow::Owned(namespace.to_owned()));
             by_namespace.increment(&[("success", Cow::Borrowed(success)), namespace]);
         }
-        self.action
+        self.reload
+            .action
             .get_or_create(&[workload_kind, ("result", result)])
             .inc();
-        self.action_latency
+        self.reload
+            .action_latency
             .get_or_create(&[workload_kind])
             .observe(action.as_secs_f64());
     }
 
     /// A write was not sent, because the Lease might belong to somebody else by now.
     pub fn write_fenced(&self) {
-        self.fenced_writes.inc();
+        self.reload.fenced_writes.inc();
     }
 
     /// A watch on `kind` (`ConfigMap`, `Deployment`, …) begins again.
     pub fn watch_restarted(&self, kind: &'static str, reason: &'static str) {
-        self.watch_restarts
+        self.watch
+            .restarts
             .get_or_create(&[("kind", kind), ("reason", reason)])
             .inc();
     }
 
     /// This replica acts from now on.
     pub fn leadership_gained(&self) {
-        self.leader.set(1);
+        self.lease.leader.set(1);
     }
 
     /// This replica acts no longer.
     pub fn leadership_lost(&self) {
-        self.leader.set(0);
+        self.lease.leader.set(0);
     }
 
     /// The Lease had to be read before it could be renewed.
     pub fn lease_slow_path_taken(&self) {
-        self.lease_slow_path.inc();
+        self.lease.slow_path.inc();
     }
 
     /// The API server answered with `code`, or `<error>` where no answer came.
@@ -209,9 +217,10 @@ impl Metrics {
             ("method", method.clone()),
             ("host", host.clone()),
         ];
-        self.rest_requests.get_or_create(&labels).inc();
+        self.rest_client.requests.get_or_create(&labels).inc();
         let labels = [("verb", method), ("host", host)];
-        self.rest_duration
+        self.rest_client
+            .duration
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
     }

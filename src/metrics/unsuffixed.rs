@@ -7,7 +7,7 @@ use prometheus_client::{
     metrics::{MetricType, family::Family, gauge::Gauge},
 };
 
-/// Counts upward like a counter, but is written under exactly its own name. OpenMetrics has no such counters, so its
+/// Counts upward like a counter, but is written under exactly its own name. `OpenMetrics` has no such counters, so its
 /// type is `unknown`; `rate()` and `increase()` do not care.
 #[derive(Clone, Debug)]
 pub(super) struct UnsuffixedCounters<L: Clone + Hash + Eq>(Family<L, Gauge>);

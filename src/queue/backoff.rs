@@ -20,11 +20,11 @@ pub const UNAVAILABLE_CAP: Duration = Duration::from_secs(5);
 
 /// The most a wait can be after a refusal that only a human can lift (RBAC, a broken webhook, an invalid object).
 /// client-go's own cap of 1000 s would mean a quarter of an hour of silence after the fix.
-pub const REJECTED_CAP: Duration = Duration::from_secs(60);
+pub const REJECTED_CAP: Duration = Duration::from_mins(1);
 
 /// The most a `Retry-After` is obeyed: API Priority and Fairness asks for seconds; a proxy that asks for days must not
 /// silence a workload for days.
-pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(600);
+pub const RETRY_AFTER_CAP: Duration = Duration::from_mins(10);
 
 /// Doublings after which every cap is reached: 500 ms × 2⁷ is above 60 s.
 const MAX_DOUBLINGS: u32 = 7;

@@ -20,7 +20,7 @@ use super::{
 use crate::model::WorkloadKey;
 
 /// The longest window, so that sums of times stay far from overflow.
-const MAX_WINDOW: Duration = Duration::from_secs(60);
+const MAX_WINDOW: Duration = Duration::from_mins(1);
 
 /// A key handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,9 +128,10 @@ impl Core {
                 self.coalesced += 1;
                 self.depth[pending.priority as usize] -= 1;
                 match backoff {
-                    // The wait for the retry is over, and there is nothing to coalesce with.
+                    // It has waited long enough to coalesce whatever there was.
                     Some(backoff) if wakes => {
                         pending.priority = Priority::High;
+                        pending.quiet_at = now;
                         backoff.until = backoff.not_before;
                     }
                     _ => pending.merge(priority, now, window),

@@ -35,7 +35,10 @@ struct Seen {
 impl AuditLog {
     /// Reads the log at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seen: Mutex::default() }
+        Self {
+            path: path.into(),
+            seen: Mutex::default(),
+        }
     }
 
     /// The file.
@@ -68,7 +71,9 @@ impl AuditLog {
     /// # Errors
     /// See [`entries`](Self::entries).
     pub fn writes_by(&self, user: &str) -> Result<Vec<Arc<Entry>>> {
-        self.matching(|entry| entry.user == user && entry.is_write() && entry.stage == Stage::ResponseComplete)
+        self.matching(|entry| {
+            entry.user == user && entry.is_write() && entry.stage == Stage::ResponseComplete
+        })
     }
 
     /// How many requests `user` sent, by verb and resource; a subresource counts under "resource/subresource", a path that is no
@@ -81,10 +86,41 @@ impl AuditLog {
         let mut counts = BTreeMap::new();
         for entry in self.matching(|entry| entry.user == user)? {
             if requests.insert(entry.audit_id.clone()) {
-                *counts.entry((entry.verb.clone(), entry.full_resource())).or_default() += 1;
+                *counts
+                    .entry((entry.verb.clone(), entry.full_resource()))
+                    .or_default() += 1;
             }
         }
         Ok(counts)
+    }
+
+    /// The writes that changed the pod template of a workload ("deployments", namespace, name), and so rolled it: each with a template
+    /// other than the one the write before left, whoever sent it. Creations are no change.
+    ///
+    /// # Errors
+    /// See [`entries`](Self::entries).
+    pub fn template_changes(&self, resource: &str, namespace: &str, name: &str) -> Result<Vec<Arc<Entry>>> {
+        let mut writes = self.matching(|entry| {
+            entry.is_about(resource, namespace, name)
+                && entry.is_write()
+                && entry.verb != "delete"
+                && entry.pod_template().is_some()
+        })?;
+        // Of two concurrent writes the later one may be logged first; the store's revision has the order in which they took effect.
+        writes.sort_by_key(|entry| {
+            entry
+                .answered_metadata("resourceVersion")
+                .and_then(|version| version.parse::<u64>().ok())
+        });
+        let is_change = |pair: &&[Arc<Entry>]| {
+            pair[0].answered_metadata("uid") == pair[1].answered_metadata("uid")
+                && pair[0].pod_template() != pair[1].pod_template()
+        };
+        Ok(writes
+            .windows(2)
+            .filter(is_change)
+            .map(|pair| Arc::clone(&pair[1]))
+            .collect())
     }
 
     /// How long after `cause` was received the first successful request with `effect` was answered; `None` if there is none yet.
@@ -120,7 +156,9 @@ impl AuditLog {
     ) -> Result<T> {
         eventually(timeout, what, async || -> Result<Option<T>, String> {
             let entries = self.entries().map_err(|error| error.to_string())?;
-            question(&entries).map(Some).ok_or_else(|| format!("no answer in {} audit entries", entries.len()))
+            question(&entries)
+                .map(Some)
+                .ok_or_else(|| format!("no answer in {} audit entries", entries.len()))
         })
         .await
     }
@@ -138,7 +176,10 @@ impl Seen {
         file.seek(SeekFrom::Start(self.offset))
             .and_then(|_| file.read_to_end(&mut added))
             .map_err(Error::io(format!("read {}", path.display())))?;
-        for line in added.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        for line in added
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+        {
             let entry = serde_json::from_slice(line).map_err(|source| Error::AuditLog {
                 line: String::from_utf8_lossy(line).into_owned(),
                 source,

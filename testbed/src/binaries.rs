@@ -37,8 +37,13 @@ struct Module {
 
 impl Component {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Etcd, Self::ApiServer, Self::ControllerManager, Self::Scheduler, Self::Kwok];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Kwok,
+    ];
 
     /// File name of the program.
     pub fn binary(self) -> &'static str {
@@ -64,17 +69,26 @@ impl Component {
 
     fn module(self) -> Module {
         match self {
-            Self::Etcd => Module { name: "etcd", requires: "go.etcd.io/etcd/server/v3" },
-            Self::ApiServer | Self::ControllerManager | Self::Scheduler => {
-                Module { name: "kubernetes", requires: "k8s.io/kubernetes" }
-            }
-            Self::Kwok => Module { name: "kwok", requires: "sigs.k8s.io/kwok" },
+            Self::Etcd => Module {
+                name: "etcd",
+                requires: "go.etcd.io/etcd/server/v3",
+            },
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler => Module {
+                name: "kubernetes",
+                requires: "k8s.io/kubernetes",
+            },
+            Self::Kwok => Module {
+                name: "kwok",
+                requires: "sigs.k8s.io/kwok",
+            },
         }
     }
 
     /// The folder of its Go module.
     fn module_folder(self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("binaries").join(self.module().name)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("binaries")
+            .join(self.module().name)
     }
 
     /// Its version, without the leading `v`: "1.36.3".
@@ -83,12 +97,15 @@ impl Component {
     /// [`Error::Io`] or [`Error::Build`] if the module's `go.mod` cannot be read or does not name it.
     pub fn version(self) -> Result<String> {
         let go_mod = self.module_folder().join("go.mod");
-        let text = std::fs::read_to_string(&go_mod).map_err(Error::io(format!("read {}", go_mod.display())))?;
+        let text =
+            std::fs::read_to_string(&go_mod).map_err(Error::io(format!("read {}", go_mod.display())))?;
         let module = self.module().requires;
-        required_version(&text, module).map(str::to_owned).ok_or_else(|| Error::Build {
-            binary: self.binary(),
-            output: format!("{} requires no version of {module}", go_mod.display()),
-        })
+        required_version(&text, module)
+            .map(str::to_owned)
+            .ok_or_else(|| Error::Build {
+                binary: self.binary(),
+                output: format!("{} requires no version of {module}", go_mod.display()),
+            })
     }
 }
 
@@ -129,11 +146,20 @@ impl Source {
         match self {
             Self::Assets(folder) => {
                 let path = folder.join(binary);
-                if path.is_file() { Ok(path) } else { Err(Error::MissingAsset { folder: folder.clone(), binary }) }
+                if path.is_file() {
+                    Ok(path)
+                } else {
+                    Err(Error::MissingAsset {
+                        folder: folder.clone(),
+                        binary,
+                    })
+                }
             }
             Self::Cache(folder) => {
                 let version = component.version()?;
-                let path = folder.join(format!("{}-{version}", component.module().name)).join(binary);
+                let path = folder
+                    .join(format!("{}-{version}", component.module().name))
+                    .join(binary);
                 if !path.is_file() {
                     build::build(component, &version, &path)?;
                 }
@@ -159,7 +185,10 @@ impl Binaries {
     /// [`Error::MissingAsset`], [`Error::NoGo`], [`Error::Build`] or [`Error::Io`].
     pub fn locate(components: &[Component]) -> Result<Self> {
         let source = Source::from_env(|name| std::env::var(name).ok());
-        let paths = components.iter().map(|c| Ok((*c, source.find_or_build(*c)?))).collect::<Result<_>>()?;
+        let paths = components
+            .iter()
+            .map(|c| Ok((*c, source.find_or_build(*c)?)))
+            .collect::<Result<_>>()?;
         Ok(Self { paths })
     }
 
@@ -174,17 +203,34 @@ mod tests {
     use super::*;
 
     fn from(variables: &[(&str, &str)]) -> Source {
-        Source::from_env(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+        Source::from_env(|name| {
+            variables
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        })
     }
 
     #[test]
     fn the_environment_says_where_programs_are() {
         let cache = |path: &str| Source::Cache(path.into());
         assert_eq!(from(&[("HOME", "/h")]), cache("/h/.cache/reloader-testbed"));
-        assert_eq!(from(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]), cache("/x/reloader-testbed"));
-        assert_eq!(from(&[("XDG_CACHE_HOME", "/x"), ("RELOADER_TESTBED_CACHE", "/r")]), cache("/r"));
-        assert_eq!(from(&[("RELOADER_TESTBED_CACHE", "/r"), ("KUBEBUILDER_ASSETS", "/k")]), Source::Assets("/k".into()));
-        assert_eq!(from(&[("HOME", "/h"), ("KUBEBUILDER_ASSETS", "")]), cache("/h/.cache/reloader-testbed"));
+        assert_eq!(
+            from(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")]),
+            cache("/x/reloader-testbed")
+        );
+        assert_eq!(
+            from(&[("XDG_CACHE_HOME", "/x"), ("RELOADER_TESTBED_CACHE", "/r")]),
+            cache("/r")
+        );
+        assert_eq!(
+            from(&[("RELOADER_TESTBED_CACHE", "/r"), ("KUBEBUILDER_ASSETS", "/k")]),
+            Source::Assets("/k".into())
+        );
+        assert_eq!(
+            from(&[("HOME", "/h"), ("KUBEBUILDER_ASSETS", "")]),
+            cache("/h/.cache/reloader-testbed")
+        );
     }
 
     #[test]
@@ -192,19 +238,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("etcd"), "").unwrap();
         let assets = Source::Assets(folder.path().to_owned());
-        assert_eq!(assets.find_or_build(Component::Etcd).unwrap(), folder.path().join("etcd"));
+        assert_eq!(
+            assets.find_or_build(Component::Etcd).unwrap(),
+            folder.path().join("etcd")
+        );
         let error = assets.find_or_build(Component::Kwok).unwrap_err().to_string();
-        assert!(error.contains("has no kwok") && error.contains(&folder.path().display().to_string()), "{error}");
+        assert!(
+            error.contains("has no kwok") && error.contains(&folder.path().display().to_string()),
+            "{error}"
+        );
     }
 
     #[test]
     fn versions_come_from_the_committed_modules() {
         for component in Component::ALL {
             let version = component.version().unwrap();
-            assert!(version.split('.').count() == 3 && !version.starts_with('v'), "{component:?} {version}");
+            assert!(
+                version.split('.').count() == 3 && !version.starts_with('v'),
+                "{component:?} {version}"
+            );
         }
         assert_eq!(required_version("require a.b/c v1.2.3\n", "a.b/c"), Some("1.2.3"));
-        assert_eq!(required_version("require (\n\ta.b/c/d v4.0.0\n\ta.b/c v1.2.3 // indirect\n)", "a.b/c"), Some("1.2.3"));
+        assert_eq!(
+            required_version(
+                "require (\n\ta.b/c/d v4.0.0\n\ta.b/c v1.2.3 // indirect\n)",
+                "a.b/c"
+            ),
+            Some("1.2.3")
+        );
         assert_eq!(required_version("module x\n", "a.b/c"), None);
     }
 }

@@ -33,7 +33,9 @@ pub enum Credentials<'a> {
 /// Writes a kubeconfig, readable by its owner only. The text is JSON, which every YAML reader reads.
 pub fn write_kubeconfig(path: &Path, server: &str, ca: &Path, credentials: &Credentials<'_>) -> Result<()> {
     let user = match credentials {
-        Credentials::Certificate { certificate, key } => json!({"client-certificate": certificate, "client-key": key}),
+        Credentials::Certificate { certificate, key } => {
+            json!({"client-certificate": certificate, "client-key": key})
+        }
         Credentials::Token(token) => json!({"token": token}),
     };
     let kubeconfig = json!({
@@ -65,9 +67,14 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Kubeconfig`] if the file cannot be read or names no cluster and user.
 pub async fn client_config(kubeconfig: &Path) -> Result<Config> {
-    let wrong = |source| Error::Kubeconfig { path: kubeconfig.to_owned(), source: Box::new(source) };
+    let wrong = |source| Error::Kubeconfig {
+        path: kubeconfig.to_owned(),
+        source: Box::new(source),
+    };
     let parsed = Kubeconfig::read_from(kubeconfig).map_err(wrong)?;
-    let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(wrong)?;
+    let mut config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+        .await
+        .map_err(wrong)?;
     config.connect_timeout = Some(Duration::from_secs(10));
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;

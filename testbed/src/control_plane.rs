@@ -202,7 +202,9 @@ impl ControlPlane {
         {
             let mut apiserver = self.apiserver();
             if apiserver.is_none() {
-                let process = self.layout.start_process(Component::ApiServer, &self.binaries, &self.apiserver_flags)?;
+                let process =
+                    self.layout
+                        .start_process(Component::ApiServer, &self.binaries, &self.apiserver_flags)?;
                 *apiserver = Some(process);
             }
         }
@@ -251,7 +253,12 @@ impl ControlPlane {
     /// Process ids of what runs, to look at them from outside.
     pub fn pids(&self) -> Vec<u32> {
         let apiserver = self.apiserver().as_ref().map(Process::pid);
-        self.others.iter().map(Process::pid).chain(apiserver).chain([self.etcd.pid()]).collect()
+        self.others
+            .iter()
+            .map(Process::pid)
+            .chain(apiserver)
+            .chain([self.etcd.pid()])
+            .collect()
     }
 
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {

@@ -131,7 +131,10 @@ impl Error {
     /// Names the action a failed request was part of; for `map_err`.
     pub(crate) fn kubernetes(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
-        move |source| Self::Kubernetes { what, source: Box::new(source) }
+        move |source| Self::Kubernetes {
+            what,
+            source: Box::new(source),
+        }
     }
 
     /// Whether a process ended because another one had taken its port.

@@ -40,7 +40,11 @@ impl<T, E: Display> Probe<T> for Result<Option<T>, E> {
 ///
 /// # Errors
 /// [`Error::Timeout`] with the last state. A look that hangs is cut off at the deadline.
-pub async fn eventually<T, P: Probe<T>>(timeout: Duration, what: &str, mut probe: impl AsyncFnMut() -> P) -> Result<T> {
+pub async fn eventually<T, P: Probe<T>>(
+    timeout: Duration,
+    what: &str,
+    mut probe: impl AsyncFnMut() -> P,
+) -> Result<T> {
     let started = Instant::now();
     let mut last = "not looked at yet".to_owned();
     loop {
@@ -51,7 +55,11 @@ pub async fn eventually<T, P: Probe<T>>(timeout: Duration, what: &str, mut probe
             Err(_) => last.push_str(" (the last look did not come back)"),
         }
         if started.elapsed() >= timeout {
-            return Err(Error::Timeout { what: what.to_owned(), waited: started.elapsed(), last });
+            return Err(Error::Timeout {
+                what: what.to_owned(),
+                waited: started.elapsed(),
+                last,
+            });
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -80,12 +88,24 @@ mod tests {
             Err::<Option<()>, _>(format!("{looks} pod"))
         });
         let message = failed.await.unwrap_err().to_string();
-        assert!(message.contains("in vain for two pods") && message.ends_with(&format!("last state: {looks} pod")), "{message}");
+        assert!(
+            message.contains("in vain for two pods")
+                && message.ends_with(&format!("last state: {looks} pod")),
+            "{message}"
+        );
     }
 
     #[tokio::test]
     async fn a_look_that_hangs_is_cut_off() {
-        let failed = eventually(Duration::from_millis(1), "an answer", async || std::future::pending::<Option<()>>().await);
-        assert!(failed.await.unwrap_err().to_string().contains("did not come back"));
+        let failed = eventually(Duration::from_millis(1), "an answer", async || {
+            std::future::pending::<Option<()>>().await
+        });
+        assert!(
+            failed
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("did not come back")
+        );
     }
 }

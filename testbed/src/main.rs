@@ -95,7 +95,10 @@ async fn up(options: Up) -> Result<()> {
         .controller_manager(!options.no_controller_manager)
         .scheduler(!options.no_scheduler)
         .kwok(!options.no_kwok);
-    let builder = options.apiserver_flag.into_iter().fold(builder, testbed::Builder::apiserver_flag);
+    let builder = options
+        .apiserver_flag
+        .into_iter()
+        .fold(builder, testbed::Builder::apiserver_flag);
 
     // Ctrl-C must end a start that takes its time, too.
     let control_plane = tokio::select! {
@@ -103,8 +106,16 @@ async fn up(options: Up) -> Result<()> {
         _ = tokio::signal::ctrl_c() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    eprintln!("testbed: {} with its logs in {}", control_plane.url(), control_plane.dir().display());
-    writeln!(std::io::stdout(), "export KUBECONFIG={}", control_plane.admin_kubeconfig().display())?;
+    eprintln!(
+        "testbed: {} with its logs in {}",
+        control_plane.url(),
+        control_plane.dir().display()
+    );
+    writeln!(
+        std::io::stdout(),
+        "export KUBECONFIG={}",
+        control_plane.admin_kubeconfig().display()
+    )?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

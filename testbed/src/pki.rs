@@ -1,7 +1,8 @@
 //! Keys and certificates of one control plane. Input: names; output: PEM text. I/O: none.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 use crate::error::{Error, Result};
@@ -32,7 +33,10 @@ impl CertificateAuthority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(params, key), pem })
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        })
     }
 
     /// Its own certificate.
@@ -42,7 +46,14 @@ impl CertificateAuthority {
 
     /// What the API server shows its clients: valid for the loopback address and for the names pods use.
     pub fn server(&self) -> Result<Identity> {
-        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"];
+        let names = [
+            "127.0.0.1",
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "10.96.0.1",
+        ];
         let params = CertificateParams::new(names.map(str::to_owned))?;
         self.issue(params, ExtendedKeyUsagePurpose::ServerAuth)
     }
@@ -53,9 +64,15 @@ impl CertificateAuthority {
     /// Two groups at most: rcgen's distinguished name holds one value a type, and an organization can be spelled as a type in two
     /// ways, by name and by number.
     pub fn client(&self, user: &str, groups: &[&str]) -> Result<Identity> {
-        let organization = [DnType::OrganizationName, DnType::CustomDnType(ORGANIZATION_NAME.to_vec())];
+        let organization = [
+            DnType::OrganizationName,
+            DnType::CustomDnType(ORGANIZATION_NAME.to_vec()),
+        ];
         if groups.len() > organization.len() {
-            return Err(Error::TooManyGroups { user: user.to_owned(), groups: groups.len() });
+            return Err(Error::TooManyGroups {
+                user: user.to_owned(),
+                groups: groups.len(),
+            });
         }
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, user);
@@ -71,7 +88,10 @@ impl CertificateAuthority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Identity { certificate, key: key.serialize_pem() })
+        Ok(Identity {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 }
 

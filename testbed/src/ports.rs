@@ -36,7 +36,10 @@ pub fn free_port() -> Result<u16> {
         }
     }
     let source = last_error.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into());
-    Err(Error::Io { what: format!("bind a port from {FIRST} to {LAST} on 127.0.0.1"), source })
+    Err(Error::Io {
+        what: format!("bind a port from {FIRST} to {LAST} on 127.0.0.1"),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -58,7 +61,9 @@ mod tests {
     fn a_port_in_use_is_passed_over() {
         let port = free_port().unwrap();
         // The numbers follow one another, so holding the next few makes the following calls meet them.
-        let held: Vec<_> = (port + 1..port + 4).filter_map(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, p)).ok()).collect();
+        let held: Vec<_> = (port + 1..port + 4)
+            .filter_map(|p| TcpListener::bind((Ipv4Addr::LOCALHOST, p)).ok())
+            .collect();
         let taken: Vec<u16> = held.iter().map(|l| l.local_addr().unwrap().port()).collect();
         for _ in 0..4 {
             assert!(!taken.contains(&free_port().unwrap()));

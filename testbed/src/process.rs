@@ -37,7 +37,9 @@ impl Process {
             .append(true)
             .open(log)
             .map_err(Error::io(format!("open {}", log.display())))?;
-        let errors = output.try_clone().map_err(Error::io(format!("open {}", log.display())))?;
+        let errors = output
+            .try_clone()
+            .map_err(Error::io(format!("open {}", log.display())))?;
         let child = command
             .process_group(session()?.process_group())
             .stdin(Stdio::null())
@@ -45,7 +47,12 @@ impl Process {
             .stderr(errors)
             .spawn()
             .map_err(Error::io(format!("start {}", command.get_program().display())))?;
-        Ok(Self { name: name.to_owned(), pid: child.id(), log: log.to_owned(), child: Mutex::new(child) })
+        Ok(Self {
+            name: name.to_owned(),
+            pid: child.id(),
+            log: log.to_owned(),
+            child: Mutex::new(child),
+        })
     }
 
     /// Its process id.
@@ -55,7 +62,9 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
-        self.child().try_wait().map_err(Error::io(format!("ask after {}", self.name)))
+        self.child()
+            .try_wait()
+            .map_err(Error::io(format!("ask after {}", self.name)))
     }
 
     /// Sends a signal; does nothing if the process has ended.
@@ -71,7 +80,10 @@ impl Process {
 
     /// Waits until it has ended, for `timeout` at most.
     pub async fn wait_exit(&self, timeout: Duration) -> Result<ExitStatus> {
-        eventually(timeout, &format!("the end of {}", self.name), async || self.exit_status()).await
+        eventually(timeout, &format!("the end of {}", self.name), async || {
+            self.exit_status()
+        })
+        .await
     }
 
     /// Ends it at once (SIGKILL) and returns when it is gone.
@@ -86,14 +98,20 @@ impl Process {
     pub fn check_alive(&self) -> Result<()> {
         match self.exit_status()? {
             None => Ok(()),
-            Some(status) => Err(Error::Exited { process: self.name.clone(), status, log_tail: self.log_tail() }),
+            Some(status) => Err(Error::Exited {
+                process: self.name.clone(),
+                status,
+                log_tail: self.log_tail(),
+            }),
         }
     }
 
     /// Everything it wrote so far.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map_or_else(|e| format!("({}: {e})", self.log.display()), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+        std::fs::read(&self.log).map_or_else(
+            |e| format!("({}: {e})", self.log.display()),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
     }
 
     /// The last lines it wrote.

@@ -52,14 +52,16 @@ impl ReplicaBuilder {
     /// Adds command line arguments.
     #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -78,13 +80,21 @@ impl ReplicaBuilder {
         let home = folder.path().join("home");
         std::fs::create_dir(&home).map_err(Error::io(format!("make {}", home.display())))?;
         let mut command = Command::new(&self.program);
-        command.args(&self.args).current_dir(&home).env_clear().env("HOME", &home);
+        command
+            .args(&self.args)
+            .current_dir(&home)
+            .env_clear()
+            .env("HOME", &home);
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let process = Process::start(&self.name, &mut command, &folder.path().join("output.log"))?;
-        Ok(Replica { name: self.name.clone(), process, folder })
+        Ok(Replica {
+            name: self.name.clone(),
+            process,
+            folder,
+        })
     }
 }
 
@@ -95,8 +105,16 @@ impl Replica {
         let is_bare_name = path.parent().is_some_and(|parent| parent.as_os_str().is_empty());
         ReplicaBuilder {
             // It is started in another folder, from where a relative path would point elsewhere.
-            program: if is_bare_name { path.to_owned() } else { std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) },
-            name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            program: if is_bare_name {
+                path.to_owned()
+            } else {
+                std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+            },
+            name: path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
             args: Vec::new(),
             env: Vec::new(),
         }
@@ -179,7 +197,12 @@ impl Replica {
 impl Drop for Replica {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("end of the log of {} (pid {}):\n{}", self.name, self.pid(), self.process.log_tail());
+            eprintln!(
+                "end of the log of {} (pid {}):\n{}",
+                self.name,
+                self.pid(),
+                self.process.log_tail()
+            );
         }
     }
 }

@@ -46,10 +46,13 @@ pub struct Session {
 /// The session of this process, opened at first use.
 pub fn session() -> Result<&'static Session> {
     static SESSION: OnceLock<std::result::Result<Session, String>> = OnceLock::new();
-    SESSION.get_or_init(|| Session::open().map_err(|error| error.to_string())).as_ref().map_err(|message| Error::Io {
-        what: "open a testbed session".to_owned(),
-        source: std::io::Error::other(message.clone()),
-    })
+    SESSION
+        .get_or_init(|| Session::open().map_err(|error| error.to_string()))
+        .as_ref()
+        .map_err(|message| Error::Io {
+            what: "open a testbed session".to_owned(),
+            source: std::io::Error::other(message.clone()),
+        })
 }
 
 /// Whether to leave folders behind for a look at them: `RELOADER_TESTBED_KEEP` is set to anything but empty or 0.
@@ -74,7 +77,12 @@ impl Session {
                 .arg(removed)
                 .process_group(0),
         )?;
-        Ok(Self { root, group, _anchor: anchor, _guard: guard })
+        Ok(Self {
+            root,
+            group,
+            _anchor: anchor,
+            _guard: guard,
+        })
     }
 
     /// Number of the process group that children join, for [`CommandExt::process_group`].
@@ -105,6 +113,9 @@ fn helper(command: &mut Command) -> Result<(ChildStdin, u32)> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(Error::io(what.clone()))?;
-    let stdin = child.stdin.take().ok_or_else(|| Error::io(what)(std::io::ErrorKind::BrokenPipe.into()))?;
+    let stdin = child
+        .stdin
+        .take()
+        .ok_or_else(|| Error::io(what)(std::io::ErrorKind::BrokenPipe.into()))?;
     Ok((stdin, child.id()))
 }

@@ -15,7 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 fn processes_about(text: &Path) -> Vec<u32> {
     let text = text.to_str().unwrap();
     let is_about = |pid: &u32| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
+        std::fs::read(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text))
     };
     std::fs::read_dir("/proc")
         .unwrap()
@@ -25,13 +26,17 @@ fn processes_about(text: &Path) -> Vec<u32> {
 }
 
 async fn all_gone(folder: &Path) {
-    eventually(TIMEOUT, "the end of every process and of the folder", async || {
-        let processes = processes_about(folder);
-        match (processes.is_empty(), folder.exists()) {
-            (true, false) => Ok(Some(())),
-            (_, exists) => Err(format!("processes {processes:?}, folder exists: {exists}")),
-        }
-    })
+    eventually(
+        TIMEOUT,
+        "the end of every process and of the folder",
+        async || {
+            let processes = processes_about(folder);
+            match (processes.is_empty(), folder.exists()) {
+                (true, false) => Ok(Some(())),
+                (_, exists) => Err(format!("processes {processes:?}, folder exists: {exists}")),
+            }
+        },
+    )
     .await
     .unwrap();
 }
@@ -46,13 +51,20 @@ async fn up(extra: &[&str]) -> (Child, PathBuf) {
         .unwrap();
     let stdout = child.stdout.take().unwrap();
     let read = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
-    let line = tokio::time::timeout(TIMEOUT, read).await.unwrap().unwrap().unwrap().unwrap();
+    let line = tokio::time::timeout(TIMEOUT, read)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
+        .unwrap();
     let kubeconfig = line.strip_prefix("export KUBECONFIG=").unwrap();
     (child, Path::new(kubeconfig).parent().unwrap().to_owned())
 }
 
 async fn wait(mut child: Child) -> std::process::ExitStatus {
-    tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(move || child.wait().unwrap())
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -61,7 +73,10 @@ async fn a_dropped_control_plane_leaves_nothing() {
     let folder = control_plane.dir().to_owned();
     let pids = control_plane.pids();
     assert_eq!(pids.len(), 5);
-    assert!(pids.iter().all(|pid| processes_about(&folder).contains(pid)), "the look at processes is blind");
+    assert!(
+        pids.iter().all(|pid| processes_about(&folder).contains(pid)),
+        "the look at processes is blind"
+    );
     drop(control_plane);
     // A drop is complete when it returns, so nothing is awaited.
     assert_eq!(processes_about(&folder), [] as [u32; 0]);
@@ -92,17 +107,28 @@ async fn up_ends_on_sigterm_and_leaves_nothing() {
 async fn a_replica_is_signalled_and_its_output_read() {
     let script = "trap 'echo got TERM; exit 7' TERM; echo started as $ROLE with $KUBECONFIG; env | wc -l; while :; do sleep 0.01; done";
     let start = || {
-        Replica::builder("sh").args(["-c", script]).env("ROLE", "leader").kubeconfig("/k").name("one").start().unwrap()
+        Replica::builder("sh")
+            .args(["-c", script])
+            .env("ROLE", "leader")
+            .kubeconfig("/k")
+            .name("one")
+            .start()
+            .unwrap()
     };
     let until_logged = async |replica: &Replica, text: &str| {
-        eventually(TIMEOUT, text, async || replica.log().contains(text).then_some(())).await.unwrap();
+        eventually(TIMEOUT, text, async || replica.log().contains(text).then_some(()))
+            .await
+            .unwrap();
     };
 
     let replica = start();
     until_logged(&replica, "started as leader with /k\n").await;
     replica.pause().unwrap();
     replica.terminate().unwrap();
-    assert!(replica.is_running().unwrap(), "a frozen process does not act on SIGTERM");
+    assert!(
+        replica.is_running().unwrap(),
+        "a frozen process does not act on SIGTERM"
+    );
     assert!(!replica.log().contains("got TERM"));
     replica.resume().unwrap();
     assert_eq!(replica.wait_exit(TIMEOUT).await.unwrap().code(), Some(7));
@@ -125,7 +151,11 @@ async fn a_replica_inherits_no_environment() {
     let replica = Replica::builder("env").start().unwrap();
     replica.wait_exit(TIMEOUT).await.unwrap();
     let log = replica.log();
-    let mut names: Vec<&str> = log.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let mut names: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name)
+        .collect();
     names.sort_unstable();
     assert_eq!(names, ["HOME", "PATH"]);
 }

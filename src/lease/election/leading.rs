@@ -5,9 +5,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Outcome, Step, Term};
+use super::{Failure, Outcome, RACE_SPREAD, Step, Term};
 use crate::lease::{
     clock::Moment,
+    jitter::Jitter,
     record::{Record, next_renew_time},
     settings::Settings,
 };
@@ -71,12 +72,26 @@ impl Leading {
     }
 
     /// Whether the slow path begins.
-    pub(super) fn refused(&mut self, now: Moment, settings: &Settings) -> bool {
-        if self.round == Round::Fast {
-            self.round = Round::Read;
-            return true;
+    pub(super) fn refused(
+        &mut self,
+        now: Moment,
+        failure: Failure,
+        settings: &Settings,
+        jitter: &mut Jitter,
+    ) -> bool {
+        match (self.round, failure) {
+            (Round::Fast, _) => {
+                self.round = Round::Read;
+                return true;
+            }
+            // Somebody changed the Lease between read and write, so the API server answers and there is no reason to
+            // wait for long; a whole retry period would meet a writer of the same rhythm again and again.
+            (Round::Read | Round::Slow, Failure::Conflict) => {
+                self.round = Round::Read;
+                self.act_at = now + jitter.below(RACE_SPREAD);
+            }
+            (Round::Read | Round::Slow, Failure::Unknown) => self.next_round(now, settings),
         }
-        self.next_round(now, settings);
         false
     }
 

@@ -1,11 +1,13 @@
 //! The core against a reference that keeps everything in one flat list and looks through all of it each time.
 
+use std::{collections::HashSet, num::NonZeroU32};
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     model::WorkloadKind,
-    queue::{Retry, turns::HIGH_IN_A_ROW},
+    queue::{Rate, Retry, turns::HIGH_IN_A_ROW},
 };
 
 const WINDOW: Duration = Duration::from_millis(100);
@@ -137,9 +139,8 @@ impl Reference {
         }
         known.pending = Some(match known.pending {
             None => (priority, now, now + WINDOW),
-            Some((before, first, quiet_at)) if known.settled_due || (wakes && known.retry_at.is_some()) => {
-                (before.max(priority), first, quiet_at)
-            }
+            Some((before, first, quiet_at)) if known.settled_due => (before.max(priority), first, quiet_at),
+            Some((_, first, _)) if wakes && known.retry_at.is_some() => (Priority::High, first, now),
             Some((before, first, _)) => {
                 let quiet_at = (now + WINDOW).min(first + 10 * WINDOW);
                 (before.max(priority), first, quiet_at)
@@ -369,6 +370,66 @@ proptest! {
             reference.done(&handout, Outcome::Settled, now);
         }
         prop_assert!(reference.known.is_empty());
+        prop_assert_eq!(core.namespaces.len(), 0);
+    }
+
+    /// Limits put hand-outs off: they lose none, they hand out nothing twice, and the queue knows when to go on.
+    #[test]
+    fn limits_lose_nothing(
+        steps in steps(),
+        namespace_rate in prop::option::of((1_u32..50, 1_u32..4)),
+        total_rate in prop::option::of((1_u32..50, 1_u32..4)),
+    ) {
+        let rate = |(per_second, burst): (u32, u32)| Rate {
+            per_second: NonZeroU32::new(per_second).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+        };
+        let mut now = Instant::now();
+        let settings = Settings {
+            window: WINDOW,
+            namespace_rate: namespace_rate.map(rate),
+            total_rate: total_rate.map(rate),
+        };
+        let mut core = Core::new(settings, SEED, now);
+        let mut owed = HashSet::new();
+        let mut out: Vec<Handout> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Add(number, priority) => {
+                    core.add(key(number), priority, now);
+                    owed.insert(key(number));
+                }
+                Step::Take => {
+                    let taken = core.take(now);
+                    prop_assert!(taken.is_some() || core.next_event().is_none_or(|event| event > now));
+                    if let Some(handout) = taken {
+                        prop_assert!(owed.remove(&handout.key));
+                        prop_assert!(out.iter().all(|out| out.key != handout.key));
+                        out.push(handout);
+                    }
+                }
+                Step::Done(ticket, _) if !out.is_empty() => {
+                    let handout = out.swap_remove(ticket % out.len());
+                    core.done(&handout, Outcome::Settled, now);
+                }
+                Step::Pass(ms) => now += Duration::from_millis(ms),
+                Step::PassToEvent => now = core.next_event().unwrap_or(now).max(now),
+                Step::Wake(_) | Step::Remove(_) | Step::Clear | Step::Done(..) => {}
+            }
+        }
+        for handout in out {
+            core.done(&handout, Outcome::Settled, now);
+        }
+        while let Some(event) = core.next_event() {
+            now = now.max(event);
+            if let Some(handout) = core.take(now) {
+                prop_assert!(owed.remove(&handout.key));
+                core.done(&handout, Outcome::Settled, now);
+            }
+        }
+        prop_assert!(owed.is_empty());
+        // Once every limiter is full again nothing is left.
+        core.take(now + Duration::from_secs(10));
         prop_assert_eq!(core.namespaces.len(), 0);
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     queue::{Rate, Retry},
 };
 
+mod limits;
+mod retries;
+
 const FAILED: Outcome = Outcome::Retry(Retry::Rejected);
 
 /// A core with a clock to turn.
@@ -108,11 +111,11 @@ fn key(name: &str) -> WorkloadKey {
     WorkloadKey::new(WorkloadKind::Deployment, namespace, name)
 }
 
-fn rate(per_second: u32, burst: u32) -> Option<Rate> {
-    Some(Rate {
+fn rate(per_second: u32, burst: u32) -> Rate {
+    Rate {
         per_second: NonZeroU32::new(per_second).unwrap(),
         burst: NonZeroU32::new(burst).unwrap(),
-    })
+    }
 }
 
 mod dedupe {
@@ -307,148 +310,6 @@ mod coalescing {
     }
 }
 
-mod retries {
-    use super::*;
-
-    /// Adds `a/x` at low priority and lets it fail `times`; gives the time of the next attempt.
-    fn failed(bench: &mut Bench, times: u32, retry: Retry) -> Instant {
-        bench.add_low("a/x");
-        for attempt in 0..times {
-            bench.now = bench.core.next_event().unwrap().max(bench.now);
-            let handout = bench.take().unwrap();
-            assert_eq!(handout.attempt, attempt);
-            assert_eq!(handout.waited_since, bench.start);
-            assert_eq!(handout.priority, Priority::Low, "a retry keeps its priority");
-            bench.done(&handout, Outcome::Retry(retry));
-            assert_eq!(bench.take(), None);
-        }
-        bench.core.next_event().unwrap()
-    }
-
-    #[rstest]
-    #[case::unavailable(Retry::Unavailable, 20, 2_500, 5_000)]
-    #[case::rejected(Retry::Rejected, 20, 30_000, 60_000)]
-    #[case::first(Retry::Rejected, 1, 250, 500)]
-    #[case::third(Retry::Rejected, 3, 1_000, 2_000)]
-    #[case::retry_after(Retry::After(Duration::from_secs(9)), 3, 9_000, 9_000)]
-    fn come_back_later_and_later(
-        #[case] retry: Retry,
-        #[case] times: u32,
-        #[case] least: u64,
-        #[case] most: u64,
-    ) {
-        let mut bench = Bench::eager();
-        let wait = failed(&mut bench, times, retry) - bench.now;
-        assert!(
-            Duration::from_millis(least) <= wait && wait <= Duration::from_millis(most),
-            "{wait:?}"
-        );
-        assert_eq!(bench.stats().retries, u64::from(times));
-    }
-
-    #[test]
-    fn are_forgotten_when_settled() {
-        let mut bench = Bench::eager();
-        bench.now = failed(&mut bench, 3, Retry::Rejected);
-        let handout = bench.take().unwrap();
-        bench.done(&handout, Outcome::Settled);
-        bench.assert_empty();
-        bench.add("a/x");
-        assert_eq!(bench.take().unwrap().attempt, 0);
-    }
-
-    #[test]
-    fn are_forgotten_when_settled_although_added_meanwhile() {
-        let mut bench = Bench::eager();
-        bench.now = failed(&mut bench, 3, Retry::Rejected);
-        let handout = bench.take().unwrap();
-        bench.add("a/x");
-        bench.done(&handout, Outcome::Settled);
-        assert_eq!(bench.take().unwrap().attempt, 0);
-    }
-
-    #[test]
-    fn a_changed_source_does_not_shorten_the_wait() {
-        let mut bench = Bench::eager();
-        let due = failed(&mut bench, 5, Retry::Rejected);
-        bench.add("a/x");
-        assert_eq!(bench.core.next_event(), Some(due));
-        assert_eq!(bench.take(), None);
-        bench.now = due;
-        let handout = bench.take().unwrap();
-        assert_eq!((handout.priority, handout.attempt), (Priority::High, 5));
-        assert_eq!(bench.take(), None);
-    }
-
-    #[test]
-    fn added_while_out_and_failed_is_due_once_after_the_backoff() {
-        let mut bench = Bench::eager();
-        bench.add_low("a/x");
-        let handout = bench.take().unwrap();
-        bench.add("a/x");
-        bench.done(&handout, FAILED);
-        assert_eq!((bench.stats().depth_high, bench.stats().depth_low), (1, 0));
-        assert!(bench.next_event().unwrap() >= 250);
-        bench.at(500);
-        let again = bench.take().unwrap();
-        assert_eq!((again.priority, again.attempt), (Priority::High, 1));
-        bench.done(&again, Outcome::Settled);
-        bench.assert_empty();
-    }
-
-    #[test]
-    fn a_changed_workload_is_due_at_once_without_its_failures() {
-        let mut bench = Bench::new(Settings::default());
-        failed(&mut bench, 9, Retry::Rejected);
-        bench.wake("a/x");
-        let handout = bench.take().unwrap();
-        assert_eq!((handout.attempt, handout.priority), (0, Priority::High));
-        assert_eq!(handout.waited_since, bench.start);
-        assert_eq!(handout.due_since, bench.now);
-    }
-
-    #[test]
-    fn a_changed_workload_does_not_shorten_retry_after() {
-        let mut bench = Bench::eager();
-        let due = failed(&mut bench, 9, Retry::After(Duration::from_secs(3)));
-        bench.wake("a/x");
-        let woken = bench.core.next_event().unwrap();
-        assert_eq!(woken, bench.now + Duration::from_secs(3));
-        assert!(woken <= due);
-        bench.now = woken;
-        assert_eq!(bench.take().unwrap().attempt, 0);
-    }
-
-    #[test]
-    fn a_workload_that_changed_while_out_does_not_back_off() {
-        let mut bench = Bench::eager();
-        bench.now = failed(&mut bench, 4, Retry::Rejected);
-        let handout = bench.take().unwrap();
-        bench.wake("a/x");
-        bench.done(&handout, FAILED);
-        assert_eq!(bench.take().unwrap().attempt, 0);
-    }
-
-    #[test]
-    fn a_workload_that_changed_while_out_waits_for_retry_after() {
-        let mut bench = Bench::eager();
-        bench.add("a/x");
-        let handout = bench.take().unwrap();
-        bench.wake("a/x");
-        bench.done(&handout, Outcome::Retry(Retry::After(Duration::from_secs(3))));
-        assert_eq!(bench.next_event(), Some(3_000));
-    }
-
-    #[test]
-    fn waking_what_did_not_fail_is_adding_it() {
-        let mut bench = Bench::new(Settings::default());
-        bench.wake("a/x");
-        bench.at(50).wake("a/x");
-        assert_eq!(bench.next_event(), Some(150));
-        assert_eq!(bench.at(150).take().unwrap().priority, Priority::High);
-    }
-}
-
 mod forgetting {
     use super::*;
 
@@ -504,88 +365,6 @@ mod forgetting {
         assert_eq!(bench.take(), None);
         bench.done(&handout, FAILED);
         bench.assert_empty();
-    }
-}
-
-mod limits {
-    use super::*;
-
-    fn limited(namespace_rate: Option<Rate>, total_rate: Option<Rate>) -> Bench {
-        Bench::new(Settings {
-            window: Duration::ZERO,
-            namespace_rate,
-            total_rate,
-        })
-    }
-
-    #[test]
-    fn a_namespace_over_its_limit_holds_up_nobody() {
-        let mut bench = limited(rate(10, 2), None);
-        for name in ["a/1", "a/2", "a/3", "a/4", "b/1"] {
-            bench.add(name);
-        }
-        assert_eq!(bench.take_names(9), ["a/1", "b/1", "a/2"]);
-        assert_eq!(bench.next_event(), Some(100));
-        bench.at(50).add("b/2");
-        assert_eq!(bench.take_names(9), ["b/2"]);
-        assert_eq!(bench.at(100).take_names(9), ["a/3"]);
-        assert_eq!(bench.at(200).take_names(9), ["a/4"]);
-    }
-
-    #[test]
-    fn the_limit_over_all_costs_no_namespace_a_slot() {
-        let mut bench = limited(rate(10, 2), rate(100, 1));
-        for name in ["a/1", "a/2", "b/1", "b/2"] {
-            bench.add(name);
-        }
-        // Asked over and over between two slots.
-        let mut names = Vec::new();
-        for ms in 0..=30 {
-            names.extend(bench.at(ms).take_names(9));
-            assert_eq!(bench.take(), None);
-        }
-        assert_eq!(names, ["a/1", "b/1", "a/2", "b/2"]);
-    }
-
-    #[test]
-    fn sleeps_until_the_next_slot_of_all() {
-        let mut bench = limited(None, rate(10, 1));
-        bench.add("a/1");
-        bench.add("b/1");
-        assert_eq!(bench.take_names(9), ["a/1"]);
-        assert_eq!(bench.next_event(), Some(100));
-        assert_eq!(bench.at(100).take_names(9), ["b/1"]);
-        assert_eq!(bench.next_event(), None);
-    }
-
-    #[test]
-    fn an_empty_namespace_is_kept_until_its_limit_is_full_again() {
-        let mut bench = limited(rate(10, 5), None);
-        for round in 0..3 {
-            bench.at(round);
-            bench.add("a/x");
-            let handout = bench.take().unwrap();
-            bench.done(&handout, Outcome::Settled);
-        }
-        assert_eq!(bench.next_event(), None, "nobody is woken to tidy up");
-        assert_eq!(bench.at(299).take(), None);
-        assert_eq!(bench.stats().namespaces, 1);
-        assert_eq!(bench.at(300).take(), None);
-        bench.assert_empty();
-    }
-
-    #[test]
-    fn a_namespace_cannot_shake_off_its_limit_by_being_empty() {
-        let mut bench = limited(rate(10, 1), None);
-        let mut handed_out = 0;
-        for ms in 0..1_000 {
-            bench.at(ms).add("a/x");
-            if let Some(handout) = bench.take() {
-                handed_out += 1;
-                bench.done(&handout, Outcome::Settled);
-            }
-        }
-        assert_eq!(handed_out, 10);
     }
 }
 

@@ -57,7 +57,10 @@ pub struct Entry {
 impl Entry {
     /// Whether the request meant to change something.
     pub fn is_write(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        )
     }
 
     /// Whether the answer was a 2xx.
@@ -81,10 +84,24 @@ impl Entry {
         }
     }
 
-    /// `metadata.generation` of the object in the answer: it grows with every change of the object's spec, so two writes with the same
-    /// generation differ in metadata only and cause no rollout.
-    pub fn generation(&self) -> Option<i64> {
-        self.response_object.as_ref()?.pointer("/metadata/generation")?.as_i64()
+    /// The pod template of the object in the answer, for a successful write to a workload.
+    ///
+    /// Two writes with equal templates are no rollout. `metadata.generation` would not do: the API server counts it up for a
+    /// Deployment's annotations, too.
+    pub fn pod_template(&self) -> Option<&Value> {
+        let object = self.response_object.as_ref().filter(|_| self.succeeded())?;
+        object
+            .pointer("/spec/jobTemplate/spec/template")
+            .or_else(|| object.pointer("/spec/template"))
+    }
+
+    /// `metadata.<field>` of the object in the answer.
+    pub(super) fn answered_metadata(&self, field: &str) -> Option<&str> {
+        self.response_object
+            .as_ref()?
+            .get("metadata")?
+            .get(field)?
+            .as_str()
     }
 }
 

@@ -27,7 +27,10 @@ pub(super) fn build(component: Component, version: &str, target: &Path) -> Resul
         if status.success() {
             std::fs::rename(&partial, target).map_err(Error::io(format!("rename to {}", target.display())))
         } else {
-            Err(Error::Build { binary, output: std::fs::read_to_string(&log).unwrap_or_default() })
+            Err(Error::Build {
+                binary,
+                output: std::fs::read_to_string(&log).unwrap_or_default(),
+            })
         }
     });
     // Left over only after a failure, where the failure is what matters.
@@ -40,11 +43,19 @@ pub(super) fn build(component: Component, version: &str, target: &Path) -> Resul
 fn lock(folder: &Path, component: Component) -> Result<File> {
     let path = folder.join(".lock");
     let what = || format!("lock {}", path.display());
-    let file = File::options().create(true).append(true).open(&path).map_err(Error::io(what()))?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(Error::io(what()))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            eprintln!("testbed: waiting for another process that is building into {} ({})", folder.display(), component.binary());
+            eprintln!(
+                "testbed: waiting for another process that is building into {} ({})",
+                folder.display(),
+                component.binary()
+            );
             file.lock().map_err(Error::io(what()))?;
         }
         Err(TryLockError::Error(error)) => return Err(Error::io(what())(error)),
@@ -55,10 +66,18 @@ fn lock(folder: &Path, component: Component) -> Result<File> {
 fn run_go(component: Component, version: &str, output: &Path, log: &Path) -> Result<ExitStatus> {
     let binary = component.binary();
     let stdout = File::create(log).map_err(Error::io(format!("write {}", log.display())))?;
-    let stderr = stdout.try_clone().map_err(Error::io(format!("write {}", log.display())))?;
+    let stderr = stdout
+        .try_clone()
+        .map_err(Error::io(format!("write {}", log.display())))?;
     let started = Instant::now();
     let mut child = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", &linker_flags(component, version), "-o"])
+        .args([
+            "build",
+            "-trimpath",
+            "-ldflags",
+            &linker_flags(component, version),
+            "-o",
+        ])
         .arg(output)
         .arg(component.package())
         .current_dir(component.module_folder())
@@ -76,12 +95,18 @@ fn run_go(component: Component, version: &str, output: &Path, log: &Path) -> Res
     let mut reported = started;
     loop {
         if let Some(status) = child.try_wait().map_err(Error::io("wait for go"))? {
-            eprintln!("testbed: {binary} {version}: {status} after {} s", started.elapsed().as_secs());
+            eprintln!(
+                "testbed: {binary} {version}: {status} after {} s",
+                started.elapsed().as_secs()
+            );
             return Ok(status);
         }
         if reported.elapsed() >= PROGRESS_EVERY {
             reported = Instant::now();
-            eprintln!("testbed: building {binary} {version}, {} s", started.elapsed().as_secs());
+            eprintln!(
+                "testbed: building {binary} {version}, {} s",
+                started.elapsed().as_secs()
+            );
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -117,8 +142,14 @@ mod tests {
     #[test]
     fn kubernetes_is_told_its_version() {
         let flags = linker_flags(Component::ApiServer, "1.36.3");
-        assert!(flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"), "{flags}");
-        assert!(flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"), "{flags}");
+        assert!(
+            flags.contains("-X k8s.io/component-base/version.gitVersion=v1.36.3"),
+            "{flags}"
+        );
+        assert!(
+            flags.contains("-X k8s.io/client-go/pkg/version.gitMinor=36"),
+            "{flags}"
+        );
         assert_eq!(linker_flags(Component::Etcd, "3.6.14"), "-s -w");
     }
 }

@@ -30,7 +30,8 @@ impl ControlPlane {
     /// # Errors
     /// [`Error::TooManyGroups`], [`Error::Certificate`] or [`Error::Io`].
     pub fn kubeconfig_for_user(&self, name: &str, groups: &[&str]) -> Result<PathBuf> {
-        self.layout.write_user(&self.next_user_file(), &self.ca.client(name, groups)?)
+        self.layout
+            .write_user(&self.next_user_file(), &self.ca.client(name, groups)?)
     }
 
     /// A client for a ServiceAccount, which must exist. The audit log calls it `system:serviceaccount:<namespace>:<name>`.
@@ -47,15 +48,21 @@ impl ControlPlane {
     /// [`Error::Kubernetes`] if the API server gives no token, [`Error::Io`].
     pub async fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let request = TokenRequest {
-            spec: Some(TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() }),
+            spec: Some(TokenRequestSpec {
+                expiration_seconds: Some(TOKEN_SECONDS),
+                ..TokenRequestSpec::default()
+            }),
             ..TokenRequest::default()
         };
         let answer = Api::<ServiceAccount>::namespaced(self.admin(), namespace)
             .create_token_request(name, &PostParams::default(), &request)
             .await
-            .map_err(Error::kubernetes(format!("get a token for ServiceAccount {namespace}/{name}")))?;
+            .map_err(Error::kubernetes(format!(
+                "get a token for ServiceAccount {namespace}/{name}"
+            )))?;
         let token = answer.status.and_then(|status| status.token).unwrap_or_default();
-        self.layout.write_kubeconfig(&self.next_user_file(), &Credentials::Token(&token))
+        self.layout
+            .write_kubeconfig(&self.next_user_file(), &Credentials::Token(&token))
     }
 
     /// User names hold colons and slashes, so files are numbered instead.

@@ -47,7 +47,11 @@ impl Layout {
         // Names the RBAC bootstrap roles are bound to; KWOK has none, so it is an administrator.
         for (file, user, groups) in [
             ("admin", "testbed:admin", &["system:masters"][..]),
-            (Component::ControllerManager.binary(), "system:kube-controller-manager", &[]),
+            (
+                Component::ControllerManager.binary(),
+                "system:kube-controller-manager",
+                &[],
+            ),
             (Component::Scheduler.binary(), "system:kube-scheduler", &[]),
             (Component::Kwok.binary(), "testbed:kwok", &["system:masters"]),
         ] {
@@ -80,7 +84,13 @@ impl Layout {
     /// Writes certificate, key and kubeconfig of a user under a file name; gives the kubeconfig's path.
     pub fn write_user(&self, name: &str, identity: &Identity) -> Result<PathBuf> {
         let (certificate, key) = self.write_identity(name, identity)?;
-        self.write_kubeconfig(name, &Credentials::Certificate { certificate: &certificate, key: &key })
+        self.write_kubeconfig(
+            name,
+            &Credentials::Certificate {
+                certificate: &certificate,
+                key: &key,
+            },
+        )
     }
 
     /// Writes the kubeconfig `<name>.kubeconfig`; gives its path.
@@ -103,13 +113,24 @@ impl Layout {
     }
 
     /// Starts a program with its flags and then `extra`; its output goes to `<program>.log`.
-    pub fn start_process(&self, component: Component, binaries: &Binaries, extra: &[String]) -> Result<Process> {
+    pub fn start_process(
+        &self,
+        component: Component,
+        binaries: &Binaries,
+        extra: &[String],
+    ) -> Result<Process> {
         let name = component.binary();
         let program = binaries.path(component).ok_or_else(|| {
-            Error::io(format!("start {name}"))(std::io::Error::new(std::io::ErrorKind::NotFound, "it was not located"))
+            Error::io(format!("start {name}"))(std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "it was not located",
+            ))
         })?;
         let mut command = Command::new(program);
-        command.args(self.flags(component)).args(extra).current_dir(&self.folder);
+        command
+            .args(self.flags(component))
+            .args(extra)
+            .current_dir(&self.folder);
         Process::start(name, &mut command, &self.folder.join(format!("{name}.log")))
     }
 
@@ -129,7 +150,10 @@ impl Layout {
             Component::Kwok => vec![
                 self.path_flag("kubeconfig", &format!("{}.kubeconfig", component.binary())),
                 self.path_flag("config", "kwok-stages.yaml"),
-                format!("--manage-nodes-with-annotation-selector={}={}", KWOK_NODE_ANNOTATION.0, KWOK_NODE_ANNOTATION.1),
+                format!(
+                    "--manage-nodes-with-annotation-selector={}={}",
+                    KWOK_NODE_ANNOTATION.0, KWOK_NODE_ANNOTATION.1
+                ),
                 "--node-lease-duration-seconds=40".to_owned(),
                 // Room for eight million pods; addresses are handed out one after the other.
                 "--cidr=10.128.0.0/9".to_owned(),

@@ -24,8 +24,13 @@ impl ControlPlane {
         let client = self.admin();
         self.wait("the API server", async || {
             // Only a way to spell GET /readyz without depending on the http crate.
-            let request = Request::new("/readyz").list(&ListParams::default()).map_err(|error| error.to_string())?;
-            client.request_text(request).await.map_err(|error| error.to_string())?;
+            let request = Request::new("/readyz")
+                .list(&ListParams::default())
+                .map_err(|error| error.to_string())?;
+            client
+                .request_text(request)
+                .await
+                .map_err(|error| error.to_string())?;
             found::<Namespace>(Api::all(client.clone()), "default").await
         })
         .await
@@ -35,16 +40,24 @@ impl ControlPlane {
     pub(super) async fn wait_until_complete(&self, builder: &Builder) -> Result<()> {
         let client = self.admin();
         if builder.controller_manager {
-            self.wait("the default ServiceAccount, which the controller manager makes", async || {
-                found::<ServiceAccount>(Api::default_namespaced(client.clone()), "default").await
-            })
+            self.wait(
+                "the default ServiceAccount, which the controller manager makes",
+                async || found::<ServiceAccount>(Api::default_namespaced(client.clone()), "default").await,
+            )
             .await?;
         }
         if builder.kwok {
             create_node(client.clone()).await?;
             self.wait("a Ready node, which KWOK plays", async || {
-                let node = Api::<Node>::all(client.clone()).get(NODE).await.map_err(|error| error.to_string())?;
-                if is_ready(&node) { Ok(Some(())) } else { Err(format!("{:?} {:?}", node.spec, node.status)) }
+                let node = Api::<Node>::all(client.clone())
+                    .get(NODE)
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if is_ready(&node) {
+                    Ok(Some(()))
+                } else {
+                    Err(format!("{:?} {:?}", node.spec, node.status))
+                }
             })
             .await?;
         }
@@ -52,7 +65,11 @@ impl ControlPlane {
     }
 
     /// [`eventually`], ended early with the reason when a program has ended.
-    async fn wait(&self, what: &str, mut probe: impl AsyncFnMut() -> Result<Option<()>, String>) -> Result<()> {
+    async fn wait(
+        &self,
+        what: &str,
+        mut probe: impl AsyncFnMut() -> Result<Option<()>, String>,
+    ) -> Result<()> {
         eventually(TIMEOUT, what, async || -> Result<Option<Result<()>>, String> {
             match self.check_alive() {
                 Err(ended) => Ok(Some(Err(ended))),
@@ -68,7 +85,9 @@ impl ControlPlane {
         if let Some(apiserver) = self.apiserver().as_ref() {
             apiserver.check_alive()?;
         }
-        self.others.iter().try_for_each(crate::process::Process::check_alive)
+        self.others
+            .iter()
+            .try_for_each(crate::process::Process::check_alive)
     }
 }
 
@@ -76,12 +95,19 @@ async fn found<K>(api: Api<K>, name: &str) -> Result<Option<()>, String>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    api.get_opt(name).await.map(|object| object.map(drop)).map_err(|error| error.to_string())
+    api.get_opt(name)
+        .await
+        .map(|object| object.map(drop))
+        .map_err(|error| error.to_string())
 }
 
 async fn create_node(client: Client) -> Result<()> {
     let (annotation, value) = KWOK_NODE_ANNOTATION;
-    let labels = [("kubernetes.io/hostname", NODE), ("kubernetes.io/os", "linux"), ("kubernetes.io/arch", "amd64")];
+    let labels = [
+        ("kubernetes.io/hostname", NODE),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", "amd64"),
+    ];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     let node = Node {
         metadata: ObjectMeta {
@@ -92,12 +118,27 @@ async fn create_node(client: Client) -> Result<()> {
         },
         ..Node::default()
     };
-    Api::all(client).create(&PostParams::default(), &node).await.map(drop).map_err(Error::kubernetes("create the node"))
+    Api::all(client)
+        .create(&PostParams::default(), &node)
+        .await
+        .map(drop)
+        .map_err(Error::kubernetes("create the node"))
 }
 
 /// Ready, and no longer tainted as not ready, which would keep pods away.
 fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.iter().filter_map(|status| status.conditions.as_ref()).flatten();
-    let tainted = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).is_some_and(|taints| !taints.is_empty());
-    !tainted && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let conditions = node
+        .status
+        .iter()
+        .filter_map(|status| status.conditions.as_ref())
+        .flatten();
+    let tainted = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_ref())
+        .is_some_and(|taints| !taints.is_empty());
+    !tainted
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }

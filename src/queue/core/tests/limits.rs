@@ -1,0 +1,79 @@
+use super::*;
+
+fn limited(namespace_rate: Option<Rate>, total_rate: Option<Rate>) -> Bench {
+    Bench::new(Settings {
+        window: Duration::ZERO,
+        namespace_rate,
+        total_rate,
+    })
+}
+
+#[test]
+fn a_namespace_over_its_limit_holds_up_nobody() {
+    let mut bench = limited(Some(rate(10, 2)), None);
+    for name in ["a/1", "a/2", "a/3", "a/4", "b/1"] {
+        bench.add(name);
+    }
+    assert_eq!(bench.take_names(9), ["a/1", "b/1", "a/2"]);
+    assert_eq!(bench.next_event(), Some(100));
+    bench.at(50).add("b/2");
+    assert_eq!(bench.take_names(9), ["b/2"]);
+    assert_eq!(bench.at(100).take_names(9), ["a/3"]);
+    assert_eq!(bench.at(200).take_names(9), ["a/4"]);
+}
+
+#[test]
+fn the_limit_over_all_costs_no_namespace_a_slot() {
+    let mut bench = limited(Some(rate(10, 2)), Some(rate(100, 1)));
+    for name in ["a/1", "a/2", "b/1", "b/2"] {
+        bench.add(name);
+    }
+    // Asked over and over between two slots.
+    let mut names = Vec::new();
+    for ms in 0..=30 {
+        names.extend(bench.at(ms).take_names(9));
+        assert_eq!(bench.take(), None);
+    }
+    assert_eq!(names, ["a/1", "b/1", "a/2", "b/2"]);
+}
+
+#[test]
+fn sleeps_until_the_next_slot_of_all() {
+    let mut bench = limited(None, Some(rate(10, 1)));
+    bench.add("a/1");
+    bench.add("b/1");
+    assert_eq!(bench.take_names(9), ["a/1"]);
+    assert_eq!(bench.next_event(), Some(100));
+    assert_eq!(bench.at(100).take_names(9), ["b/1"]);
+    assert_eq!(bench.next_event(), None);
+}
+
+#[test]
+fn an_empty_namespace_is_kept_until_its_limit_is_full_again() {
+    let mut bench = limited(Some(rate(10, 5)), None);
+    for round in 0..3 {
+        bench.at(round);
+        bench.add("a/x");
+        let handout = bench.take().unwrap();
+        bench.done(&handout, Outcome::Settled);
+    }
+    assert_eq!(bench.next_event(), None, "nobody is woken to tidy up");
+    assert_eq!(bench.at(299).take(), None);
+    assert_eq!(bench.stats().namespaces, 1);
+    assert_eq!(bench.at(300).take(), None);
+    bench.assert_empty();
+}
+
+#[test]
+fn a_namespace_cannot_shake_off_its_limit_by_being_empty() {
+    let mut bench = limited(Some(rate(10, 1)), None);
+    let mut handed_out = 0;
+    for ms in 0..1_000 {
+        bench.at(ms).add("a/x");
+        if let Some(handout) = bench.take() {
+            handed_out += 1;
+            bench.done(&handout, Outcome::Settled);
+        }
+    }
+    assert_eq!(handed_out, 10);
+}
