@@ -5,9 +5,7 @@
 
 use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
-use crate::model::{
-    Container, Digest, Owed, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal,
-};
+use crate::model::{Container, Digest, Owed, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
 use marker::LastReloadedFrom;
 
 mod container;

@@ -44,8 +44,6 @@ const OBSERVATIONS: usize = 256;
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long giving back the lease may take; after that it runs out by itself.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How long the last Events may take.
-const FLUSH: Duration = Duration::from_secs(1);
 /// How long a loop may show no sign of life before `/live` fails.
 const SILENCE: Duration = Duration::from_secs(60);
 /// How often the monitor looks at the workers.

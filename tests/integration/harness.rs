@@ -1,0 +1,151 @@
+//! What every test stands on: one control plane for all of them, and for each test a namespace and controllers of its
+//! own that run under exactly the RBAC that ships.
+//!
+//! Tests run in parallel. They cannot disturb each other: a controller watches its test's namespace only, as a user of
+//! its own, so the audit log tells whose requests are whose.
+
+pub mod controller;
+pub mod manifests;
+pub mod objects;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use kube::{Api, Client, api::PostParams};
+use testbed::{ControlPlane, Entry};
+use tokio::{runtime::Runtime, sync::OnceCell};
+
+pub use controller::ControllerBuilder;
+
+/// How long anything may take that should be quick. Generous: the machine may be busy with other tests, and a wait
+/// ends as soon as what it waits for is there.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One runtime for all tests, so that clients of the shared control plane outlive the test that made them.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a tokio runtime"));
+static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs a test body.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(test)
+}
+
+/// A namespace of its own on a control plane.
+pub struct World {
+    /// The API server and its audit log.
+    pub plane: &'static ControlPlane,
+    /// May do everything; what the test itself uses.
+    pub client: Client,
+    /// The test's namespace.
+    pub namespace: String,
+}
+
+impl World {
+    /// A fresh namespace on the control plane that all tests share. It has neither controller-manager nor scheduler:
+    /// nobody but the test and its controllers writes to workloads.
+    pub async fn new(name: &str) -> Self {
+        let plane = CONTROL_PLANE
+            .get_or_init(async || ControlPlane::start().await.expect("a control plane"))
+            .await;
+        Self::on(plane, name).await
+    }
+
+    /// A fresh namespace on a control plane of the test's own. It lives until the test process ends.
+    pub async fn alone(name: &str) -> Self {
+        let plane = ControlPlane::start().await.expect("a control plane");
+        Self::on(Box::leak(Box::new(plane)), name).await
+    }
+
+    async fn on(plane: &'static ControlPlane, name: &str) -> Self {
+        let namespace = format!("{name}-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
+        let client = plane.admin();
+        manifests::create_namespace(&client, &namespace).await;
+        Self {
+            plane,
+            client,
+            namespace,
+        }
+    }
+
+    /// A further namespace for the same test.
+    pub async fn another(&self, name: &str) -> Self {
+        Self::on(self.plane, name).await
+    }
+
+    /// A controller of this namespace, to be adjusted and started.
+    pub fn controller(&self) -> ControllerBuilder<'_> {
+        ControllerBuilder::new(self)
+    }
+
+    /// The user that the namespace's controllers are to the API server.
+    pub fn user(&self) -> String {
+        format!(
+            "system:serviceaccount:{}:{}",
+            self.namespace,
+            manifests::SERVICE_ACCOUNT
+        )
+    }
+
+    /// An API of the test's namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates an object in the test's namespace.
+    pub async fn create<K>(&self, object: &K) -> K
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.api()
+            .create(&PostParams::default(), object)
+            .await
+            .expect("the object is accepted")
+    }
+
+    /// How often a workload (`deployments`, `web`) was rolled so far: writes that changed its pod template.
+    pub fn rollouts(&self, resource: &str, name: &str) -> usize {
+        self.plane
+            .audit()
+            .template_changes(resource, &self.namespace, name)
+            .expect("the audit log")
+            .len()
+    }
+
+    /// Waits until the workload was rolled that often, and returns the writes.
+    pub async fn wait_for_rollouts(&self, resource: &str, name: &str, count: usize) -> Vec<Arc<Entry>> {
+        let what = format!("{count} rollout(s) of {resource} {name}");
+        testbed::eventually(PATIENCE, &what, async || -> Result<_, String> {
+            let writes = self
+                .plane
+                .audit()
+                .template_changes(resource, &self.namespace, name)
+                .map_err(|error| error.to_string())?;
+            if writes.len() >= count {
+                Ok(Some(writes))
+            } else {
+                Err(format!("{} so far", writes.len()))
+            }
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What this namespace's controllers have asked of the API server so far: `(verb, resource)` → count.
+    pub fn requests(&self) -> BTreeMap<(String, String), usize> {
+        self.plane
+            .audit()
+            .requests_by_verb_and_resource(&self.user())
+            .expect("the audit log")
+    }
+}

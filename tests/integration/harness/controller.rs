@@ -1,0 +1,174 @@
+//! Replicas of the built controller.
+
+use std::time::Duration;
+
+use testbed::{Replica, eventually, free_port};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{PATIENCE, World, manifests::SERVICE_ACCOUNT};
+
+/// A controller to be started.
+pub struct ControllerBuilder<'a> {
+    world: &'a World,
+    name: String,
+    args: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl<'a> ControllerBuilder<'a> {
+    pub(super) fn new(world: &'a World) -> Self {
+        let args = vec![format!("--namespaces={}", world.namespace)];
+        Self {
+            world,
+            name: "reloader-0".to_owned(),
+            args,
+            variables: Vec::new(),
+        }
+    }
+
+    /// The pod's name: what it is called in the Lease and in Events.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// A flag.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// An environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With leader election, in the test's namespace.
+    #[must_use]
+    pub fn elected(self) -> Self {
+        self.arg("--enable-ha")
+    }
+
+    /// Starts it and returns at once.
+    pub async fn launch(self) -> Controller {
+        let Self {
+            world,
+            name,
+            args,
+            variables,
+        } = self;
+        let port = free_port().expect("a free port");
+        let kubeconfig = world
+            .plane
+            .kubeconfig_for_service_account(&world.namespace, SERVICE_ACCOUNT)
+            .await
+            .expect("a kubeconfig");
+        let mut builder = Replica::builder(env!("CARGO_BIN_EXE_reloader"))
+            .name(format!("{}-{name}", world.namespace))
+            .kubeconfig(kubeconfig)
+            .arg(format!("--listen-address=127.0.0.1:{port}"))
+            .args(&args)
+            .env("POD_NAME", &name)
+            .env("POD_NAMESPACE", &world.namespace);
+        for (variable, value) in &variables {
+            builder = builder.env(variable, value);
+        }
+        Controller {
+            name,
+            port,
+            replica: builder.start().expect("the controller starts"),
+        }
+    }
+
+    /// Starts it and waits until it is ready: everything is listed, so every change from now on is a change.
+    pub async fn start(self) -> Controller {
+        let controller = self.launch().await;
+        controller.wait_ready().await;
+        controller
+    }
+}
+
+/// A running controller. Ended when dropped.
+pub struct Controller {
+    /// The pod's name.
+    pub name: String,
+    port: u16,
+    /// The process.
+    pub replica: Replica,
+}
+
+impl Controller {
+    /// Waits until `/ready` says so.
+    pub async fn wait_ready(&self) {
+        let waited = eventually(
+            PATIENCE,
+            "the controller to be ready",
+            async || -> Result<Option<()>, String> {
+                let (status, body) = self.get("/ready").await.map_err(|error| error.to_string())?;
+                if status == 200 { Ok(Some(())) } else { Err(body) }
+            },
+        );
+        if let Err(error) = waited.await {
+            panic!("{error}\n{}", self.replica.log());
+        }
+    }
+
+    /// Waits until a line of its log holds the text.
+    pub async fn wait_log(&self, text: &str) {
+        let what = format!("a log line with {text:?}");
+        let waited = eventually(PATIENCE, &what, async || {
+            self.replica.log().contains(text).then_some(())
+        });
+        if let Err(error) = waited.await {
+            panic!("{error}\n{}", self.replica.log());
+        }
+    }
+
+    /// Waits until it has ended by itself, and returns the exit code.
+    pub async fn wait_exit(&self, within: Duration) -> Option<i32> {
+        self.replica
+            .wait_exit(within)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.replica.log()))
+            .code()
+    }
+
+    /// The sum of a metric's series whose line starts with the given text, 0 where there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, body) = self.get("/metrics").await.expect("metrics");
+        let values = body
+            .lines()
+            .filter(|line| line.starts_with(series))
+            .filter_map(|line| {
+                line.rsplit_once(' ')
+                    .and_then(|(_, value)| value.parse::<f64>().ok())
+            });
+        values.sum()
+    }
+
+    /// One HTTP request; status and body.
+    pub async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(0);
+        let body = answer
+            .split_once("\r\n\r\n")
+            .map_or("", |(_, body)| body)
+            .to_owned();
+        Ok((status, body))
+    }
+}

@@ -1,0 +1,107 @@
+//! The manifests that ship, applied to a test's namespace.
+
+use k8s_openapi::api::{
+    core::v1::{Namespace, ServiceAccount},
+    rbac::v1::{ClusterRole, Role, RoleBinding, RoleRef, Subject},
+};
+use kube::{Api, Client, ResourceExt, api::PostParams, core::DynamicObject};
+
+/// What ships.
+const RBAC: &str = include_str!("../../../deployments/kubernetes/rbac.yaml");
+/// The ServiceAccount's name in it.
+pub const SERVICE_ACCOUNT: &str = "reloader-reloader";
+
+/// The rules that ship, to be granted in one namespace only.
+pub struct Shipped {
+    /// Sources, workloads, Events: what is needed in every watched namespace.
+    pub cluster_role: ClusterRole,
+    /// What is needed in the controller's own namespace.
+    pub role: Role,
+}
+
+impl Shipped {
+    /// Reads them from the shipped file.
+    pub fn read() -> Self {
+        let documents: Vec<DynamicObject> =
+            serde_saphyr::from_multiple(RBAC).expect("the shipped RBAC is YAML");
+        let of_kind = |kind: &str| {
+            let is_kind =
+                |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == kind);
+            documents
+                .iter()
+                .find(is_kind)
+                .cloned()
+                .unwrap_or_else(|| panic!("no {kind} in the shipped RBAC"))
+        };
+        assert_eq!(of_kind("ServiceAccount").name_any(), SERVICE_ACCOUNT);
+        Self {
+            cluster_role: of_kind("ClusterRole").try_parse().expect("a ClusterRole"),
+            role: of_kind("Role").try_parse().expect("a Role"),
+        }
+    }
+}
+
+/// Creates the namespace with a ServiceAccount that may do there what the shipped roles say, and nothing elsewhere.
+pub async fn create_namespace(client: &Client, namespace: &str) {
+    let post = PostParams::default();
+    let mut object = Namespace::default();
+    object.metadata.name = Some(namespace.to_owned());
+    Api::all(client.clone())
+        .create(&post, &object)
+        .await
+        .expect("a namespace");
+
+    let mut account = ServiceAccount::default();
+    account.metadata.name = Some(SERVICE_ACCOUNT.to_owned());
+    Api::namespaced(client.clone(), namespace)
+        .create(&post, &account)
+        .await
+        .expect("a ServiceAccount");
+
+    let Shipped { cluster_role, role } = Shipped::read();
+    grant(
+        client,
+        namespace,
+        "watched",
+        cluster_role.rules.unwrap_or_default(),
+    )
+    .await;
+    grant(client, namespace, "own", role.rules.unwrap_or_default()).await;
+}
+
+async fn grant(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    rules: Vec<k8s_openapi::api::rbac::v1::PolicyRule>,
+) {
+    let post = PostParams::default();
+    let mut role = Role {
+        rules: Some(rules),
+        ..Role::default()
+    };
+    role.metadata.name = Some(name.to_owned());
+    Api::namespaced(client.clone(), namespace)
+        .create(&post, &role)
+        .await
+        .expect("a Role");
+    let mut binding = RoleBinding {
+        role_ref: RoleRef {
+            api_group: Some("rbac.authorization.k8s.io".to_owned()),
+            kind: "Role".to_owned(),
+            name: name.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: SERVICE_ACCOUNT.to_owned(),
+            namespace: Some(namespace.to_owned()),
+            ..Subject::default()
+        }]),
+        ..RoleBinding::default()
+    };
+    binding.metadata.name = Some(name.to_owned());
+    Api::namespaced(client.clone(), namespace)
+        .create(&post, &binding)
+        .await
+        .expect("a RoleBinding");
+}
