@@ -35,7 +35,7 @@ pub struct Config {
     pub auto_reload_all: bool,
     /// How a restart is written into the pod template.
     pub strategy: Strategy,
-    /// How long a workload's sources must be quiet before it is restarted; zero: not at all.
+    /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
     pub coalesce_window: Duration,
     /// Leader election; none: this replica always acts.
     pub lease: Option<LeaseSettings>,
@@ -96,6 +96,9 @@ pub enum ConfigError {
          digits and -"
     )]
     Namespace(String),
+    /// A wait so long that it looks like a mistake.
+    #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
+    CoalesceWindow(Duration),
 }
 
 impl ConfigError {
@@ -106,9 +109,13 @@ impl ConfigError {
             Self::NoPodName | Self::NoPodNamespace => "identity",
             Self::LeaseTimings { .. } => "lease_timings",
             Self::Namespace(_) => "namespace",
+            Self::CoalesceWindow(_) => "coalesce_window",
         }
     }
 }
+
+/// Restarts later than this are no longer reactions to a change.
+const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
 
 impl Config {
     /// Checks everything that the command line and the environment say.
@@ -147,6 +154,9 @@ impl Config {
             reload_strategy,
             coalesce_window,
         } = reload;
+        if coalesce_window > MAX_COALESCE_WINDOW {
+            return Err(ConfigError::CoalesceWindow(coalesce_window));
+        }
         let LimitArgs {
             workers,
             namespace_rate,
@@ -251,8 +261,8 @@ fn lease_settings(
         renew_deadline,
         retry_period,
     } = args;
-    let broken_rule = if retry_period.is_zero() {
-        Some("--retry-period must be more than zero")
+    let broken_rule = if retry_period < Duration::from_secs(1) {
+        Some("--retry-period must be at least 1s")
     } else if duration.subsec_nanos() != 0 {
         Some("--lease-duration must be whole seconds, because the Lease object stores seconds")
     } else if duration <= renew_deadline {

@@ -26,7 +26,7 @@ pub struct LeaseSettings {
     pub duration: Duration,
     /// How long a leader tries to renew before it stops writing; longer than 1.2 times `retry_period`.
     pub renew_deadline: Duration,
-    /// Time between two attempts; more than zero.
+    /// Time between two attempts; at least one second.
     pub retry_period: Duration,
 }
 

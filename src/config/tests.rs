@@ -132,6 +132,7 @@ fn a_rate_of_zero_means_no_limit() {
 #[case::strategy(
     &["--reload-strategy=default"], &[],
     "reload-strategy must be one of: env-vars, annotations (got \"default\")")]
+#[case::window(&["--coalesce-window=61s"], &[], "--coalesce-window 61s is too long; allowed are 0 to 1m")]
 #[case::no_pod_name(
     &["--enable-ha"], &[("POD_NAMESPACE", "system")],
     "POD_NAME not set, cannot run in HA mode without POD_NAME set")]
@@ -150,8 +151,8 @@ fn a_rate_of_zero_means_no_limit() {
     "--lease-duration 15s, --renew-deadline 10s, --retry-period 9s: --renew-deadline must be longer than 1.2 times \
      --retry-period")]
 #[case::no_pause(
-    &["--retry-period=0"], &[],
-    "--lease-duration 15s, --renew-deadline 10s, --retry-period 0ns: --retry-period must be more than zero")]
+    &["--retry-period=500ms"], &[],
+    "--lease-duration 15s, --renew-deadline 10s, --retry-period 500ms: --retry-period must be at least 1s")]
 #[case::not_whole_seconds(
     &["--lease-duration=15500ms"], &[],
     "--lease-duration 15.5s, --renew-deadline 10s, --retry-period 2s: --lease-duration must be whole seconds, \
