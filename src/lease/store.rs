@@ -262,8 +262,11 @@ mod tests {
         assert_eq!(store_error("get", kube::Error::Api(status)).category(), category);
     }
 
+    /// What was sent: method and path, and body.
+    type Requests = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+
     /// A client whose API server gives this answer to every request, and the requests it got.
-    fn client(code: u16, body: serde_json::Value) -> (Client, Arc<Mutex<Vec<(String, serde_json::Value)>>>) {
+    fn client(code: u16, body: serde_json::Value) -> (Client, Requests) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&seen);
         let service = tower::service_fn(move |request: http::Request<Body>| {
