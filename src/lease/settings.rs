@@ -180,3 +180,59 @@ fn fallback_nonce() -> String {
     };
     format!("{:016x}{:016x}", half(0), half(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn timings(lease: u64, renew: u64, retry: u64) -> Result<Timings, SettingsError> {
+        let millis = Duration::from_millis;
+        Timings::new(millis(lease), millis(renew), millis(retry))
+    }
+
+    #[rstest]
+    #[case::the_defaults(15_000, 10_000, 2000)]
+    #[case::cert_manager(60_000, 40_000, 15_000)]
+    #[case::the_shortest(3000, 1201, 1000)]
+    fn sound_timings_are_accepted(#[case] lease: u64, #[case] renew: u64, #[case] retry: u64) {
+        let timings = timings(lease, renew, retry).unwrap();
+        assert_eq!(timings.lease_duration(), Duration::from_millis(lease));
+        assert_eq!(timings.renew_deadline(), Duration::from_millis(renew));
+        assert_eq!(timings.retry_period(), Duration::from_millis(retry));
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(timings(15_000, 10_000, 2000), Ok(Timings::default()));
+    }
+
+    #[rstest]
+    #[case::no_margin(10_000, 10_000, 2000, "renew deadline")]
+    #[case::negative_margin(10_000, 15_000, 2000, "renew deadline")]
+    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "retry period")]
+    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "retry period")]
+    #[case::zero_lease(0, 10_000, 2000, "lease duration is 0ns")]
+    #[case::short_retry(15_000, 10_000, 999, "retry period is 999ms")]
+    #[case::fraction(15_500, 10_000, 2000, "whole number of seconds")]
+    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole number of seconds")]
+    fn unsound_timings_are_refused(
+        #[case] lease: u64,
+        #[case] renew: u64,
+        #[case] retry: u64,
+        #[case] says: &str,
+    ) {
+        let error = timings(lease, renew, retry).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn identities_start_with_the_pod_and_never_repeat() {
+        let (first, second) = (unique_identity("reloader-0"), unique_identity("reloader-0"));
+        assert!(first.starts_with("reloader-0_") && first.len() > "reloader-0_".len() + 31);
+        assert_ne!(first, second);
+        assert_ne!(fallback_nonce(), fallback_nonce());
+        assert_eq!(fallback_nonce().len(), 32);
+    }
+}
