@@ -43,7 +43,12 @@ test-unit: ## Run the tests that need nothing but this computer's processor
 lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(CARGO_DENY) --workspace check
+	$(CARGO_DENY) --workspace check bans licenses sources
+	@if timeout 120 $(CARGO_DENY) --workspace fetch db; then \
+		$(CARGO_DENY) --workspace check advisories; \
+	else \
+		echo "lint: WARNING: advisories were not checked, because their database could not be fetched" >&2; \
+	fi
 
 # Without optimisation: it compiles several times faster and still checks in a second.
 $(CARGO_DENY):
