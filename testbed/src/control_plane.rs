@@ -24,11 +24,11 @@ use commands::Layout;
 const START_ATTEMPTS: usize = 5;
 
 /// Longest orderly end of the API server; it takes about a second.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What a control plane is to consist of: etcd and kube-apiserver always, the rest when asked for.
 ///
-/// Without the controller manager namespaces have no default ServiceAccount (and pods need none), Deployments make no pods, and a
+/// Without the controller manager namespaces have no default `ServiceAccount` (and pods need none), Deployments make no pods, and a
 /// deleted namespace stays. Without KWOK there are no nodes, so a scheduled pod has nowhere to go.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -60,7 +60,7 @@ impl Builder {
         self
     }
 
-    /// All of it: a Deployment, StatefulSet or `DaemonSet` rolls for real, its pods are Ready in about a second.
+    /// All of it: a Deployment, StatefulSet or DaemonSet rolls for real, its pods are Ready in about a second.
     #[must_use]
     pub fn everything(self) -> Self {
         self.controller_manager(true).scheduler(true).kwok(true)
