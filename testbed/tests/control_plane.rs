@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use testbed::{ControlPlane, Stage, client_config, eventually};
@@ -312,7 +312,10 @@ async fn a_killed_or_restarted_api_server_keeps_its_data_and_address() {
     control_plane.start_apiserver().await.unwrap();
     assert_eq!(api.get("kept").await.unwrap().data.unwrap()["key"], "1");
 
+    // A server that waited for its watchers would not end in time.
+    let open_watch = api.watch(&WatchParams::default(), "0").await.unwrap();
     control_plane.restart_apiserver().await.unwrap();
+    drop(open_watch);
     assert_eq!(api.get("kept").await.unwrap().data.unwrap()["key"], "1");
     assert_eq!(control_plane.url(), url);
 
