@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_margin(10_000, 10_000, 2000, "renew deadline")]
-    #[case::negative_margin(10_000, 15_000, 2000, "renew deadline")]
-    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "retry period")]
-    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "retry period")]
-    #[case::zero_lease(0, 10_000, 2000, "lease duration is 0ns")]
-    #[case::short_retry(15_000, 10_000, 999, "retry period is 999ms")]
-    #[case::fraction(15_500, 10_000, 2000, "whole number of seconds")]
-    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole number of seconds")]
+    #[case::no_margin(10_000, 10_000, 2000, "--renew-deadline")]
+    #[case::negative_margin(10_000, 15_000, 2000, "--renew-deadline")]
+    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "--retry-period")]
+    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "--retry-period")]
+    #[case::zero_lease(0, 10_000, 2000, "--lease-duration is 0ns")]
+    #[case::short_retry(15_000, 10_000, 999, "--retry-period is 999ms")]
+    #[case::fraction(15_500, 10_000, 2000, "whole seconds")]
+    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole seconds")]
     fn unsound_timings_are_refused(
         #[case] lease: u64,
         #[case] renew: u64,
