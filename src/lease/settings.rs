@@ -46,9 +46,9 @@ impl Timings {
         retry_period: Duration,
     ) -> Result<Self, SettingsError> {
         for (what, value) in [
-            ("lease duration", lease_duration),
-            ("renew deadline", renew_deadline),
-            ("retry period", retry_period),
+            ("lease-duration", lease_duration),
+            ("renew-deadline", renew_deadline),
+            ("retry-period", retry_period),
         ] {
             if value < Duration::from_secs(1) {
                 return Err(SettingsError::TooShort { what, value });
@@ -109,16 +109,16 @@ impl Default for Timings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A duration is below one second.
-    #[error("the leader election {what} is {value:?}, it must be at least 1s")]
+    #[error("--{what} is {value:?}, it must be at least 1s")]
     TooShort {
-        /// Which duration.
+        /// Which duration, as its flag is called.
         what: &'static str,
         /// What was asked for.
         value: Duration,
     },
     /// `leaseDurationSeconds` cannot hold the value.
     #[error(
-        "the leader election lease duration is {value:?}, it must be a whole number of seconds below 2^31"
+        "--lease-duration is {value:?}, it must be whole seconds below 2^31: the Lease object stores seconds"
     )]
     NotWholeSeconds {
         /// What was asked for.
@@ -126,8 +126,8 @@ pub enum SettingsError {
     },
     /// Nothing would be left between the holder giving up and another one taking over.
     #[error(
-        "the leader election renew deadline ({renew_deadline:?}) must be shorter than the lease duration \
-         ({lease_duration:?}): the difference is what keeps two replicas from writing at once"
+        "--renew-deadline ({renew_deadline:?}) must be shorter than --lease-duration ({lease_duration:?}): the \
+         difference is what keeps two replicas from writing at once"
     )]
     DeadlineNotBelowLease {
         /// The lease duration asked for.
@@ -137,7 +137,7 @@ pub enum SettingsError {
     },
     /// One failed renewal would cost the lease.
     #[error(
-        "the leader election retry period ({retry_period:?}) times 1.2 must be shorter than the renew deadline \
+        "--retry-period ({retry_period:?}) times 1.2 must be shorter than --renew-deadline \
          ({renew_deadline:?}), or one failed renewal costs the lease"
     )]
     RetryTooLong {
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case::no_margin(10_000, 10_000, 2000, "renew deadline")]
-    #[case::negative_margin(10_000, 15_000, 2000, "renew deadline")]
-    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "retry period")]
-    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "retry period")]
-    #[case::zero_lease(0, 10_000, 2000, "lease duration is 0ns")]
-    #[case::short_retry(15_000, 10_000, 999, "retry period is 999ms")]
-    #[case::fraction(15_500, 10_000, 2000, "whole number of seconds")]
-    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole number of seconds")]
+    #[case::no_margin(10_000, 10_000, 2000, "--renew-deadline")]
+    #[case::negative_margin(10_000, 15_000, 2000, "--renew-deadline")]
+    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "--retry-period")]
+    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "--retry-period")]
+    #[case::zero_lease(0, 10_000, 2000, "--lease-duration is 0ns")]
+    #[case::short_retry(15_000, 10_000, 999, "--retry-period is 999ms")]
+    #[case::fraction(15_500, 10_000, 2000, "whole seconds")]
+    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole seconds")]
     fn unsound_timings_are_refused(
         #[case] lease: u64,
         #[case] renew: u64,

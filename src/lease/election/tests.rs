@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rstest::rstest;
+
 use super::*;
 use crate::lease::settings::Timings;
 
@@ -140,14 +142,78 @@ fn a_conflict_makes_the_leader_read_and_a_foreign_holder_ends_it() {
     );
 }
 
-#[test]
-fn its_own_identity_in_a_record_it_did_not_write_is_foreign() {
-    let (mut election, _) = leading();
-    election.read(at(2000), Ok(Some(held_by(ME, "3"))));
+#[rstest]
+#[case::another_time(|record: &mut Record| record.acquire_time = None)]
+#[case::another_count(|record: &mut Record| record.transitions += 1)]
+fn its_own_identity_in_a_record_of_another_term_is_foreign(#[case] change: fn(&mut Record)) {
+    let (mut election, lease) = leading();
+    let mut record = Record::of(&lease);
+    change(&mut record);
+    election.read(at(2000), Ok(Some(record.written_over(&lease))));
     assert_eq!(
         election.next(at(2000), wall()),
         Step::Done(Outcome::TakenOver(Some(Arc::from(ME))))
     );
+}
+
+/// Tries to take an expired lease at 15.1 s; gives what was sent.
+fn trying() -> (Election, Lease) {
+    let mut election = new();
+    election.read(at(0), Ok(Some(held_by("other", "1"))));
+    let Step::Replace(lease) = election.next(at(15_100), wall()) else {
+        panic!("takes the expired lease")
+    };
+    (election, at_version(*lease, "2"))
+}
+
+#[test]
+fn a_first_attempt_that_takes_effect_after_a_second_was_sent_is_recognised() {
+    let (mut election, first) = trying();
+    election.wrote(at(15_100), at(17_100), Err(StoreError::Timeout));
+    election.read(at(20_000), Ok(Some(held_by("other", "1"))));
+    let Step::Replace(_) = election.next(at(20_000), wall()) else {
+        panic!("tries again")
+    };
+    election.wrote(at(20_000), at(20_001), Err(StoreError::Conflict));
+    election.read(at(20_200), Ok(Some(first)));
+    let Step::Replace(renewal) = election.next(at(20_200), wall()) else {
+        panic!("goes on with its own record")
+    };
+    assert_eq!(Record::of(&renewal).transitions, 4);
+}
+
+#[test]
+fn a_record_like_its_own_is_foreign_when_its_own_attempt_was_refused() {
+    let (mut election, same) = trying();
+    election.wrote(at(15_100), at(15_101), Err(StoreError::Conflict));
+    election.read(at(15_300), Ok(Some(same)));
+    assert!(matches!(election.next(at(15_300), wall()), Step::Wait(_)));
+}
+
+#[test]
+fn without_a_watch_a_candidate_looks_every_second_until_watching_works() {
+    let mut election = new();
+    election.read(at(0), Ok(Some(held_by("other", "1"))));
+    election.changed(at(0), Change::Forbidden);
+    let mut looked = at(0);
+    for version in 2..30 {
+        let Step::Wait(until) = election.next(looked, wall()) else {
+            panic!("waits")
+        };
+        assert!((Duration::from_secs(1)..Duration::from_millis(1200)).contains(&until.since(looked)));
+        looked = until;
+        assert_eq!(election.next(looked, wall()), Step::Get);
+        let renewed = Record {
+            transitions: version,
+            ..Record::of(&held_by("other", ""))
+        };
+        election.read(looked, Ok(Some(renewed.new_lease("reloader", "lock"))));
+    }
+    election.changed(looked, Change::Stored(Box::new(held_by("other", "99"))));
+    let Step::Wait(until) = election.next(looked, wall()) else {
+        panic!("waits")
+    };
+    assert!(until.since(looked) >= Duration::from_secs(2));
 }
 
 #[test]

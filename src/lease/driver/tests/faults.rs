@@ -211,3 +211,40 @@ async fn a_candidate_keeps_asking_while_it_is_refused_and_leads_once_it_is_not()
         .await
         .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_under_way_at_the_deadline_is_not_waited_for() {
+    let server = Server::default();
+    let (mut candidates, _) = elected(&server, &["a"]).await;
+    candidates[0].link.set(|link| {
+        link.latency = (millis(500), millis(500));
+        link.faults.push_back(Fault::Refused(StoreError::Timeout));
+        link.always = Some(Fault::RequestLost);
+    });
+    let start = Instant::now();
+    let _ = end_of(&mut candidates[0]).await.unwrap_err();
+    assert!(start.elapsed() <= secs(10), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_refuses_everything_is_not_stormed() {
+    let server = Server::default();
+    let (candidates, first) = elected(&server, &["a", "b"]).await;
+    for candidate in &candidates {
+        candidate
+            .link
+            .set(|link| link.always = Some(Fault::Refused(StoreError::Timeout)));
+    }
+    let before = server.requests();
+    pass(secs(10), &candidates).await;
+    assert!(candidates[first].task.is_finished());
+    let requests = server.requests() - before;
+    assert!((10..=16).contains(&requests), "{requests} requests in 10 s");
+    let before = server.requests();
+    pass(secs(300), &candidates).await;
+    let requests = server.requests() - before;
+    assert!(
+        (60..=151).contains(&requests),
+        "{requests} requests of the standby in 300 s"
+    );
+}
