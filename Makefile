@@ -19,7 +19,7 @@ help: ## List the targets
 		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Watch it work on a real API server on this computer; KEEP=1 leaves everything running
+demo: ## Watch it work on a real API server on this computer; KEEP=1 stays up at the end, for kubectl
 	cargo build
 	cargo run --example demo
 

@@ -2,6 +2,12 @@
 //!
 //! The two tables are written by [`flag_table`] and [`metric_table`]. When a test fails, it prints the table to paste.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "whatever goes wrong here is a failed test"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
