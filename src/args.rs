@@ -17,9 +17,13 @@ mod environment;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
-use clap::{ArgAction, Parser, builder::NonEmptyStringValueParser};
+use clap::{
+    ArgAction, Parser,
+    builder::NonEmptyStringValueParser,
+    error::{ContextKind, ErrorKind},
+};
 
 use crate::config::{ListenAddress, parse_go_duration};
 use crate::model::go_values::{parse_csv_list, parse_go_bool};
@@ -40,6 +44,9 @@ pub use environment::Environment;
     args_override_self = true,
 )]
 pub struct Args {
+    /// Print the version and exit
+    #[arg(long, action = ArgAction::Version)]
+    pub version: Option<bool>,
     /// Which objects are watched.
     #[command(flatten)]
     pub scope: ScopeArgs,
@@ -58,9 +65,6 @@ pub struct Args {
     /// Logs, metrics, health.
     #[command(flatten)]
     pub observability: ObservabilityArgs,
-    /// Print the version and exit
-    #[arg(long, action = ArgAction::Version)]
-    pub version: Option<bool>,
     /// Positional arguments: accepted and ignored, as pflag does.
     #[arg(hide = true)]
     pub ignored: Vec<String>,
@@ -84,11 +88,37 @@ Environment without a flag:
   KUBERNETES_NAMESPACE        the one namespace to watch when --namespaces is empty
   POD_NAME, POD_NAMESPACE     this replica's identity and the Lease's namespace (--enable-ha)
   METRICS_COUNT_BY_NAMESPACE  exactly `enabled`: count reloads per namespace as well
-  RELOADER_NAMESPACE          the namespace Reloader runs in; not the same as RELOADER_NAMESPACES (--namespaces)
+  RELOADER_NAMESPACE          where Reloader runs; not RELOADER_NAMESPACES, which is --namespaces
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as; set by the chart, not needed
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 
 Exit status: 0 after SIGTERM, 1 for a bad setting or a failure while running, 2 for a bad command line.";
+
+impl Args {
+    /// Parses this process' command line. Prints and exits where that is asked for (`--help`, `--version`) or where
+    /// the command line is wrong, the latter with status 2.
+    pub fn of_process() -> Self {
+        Self::from_command_line(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Parses a command line whose first item is the program's name.
+    ///
+    /// # Errors
+    /// What clap prints; also for `--help` and `--version`.
+    pub fn from_command_line<T>(items: impl IntoIterator<Item = T>) -> Result<Self, clap::Error>
+    where
+        T: Into<OsString> + Clone,
+    {
+        Self::try_parse_from(items).map_err(|mut error| {
+            // Because positional arguments are accepted, clap advises to put an unknown flag behind `--`, where it
+            // would be ignored in silence. A similar flag is still suggested.
+            if error.kind() == ErrorKind::UnknownArgument {
+                error.remove(ContextKind::Suggested);
+            }
+            error
+        })
+    }
+}
 
 /// `--namespaces` and what goes with it.
 #[derive(Clone, Debug, clap::Args)]

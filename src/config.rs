@@ -17,11 +17,12 @@ use crate::args::{
     ScopeArgs,
 };
 use crate::decide::Strategy;
+use crate::lease::{self, Timings};
 use crate::model::AnnotationKeys;
 
 pub use duration::{DurationError, parse_go_duration};
 pub use listen_address::{ListenAddress, ListenAddressError};
-pub use settings::{LeaseSettings, Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
+pub use settings::{Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
 pub use startup::startup_lines;
 
 /// Everything the controller needs to know before it starts.
@@ -35,10 +36,10 @@ pub struct Config {
     pub auto_reload_all: bool,
     /// How a restart is written into the pod template.
     pub strategy: Strategy,
-    /// How long a workload's sources must be quiet before it is restarted; zero: not at all.
+    /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
     pub coalesce_window: Duration,
-    /// Leader election; none: this replica always acts.
-    pub lease: Option<LeaseSettings>,
+    /// Leader election, with the pod's name as the identity; none: this replica always acts.
+    pub lease: Option<lease::Settings>,
     /// Restarts written at the same time, 1 to 1000.
     pub workers: usize,
     /// Restarts per second in one namespace; none: no limit.
@@ -75,27 +76,18 @@ pub enum ConfigError {
     /// `--enable-ha` without a namespace for the Lease. The text is upstream's.
     #[error("POD_NAMESPACE not set, cannot run in HA mode without POD_NAMESPACE set")]
     NoPodNamespace,
-    /// The Lease's timings would let two replicas act at once, or none; the rules are client-go's.
-    #[error(
-        "--lease-duration {duration:?}, --renew-deadline {renew_deadline:?}, --retry-period {retry_period:?}: \
-         {rule}"
-    )]
-    LeaseTimings {
-        /// `--lease-duration`.
-        duration: Duration,
-        /// `--renew-deadline`.
-        renew_deadline: Duration,
-        /// `--retry-period`.
-        retry_period: Duration,
-        /// Which relation between them does not hold.
-        rule: &'static str,
-    },
+    /// The Lease's timings would let two replicas act at once, or none.
+    #[error(transparent)]
+    LeaseTimings(#[from] lease::SettingsError),
     /// A text that can never name a namespace, such as one with a space.
     #[error(
         "--namespaces (or KUBERNETES_NAMESPACE): {0:?} is not a namespace; allowed are up to 63 lower-case letters, \
          digits and -"
     )]
     Namespace(String),
+    /// A wait so long that it looks like a mistake.
+    #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
+    CoalesceWindow(Duration),
 }
 
 impl ConfigError {
@@ -104,11 +96,15 @@ impl ConfigError {
         match self {
             Self::Strategy(_) => "strategy",
             Self::NoPodName | Self::NoPodNamespace => "identity",
-            Self::LeaseTimings { .. } => "lease_timings",
+            Self::LeaseTimings(error) => error.category(),
             Self::Namespace(_) => "namespace",
+            Self::CoalesceWindow(_) => "coalesce_window",
         }
     }
 }
+
+/// Restarts later than this are no longer reactions to a change.
+const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
 
 impl Config {
     /// Checks everything that the command line and the environment say.
@@ -147,6 +143,9 @@ impl Config {
             reload_strategy,
             coalesce_window,
         } = reload;
+        if coalesce_window > MAX_COALESCE_WINDOW {
+            return Err(ConfigError::CoalesceWindow(coalesce_window));
+        }
         let LimitArgs {
             workers,
             namespace_rate,
@@ -236,51 +235,29 @@ fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
     }
 }
 
-/// The rules of client-go's `NewLeaderElector`: a leader must give up before others may take over, and must be able
-/// to try more than once before it gives up. They are checked without `--enable-ha` too, so that a mistake shows
-/// before the day it matters.
+/// The timings are checked without `--enable-ha` too, so that a mistake shows before the day it matters.
 fn lease_settings(
     args: HighAvailabilityArgs,
     pod_name: Option<&String>,
     pod_namespace: Option<&String>,
-) -> Result<Option<LeaseSettings>, ConfigError> {
+) -> Result<Option<lease::Settings>, ConfigError> {
     let HighAvailabilityArgs {
         enable_ha,
         lease_name,
-        lease_duration: duration,
+        lease_duration,
         renew_deadline,
         retry_period,
     } = args;
-    let broken_rule = if retry_period.is_zero() {
-        Some("--retry-period must be more than zero")
-    } else if duration.subsec_nanos() != 0 {
-        Some("--lease-duration must be whole seconds, because the Lease object stores seconds")
-    } else if duration <= renew_deadline {
-        Some("--lease-duration must be longer than --renew-deadline")
-    } else if renew_deadline <= retry_period.saturating_mul(6) / 5 {
-        Some("--renew-deadline must be longer than 1.2 times --retry-period")
-    } else {
-        None
-    };
-    if let Some(rule) = broken_rule {
-        return Err(ConfigError::LeaseTimings {
-            duration,
-            renew_deadline,
-            retry_period,
-            rule,
-        });
-    }
+    let timings = Timings::new(lease_duration, renew_deadline, retry_period)?;
     if !enable_ha {
         return Ok(None);
     }
     let identity = pod_name.cloned().ok_or(ConfigError::NoPodName)?;
     let namespace = pod_namespace.cloned().ok_or(ConfigError::NoPodNamespace)?;
-    Ok(Some(LeaseSettings {
+    Ok(Some(lease::Settings {
         name: lease_name,
         namespace,
         identity,
-        duration,
-        renew_deadline,
-        retry_period,
+        timings,
     }))
 }

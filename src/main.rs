@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use reloader::{
     args::{Args, Environment},
     config::Config,
@@ -27,12 +26,17 @@ fn main() -> ExitCode {
 fn start() -> anyhow::Result<()> {
     // Named before anything can choose one by itself: with two in the tree rustls would panic at the first handshake.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = Config::from_args(Args::parse(), Environment::of_process())?;
+    let config = Config::from_args(Args::of_process(), Environment::of_process())?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let telemetry = telemetry::init(config.log, config.traces.as_ref())?;
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(async {
+        let telemetry = telemetry::init(config.log, config.traces.as_ref())?;
+        let outcome = run(config).await;
+        if outcome.is_ok() {
+            telemetry.shutdown().await;
+        }
+        anyhow::Ok(outcome?)
+    });
     // Nothing that still runs may delay the end: whoever lost the lease must be gone before another one writes.
     runtime.shutdown_background();
-    drop(telemetry);
-    Ok(outcome?)
+    outcome
 }

@@ -13,6 +13,7 @@ pub mod rest_client;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod text_format;
 mod unsuffixed;
 
 use std::fmt;
@@ -27,7 +28,7 @@ pub use record::{EventResult, EventType, ReconcileResult};
 pub use snapshot::Snapshot;
 
 /// The media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const CONTENT_TYPE: &str = text_format::CONTENT_TYPE;
 
 /// The labels `name` and `controller` of the `workqueue_` metrics: there is one queue.
 const QUEUE: Labels<2> = [("name", "reloader"), ("controller", "reloader")];
@@ -90,6 +91,6 @@ impl Metrics {
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut buffer = String::new();
         text::encode(&mut buffer, &self.registry)?;
-        Ok(buffer)
+        Ok(text_format::from_open_metrics(&buffer))
     }
 }

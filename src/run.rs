@@ -25,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, BindError, health::Health},
-    config::{Config, LeaseSettings, Level, Scope, startup_lines},
+    config::{Config, Level, Scope, startup_lines},
     decide,
     index::Index,
-    lease::{self, BootClock, KubeLeaseStore, Leadership, SettingsError, Timings, unique_identity},
+    lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
     metrics::{Metrics, MetricsOptions, Snapshot},
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
@@ -60,9 +60,6 @@ pub enum RunError {
     /// The listen address is taken or not allowed.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The lease timings contradict each other.
-    #[error(transparent)]
-    Lease(#[from] SettingsError),
     /// Signals cannot be received.
     #[error("signal handlers could not be installed: {0}")]
     Signals(std::io::Error),
@@ -83,7 +80,6 @@ impl RunError {
         match self {
             Self::NoCluster(_) => "no_cluster",
             Self::Bind(_) => "bind",
-            Self::Lease(_) => "lease_settings",
             Self::Signals(_) => "signals",
             Self::LeadershipLost(_) => "leadership_lost",
             Self::LoopEnded(_) => "loop_ended",
@@ -118,7 +114,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(&config.scope);
     let (recorder, recording) = Recorder::new(clients.events, config.pod_name.clone().unwrap_or_default());
-    let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease)?;
+    let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
         queue: Queue::new(queue_settings(&config)),
@@ -156,13 +152,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         "monitor",
         monitor(worker.clone(), health.heartbeat("workers", SILENCE)),
     );
-    tasks.spawn(
-        "leader log",
-        log_leaders(
-            leadership.clone(),
-            config.lease.as_ref().map(|_| Arc::clone(&metrics)),
-        ),
-    );
+    if config.lease.is_some() {
+        tasks.spawn(
+            "leadership",
+            show_leadership(leadership.clone(), Arc::clone(&metrics)),
+        );
+    }
     let mut recording = tokio::spawn(recording);
     let mut election = tokio::spawn(election);
     let mut workers = JoinSet::new();
@@ -241,30 +236,17 @@ async fn shut_down(
 
 type Election = std::pin::Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
 
-fn stand_for_election(
-    lease: Option<&LeaseSettings>,
-    client: kube::Client,
-) -> Result<(Leadership, Election), RunError> {
-    let Some(LeaseSettings {
-        name,
-        namespace,
-        identity,
-        duration,
-        renew_deadline,
-        retry_period,
-    }) = lease
-    else {
-        return Ok((Leadership::always(), Box::pin(std::future::pending())));
+fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> (Leadership, Election) {
+    let Some(settings) = lease else {
+        return (Leadership::always(), Box::pin(std::future::pending()));
     };
+    let store = KubeLeaseStore::new(client, &settings.namespace, &settings.name);
     let settings = lease::Settings {
-        name: name.clone(),
-        namespace: namespace.clone(),
-        identity: unique_identity(identity),
-        timings: Timings::new(*duration, *renew_deadline, *retry_period)?,
+        identity: unique_identity(&settings.identity),
+        ..settings.clone()
     };
-    let store = KubeLeaseStore::new(client, namespace, name);
     let (leadership, election) = lease::elect(store, settings, Arc::new(BootClock));
-    Ok((leadership, Box::pin(election)))
+    (leadership, Box::pin(election))
 }
 
 fn election_ended(ended: Result<Result<lease::Ended, lease::Error>, tokio::task::JoinError>) -> RunError {
@@ -350,27 +332,14 @@ async fn monitor(worker: Worker, beat: admin::health::Beat) {
     }
 }
 
-/// Logs who leads, in upstream's words, and keeps the leader gauge.
-async fn log_leaders(leadership: Leadership, elected: Option<Arc<Metrics>>) {
-    let Some(metrics) = elected else {
-        return std::future::pending().await;
-    };
+/// Keeps the leader gauge.
+async fn show_leadership(leadership: Leadership, metrics: Arc<Metrics>) {
     let mut state = leadership.state();
     loop {
-        let (role, holder) = {
-            let state = state.borrow_and_update();
-            (state.role, state.holder.clone())
-        };
-        match (role, holder) {
-            (lease::Role::Leader, _) => {
-                metrics.leadership_gained();
-                tracing::info!("still the leader!");
-            }
-            (_, Some(holder)) => {
-                metrics.leadership_lost();
-                tracing::info!("new leader is {holder}");
-            }
-            (_, None) => metrics.leadership_lost(),
+        if state.borrow_and_update().role == lease::Role::Leader {
+            metrics.leadership_gained();
+        } else {
+            metrics.leadership_lost();
         }
         if state.changed().await.is_err() {
             // The election has ended; whoever waits for it ends the process.

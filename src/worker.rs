@@ -28,6 +28,7 @@ use crate::{
         events::{Notice, Recorder, Severity},
     },
     queue::{Outcome, Priority, Queue, Retry, Ticket},
+    telemetry::RELOAD_SPAN_TARGET,
 };
 
 /// The moment now, on both clocks.
@@ -66,9 +67,13 @@ impl Worker {
     /// Works until the queue is shut down; the ticket in hand is finished first.
     pub async fn run(self) {
         while let Some(ticket) = self.queue.next().await {
+            let Some(pending) = self.index.pending(ticket.key()) else {
+                ticket.done(Outcome::Settled);
+                continue;
+            };
             let begun = Instant::now();
             self.metrics.workload_taken(ticket.waited_since().elapsed());
-            let (result, outcome) = self.look_at(&ticket).await;
+            let (result, outcome) = self.look_at(&ticket, &pending).await;
             if outcome != Outcome::Settled {
                 self.metrics.workload_requeued();
             }
@@ -77,23 +82,20 @@ impl Worker {
         }
     }
 
-    async fn look_at(&self, ticket: &Ticket) -> (ReconcileResult, Outcome) {
+    async fn look_at(&self, ticket: &Ticket, pending: &Pending) -> (ReconcileResult, Outcome) {
         let key = ticket.key();
-        let Some(pending) = self.index.pending(key) else {
-            return (ReconcileResult::Skipped, Outcome::Settled);
-        };
         match decide::decide(&pending.workload, &pending.owed, &self.options) {
             Decision::Skip(reason) => {
-                self.skip(&pending, reason);
+                self.skip(pending, reason);
                 (ReconcileResult::Skipped, Outcome::Settled)
             }
             Decision::Patch(plan) => {
                 let span = tracing::info_span!(
-                    target: "reloader::reload", "reload",
+                    target: RELOAD_SPAN_TARGET, "reload",
                     "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
                     source.count = plan.marks.len(), attempt = ticket.attempt(), result = tracing::field::Empty,
                 );
-                self.reload(&pending, &plan).instrument(span).await
+                self.reload(pending, &plan).instrument(span).await
             }
         }
     }

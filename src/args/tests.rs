@@ -1,10 +1,10 @@
-use clap::{CommandFactory, error::ErrorKind};
+use clap::CommandFactory as _;
 use rstest::rstest;
 
 use super::*;
 
 fn parse(arguments: &[&str]) -> Result<Args, clap::Error> {
-    Args::try_parse_from([&["reloader"], arguments].concat())
+    Args::from_command_line([&["reloader"], arguments].concat())
 }
 
 fn namespaces(args: &Args) -> Vec<&str> {
@@ -159,6 +159,17 @@ fn a_misspelt_flag_gets_a_suggestion() {
     let error = parse(&["--enable-hs"]).unwrap_err();
     assert_eq!((error.kind(), error.exit_code()), (ErrorKind::UnknownArgument, 2));
     assert!(error.to_string().contains("--enable-ha"), "{error}");
+}
+
+#[test]
+fn nobody_is_told_to_hide_a_flag_behind_two_dashes() {
+    let error = parse(&["--webhook-url=http://sink"]).unwrap_err();
+    assert_eq!((error.kind(), error.exit_code()), (ErrorKind::UnknownArgument, 2));
+    let text = error.to_string();
+    assert!(
+        text.contains("'--webhook-url'") && !text.contains("-- --webhook-url"),
+        "{text}"
+    );
 }
 
 #[rstest]

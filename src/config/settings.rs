@@ -1,7 +1,5 @@
 //! The parts of [`Config`](super::Config) that are more than a number.
 
-use std::time::Duration;
-
 use crate::args::Environment;
 
 /// Which namespaces are watched.
@@ -11,23 +9,6 @@ pub enum Scope {
     All,
     /// These, without repetition, in the order given; never empty.
     Namespaces(Vec<String>),
-}
-
-/// Leader election.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseSettings {
-    /// `metadata.name` of the Lease.
-    pub name: String,
-    /// `metadata.namespace` of the Lease: the pod's own.
-    pub namespace: String,
-    /// `spec.holderIdentity` while this replica leads: the pod's name.
-    pub identity: String,
-    /// How long a silent leader keeps the Lease; whole seconds, longer than `renew_deadline`.
-    pub duration: Duration,
-    /// How long a leader tries to renew before it stops writing; longer than 1.2 times `retry_period`.
-    pub renew_deadline: Duration,
-    /// Time between two attempts; more than zero.
-    pub retry_period: Duration,
 }
 
 /// A log level, least first.

@@ -88,13 +88,16 @@ fn everything_has_its_place() {
         auto_reload_all: true,
         strategy: Strategy::Annotations,
         coalesce_window: Duration::from_secs(2),
-        lease: Some(LeaseSettings {
+        lease: Some(lease::Settings {
             name: "lock".to_owned(),
             namespace: "system".to_owned(),
             identity: "reloader-0".to_owned(),
-            duration: Duration::from_secs(30),
-            renew_deadline: Duration::from_secs(20),
-            retry_period: Duration::from_secs(4),
+            timings: Timings::new(
+                Duration::from_secs(30),
+                Duration::from_secs(20),
+                Duration::from_secs(4),
+            )
+            .unwrap(),
         }),
         workers: 8,
         namespace_rate: NonZeroU32::new(5),
@@ -132,6 +135,7 @@ fn a_rate_of_zero_means_no_limit() {
 #[case::strategy(
     &["--reload-strategy=default"], &[],
     "reload-strategy must be one of: env-vars, annotations (got \"default\")")]
+#[case::window(&["--coalesce-window=61s"], &[], "--coalesce-window 61s is too long; allowed are 0 to 1m")]
 #[case::no_pod_name(
     &["--enable-ha"], &[("POD_NAMESPACE", "system")],
     "POD_NAME not set, cannot run in HA mode without POD_NAME set")]
@@ -143,19 +147,17 @@ fn a_rate_of_zero_means_no_limit() {
     "POD_NAMESPACE not set, cannot run in HA mode without POD_NAMESPACE set")]
 #[case::lease_too_short(
     &["--lease-duration=10s"], &[],
-    "--lease-duration 10s, --renew-deadline 10s, --retry-period 2s: --lease-duration must be longer than \
-     --renew-deadline")]
+    "--renew-deadline (10s) must be shorter than --lease-duration (10s): the difference is what keeps two replicas \
+     from writing at once")]
 #[case::too_few_retries(
     &["--retry-period=9s"], &[],
-    "--lease-duration 15s, --renew-deadline 10s, --retry-period 9s: --renew-deadline must be longer than 1.2 times \
-     --retry-period")]
+    "--retry-period (9s) times 1.2 must be shorter than --renew-deadline (10s), or one failed renewal costs the lease")]
 #[case::no_pause(
-    &["--retry-period=0"], &[],
-    "--lease-duration 15s, --renew-deadline 10s, --retry-period 0ns: --retry-period must be more than zero")]
+    &["--retry-period=500ms"], &[],
+    "--retry-period is 500ms, it must be at least 1s")]
 #[case::not_whole_seconds(
     &["--lease-duration=15500ms"], &[],
-    "--lease-duration 15.5s, --renew-deadline 10s, --retry-period 2s: --lease-duration must be whole seconds, \
-     because the Lease object stores seconds")]
+    "--lease-duration is 15.5s, it must be whole seconds below 2^31: the Lease object stores seconds")]
 fn errors_are_one_line_that_says_what_to_change(
     #[case] arguments: &[&str],
     #[case] variables: &[(&str, &str)],

@@ -2,7 +2,7 @@ use proptest::{prelude::*, strategy::Strategy as ProptestStrategy};
 use rstest::rstest;
 
 use super::{Strategy, *};
-use crate::model::{AnnotationKeys, OptIn, PodTemplate, SourceKind, SourceRef, WorkloadKind};
+use crate::model::{AnnotationKeys, OptIn, PodTemplate, Source, SourceKind, SourceRef, WorkloadKind};
 use SourceKind::{ConfigMap, Secret};
 
 const ENV_VARS: Options = Options {
@@ -21,6 +21,7 @@ fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         key: WorkloadKey::new(WorkloadKind::Deployment, "ns", "app"),
         uid: "uid".into(),
         resource_version: 1,
+        created_at: 0,
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
             containers,

@@ -336,6 +336,12 @@ impl Namespace {
         counts
     }
 
+    /// Sources that take up memory, deleted ones included.
+    #[cfg(test)]
+    pub(super) fn known_sources(&self) -> usize {
+        self.sources.len()
+    }
+
     pub(super) fn source_counts(&self) -> [usize; SourceKind::ALL.len()] {
         let mut counts = [0; SourceKind::ALL.len()];
         for (reference, slot) in &self.sources {

@@ -1,1 +1,429 @@
-//! stub
+use std::time::Duration;
+
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    model::{AnnotationKeys, Container, OptIn, PodTemplate, Source, SourceKey, SourceKind},
+    watch::Failure,
+};
+
+/// An index that watches everything everywhere, and the clock of its observations.
+struct Fixture {
+    index: Index,
+    now: Seen,
+    version: u64,
+}
+
+impl Fixture {
+    /// Everything is listed, and long enough ago that no workload can be unknown.
+    fn settled() -> Self {
+        let mut fixture = Self::starting();
+        for watched in Watched::all() {
+            fixture.list(watched, |_| {});
+        }
+        fixture.pass(60);
+        fixture
+    }
+
+    /// Nothing is listed yet.
+    fn starting() -> Self {
+        let streams = Watched::all().map(|watched| StreamId {
+            watched,
+            namespace: None,
+        });
+        let now = Seen {
+            at: Instant::now(),
+            unix: 1_790_000_000,
+        };
+        Self {
+            index: Index::new(false, streams),
+            now,
+            version: 0,
+        }
+    }
+
+    fn pass(&mut self, seconds: u32) {
+        self.now.at += Duration::from_secs(seconds.into());
+        self.now.unix += i64::from(seconds);
+    }
+
+    fn event(&self, watched: Watched, event: Event) -> Effect {
+        self.index.apply(
+            Observation {
+                stream: StreamId {
+                    watched,
+                    namespace: None,
+                },
+                event,
+            },
+            self.now,
+        )
+    }
+
+    fn list(&mut self, watched: Watched, seen: impl FnOnce(&mut Self)) -> Effect {
+        self.event(watched, Event::ListStarted);
+        seen(self);
+        self.event(watched, Event::Listed)
+    }
+
+    /// The ConfigMap exists with a content that this byte stands for.
+    fn source(&mut self, name: &str, content: u8) -> Effect {
+        self.event(
+            Watched::Source(SourceKind::ConfigMap),
+            Event::SourceSeen(source(name, content)),
+        )
+    }
+
+    fn source_gone(&mut self, name: &str) -> Effect {
+        let key = SourceKey::new(SourceKind::ConfigMap, "team", name);
+        self.event(Watched::Source(SourceKind::ConfigMap), Event::SourceGone(key))
+    }
+
+    /// The Deployment exists, uses the ConfigMap `app` and carries this annotation.
+    fn workload(&mut self, name: &str, annotation: (&str, &str)) -> Effect {
+        self.version += 1;
+        let workload = workload(name, annotation, self.version);
+        self.event(
+            Watched::Workload(WorkloadKind::Deployment),
+            Event::WorkloadSeen(Box::new(workload)),
+        )
+    }
+
+    /// What the Deployment owes: names and digests.
+    fn owed(&self, name: &str) -> Vec<(String, Digest)> {
+        let pending = self.index.pending(&key(name));
+        let owed = pending.into_iter().flat_map(|pending| pending.owed);
+        owed.map(|owed| (owed.source.key.name.to_string(), owed.source.digest))
+            .collect()
+    }
+
+    fn settle(&self, name: &str, content: u8) -> bool {
+        self.index
+            .settle(&key(name), [(reference("app"), digest(content))], self.now)
+    }
+}
+
+const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
+
+fn key(name: &str) -> WorkloadKey {
+    WorkloadKey::new(WorkloadKind::Deployment, "team", name)
+}
+
+fn reference(name: &str) -> SourceRef {
+    SourceRef::new(SourceKind::ConfigMap, name)
+}
+
+fn digest(content: u8) -> Digest {
+    format!("{content:02x}").repeat(20).parse().unwrap()
+}
+
+fn source(name: &str, content: u8) -> Source {
+    Source {
+        key: SourceKey::new(SourceKind::ConfigMap, "team", name),
+        uid: "uid".into(),
+        digest: digest(content),
+        ignored: false,
+        matched: false,
+    }
+}
+
+fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Workload {
+    let container = Container {
+        name: "main".into(),
+        references: vec![reference("app")],
+        ..Container::default()
+    };
+    Workload {
+        key: key(name),
+        uid: "uid".into(),
+        resource_version: version,
+        created_at: 0,
+        opt_in: OptIn::parse(
+            &AnnotationKeys::default(),
+            |key| (key == annotation).then_some(value),
+            |_| None,
+        ),
+        template: PodTemplate {
+            containers: vec![container],
+            ..PodTemplate::default()
+        },
+    }
+}
+
+#[rstest]
+#[case::auto(AUTO, true)]
+#[case::by_name(("configmap.reloader.stakater.com/reload", "app"), true)]
+#[case::by_pattern(("configmap.reloader.stakater.com/reload", "other,a[p]+"), true)]
+#[case::another_name(("configmap.reloader.stakater.com/reload", "other"), false)]
+#[case::another_kind(("secret.reloader.stakater.com/auto", "true"), false)]
+#[case::search_without_match(("reloader.stakater.com/search", "true"), false)]
+#[case::nothing(("unrelated", "true"), false)]
+fn a_changed_source_is_owed_by_who_opted_in(#[case] annotation: (&str, &str), #[case] owes: bool) {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", annotation);
+    let effect = fixture.source("app", 2);
+    assert_eq!(effect.source, Some(SourceChange::Updated));
+    assert_eq!(effect.due, if owes { vec![key("web")] } else { vec![] });
+    assert_eq!(fixture.owed("web").is_empty(), !owes);
+}
+
+#[test]
+fn a_source_seen_for_the_first_time_is_adopted() {
+    let mut fixture = Fixture::settled();
+    fixture.workload("web", AUTO);
+    assert_eq!(fixture.source("app", 1).source, Some(SourceChange::Created));
+    assert_eq!(fixture.source("app", 1).source, Some(SourceChange::Unchanged));
+    assert!(fixture.owed("web").is_empty());
+}
+
+#[test]
+fn a_patch_settles_what_it_carried_and_nothing_newer() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.source("app", 3);
+    assert_eq!(
+        fixture.owed("web"),
+        [("app".to_owned(), digest(3))],
+        "several changes are one debt"
+    );
+    assert!(fixture.settle("web", 2), "the source has moved on meanwhile");
+    assert!(!fixture.settle("web", 3));
+    assert!(fixture.owed("web").is_empty());
+}
+
+#[test]
+fn a_source_that_returns_to_its_old_content_is_owed_no_more() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    assert!(fixture.source("app", 1).due.is_empty());
+    assert!(fixture.owed("web").is_empty());
+}
+
+#[test]
+fn after_an_attempt_of_unknown_outcome_the_old_content_is_owed_too() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.index.attempt(&key("web"), [reference("app")]);
+    assert_eq!(fixture.source("app", 1).due, [key("web")]);
+    assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(1))]);
+}
+
+#[test]
+fn a_patch_that_ends_after_the_source_returned_is_undone() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.source("app", 1);
+    assert!(
+        fixture.settle("web", 2),
+        "the workload runs with 2, the source is 1"
+    );
+    assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(1))]);
+}
+
+#[test]
+fn delete_and_recreate_counts_only_with_other_content() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    assert_eq!(fixture.source_gone("app").source, Some(SourceChange::Deleted));
+    assert_eq!(fixture.source("app", 1).source, Some(SourceChange::Created));
+    assert!(fixture.owed("web").is_empty());
+    fixture.source_gone("app");
+    assert_eq!(fixture.source("app", 2).due, [key("web")]);
+}
+
+#[test]
+fn a_source_deleted_while_it_is_owed_is_owed_again_when_it_returns() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.source_gone("app");
+    assert!(
+        fixture.owed("web").is_empty(),
+        "there is nothing to bring the workload to"
+    );
+    assert_eq!(fixture.source("app", 2).due, [key("web")]);
+    assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(2))]);
+}
+
+#[test]
+fn a_relist_that_does_not_show_an_object_deletes_it() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.source("other", 1);
+    fixture.workload("web", AUTO);
+    fixture.workload("old", AUTO);
+    let configmaps = Watched::Source(SourceKind::ConfigMap);
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.list(configmaps, |fixture| {
+        fixture.source("app", 2);
+    });
+    let effect = fixture.list(deployments, |fixture| {
+        fixture.workload("web", AUTO);
+    });
+    assert_eq!(effect.gone, [key("old")]);
+    assert_eq!(
+        (fixture.index.count(configmaps), fixture.index.count(deployments)),
+        (1, 1)
+    );
+    assert_eq!(
+        fixture.owed("web").len(),
+        1,
+        "a change found by the relist is a change"
+    );
+}
+
+#[test]
+fn an_older_state_of_a_workload_never_replaces_a_newer_one() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.index.written(workload("web", ("unrelated", ""), 9));
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.event(
+        deployments,
+        Event::WorkloadSeen(Box::new(workload("web", AUTO, 5))),
+    );
+    assert!(fixture.source("app", 2).due.is_empty(), "version 9 opted out");
+    fixture.event(
+        deployments,
+        Event::WorkloadSeen(Box::new(workload("web", AUTO, 10))),
+    );
+    assert_eq!(fixture.source("app", 3).due, [key("web")]);
+}
+
+#[test]
+fn the_answer_to_a_patch_does_not_bring_a_deleted_workload_back() {
+    let mut fixture = Fixture::settled();
+    fixture.workload("web", AUTO);
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.event(deployments, Event::WorkloadGone(key("web")));
+    fixture.index.written(workload("web", AUTO, 9));
+    assert_eq!(fixture.index.count(deployments), 0);
+}
+
+#[test]
+fn a_recreated_workload_owes_nothing() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    let mut recreated = workload("web", AUTO, 9);
+    recreated.uid = "another".into();
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.event(deployments, Event::WorkloadSeen(Box::new(recreated)));
+    assert!(fixture.owed("web").is_empty());
+}
+
+#[test]
+fn an_owing_workload_that_changes_is_worth_another_attempt() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    assert!(
+        fixture.workload("web", AUTO).woken.is_empty(),
+        "only its status or version changed"
+    );
+    let listed = ("configmap.reloader.stakater.com/reload", "app");
+    assert_eq!(fixture.workload("web", listed).woken, [key("web")]);
+}
+
+#[test]
+fn a_change_seen_before_its_workload_is_owed_when_the_workload_appears() {
+    let mut fixture = Fixture::starting();
+    fixture.list(Watched::Source(SourceKind::ConfigMap), |fixture| {
+        fixture.source("app", 1);
+    });
+    fixture.source("app", 2);
+    let effect = {
+        let deployments = Watched::Workload(WorkloadKind::Deployment);
+        fixture.event(deployments, Event::ListStarted);
+        let effect = fixture.workload("web", AUTO);
+        fixture.event(deployments, Event::Listed);
+        effect
+    };
+    assert_eq!(effect.due, [key("web")]);
+}
+
+#[test]
+fn a_workload_younger_than_the_change_does_not_owe_it() {
+    let mut fixture = Fixture::starting();
+    fixture.source("app", 1);
+    fixture.source("app", 2);
+    let mut young = workload("web", AUTO, 1);
+    young.created_at = fixture.now.unix;
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    assert!(
+        fixture
+            .event(deployments, Event::WorkloadSeen(Box::new(young)))
+            .due
+            .is_empty()
+    );
+}
+
+#[test]
+fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    let cut = Failure {
+        category: "list",
+        denied: true,
+        message: "forbidden".to_owned(),
+    };
+    fixture.event(deployments, Event::Failed(cut));
+    fixture.pass(600);
+    fixture.source("app", 2);
+    fixture.pass(600);
+    assert_eq!(fixture.workload("web", AUTO).due, [key("web")]);
+    fixture.pass(60);
+    assert!(
+        fixture.workload("late", AUTO).due.is_empty(),
+        "the watch has caught up long ago"
+    );
+}
+
+#[test]
+fn namespaces_do_not_mix_and_empty_ones_are_dropped() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    let mut elsewhere = source("app", 1);
+    elsewhere.key.namespace = "elsewhere".into();
+    let configmaps = Watched::Source(SourceKind::ConfigMap);
+    fixture.event(configmaps, Event::SourceSeen(elsewhere.clone()));
+    elsewhere.digest = digest(2);
+    let key = elsewhere.key.clone();
+    assert!(
+        fixture
+            .event(configmaps, Event::SourceSeen(elsewhere))
+            .due
+            .is_empty()
+    );
+    fixture.event(configmaps, Event::SourceGone(key));
+    assert_eq!(fixture.index.namespaces.len(), 1);
+}
+
+#[test]
+fn the_memory_of_deleted_sources_is_bounded() {
+    let mut fixture = Fixture::settled();
+    fixture.workload("web", ("configmap.reloader.stakater.com/reload", "version-.*"));
+    for version in 0..3000 {
+        fixture.source(&format!("version-{version}"), 1);
+        fixture.source_gone(&format!("version-{version}"));
+    }
+    let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
+    assert_eq!(kept, 1024);
+}

@@ -159,22 +159,19 @@ impl<S: LeaseStore> Driver<S> {
                 Step::Get => {
                     let answer = within_time(self.clock.as_ref(), cut_off, self.store.get()).await;
                     self.note(answer.as_ref().err());
-                    self.election
-                        .read(self.clock.now(), answer.as_ref().map(Clone::clone));
+                    self.election.read(self.clock.now(), answer);
                 }
                 Step::Create(lease) => {
                     let sent = self.clock.now();
                     let answer = within_time(self.clock.as_ref(), cut_off, self.store.create(*lease)).await;
                     self.note(answer.as_ref().err());
-                    self.election
-                        .wrote(sent, self.clock.now(), answer.as_ref().map(Clone::clone));
+                    self.election.wrote(sent, self.clock.now(), answer);
                 }
                 Step::Replace(lease) => {
                     let sent = self.clock.now();
                     let answer = within_time(self.clock.as_ref(), cut_off, self.store.replace(*lease)).await;
                     self.note(answer.as_ref().err());
-                    self.election
-                        .wrote(sent, self.clock.now(), answer.as_ref().map(Clone::clone));
+                    self.election.wrote(sent, self.clock.now(), answer);
                 }
             }
         }
@@ -280,7 +277,10 @@ impl<S: LeaseStore> Driver<S> {
                 name,
                 renew_deadline: timings.renew_deadline(),
                 last_error: self.last_error.map_or_else(
-                    || "none, this process or its machine stood still".to_owned(),
+                    || {
+                        "none; this process or its machine stood still, or others kept changing the Lease"
+                            .to_owned()
+                    },
                     |error| error.to_string(),
                 ),
             }),

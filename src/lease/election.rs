@@ -162,25 +162,25 @@ impl Election {
     }
 
     /// [`Step::Get`] was answered, or failed.
-    pub fn read(&mut self, now: Moment, answer: Result<Option<Lease>, &StoreError>) {
+    pub fn read(&mut self, now: Moment, answer: Result<Option<Lease>, StoreError>) {
         if let Ok(lease) = &answer {
             self.holder = lease.as_ref().and_then(|lease| Record::of(lease).holder);
         }
         let next = match &mut self.phase {
             Phase::Standby(standby) => {
-                standby.read(now, answer.ok(), &self.settings, &mut self.jitter);
+                standby.read(now, answer, &self.settings, &mut self.jitter);
                 None
             }
-            Phase::Leading(leading) => leading.read(now, answer.ok(), &self.settings),
-            Phase::Releasing(releasing) => releasing.read(now, answer.ok(), &self.settings),
+            Phase::Leading(leading) => leading.read(now, answer, &self.settings),
+            Phase::Releasing(releasing) => releasing.read(now, answer, &self.settings),
             Phase::Over(_) => None,
         };
         self.end(next);
     }
 
     /// [`Step::Create`] or [`Step::Replace`], sent at `sent`, was answered or failed.
-    pub fn wrote(&mut self, sent: Moment, now: Moment, answer: Result<Lease, &StoreError>) {
-        let answer = answer.map_err(Failure::from);
+    pub fn wrote(&mut self, sent: Moment, now: Moment, answer: Result<Lease, StoreError>) {
+        let answer = answer.map_err(|error| Failure::from(&error));
         match (&mut self.phase, answer) {
             (Phase::Standby(standby), Ok(lease)) => {
                 self.holder = Record::of(&lease).holder;

@@ -37,7 +37,7 @@ mod tests {
         assert!(values.iter().all(|value| *value < most));
         for tenth in 0..10 {
             let range = most * tenth / 10..most * (tenth + 1) / 10;
-            let hits = values.iter().filter(|value| range.contains(value)).count();
+            let hits = values.iter().filter(|value| range.contains(*value)).count();
             assert!((50..200).contains(&hits), "{hits} of 1000 in {range:?}");
         }
     }

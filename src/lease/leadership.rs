@@ -57,7 +57,7 @@ pub struct Leadership {
     shared: Arc<Shared>,
     state: watch::Receiver<State>,
     /// The sending side when there is no election to hold it.
-    _without_election: Option<Arc<watch::Sender<State>>>,
+    without_election: Option<Arc<watch::Sender<State>>>,
 }
 
 /// What the driver and the handles share.
@@ -88,7 +88,7 @@ impl Leadership {
         let leadership = Self {
             shared: Arc::clone(&shared),
             state: receiver,
-            _without_election: None,
+            without_election: None,
         };
         (leadership, Publisher { shared, state })
     }
@@ -109,7 +109,7 @@ impl Leadership {
         Self {
             shared,
             state,
-            _without_election: Some(Arc::new(sender)),
+            without_election: Some(Arc::new(sender)),
         }
     }
 
@@ -162,7 +162,7 @@ impl Leadership {
     /// takes one request when the API answers, and at most three retry periods when it does not.
     pub async fn release(&self) {
         self.shared.release.cancel();
-        if self._without_election.is_none() {
+        if self.without_election.is_none() {
             self.lost().await;
         }
     }

@@ -131,7 +131,7 @@ mod tests {
         })
     }
 
-    fn lease(spec: serde_json::Value) -> Lease {
+    fn lease(spec: &serde_json::Value) -> Lease {
         serde_json::from_value(json!({"metadata": {"name": "lock"}, "spec": spec})).unwrap()
     }
 
@@ -189,7 +189,7 @@ mod tests {
     #[case::zero_duration(json!({"leaseDurationSeconds": 0}))]
     #[case::negative_numbers(json!({"leaseDurationSeconds": -15, "leaseTransitions": -3}))]
     fn nonsense_is_read_as_missing(#[case] spec: serde_json::Value) {
-        let record = Record::of(&lease(spec));
+        let record = Record::of(&lease(&spec));
         assert_eq!(
             (record.holder, record.duration, record.transitions),
             (None, None, 0)

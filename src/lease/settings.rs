@@ -46,9 +46,9 @@ impl Timings {
         retry_period: Duration,
     ) -> Result<Self, SettingsError> {
         for (what, value) in [
-            ("lease duration", lease_duration),
-            ("renew deadline", renew_deadline),
-            ("retry period", retry_period),
+            ("lease-duration", lease_duration),
+            ("renew-deadline", renew_deadline),
+            ("retry-period", retry_period),
         ] {
             if value < Duration::from_secs(1) {
                 return Err(SettingsError::TooShort { what, value });
@@ -109,16 +109,16 @@ impl Default for Timings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A duration is below one second.
-    #[error("the leader election {what} is {value:?}, it must be at least 1s")]
+    #[error("--{what} is {value:?}, it must be at least 1s")]
     TooShort {
-        /// Which duration.
+        /// Which duration, as its flag is called.
         what: &'static str,
         /// What was asked for.
         value: Duration,
     },
     /// `leaseDurationSeconds` cannot hold the value.
     #[error(
-        "the leader election lease duration is {value:?}, it must be a whole number of seconds below 2^31"
+        "--lease-duration is {value:?}, it must be whole seconds below 2^31: the Lease object stores seconds"
     )]
     NotWholeSeconds {
         /// What was asked for.
@@ -126,8 +126,8 @@ pub enum SettingsError {
     },
     /// Nothing would be left between the holder giving up and another one taking over.
     #[error(
-        "the leader election renew deadline ({renew_deadline:?}) must be shorter than the lease duration \
-         ({lease_duration:?}): the difference is what keeps two replicas from writing at once"
+        "--renew-deadline ({renew_deadline:?}) must be shorter than --lease-duration ({lease_duration:?}): the \
+         difference is what keeps two replicas from writing at once"
     )]
     DeadlineNotBelowLease {
         /// The lease duration asked for.
@@ -137,7 +137,7 @@ pub enum SettingsError {
     },
     /// One failed renewal would cost the lease.
     #[error(
-        "the leader election retry period ({retry_period:?}) times 1.2 must be shorter than the renew deadline \
+        "--retry-period ({retry_period:?}) times 1.2 must be shorter than --renew-deadline \
          ({renew_deadline:?}), or one failed renewal costs the lease"
     )]
     RetryTooLong {
@@ -179,4 +179,60 @@ fn fallback_nonce() -> String {
         hasher.finish()
     };
     format!("{:016x}{:016x}", half(0), half(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn timings(lease: u64, renew: u64, retry: u64) -> Result<Timings, SettingsError> {
+        let millis = Duration::from_millis;
+        Timings::new(millis(lease), millis(renew), millis(retry))
+    }
+
+    #[rstest]
+    #[case::the_defaults(15_000, 10_000, 2000)]
+    #[case::cert_manager(60_000, 40_000, 15_000)]
+    #[case::the_shortest(3000, 1201, 1000)]
+    fn sound_timings_are_accepted(#[case] lease: u64, #[case] renew: u64, #[case] retry: u64) {
+        let timings = timings(lease, renew, retry).unwrap();
+        assert_eq!(timings.lease_duration(), Duration::from_millis(lease));
+        assert_eq!(timings.renew_deadline(), Duration::from_millis(renew));
+        assert_eq!(timings.retry_period(), Duration::from_millis(retry));
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(timings(15_000, 10_000, 2000), Ok(Timings::default()));
+    }
+
+    #[rstest]
+    #[case::no_margin(10_000, 10_000, 2000, "renew deadline")]
+    #[case::negative_margin(10_000, 15_000, 2000, "renew deadline")]
+    #[case::retry_fills_the_deadline(15_000, 10_000, 10_000, "retry period")]
+    #[case::jittered_retry_fills_the_deadline(15_000, 12_000, 10_000, "retry period")]
+    #[case::zero_lease(0, 10_000, 2000, "lease duration is 0ns")]
+    #[case::short_retry(15_000, 10_000, 999, "retry period is 999ms")]
+    #[case::fraction(15_500, 10_000, 2000, "whole number of seconds")]
+    #[case::too_long_for_the_field(3_000_000_000_000, 10_000, 2000, "whole number of seconds")]
+    fn unsound_timings_are_refused(
+        #[case] lease: u64,
+        #[case] renew: u64,
+        #[case] retry: u64,
+        #[case] says: &str,
+    ) {
+        let error = timings(lease, renew, retry).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn identities_start_with_the_pod_and_never_repeat() {
+        let (first, second) = (unique_identity("reloader-0"), unique_identity("reloader-0"));
+        assert!(first.starts_with("reloader-0_") && first.len() > "reloader-0_".len() + 31);
+        assert_ne!(first, second);
+        assert_ne!(fallback_nonce(), fallback_nonce());
+        assert_eq!(fallback_nonce().len(), 32);
+    }
 }

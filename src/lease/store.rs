@@ -162,9 +162,9 @@ impl LeaseStore for KubeLeaseStore {
 /// The pause before a watch is opened again: also the cap on how often an API server in trouble is asked.
 const REOPEN: Duration = Duration::from_secs(2);
 /// The pause after a refusal; permissions change seldom.
-const REOPEN_FORBIDDEN: Duration = Duration::from_secs(60);
+const REOPEN_FORBIDDEN: Duration = Duration::from_mins(1);
 /// A watch is asked to end after 290 s (kube's default); one that has been silent for longer is a dead connection.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// A watch that is opened again whenever it ends.
 struct Watch {
@@ -243,7 +243,12 @@ fn store_error(verb: &'static str, error: kube::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use kube::client::Body;
     use rstest::rstest;
+    use serde_json::json;
 
     use super::*;
 
@@ -255,6 +260,131 @@ mod tests {
     fn answers_are_told_apart(#[case] code: u16, #[case] category: &str) {
         let status = Status::failure("no", "Reason").with_code(code).boxed();
         assert_eq!(store_error("get", kube::Error::Api(status)).category(), category);
+    }
+
+    /// What was sent: method and path, and body.
+    type Requests = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+
+    /// A client whose API server gives this answer to every request, and the requests it got.
+    fn client(code: u16, body: serde_json::Value) -> (Client, Requests) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (log, body) = (Arc::clone(&log), body.clone());
+            async move {
+                let line = format!("{} {}", request.method(), request.uri());
+                let sent = request.into_body().collect_bytes().await?;
+                log.lock()
+                    .unwrap()
+                    .push((line, serde_json::from_slice(&sent).unwrap_or_default()));
+                let response = http::Response::builder()
+                    .status(code)
+                    .body(Body::from(serde_json::to_vec(&body)?))?;
+                Ok::<_, tower::BoxError>(response)
+            }
+        });
+        (Client::new(service, "default"), seen)
+    }
+
+    fn status(code: u16) -> serde_json::Value {
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "NotFound", "code": code})
+    }
+
+    fn lease() -> serde_json::Value {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": "lock", "namespace": "reloader", "uid": "u", "resourceVersion": "5"},
+            "spec": {"holderIdentity": "a"}
+        })
+    }
+
+    #[tokio::test]
+    async fn a_replacement_carries_version_and_uid() {
+        let (client, seen) = client(200, lease());
+        let store = KubeLeaseStore::new(client, "reloader", "lock");
+        let stored = store.get().await.unwrap().unwrap();
+        assert_eq!(
+            store
+                .replace(stored)
+                .await
+                .unwrap()
+                .metadata
+                .resource_version
+                .as_deref(),
+            Some("5")
+        );
+        let path = "/apis/coordination.k8s.io/v1/namespaces/reloader/leases/lock";
+        let (line, body) = seen.lock().unwrap()[1].clone();
+        assert_eq!(line.trim_end_matches(['?', '&']), format!("PUT {path}"));
+        assert_eq!(body, lease());
+    }
+
+    #[tokio::test]
+    async fn a_missing_lease_is_none_to_a_reader_and_a_conflict_to_a_writer() {
+        let store = KubeLeaseStore::new(client(404, status(404)).0, "reloader", "lock");
+        assert_eq!(store.get().await, Ok(None));
+        assert_eq!(
+            store
+                .replace(Lease {
+                    metadata: named(),
+                    spec: None
+                })
+                .await,
+            Err(StoreError::Conflict)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_missing_namespace_is_an_error_to_the_creator() {
+        let store = KubeLeaseStore::new(client(404, status(404)).0, "reloader", "lock");
+        assert_eq!(
+            store
+                .create(Lease {
+                    metadata: named(),
+                    spec: None
+                })
+                .await
+                .unwrap_err()
+                .category(),
+            "api"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_watch_asks_for_this_lease_only_and_tells_its_changes() {
+        let (client, seen) = client(200, json!({"type": "MODIFIED", "object": lease()}));
+        let change = KubeLeaseStore::new(client, "reloader", "lock")
+            .watch()
+            .next()
+            .await
+            .unwrap();
+        assert_eq!(
+            change,
+            Change::Stored(Box::new(serde_json::from_value(lease()).unwrap()))
+        );
+        let line = seen.lock().unwrap()[0].0.clone();
+        assert!(
+            line.contains("watch=true") && line.contains("fieldSelector=metadata.name%3Dlock"),
+            "{line}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forbidden_watch_says_so_and_asks_again_a_minute_later() {
+        let (client, seen) = client(403, status(403));
+        let mut changes = KubeLeaseStore::new(client, "reloader", "lock").watch();
+        let start = tokio::time::Instant::now();
+        assert_eq!(changes.next().await, Some(Change::Forbidden));
+        assert_eq!(changes.next().await, Some(Change::Forbidden));
+        assert_eq!(start.elapsed().as_secs(), 60);
+        assert_eq!(seen.lock().unwrap().len(), 2);
+    }
+
+    fn named() -> ObjectMeta {
+        ObjectMeta {
+            name: Some("lock".to_owned()),
+            ..ObjectMeta::default()
+        }
     }
 
     #[test]

@@ -198,7 +198,10 @@ impl TestStore {
             let result = match fault {
                 _ if cut => return std::future::pending().await,
                 Some(Fault::RequestLost) => return std::future::pending().await,
-                Some(Fault::Refused(error)) => Err(error),
+                Some(Fault::Refused(error)) => {
+                    lock(&server.0).requests += 1;
+                    Err(error)
+                }
                 Some(Fault::AnswerLost) => {
                     let _ = server.handle(request);
                     return std::future::pending().await;

@@ -24,7 +24,7 @@ pub(super) fn rest_client() -> Histogram {
     Histogram::new([0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0])
 }
 
-/// client-go's bounds of the `workqueue_` histograms: ten decades from 10 ns.
+/// controller-runtime's bounds of the `workqueue_` histograms: twelve powers of ten from 10 ns.
 pub(super) fn workqueue() -> Histogram {
     Histogram::new(exponential_buckets(1e-8, 10.0, 12))
 }

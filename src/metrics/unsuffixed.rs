@@ -8,7 +8,7 @@ use prometheus_client::{
 };
 
 /// Counts upward like a counter, but is written under exactly its own name. `OpenMetrics` has no such counters, so its
-/// type is `unknown`; `rate()` and `increase()` do not care.
+/// type is `unknown`, which [`text_format`](super::text_format) turns into `counter`.
 #[derive(Clone, Debug)]
 pub(super) struct UnsuffixedCounters<L: Clone + Hash + Eq>(Family<L, Gauge>);
 

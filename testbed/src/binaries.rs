@@ -19,7 +19,7 @@ pub enum Component {
     Etcd,
     /// The API server.
     ApiServer,
-    /// The built-in controllers: Deployments make ReplicaSets make Pods, namespaces get their default ServiceAccount.
+    /// The built-in controllers: Deployments make `ReplicaSets` make Pods, namespaces get their default `ServiceAccount`.
     ControllerManager,
     /// Gives pods a node.
     Scheduler,

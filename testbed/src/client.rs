@@ -67,6 +67,8 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Kubeconfig`] if the file cannot be read or names no cluster and user.
 pub async fn client_config(kubeconfig: &Path) -> Result<Config> {
+    // kube with `ring` installs no provider itself. An error means that one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let wrong = |source| Error::Kubeconfig {
         path: kubeconfig.to_owned(),
         source: Box::new(source),
@@ -86,7 +88,5 @@ pub async fn client_config(kubeconfig: &Path) -> Result<Config> {
 /// # Errors
 /// As [`client_config`]; also [`Error::Kubernetes`] if the certificates do not parse.
 pub async fn client_from(kubeconfig: &Path) -> Result<Client> {
-    // kube with `ring` installs no provider itself. An error means that one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::try_from(client_config(kubeconfig).await?).map_err(Error::kubernetes("make a client"))
 }

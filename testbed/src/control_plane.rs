@@ -23,12 +23,12 @@ use commands::Layout;
 /// How often to start over when another process took a port between its choice and its use.
 const START_ATTEMPTS: usize = 5;
 
-/// Longest orderly end of the API server; it takes about a second.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest orderly end of the API server; it takes about a second, open watches or not.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a control plane is to consist of: etcd and kube-apiserver always, the rest when asked for.
 ///
-/// Without the controller manager namespaces have no default ServiceAccount (and pods need none), Deployments make no pods, and a
+/// Without the controller manager namespaces have no default `ServiceAccount` (and pods need none), Deployments make no pods, and a
 /// deleted namespace stays. Without KWOK there are no nodes, so a scheduled pod has nowhere to go.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
@@ -60,7 +60,7 @@ impl Builder {
         self
     }
 
-    /// All of it: a Deployment, StatefulSet or `DaemonSet` rolls for real, its pods are Ready in about a second.
+    /// All of it: a Deployment, StatefulSet or DaemonSet rolls for real, its pods are Ready in about a second.
     #[must_use]
     pub fn everything(self) -> Self {
         self.controller_manager(true).scheduler(true).kwok(true)
@@ -177,7 +177,7 @@ impl ControlPlane {
     /// Ends the API server in an orderly way (SIGTERM) and waits for it. Its data stays in etcd. Does nothing if it is down.
     ///
     /// # Errors
-    /// [`Error::Timeout`] if it does not end within a minute; it is killed then.
+    /// [`Error::Timeout`] if it does not end within 30 s; it is killed then.
     pub async fn stop_apiserver(&self) -> Result<()> {
         let process = self.apiserver().take();
         match process {

@@ -72,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_value_ends_the_wait() {
         let mut looks = 0;
-        let value = eventually(Duration::from_secs(60), "the third look", async || {
+        let value = eventually(Duration::from_mins(1), "the third look", async || {
             looks += 1;
             (looks == 3).then_some("here")
         });

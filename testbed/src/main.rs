@@ -27,14 +27,15 @@ struct Cli {
 const ENVIRONMENT: &str = "\
 Environment:
   KUBEBUILDER_ASSETS      Folder that holds the programs; nothing is built then
-  RELOADER_TESTBED_CACHE  Where built programs are kept [default: ${XDG_CACHE_HOME:-~/.cache}/reloader-testbed]
-  RELOADER_TESTBED_KEEP   Set to 1 to keep the temporary folder (data, logs, audit log) at the end
+  RELOADER_TESTBED_CACHE  Where built programs are kept, instead of reloader-testbed in
+                          $XDG_CACHE_HOME or ~/.cache
+  RELOADER_TESTBED_KEEP   Set to 1 to keep the temporary folder: data, logs, audit log
   TMPDIR                  Where the temporary folder is made
 
 Examples:
-  testbed build                            Compile what is missing
-  testbed up                               Run a control plane; in another terminal paste the line it printed, then:
-  kubectl create deployment web --image=none --replicas=3 && kubectl get pods --watch";
+  testbed build    Compile what is missing
+  testbed up       Run a control plane; then, in another terminal, paste the line it
+                   printed and use it: kubectl create deployment web --image=none";
 
 #[derive(Subcommand)]
 enum Command {
@@ -100,11 +101,12 @@ async fn up(options: Up) -> Result<()> {
         .into_iter()
         .fold(builder, testbed::Builder::apiserver_flag);
 
-    // Ctrl-C must end a start that takes its time, too.
+    // A start can take minutes, when programs are built; `exit` does not wait for the build, and nothing is left behind by it. The
+    // codes are those a shell gives for a process ended by the signal.
     let control_plane = tokio::select! {
         started = builder.start() => started?,
-        _ = tokio::signal::ctrl_c() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+        _ = tokio::signal::ctrl_c() => std::process::exit(130),
+        _ = terminate.recv() => std::process::exit(143),
     };
     eprintln!(
         "testbed: {} with its logs in {}",

@@ -95,7 +95,7 @@ impl CertificateAuthority {
     }
 }
 
-/// The key pair that signs and checks ServiceAccount tokens: (private, public), both PEM.
+/// The key pair that signs and checks `ServiceAccount` tokens: (private, public), both PEM.
 pub fn service_account_keys() -> Result<(String, String)> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))

@@ -72,8 +72,25 @@ impl Process {
         let mut child = self.child();
         let what = || format!("send {signal} to {}", self.name);
         if child.try_wait().map_err(Error::io(what()))?.is_none() {
-            let pid = i32::try_from(self.pid).map_err(|e| Error::io(what())(std::io::Error::other(e)))?;
-            kill(Pid::from_raw(pid), signal).map_err(|e| Error::io(what())(e.into()))?;
+            kill(Pid::from_raw(self.pid.cast_signed()), signal).map_err(|e| Error::io(what())(e.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Freezes it (SIGSTOP) and returns when all its threads stand still.
+    ///
+    /// The wait matters: of signals that arrive before it stands still, SIGTERM would be acted on first.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        // Elsewhere the moment until it takes effect, some microseconds, is not waited for.
+        #[cfg(target_os = "linux")]
+        {
+            use nix::sys::wait::{Id, WaitPidFlag, waitid};
+            // Leaves the child as it is for `exit_status` and `kill`; fails if they have reaped it, and then there is nothing to await.
+            let _ = waitid(
+                Id::Pid(Pid::from_raw(self.pid.cast_signed())),
+                WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+            );
         }
         Ok(())
     }

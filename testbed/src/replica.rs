@@ -161,12 +161,12 @@ impl Replica {
         self.process.kill();
     }
 
-    /// Freezes it (SIGSTOP): it does nothing until [`resume`](Self::resume), while its clocks go on.
+    /// Freezes it (SIGSTOP) and returns when it stands still: it does nothing until [`resume`](Self::resume), while time goes on.
     ///
     /// # Errors
     /// See [`terminate`](Self::terminate).
     pub fn pause(&self) -> Result<()> {
-        self.process.signal(Signal::SIGSTOP)
+        self.process.pause()
     }
 
     /// Lets it go on after [`pause`](Self::pause) (SIGCONT).

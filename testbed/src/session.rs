@@ -69,7 +69,7 @@ impl Session {
             .keep();
         let removed = if keep_folders() { Path::new("") } else { &root };
         let (anchor, group) = helper(Command::new("cat").process_group(0))?;
-        let group = i32::try_from(group).map_err(|e| Error::io("start cat")(std::io::Error::other(e)))?;
+        let group = group.cast_signed();
         let (guard, _) = helper(
             Command::new("sh")
                 .args(["-c", GUARD, "testbed-guard"])

@@ -1,13 +1,18 @@
 //! The testbed keeps its own promises: it starts, several at once; RBAC and tokens are real; data survives a killed API server; the
 //! audit log answers who did what.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test that calls them"
+)]
+
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchParams};
 use kube::{Api, Client};
 use serde_json::json;
-use testbed::{ControlPlane, Stage, eventually};
+use testbed::{ControlPlane, Stage, client_config, eventually};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -125,6 +130,36 @@ async fn rbac_decides_and_the_audit_log_tells() {
         .kubeconfig_for_user("someone", &["a", "b", "c"])
         .unwrap_err();
     assert_eq!(too_many.category(), "certificate");
+}
+
+#[tokio::test]
+async fn clients_of_one_user_are_told_apart_by_their_user_agent() {
+    let control_plane = ControlPlane::start().await.unwrap();
+    for agent in ["replica-1", "replica-2"] {
+        let mut config = client_config(&control_plane.admin_kubeconfig()).await.unwrap();
+        config
+            .headers
+            .push(("user-agent".parse().unwrap(), agent.parse().unwrap()));
+        config_maps(Client::try_from(config).unwrap())
+            .get_opt(agent)
+            .await
+            .unwrap();
+    }
+    let entries = control_plane
+        .audit()
+        .matching(|entry| entry.name.starts_with("replica-"))
+        .unwrap();
+    let seen: Vec<_> = entries
+        .iter()
+        .map(|e| (e.user.as_str(), e.user_agent.as_str(), e.name.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("testbed:admin", "replica-1", "replica-1"),
+            ("testbed:admin", "replica-2", "replica-2")
+        ]
+    );
 }
 
 #[tokio::test]
@@ -277,7 +312,10 @@ async fn a_killed_or_restarted_api_server_keeps_its_data_and_address() {
     control_plane.start_apiserver().await.unwrap();
     assert_eq!(api.get("kept").await.unwrap().data.unwrap()["key"], "1");
 
+    // A server that waited for its watchers would not end in time.
+    let open_watch = api.watch(&WatchParams::default(), "0").await.unwrap();
     control_plane.restart_apiserver().await.unwrap();
+    drop(open_watch);
     assert_eq!(api.get("kept").await.unwrap().data.unwrap()["key"], "1");
     assert_eq!(control_plane.url(), url);
 

@@ -11,6 +11,7 @@ use crate::lease::{
     jitter::Jitter,
     record::{Record, next_renew_time},
     settings::Settings,
+    store::StoreError,
 };
 
 /// Where in one round of renewing the holder is: client-go's fast path, then its slow path.
@@ -95,14 +96,14 @@ impl Leading {
         false
     }
 
-    /// `answer` is `None` when the read failed. Gives the outcome if the lease is lost.
+    /// Gives the outcome if the lease is lost.
     pub(super) fn read(
         &mut self,
         now: Moment,
-        answer: Option<Option<Lease>>,
+        answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
     ) -> Option<Outcome> {
-        let Some(lease) = answer else {
+        let Ok(lease) = answer else {
             self.next_round(now, settings);
             return None;
         };

@@ -12,6 +12,7 @@ use crate::lease::{
     clock::Moment,
     record::{Record, next_renew_time},
     settings::Settings,
+    store::StoreError,
 };
 
 /// The pause after a failed attempt: short, because the process is about to end.
@@ -65,14 +66,14 @@ impl Releasing {
         }
     }
 
-    /// `answer` is `None` when the read failed. Gives the outcome if there is nothing left to release.
+    /// Gives the outcome if there is nothing left to release.
     pub(super) fn read(
         &mut self,
         now: Moment,
-        answer: Option<Option<Lease>>,
+        answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
     ) -> Option<Outcome> {
-        let Some(lease) = answer else {
+        let Ok(lease) = answer else {
             self.act_at = now + PAUSE;
             return None;
         };

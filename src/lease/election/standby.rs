@@ -13,6 +13,7 @@ use crate::lease::{
     jitter::Jitter,
     record::{Record, micros, next_renew_time},
     settings::Settings,
+    store::StoreError,
 };
 
 /// How often to look when watching is not permitted: a release is then noticed within 1.2 s.
@@ -30,7 +31,7 @@ enum View {
     },
     /// It looks like this.
     Present {
-        lease: Lease,
+        lease: Box<Lease>,
         record: Record,
         /// When the record has been unchanged for long enough to replace it.
         take_at: Moment,
@@ -165,15 +166,14 @@ impl Standby {
         self.poll_at = poll_at;
     }
 
-    /// `answer` is `None` when the read failed.
     pub(super) fn read(
         &mut self,
         now: Moment,
-        answer: Option<Option<Lease>>,
+        answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
         jitter: &mut Jitter,
     ) {
-        let Some(lease) = answer else {
+        let Ok(lease) = answer else {
             self.poll_at = now + retry_pause(settings, jitter);
             return;
         };
@@ -232,7 +232,7 @@ impl Standby {
             _ => self.take_at(now, &record, settings, jitter),
         };
         self.view = View::Present {
-            lease,
+            lease: Box::new(lease),
             record,
             take_at,
         };

@@ -28,7 +28,7 @@ pub struct Entry {
     pub verb: String,
     /// The path and query.
     pub uri: String,
-    /// Who sent it; a ServiceAccount is `system:serviceaccount:<namespace>:<name>`.
+    /// Who sent it; a `ServiceAccount` is `system:serviceaccount:<namespace>:<name>`.
     pub user: String,
     /// What the client calls itself; empty if it does not say.
     pub user_agent: String,

@@ -13,11 +13,7 @@ const PATH: &str = r#"{"auditID":"4","stage":"ResponseComplete","requestURI":"/v
 fn log(lines: &[&str]) -> (tempfile::TempDir, AuditLog) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
-    std::fs::write(
-        &path,
-        lines.iter().map(|line| format!("{line}\n")).collect::<String>(),
-    )
-    .unwrap();
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
     (folder, AuditLog::new(path))
 }
 
@@ -142,7 +138,7 @@ fn a_log_that_is_not_there_yet_is_empty_and_a_broken_line_is_an_error() {
 #[tokio::test]
 async fn waiting_ends_with_the_first_answer_or_says_how_much_it_saw() {
     let (_folder, log) = log(&[CREATED, PATCHED]);
-    let patch = log.wait_until(Duration::from_secs(60), "a patch", |entries| {
+    let patch = log.wait_until(Duration::from_mins(1), "a patch", |entries| {
         entries.iter().find(|entry| entry.verb == "patch").cloned()
     });
     assert_eq!(patch.await.unwrap().user, "bob");

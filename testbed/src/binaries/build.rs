@@ -74,6 +74,7 @@ fn run_go(component: Component, version: &str, output: &Path, log: &Path) -> Res
         .args([
             "build",
             "-trimpath",
+            "-buildvcs=false",
             "-ldflags",
             &linker_flags(component, version),
             "-o",
@@ -128,7 +129,7 @@ fn linker_flags(component: Component, version: &str) -> String {
                 ("gitCommit", "none"),
                 ("buildDate", "1970-01-01T00:00:00Z"),
             ] {
-                flags.push_str(&format!(" -X {package}.{name}={value}"));
+                flags.extend([" -X ", package, ".", name, "=", value]);
             }
         }
     }

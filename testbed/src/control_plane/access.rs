@@ -34,7 +34,7 @@ impl ControlPlane {
             .write_user(&self.next_user_file(), &self.ca.client(name, groups)?)
     }
 
-    /// A client for a ServiceAccount, which must exist. The audit log calls it `system:serviceaccount:<namespace>:<name>`.
+    /// A client for a `ServiceAccount`, which must exist. The audit log calls it `system:serviceaccount:<namespace>:<name>`.
     ///
     /// # Errors
     /// As [`kubeconfig_for_service_account`](Self::kubeconfig_for_service_account).
@@ -42,7 +42,7 @@ impl ControlPlane {
         client_from(&self.kubeconfig_for_service_account(namespace, name).await?).await
     }
 
-    /// A kubeconfig with a token for a ServiceAccount, which must exist; valid for a day.
+    /// A kubeconfig with a token for a `ServiceAccount`, which must exist; valid for a day.
     ///
     /// # Errors
     /// [`Error::Kubernetes`] if the API server gives no token, [`Error::Io`].

@@ -198,6 +198,8 @@ impl Layout {
             self.path_flag("audit-policy-file", "audit-policy.yaml"),
             self.path_flag("audit-log-path", "audit.log"),
             "--audit-log-mode=blocking".to_owned(),
+            // On SIGTERM: ends open watches. Without, the server waits 60 s for its clients to end them.
+            "--shutdown-watch-termination-grace-period=1s".to_owned(),
             // In megabytes: never rotated, so that the reader sees one growing file.
             "--audit-log-maxsize=1000000".to_owned(),
         ]

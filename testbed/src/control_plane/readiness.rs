@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::eventually::eventually;
 
 /// Longest start. It takes seconds; a computer that compiles at the same time may need much more.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Name of the one node KWOK plays.
 const NODE: &str = "node-1";

@@ -116,7 +116,8 @@ async fn run(script: Vec<(u64, Mishap)>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    // No regression files: what they would keep belongs into a named test.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     #[test]
     fn never_two_writers_and_always_one_in_the_end(

@@ -1,0 +1,213 @@
+//! How the ledger is spread over ConfigMaps: one while it is small, a power of two of them as it grows.
+//!
+//! Input: [`Standing`]s of sources. Output: the text of each chunk, and which chunks changed. I/O: none.
+//!
+//! A ConfigMap may hold 1 MiB ([limit](https://kubernetes.io/docs/concepts/configuration/configmap/#motivation)), and
+//! one changed line rewrites the whole of it: chunks are split before [`LARGEST_CHUNK`]. 100,000 sources with names of
+//! usual length are about 9 MB in 64 chunks, and the change of one source writes about 140 KB.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::text;
+use crate::{index::Standing, model::SourceKey};
+
+/// Bytes of text above which the number of chunks doubles.
+pub(super) const LARGEST_CHUNK: usize = 256 * 1024;
+/// The most chunks that are read; 4096 × 256 KiB is 1 GiB, more than etcd is run with.
+pub(super) const MOST_CHUNKS: usize = 4096;
+
+/// Everything the ledger says.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    chunks: Vec<Chunk>,
+    largest: usize,
+}
+
+#[derive(Debug, Default)]
+struct Chunk {
+    lines: BTreeMap<SourceKey, String>,
+    /// The sum of the lines and their ends.
+    size: usize,
+}
+
+/// What a change did to the layout.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// These chunks have other text now.
+    Some(BTreeSet<usize>),
+    /// The number of chunks has grown: all of them have to be written.
+    Layout,
+}
+
+impl Chunks {
+    /// An empty ledger of that many chunks.
+    pub(super) fn new(count: usize, largest: usize) -> Self {
+        let count = count.clamp(1, MOST_CHUNKS).next_power_of_two();
+        Self { chunks: (0..count).map(|_| Chunk::default()).collect(), largest }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// How many sources it knows.
+    pub(super) fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.lines.len()).sum()
+    }
+
+    pub(super) fn contains(&self, key: &SourceKey) -> bool {
+        self.chunks[self.chunk_of(key)].lines.contains_key(key)
+    }
+
+    /// The text of one chunk, a line each source.
+    pub(super) fn text(&self, chunk: usize) -> String {
+        let mut text = String::with_capacity(self.chunks[chunk].size);
+        for line in self.chunks[chunk].lines.values() {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Sets (or, with `None`, forgets) what is known of sources.
+    pub(super) fn set(&mut self, news: impl IntoIterator<Item = (SourceKey, Option<Standing>)>) -> Changed {
+        let mut changed = BTreeSet::new();
+        for (key, standing) in news {
+            let chunk = self.chunk_of(&key);
+            let line = standing.map(|standing| text::line(&key, &standing));
+            if self.chunks[chunk].set(key, line) {
+                changed.insert(chunk);
+            }
+        }
+        let mut grown = false;
+        while self.chunks.len() < MOST_CHUNKS && self.chunks.iter().any(|chunk| chunk.size > self.largest) {
+            self.double();
+            grown = true;
+        }
+        if grown { Changed::Layout } else { Changed::Some(changed) }
+    }
+
+    /// Takes in text that was stored; lines that cannot be read are left out and counted.
+    pub(super) fn read(&mut self, stored: &str, mut known: impl FnMut(SourceKey, Standing)) -> usize {
+        let mut garbled = 0;
+        for line in stored.lines() {
+            if let Some((key, standing)) = text::parse(line) {
+                let chunk = self.chunk_of(&key);
+                self.chunks[chunk].set(key.clone(), Some(line.to_owned()));
+                known(key, standing);
+            } else {
+                garbled += 1;
+            }
+        }
+        garbled
+    }
+
+    /// Adds what somebody else stored and this ledger does not know.
+    pub(super) fn adopt(&mut self, stored: &str) {
+        for line in stored.lines() {
+            if let Some((key, _)) = text::parse(line)
+                && !self.contains(&key)
+            {
+                let chunk = self.chunk_of(&key);
+                self.chunks[chunk].set(key, Some(line.to_owned()));
+            }
+        }
+    }
+
+    fn double(&mut self) {
+        let lines = self.chunks.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.lines)).collect::<Vec<_>>();
+        self.chunks = (0..self.chunks.len() * 2).map(|_| Chunk::default()).collect();
+        for (key, line) in lines {
+            let chunk = self.chunk_of(&key);
+            self.chunks[chunk].set(key, Some(line));
+        }
+    }
+
+    fn chunk_of(&self, key: &SourceKey) -> usize {
+        // The count is at most 4096, so the low bits of the hash are all that matters.
+        usize::try_from(fnv1a(key) & 0xffff).unwrap_or(0) % self.chunks.len()
+    }
+}
+
+impl Chunk {
+    /// Returns whether anything is different now.
+    fn set(&mut self, key: SourceKey, line: Option<String>) -> bool {
+        let added = line.as_ref().map_or(0, |line| line.len() + 1);
+        let before = match &line {
+            Some(line) => self.lines.insert(key, line.clone()),
+            None => self.lines.remove(&key),
+        };
+        let changed = before != line;
+        self.size = self.size + added - before.map_or(0, |line| line.len() + 1);
+        changed
+    }
+}
+
+/// 64-bit FNV-1a: the same in every version and process, unlike the standard library's hash.
+fn fnv1a(key: &SourceKey) -> u64 {
+    let bytes = key.kind.resource().bytes().chain([0]).chain(key.namespace.bytes()).chain([0]).chain(key.name.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Digest, SourceKind};
+
+    fn key(number: usize) -> SourceKey {
+        SourceKey::new(SourceKind::ConfigMap, "team", format!("settings-{number}"))
+    }
+
+    fn standing(byte: u8) -> Standing {
+        Standing { digest: Digest::from_bytes([byte; 20]), owed: Vec::new() }
+    }
+
+    #[test]
+    fn a_small_ledger_is_one_chunk_and_only_changes_are_written() {
+        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+        assert_eq!(chunks.set([(key(1), Some(standing(1)))]), Changed::Some([0].into()));
+        assert_eq!(chunks.set([(key(1), Some(standing(1)))]), Changed::Some(BTreeSet::new()));
+        assert_eq!(chunks.set([(key(1), None)]), Changed::Some([0].into()));
+        assert_eq!(chunks.text(0), "");
+    }
+
+    #[test]
+    fn it_splits_before_a_chunk_is_too_large_and_loses_nothing() {
+        let mut chunks = Chunks::new(1, 4096);
+        let grown = chunks.set((0..1000).map(|number| (key(number), Some(standing(7)))));
+        assert_eq!(grown, Changed::Layout);
+        assert!((0..chunks.count()).all(|chunk| chunks.text(chunk).len() <= 4096));
+        let mut read = Chunks::new(chunks.count(), 4096);
+        let mut seen = 0;
+        for chunk in 0..chunks.count() {
+            assert_eq!(read.read(&chunks.text(chunk), |_, _| seen += 1), 0);
+        }
+        assert_eq!((seen, read.len()), (1000, 1000));
+        assert!((0..chunks.count()).all(|chunk| read.text(chunk) == chunks.text(chunk)));
+    }
+
+    #[test]
+    fn a_hundred_thousand_sources_stay_far_below_the_limit_of_a_config_map() {
+        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+        chunks.set((0..100_000).map(|number| (key(number), Some(standing(7)))));
+        let sizes: Vec<usize> = (0..chunks.count()).map(|chunk| chunks.text(chunk).len()).collect();
+        assert!(sizes.iter().all(|size| *size <= LARGEST_CHUNK), "{sizes:?}");
+        assert_eq!(chunks.set([(key(5), Some(standing(8)))]), Changed::Some([chunks.chunk_of(&key(5))].into()));
+    }
+
+    #[test]
+    fn garbled_lines_are_counted_and_left_out() {
+        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+        let text = format!("{}\nnonsense\n", text::line(&key(1), &standing(1)));
+        assert_eq!(chunks.read(&text, |_, _| {}), 1);
+        assert_eq!(chunks.len(), 1);
+    }
+
+    #[test]
+    fn what_another_writer_stored_is_kept_but_does_not_win() {
+        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+        chunks.set([(key(1), Some(standing(1)))]);
+        chunks.adopt(&format!("{}\n{}\n", text::line(&key(1), &standing(9)), text::line(&key(2), &standing(2))));
+        assert_eq!(chunks.text(0), format!("{}\n{}\n", text::line(&key(1), &standing(1)), text::line(&key(2), &standing(2))));
+    }
+}
