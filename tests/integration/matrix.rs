@@ -214,11 +214,11 @@ impl Case {
         cases
     }
 
-    fn name(&self) -> String {
+    fn name(self) -> String {
         format!("{:?}-{}-{:?}", self.workload, self.source.word(), self.usage).to_lowercase()
     }
 
-    async fn create(&self, world: &World) {
+    async fn create(self, world: &World) {
         let name = self.name();
         let annotations = [("reloader.stakater.com/auto", "true")];
         let pod = self.usage.pod(self.source, &name);
@@ -231,7 +231,7 @@ impl Case {
     }
 
     /// Replaces the source's content by one of several keys, text and bytes.
-    async fn change(&self, world: &World) {
+    async fn change(self, world: &World) {
         let (name, params) = (self.name(), PostParams::default());
         let metadata = json!({ "name": name });
         match self.source {
@@ -251,14 +251,14 @@ impl Case {
         .expect("the source is replaced");
     }
 
-    fn digest(&self) -> &'static str {
+    fn digest(self) -> &'static str {
         match self.source {
             SourceType::ConfigMap => CONFIG_MAP_DIGEST,
             SourceType::Secret => SECRET_DIGEST,
         }
     }
 
-    fn env_vars_body(&self) -> String {
+    fn env_vars_body(self) -> String {
         let (container, variable) = (self.usage.marked(), self.source.marker(&self.name()));
         let digest = self.digest();
         format!(
@@ -266,7 +266,7 @@ impl Case {
         )
     }
 
-    fn annotation(&self, world: &World, observed_at: &str) -> String {
+    fn annotation(self, world: &World, observed_at: &str) -> String {
         let (kind, name, namespace) = (self.source.word().to_uppercase(), self.name(), &world.namespace);
         let (digest, container) = (self.digest(), self.usage.marked());
         format!(
@@ -274,7 +274,7 @@ impl Case {
         )
     }
 
-    fn annotations_body(&self, world: &World, observed_at: u64) -> String {
+    fn annotations_body(self, world: &World, observed_at: u64) -> String {
         let value = self
             .annotation(world, &observed_at.to_string())
             .replace('"', r#"\""#);
@@ -284,7 +284,7 @@ impl Case {
     }
 
     /// The controller's write to the workload: one PATCH, which rolled it, and nothing before or after.
-    fn the_only_write(&self, world: &World) -> Entry {
+    fn the_only_write(self, world: &World) -> Entry {
         let (resource, name) = (self.workload.resource(), self.name());
         let requests = world
             .plane
@@ -304,7 +304,7 @@ impl Case {
     }
 
     /// The stored workload: the marker where it belongs, nowhere else, and whose it is.
-    async fn check_object(&self, world: &World, strategy: Strategy) {
+    async fn check_object(self, world: &World, strategy: Strategy) {
         let object = self
             .workload
             .api(world)
@@ -358,7 +358,7 @@ impl Case {
     }
 
     /// What users of upstream grep for.
-    async fn check_log(&self, world: &World, controller: &Controller) {
+    async fn check_log(self, world: &World, controller: &Controller) {
         let (name, namespace) = (self.name(), &world.namespace);
         let source = self.source.word().to_uppercase();
         let workload = format!("{:?}", self.workload);

@@ -33,18 +33,18 @@ enum Restarts {
 }
 use Restarts::{Both, Nobody, Users};
 
+/// Annotations, as keys and values.
+type Pairs = &'static [(&'static str, &'static str)];
+
 /// Annotations and what follows. In keys and values `{own}` is the source's kind (`configmap`), `{other}` the other
 /// kind (`secret`), `{name}` the source's name; `~` stands for `reloader.stakater.com`.
 struct Row {
     id: &'static str,
-    source: &'static [(&'static str, &'static str)],
-    workload: &'static [(&'static str, &'static str)],
-    template: &'static [(&'static str, &'static str)],
+    source: Pairs,
+    workload: Pairs,
+    template: Pairs,
     restarts: Restarts,
 }
-
-/// Annotations of the source, of the workload, of the pod template.
-type Pairs = &'static [(&'static str, &'static str)];
 
 const fn row(id: &'static str, source: Pairs, workload: Pairs, template: Pairs, restarts: Restarts) -> Row {
     Row {

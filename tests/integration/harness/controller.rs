@@ -46,7 +46,7 @@ impl<'a> ControllerBuilder<'a> {
     /// Several flags.
     #[must_use]
     pub fn args<T: Into<String>>(self, args: impl IntoIterator<Item = T>) -> Self {
-        args.into_iter().fold(self, |builder, arg| builder.arg(arg))
+        args.into_iter().fold(self, Self::arg)
     }
 
     /// An environment variable.
