@@ -10,6 +10,7 @@
 //! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
 //! makes somebody owe something. That includes a source that was deleted and created again with other content.
 
+mod debt;
 mod namespace;
 mod streams;
 
@@ -24,7 +25,7 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Digest, Owed, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    model::{Digest, Owed, SourceKey, SourceRef, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
 use namespace::Namespace;
@@ -50,8 +51,30 @@ pub struct Effect {
     pub gone: Vec<WorkloadKey>,
     /// What happened to the source, where the observation was about one.
     pub source: Option<SourceChange>,
+    /// Sources whose [`Standing`] may be another now.
+    pub touched: Vec<SourceKey>,
     /// The workload as just read, where its reload annotations are new or differ from before.
     pub opted: Option<Arc<Workload>>,
+}
+
+/// How far the workloads have got with a source: what a later leader needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The content that is settled for everybody but [`Standing::owed`].
+    pub digest: Digest,
+    /// The workloads that still owe a restart for it.
+    pub owed: Vec<OwedBy>,
+}
+
+/// A workload of the source's namespace that owes a restart for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwedBy {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The content it runs with; `None` where a patch of unknown outcome was sent.
+    pub running: Option<Digest>,
 }
 
 /// What happened to a source.
@@ -188,6 +211,34 @@ impl Index {
             .collect()
     }
 
+    /// What a later leader needs to know of the source; `None` where no workload opted into it.
+    pub fn standing(&self, source: &SourceKey) -> Option<Standing> {
+        self.namespaces
+            .get(&source.namespace)?
+            .standing(&source.reference())
+    }
+
+    /// Every source that some workload opted into.
+    pub fn opted_sources(&self) -> Vec<SourceKey> {
+        self.namespaces
+            .iter()
+            .flat_map(|entry| entry.value().opted_sources())
+            .collect()
+    }
+
+    /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this
+    /// replica noted itself as a standby gives way to it.
+    pub fn restore(&self, source: &SourceKey, standing: &Standing, now: Seen) {
+        let change = Change {
+            seen: now,
+            order: self.order.fetch_add(1, Ordering::Relaxed),
+            remember: true,
+        };
+        self.namespace(Arc::clone(&source.namespace), |inner| {
+            inner.restore(source, standing, &change)
+        });
+    }
+
     /// Whether a complete list of that stream is under way.
     pub fn is_listing(&self, stream: &StreamId) -> bool {
         self.streams().is_listing(stream)
@@ -214,8 +265,13 @@ impl Index {
     fn sweep(&self, stream: &StreamId, generation: u32) -> Effect {
         let mut effect = Effect::default();
         let mut sweep = |inner: &mut Namespace| match stream.watched {
-            Watched::Source(kind) => inner.sweep_sources(kind, generation),
-            Watched::Workload(kind) => effect.gone.extend(inner.sweep_workloads(kind, generation)),
+            Watched::Source(kind) => effect.touched.extend(inner.sweep_sources(kind, generation)),
+            Watched::Workload(kind) => {
+                for gone in inner.sweep_workloads(kind, generation) {
+                    effect.gone.extend(gone.gone);
+                    effect.touched.extend(gone.touched);
+                }
+            }
         };
         match &stream.namespace {
             Some(namespace) => {

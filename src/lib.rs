@@ -33,6 +33,7 @@ pub mod config;
 pub mod decide;
 pub mod index;
 pub mod lease;
+pub mod ledger;
 pub mod metrics;
 pub mod model;
 pub mod patch;

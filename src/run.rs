@@ -104,12 +104,6 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let mut tasks = Tasks::default();
     let stop = CancellationToken::new();
-    let serving = admin::serve(listener, health.clone(), Arc::clone(&metrics), stop.clone());
-    tasks.spawn("admin", async move {
-        if let Err(error) = serving.await {
-            tracing::error!(err = %error, "Serving metrics and health failed");
-        }
-    });
 
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(&config.scope);
@@ -132,6 +126,13 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let intake = Intake::new(&worker, &streams, &health);
+    // Not before the watches have their checks: without any, `/ready` would say yes.
+    let serving = admin::serve(listener, health.clone(), Arc::clone(&metrics), stop.clone());
+    tasks.spawn("admin", async move {
+        if let Err(error) = serving.await {
+            tracing::error!(err = %error, "Serving metrics and health failed");
+        }
+    });
     tasks.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),

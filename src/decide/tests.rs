@@ -48,6 +48,8 @@ fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed {
         source: Source {
             key: SourceKey::new(kind, "ns", name),
             uid: "uid".into(),
+            resource_version: 1,
+            modified_at: 0,
             digest: Digest::from_bytes([digest; 20]),
             ignored: false,
             matched: false,

@@ -3,13 +3,13 @@
 //! Input: sources and workloads. Output: [`Effect`]s. I/O: none.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{Change, Effect, Pending, Seen, SourceChange};
+use super::{Change, Effect, SourceChange, debt::Debt};
 use crate::model::{
-    Digest, Owed, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
+    Digest, Source, SourceKey, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
 };
 
 /// How many deleted sources a namespace remembers so that a recreated one with other content counts as a change.
@@ -17,59 +17,45 @@ use crate::model::{
 const DELETED_SOURCES_KEPT: usize = 1024;
 
 /// A workload inside its namespace.
-type LocalWorkload = (WorkloadKind, Arc<str>);
+pub(super) type LocalWorkload = (WorkloadKind, Arc<str>);
 
 #[derive(Debug)]
 pub(super) struct Namespace {
     auto_reload_all: bool,
-    sources: HashMap<SourceRef, SourceSlot>,
-    workloads: HashMap<LocalWorkload, WorkloadSlot>,
+    pub(super) sources: HashMap<SourceRef, SourceSlot>,
+    pub(super) workloads: HashMap<LocalWorkload, WorkloadSlot>,
     /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
     /// name. A superset; the verdict on the annotations is what counts.
     interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
     /// Workloads whose lists hold patterns: few, so each source is held against all of them.
     with_patterns: HashSet<LocalWorkload>,
     /// Changes that workloads still unknown may owe: the content before, and when it changed.
-    unclaimed: HashMap<SourceRef, (Digest, Change)>,
-    /// Deleted sources in the order of their deletion.
-    deleted: VecDeque<SourceRef>,
+    pub(super) unclaimed: HashMap<SourceRef, (Digest, Change)>,
+    /// What an earlier leader wrote down of workloads that no stream has shown yet: sources they owe a restart for, and
+    /// the content they run with.
+    pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Digest>)>>,
+    /// Counts deletions of sources, so that the oldest can be told.
+    deletions: u64,
 }
 
 #[derive(Debug)]
-struct SourceSlot {
-    source: Source,
-    /// `false`: deleted; its last content is kept because some workload opted into it.
-    present: bool,
+pub(super) struct SourceSlot {
+    pub(super) source: Source,
+    /// Set: it is deleted; its last content is kept because some workload opted into it. The number orders deletions.
+    deleted: Option<u64>,
     generation: u32,
 }
 
 #[derive(Debug)]
-struct WorkloadSlot {
-    workload: Arc<Workload>,
+pub(super) struct WorkloadSlot {
+    pub(super) workload: Arc<Workload>,
     generation: u32,
-    owed: HashMap<SourceRef, Debt>,
+    pub(super) owed: HashMap<SourceRef, Debt>,
 }
 
-/// What is owed for one source.
-#[derive(Clone, Copy, Debug)]
-struct Debt {
-    /// The content the workload runs with; `None` where it may be either, after a patch of unknown outcome.
-    running: Option<Digest>,
-    /// When the first change since then was seen.
-    first: Seen,
-    /// When the last change was seen.
-    last_unix: i64,
-    order: u64,
-}
-
-impl Debt {
-    fn new(running: Option<Digest>, change: &Change) -> Self {
-        Self {
-            running,
-            first: change.seen,
-            last_unix: change.seen.unix,
-            order: change.order,
-        }
+impl SourceSlot {
+    pub(super) const fn is_present(&self) -> bool {
+        self.deleted.is_none()
     }
 }
 
@@ -82,7 +68,8 @@ impl Namespace {
             interested: HashMap::new(),
             with_patterns: HashSet::new(),
             unclaimed: HashMap::new(),
-            deleted: VecDeque::new(),
+            left_over: HashMap::new(),
+            deletions: 0,
         }
     }
 
@@ -92,136 +79,142 @@ impl Namespace {
 
     pub(super) fn source_seen(&mut self, source: Source, generation: u32, change: &Change) -> Effect {
         let reference = source.key.reference();
+        let mut effect = Effect::default();
         let Some(slot) = self.sources.get_mut(&reference) else {
+            effect.source = Some(SourceChange::Created);
+            effect
+                .touched
+                .extend((!self.concerned(&source).is_empty()).then(|| source.key.clone()));
             self.sources.insert(
                 reference,
                 SourceSlot {
                     source,
-                    present: true,
+                    deleted: None,
                     generation,
                 },
             );
-            return Effect {
-                source: Some(SourceChange::Created),
-                ..Effect::default()
-            };
+            return effect;
         };
-        let before = slot.source.digest;
-        let recreated = !slot.present;
-        let now = source.digest;
+        let (before, now) = (slot.source.digest, source.digest);
+        let recreated = !slot.is_present();
         *slot = SourceSlot {
             source,
-            present: true,
+            deleted: None,
             generation,
         };
-        if recreated {
-            self.deleted.retain(|deleted| *deleted != reference);
-        }
-        if before == now {
-            let seen = if recreated {
-                SourceChange::Created
-            } else {
-                SourceChange::Unchanged
-            };
+        if before != now {
+            effect.due = self.changed(&reference, before, change);
+            effect.source = Some(SourceChange::Updated);
+        } else if recreated {
             // Workloads may owe a change that was seen before the deletion.
-            let due = if recreated {
-                self.owing_for(&reference)
-            } else {
-                Vec::new()
-            };
-            return Effect {
-                source: Some(seen),
-                due,
-                ..Effect::default()
-            };
+            effect.due = self.owing_for(&reference);
+            effect.source = Some(SourceChange::Created);
+        } else {
+            effect.source = Some(SourceChange::Unchanged);
         }
-        if change.remember {
-            self.unclaimed
-                .entry(reference.clone())
-                .or_insert((before, *change))
-                .1 = *change;
+        effect
+    }
+
+    pub(super) fn source_gone(&mut self, reference: &SourceRef) -> Effect {
+        let Some(slot) = self.sources.get_mut(reference).filter(|slot| slot.is_present()) else {
+            return Effect::default();
+        };
+        self.deletions += 1;
+        slot.deleted = Some(self.deletions);
+        let key = slot.source.key.clone();
+        if !self.forget_deleted(reference) {
+            self.bound_deleted();
         }
-        let due = self.owe(&reference, before, now, change);
         Effect {
-            source: Some(SourceChange::Updated),
-            due,
+            source: Some(SourceChange::Deleted),
+            touched: vec![key],
             ..Effect::default()
         }
     }
 
-    pub(super) fn source_gone(&mut self, reference: &SourceRef) -> Effect {
-        let Some(slot) = self.sources.get(reference).filter(|slot| slot.present) else {
-            return Effect::default();
+    /// Drops a deleted source that no workload opted into. Returns whether it is gone now.
+    fn forget_deleted(&mut self, reference: &SourceRef) -> bool {
+        let Some(slot) = self.sources.get(reference).filter(|slot| !slot.is_present()) else {
+            return false;
         };
-        if self.concerned(&slot.source).is_empty() {
-            self.sources.remove(reference);
-            self.unclaimed.remove(reference);
-        } else if let Some(slot) = self.sources.get_mut(reference) {
-            slot.present = false;
-            self.deleted.push_back(reference.clone());
-            if self.deleted.len() > DELETED_SOURCES_KEPT
-                && let Some(oldest) = self.deleted.pop_front()
-            {
-                self.sources.remove(&oldest);
-            }
+        let forgotten = self.concerned(&slot.source).is_empty();
+        if forgotten {
+            self.drop_source(reference);
         }
-        Effect {
-            source: Some(SourceChange::Deleted),
-            ..Effect::default()
+        forgotten
+    }
+
+    fn bound_deleted(&mut self) {
+        let deleted = self
+            .sources
+            .iter()
+            .filter_map(|(reference, slot)| Some((slot.deleted?, reference)));
+        if deleted.clone().count() > DELETED_SOURCES_KEPT
+            && let Some(oldest) = deleted.min().map(|(_, reference)| reference.clone())
+        {
+            self.drop_source(&oldest);
         }
+    }
+
+    fn drop_source(&mut self, reference: &SourceRef) {
+        self.sources.remove(reference);
+        self.unclaimed.remove(reference);
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
     pub(super) fn workload_seen(&mut self, workload: Workload, generation: Option<u32>) -> Effect {
         let id = local(&workload.key);
-        let mut effect = Effect::default();
-        let before = self.workloads.get_mut(&id);
-        let known = before.is_some();
-        if let Some(slot) = before {
-            slot.generation = generation.unwrap_or(slot.generation);
-            if slot.workload.uid == workload.uid && slot.workload.resource_version > workload.resource_version
-            {
-                return effect;
-            }
-            if slot.workload.uid != workload.uid {
-                // Its pods are new and started with what the sources held then.
-                slot.owed.clear();
-            }
-            if slot.workload.opt_in == workload.opt_in && slot.workload.template == workload.template {
-                slot.workload = Arc::new(workload);
-                return effect;
-            }
-        }
         let workload = Arc::new(workload);
-        match self.workloads.get_mut(&id) {
-            Some(slot) => {
-                let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
-                if !slot.owed.is_empty() {
-                    effect.woken.push(workload.key.clone());
-                }
-                if before.opt_in != workload.opt_in {
-                    effect.opted = Some(Arc::clone(&workload));
-                }
-                self.unlink(&id, &before);
-            }
-            None => {
-                let generation = generation.unwrap_or_default();
-                let slot = WorkloadSlot {
-                    workload: Arc::clone(&workload),
-                    generation,
-                    owed: HashMap::new(),
-                };
-                self.workloads.insert(id.clone(), slot);
-                if !workload.opt_in.is_empty() {
-                    effect.opted = Some(Arc::clone(&workload));
-                }
-            }
+        let Some(slot) = self.workloads.get_mut(&id) else {
+            return self.workload_appeared(id, workload, generation);
+        };
+        let mut effect = Effect::default();
+        slot.generation = generation.unwrap_or(slot.generation);
+        let recreated = slot.workload.uid != workload.uid;
+        if !recreated && slot.workload.resource_version > workload.resource_version {
+            return effect;
         }
+        if recreated {
+            // Its pods are new and started with what the sources held then.
+            slot.owed.clear();
+        }
+        let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
+        if before.opt_in == workload.opt_in && before.template == workload.template {
+            return effect;
+        }
+        if !slot.owed.is_empty() {
+            effect.woken.push(workload.key.clone());
+        }
+        if before.opt_in != workload.opt_in {
+            effect.opted = Some(Arc::clone(&workload));
+        }
+        effect.touched = self.sources_of(&before);
+        self.unlink(&id, &before);
         self.link(&id, &workload);
-        if !known {
-            effect.due.extend(self.claim(&id, &workload));
-        }
+        effect.touched.extend(self.sources_of(&workload));
         effect
+    }
+
+    fn workload_appeared(
+        &mut self,
+        id: LocalWorkload,
+        workload: Arc<Workload>,
+        generation: Option<u32>,
+    ) -> Effect {
+        let generation = generation.unwrap_or_default();
+        let slot = WorkloadSlot {
+            workload: Arc::clone(&workload),
+            generation,
+            owed: HashMap::new(),
+        };
+        self.workloads.insert(id.clone(), slot);
+        self.link(&id, &workload);
+        Effect {
+            due: self.claim(&id, &workload).into_iter().collect(),
+            touched: self.sources_of(&workload),
+            opted: (!workload.opt_in.is_empty()).then_some(workload),
+            ..Effect::default()
+        }
     }
 
     pub(super) fn workload_gone(&mut self, key: &WorkloadKey) -> Effect {
@@ -229,103 +222,50 @@ impl Namespace {
         let Some(slot) = self.workloads.remove(&id) else {
             return Effect::default();
         };
+        let touched = self.sources_of(&slot.workload);
         self.unlink(&id, &slot.workload);
+        for source in &touched {
+            self.forget_deleted(&source.reference());
+        }
         Effect {
             gone: vec![key.clone()],
+            touched,
             ..Effect::default()
         }
     }
 
-    pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32) {
+    pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32) -> Vec<SourceKey> {
         let unseen = |(reference, slot): (&SourceRef, &SourceSlot)| {
-            (reference.kind == kind && slot.present && slot.generation != generation)
+            (reference.kind == kind && slot.is_present() && slot.generation != generation)
                 .then(|| reference.clone())
         };
         let gone: Vec<SourceRef> = self.sources.iter().filter_map(unseen).collect();
-        for reference in gone {
-            self.source_gone(&reference);
-        }
+        gone.iter()
+            .flat_map(|reference| self.source_gone(reference).touched)
+            .collect()
     }
 
-    pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Vec<WorkloadKey> {
+    pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Vec<Effect> {
         let unseen = |((of_kind, _), slot): (&LocalWorkload, &WorkloadSlot)| {
             (*of_kind == kind && slot.generation != generation).then(|| slot.workload.key.clone())
         };
         let gone: Vec<WorkloadKey> = self.workloads.iter().filter_map(unseen).collect();
-        for key in &gone {
-            self.workload_gone(key);
-        }
-        gone
+        gone.iter().map(|key| self.workload_gone(key)).collect()
+    }
+
+    /// The content of a source before this process ran, for one that no stream has shown (yet).
+    pub(super) fn insert_absent(&mut self, source: Source) {
+        self.deletions += 1;
+        let slot = SourceSlot {
+            deleted: Some(self.deletions),
+            generation: 0,
+            source,
+        };
+        self.sources.insert(slot.source.key.reference(), slot);
     }
 
     pub(super) fn uid(&self, key: &WorkloadKey) -> Option<&str> {
         self.workloads.get(&local(key)).map(|slot| &*slot.workload.uid)
-    }
-
-    pub(super) fn pending(&self, key: &WorkloadKey) -> Option<Pending> {
-        let slot = self.workloads.get(&local(key))?;
-        let since = slot.owed.values().map(|debt| debt.first.at).min()?;
-        let owed = slot.owed.iter().filter_map(|(reference, debt)| {
-            let source = self
-                .sources
-                .get(reference)
-                .filter(|slot| slot.present)?
-                .source
-                .clone();
-            Some(Owed {
-                source,
-                seen_at: debt.last_unix,
-                order: debt.order,
-            })
-        });
-        Some(Pending {
-            workload: Arc::clone(&slot.workload),
-            owed: owed.collect(),
-            since,
-        })
-    }
-
-    pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else {
-            return;
-        };
-        for reference in sources {
-            if let Some(debt) = slot.owed.get_mut(&reference) {
-                debt.running = None;
-            }
-        }
-    }
-
-    pub(super) fn settle(
-        &mut self,
-        key: &WorkloadKey,
-        settled: impl IntoIterator<Item = (SourceRef, Digest)>,
-        change: &Change,
-    ) -> bool {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else {
-            return false;
-        };
-        for (reference, digest) in settled {
-            match self.sources.get(&reference) {
-                Some(source) if source.source.digest != digest => {
-                    slot.owed
-                        .entry(reference)
-                        .or_insert_with(|| Debt::new(None, change))
-                        .running = Some(digest);
-                }
-                _ => _ = slot.owed.remove(&reference),
-            }
-        }
-        !slot.owed.is_empty()
-    }
-
-    pub(super) fn owing(&self) -> Vec<WorkloadKey> {
-        let owing = self.workloads.values().filter(|slot| !slot.owed.is_empty());
-        owing.map(|slot| slot.workload.key.clone()).collect()
-    }
-
-    pub(super) fn forget_changes(&mut self) {
-        self.unclaimed.clear();
     }
 
     pub(super) fn workload_counts(&self) -> [usize; WorkloadKind::ALL.len()] {
@@ -336,88 +276,61 @@ impl Namespace {
         counts
     }
 
+    pub(super) fn source_counts(&self) -> [usize; SourceKind::ALL.len()] {
+        let mut counts = [0; SourceKind::ALL.len()];
+        for (reference, slot) in &self.sources {
+            counts[reference.kind as usize] += usize::from(slot.is_present());
+        }
+        counts
+    }
+
     /// Sources that take up memory, deleted ones included.
     #[cfg(test)]
     pub(super) fn known_sources(&self) -> usize {
         self.sources.len()
     }
 
-    pub(super) fn source_counts(&self) -> [usize; SourceKind::ALL.len()] {
-        let mut counts = [0; SourceKind::ALL.len()];
-        for (reference, slot) in &self.sources {
-            counts[reference.kind as usize] += usize::from(slot.present);
-        }
-        counts
-    }
-
-    /// Notes the change against every workload it concerns; returns those that owe it.
-    fn owe(
-        &mut self,
-        reference: &SourceRef,
-        before: Digest,
-        now: Digest,
-        change: &Change,
-    ) -> Vec<WorkloadKey> {
-        let concerned = self
+    /// The sources that some workload opted into, deleted ones included.
+    pub(super) fn opted_sources(&self) -> Vec<SourceKey> {
+        let opted = self
             .sources
-            .get(reference)
-            .map(|slot| self.concerned(&slot.source))
-            .unwrap_or_default();
-        let mut due = Vec::new();
-        for id in concerned {
-            let Some(slot) = self.workloads.get_mut(&id) else {
-                continue;
-            };
-            let debt = slot
-                .owed
-                .entry(reference.clone())
-                .or_insert_with(|| Debt::new(Some(before), change));
-            debt.order = change.order;
-            debt.last_unix = change.seen.unix;
-            if debt.running == Some(now) {
-                // Back to the content it runs with, before anything was sent.
-                slot.owed.remove(reference);
-            } else {
-                due.push(slot.workload.key.clone());
-            }
-        }
-        due
-    }
-
-    /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
-    fn claim(&mut self, id: &LocalWorkload, workload: &Workload) -> Option<WorkloadKey> {
-        let owed: Vec<(SourceRef, Debt)> = self
-            .unclaimed
-            .iter()
-            .filter(|(_, (_, change))| workload.created_at < change.seen.unix)
-            .filter_map(|(reference, (before, change))| {
-                let slot = self.sources.get(reference)?;
-                let changed = slot.source.digest != *before && self.concerns(&slot.source, workload);
-                changed.then(|| (reference.clone(), Debt::new(Some(*before), change)))
-            })
-            .collect();
-        let slot = self.workloads.get_mut(id)?;
-        slot.owed.extend(owed);
-        (!slot.owed.is_empty()).then(|| workload.key.clone())
-    }
-
-    fn owing_for(&self, reference: &SourceRef) -> Vec<WorkloadKey> {
-        let owing = self
-            .workloads
             .values()
-            .filter(|slot| slot.owed.contains_key(reference));
-        owing.map(|slot| slot.workload.key.clone()).collect()
+            .filter(|slot| !self.concerned(&slot.source).is_empty());
+        opted.map(|slot| slot.source.key.clone()).collect()
+    }
+
+    /// The known sources that the workload opted into.
+    fn sources_of(&self, workload: &Workload) -> Vec<SourceKey> {
+        if workload.opt_in.is_empty() && !self.auto_reload_all {
+            return Vec::new();
+        }
+        let patterns = SourceKind::ALL
+            .into_iter()
+            .any(|kind| workload.opt_in.has_patterns(kind));
+        let candidates: Vec<&SourceSlot> = if patterns {
+            self.sources.values().collect()
+        } else {
+            let named: HashSet<SourceRef> = interests(workload, self.auto_reload_all).into_iter().collect();
+            named
+                .iter()
+                .filter_map(|reference| self.sources.get(reference))
+                .collect()
+        };
+        let opted = candidates
+            .into_iter()
+            .filter(|slot| self.concerns(&slot.source, workload));
+        opted.map(|slot| slot.source.key.clone()).collect()
     }
 
     /// The workloads that opted into this source.
-    fn concerned(&self, source: &Source) -> Vec<LocalWorkload> {
+    pub(super) fn concerned(&self, source: &Source) -> Vec<LocalWorkload> {
         let reference = source.key.reference();
-        let by_name = self.interested.get(&reference).into_iter().flatten();
-        let candidates = by_name.chain(self.with_patterns.iter().filter(|id| {
-            self.interested
-                .get(&reference)
-                .is_none_or(|interested| !interested.contains(*id))
-        }));
+        let by_name = self.interested.get(&reference);
+        let by_pattern = self
+            .with_patterns
+            .iter()
+            .filter(|id| by_name.is_none_or(|named| !named.contains(*id)));
+        let candidates = by_name.into_iter().flatten().chain(by_pattern);
         let concerned = candidates.filter(|id| {
             self.workloads
                 .get(*id)
@@ -426,7 +339,7 @@ impl Namespace {
         concerned.cloned().collect()
     }
 
-    fn concerns(&self, source: &Source, workload: &Workload) -> bool {
+    pub(super) fn concerns(&self, source: &Source, workload: &Workload) -> bool {
         match workload.opt_in.verdict(source, self.auto_reload_all) {
             Verdict::No(_) => false,
             Verdict::Named => true,
@@ -476,6 +389,6 @@ fn interests(workload: &Workload, auto_reload_all: bool) -> Vec<SourceRef> {
     listed.chain(used).collect()
 }
 
-fn local(key: &WorkloadKey) -> LocalWorkload {
+pub(super) fn local(key: &WorkloadKey) -> LocalWorkload {
     (key.kind, Arc::clone(&key.name))
 }

@@ -122,6 +122,8 @@ fn source(name: &str, content: u8) -> Source {
     Source {
         key: SourceKey::new(SourceKind::ConfigMap, "team", name),
         uid: "uid".into(),
+        resource_version: u64::MAX,
+        modified_at: 1_790_000_000,
         digest: digest(content),
         ignored: false,
         matched: false,
@@ -363,7 +365,7 @@ fn a_workload_younger_than_the_change_does_not_owe_it() {
     fixture.source("app", 1);
     fixture.source("app", 2);
     let mut young = workload("web", AUTO, 1);
-    young.created_at = fixture.now.unix;
+    young.created_at = 1_790_000_001;
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     assert!(
         fixture

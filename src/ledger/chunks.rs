@@ -43,7 +43,10 @@ impl Chunks {
     /// An empty ledger of that many chunks.
     pub(super) fn new(count: usize, largest: usize) -> Self {
         let count = count.clamp(1, MOST_CHUNKS).next_power_of_two();
-        Self { chunks: (0..count).map(|_| Chunk::default()).collect(), largest }
+        Self {
+            chunks: (0..count).map(|_| Chunk::default()).collect(),
+            largest,
+        }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -84,7 +87,11 @@ impl Chunks {
             self.double();
             grown = true;
         }
-        if grown { Changed::Layout } else { Changed::Some(changed) }
+        if grown {
+            Changed::Layout
+        } else {
+            Changed::Some(changed)
+        }
     }
 
     /// Takes in text that was stored; lines that cannot be read are left out and counted.
@@ -115,7 +122,11 @@ impl Chunks {
     }
 
     fn double(&mut self) {
-        let lines = self.chunks.iter_mut().flat_map(|chunk| std::mem::take(&mut chunk.lines)).collect::<Vec<_>>();
+        let lines = self
+            .chunks
+            .iter_mut()
+            .flat_map(|chunk| std::mem::take(&mut chunk.lines))
+            .collect::<Vec<_>>();
         self.chunks = (0..self.chunks.len() * 2).map(|_| Chunk::default()).collect();
         for (key, line) in lines {
             let chunk = self.chunk_of(&key);
@@ -145,8 +156,17 @@ impl Chunk {
 
 /// 64-bit FNV-1a: the same in every version and process, unlike the standard library's hash.
 fn fnv1a(key: &SourceKey) -> u64 {
-    let bytes = key.kind.resource().bytes().chain([0]).chain(key.namespace.bytes()).chain([0]).chain(key.name.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    let bytes = key
+        .kind
+        .resource()
+        .bytes()
+        .chain([0])
+        .chain(key.namespace.bytes())
+        .chain([0])
+        .chain(key.name.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -159,14 +179,23 @@ mod tests {
     }
 
     fn standing(byte: u8) -> Standing {
-        Standing { digest: Digest::from_bytes([byte; 20]), owed: Vec::new() }
+        Standing {
+            digest: Digest::from_bytes([byte; 20]),
+            owed: Vec::new(),
+        }
     }
 
     #[test]
     fn a_small_ledger_is_one_chunk_and_only_changes_are_written() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        assert_eq!(chunks.set([(key(1), Some(standing(1)))]), Changed::Some([0].into()));
-        assert_eq!(chunks.set([(key(1), Some(standing(1)))]), Changed::Some(BTreeSet::new()));
+        assert_eq!(
+            chunks.set([(key(1), Some(standing(1)))]),
+            Changed::Some([0].into())
+        );
+        assert_eq!(
+            chunks.set([(key(1), Some(standing(1)))]),
+            Changed::Some(BTreeSet::new())
+        );
         assert_eq!(chunks.set([(key(1), None)]), Changed::Some([0].into()));
         assert_eq!(chunks.text(0), "");
     }
@@ -190,9 +219,14 @@ mod tests {
     fn a_hundred_thousand_sources_stay_far_below_the_limit_of_a_config_map() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
         chunks.set((0..100_000).map(|number| (key(number), Some(standing(7)))));
-        let sizes: Vec<usize> = (0..chunks.count()).map(|chunk| chunks.text(chunk).len()).collect();
+        let sizes: Vec<usize> = (0..chunks.count())
+            .map(|chunk| chunks.text(chunk).len())
+            .collect();
         assert!(sizes.iter().all(|size| *size <= LARGEST_CHUNK), "{sizes:?}");
-        assert_eq!(chunks.set([(key(5), Some(standing(8)))]), Changed::Some([chunks.chunk_of(&key(5))].into()));
+        assert_eq!(
+            chunks.set([(key(5), Some(standing(8)))]),
+            Changed::Some([chunks.chunk_of(&key(5))].into())
+        );
     }
 
     #[test]
@@ -207,7 +241,18 @@ mod tests {
     fn what_another_writer_stored_is_kept_but_does_not_win() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
         chunks.set([(key(1), Some(standing(1)))]);
-        chunks.adopt(&format!("{}\n{}\n", text::line(&key(1), &standing(9)), text::line(&key(2), &standing(2))));
-        assert_eq!(chunks.text(0), format!("{}\n{}\n", text::line(&key(1), &standing(1)), text::line(&key(2), &standing(2))));
+        chunks.adopt(&format!(
+            "{}\n{}\n",
+            text::line(&key(1), &standing(9)),
+            text::line(&key(2), &standing(2))
+        ));
+        assert_eq!(
+            chunks.text(0),
+            format!(
+                "{}\n{}\n",
+                text::line(&key(1), &standing(1)),
+                text::line(&key(2), &standing(2))
+            )
+        );
     }
 }

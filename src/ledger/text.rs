@@ -18,7 +18,13 @@ use crate::{
 
 /// One line, without its end.
 pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
-    let mut line = format!("{} {} {} {}", source_kind(key.kind), key.namespace, key.name, standing.digest);
+    let mut line = format!(
+        "{} {} {} {}",
+        source_kind(key.kind),
+        key.namespace,
+        key.name,
+        standing.digest
+    );
     for owed in &standing.owed {
         // Writing to a String cannot fail.
         let _ = write!(line, " {}/{}", workload_kind(owed.kind), owed.name);
@@ -32,24 +38,35 @@ pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
 /// Reads one line; `None` where it is not one of ours.
 pub(super) fn parse(line: &str) -> Option<(SourceKey, Standing)> {
     let mut words = line.split(' ');
-    let kind = SourceKind::ALL.into_iter().find(|kind| words.clone().next() == Some(source_kind(*kind)))?;
+    let kind = SourceKind::ALL
+        .into_iter()
+        .find(|kind| words.clone().next() == Some(source_kind(*kind)))?;
     let [_, namespace, name, digest] = [words.next()?, words.next()?, words.next()?, words.next()?];
     if namespace.is_empty() || name.is_empty() {
         return None;
     }
     let owed = words.map(parse_owed).collect::<Option<Vec<_>>>()?;
-    let standing = Standing { digest: digest.parse().ok()?, owed };
+    let standing = Standing {
+        digest: digest.parse().ok()?,
+        owed,
+    };
     Some((SourceKey::new(kind, namespace, name), standing))
 }
 
 fn parse_owed(word: &str) -> Option<OwedBy> {
     let (kind, rest) = word.split_once('/')?;
-    let kind = WorkloadKind::ALL.into_iter().find(|known| workload_kind(*known) == kind)?;
+    let kind = WorkloadKind::ALL
+        .into_iter()
+        .find(|known| workload_kind(*known) == kind)?;
     let (name, running) = match rest.split_once('=') {
         Some((name, running)) => (name, Some(running.parse().ok()?)),
         None => (rest, None),
     };
-    (!name.is_empty()).then(|| OwedBy { kind, name: name.into(), running })
+    (!name.is_empty()).then(|| OwedBy {
+        kind,
+        name: name.into(),
+        running,
+    })
 }
 
 const fn source_kind(kind: SourceKind) -> &'static str {

@@ -24,6 +24,17 @@ pub struct Workload {
     pub template: PodTemplate,
 }
 
+impl Workload {
+    /// Whether it was created after the source was last written, so that its pods have always had this content.
+    ///
+    /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was written
+    /// last before the source was certainly created before it.
+    pub fn is_younger_than(&self, source: &Source) -> bool {
+        let version = (self.created_at, self.resource_version);
+        version > (source.modified_at, source.resource_version)
+    }
+}
+
 /// The parts of a pod template that say which sources the pods use, and which digests they last started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodTemplate {

@@ -1,10 +1,10 @@
 //! The bodies of patches, byte for byte as upstream sends them.
 //!
-//! Input: a [`Plan`]. Output: JSON. I/O: none.
+//! Input: a [`Plan`]. Output: what serializes to JSON. I/O: none.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     decide::{Plan, Strategy},
@@ -16,33 +16,84 @@ use crate::{
 /// A strategic merge patch touches only what it names: containers and variables are merged by their names, so fields
 /// that this program does not know stay as they are
 /// ([reference](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/)).
-pub fn strategic_merge(plan: &Plan) -> Value {
-    match plan.strategy {
-        Strategy::EnvVars => {
-            let mut containers: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-            for mark in &plan.marks {
-                let variable = json!({ "name": mark.env_name, "value": mark.digest.to_string() });
-                containers.entry(&mark.container).or_default().push(variable);
-            }
-            let containers: Vec<Value> = containers
-                .into_iter()
-                .map(|(name, env)| json!({ "name": name, "env": env }))
-                .collect();
-            json!({ "spec": { "template": { "spec": { "containers": containers } } } })
-        }
-        Strategy::Annotations => {
-            let annotations: BTreeMap<&str, String> = plan
+pub fn strategic_merge(plan: &Plan) -> impl Serialize + Debug {
+    let template = match plan.strategy {
+        Strategy::EnvVars => Template::Spec(PodSpec {
+            containers: containers(plan),
+        }),
+        Strategy::Annotations => Template::Metadata(Metadata {
+            annotations: plan
                 .marks
                 .iter()
                 .map(|mark| (LAST_RELOADED_FROM, mark.annotation_value()))
-                .collect();
-            json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } })
-        }
+                .collect(),
+        }),
+    };
+    Body {
+        spec: Spec { template },
     }
+}
+
+/// Each container with the variables of all its markers.
+fn containers(plan: &Plan) -> Vec<Container<'_>> {
+    let mut containers: BTreeMap<&str, Vec<Variable<'_>>> = BTreeMap::new();
+    for mark in &plan.marks {
+        containers.entry(&mark.container).or_default().push(Variable {
+            name: &mark.env_name,
+            value: mark.digest.to_string(),
+        });
+    }
+    containers
+        .into_iter()
+        .map(|(name, env)| Container { name, env })
+        .collect()
+}
+
+// Types of their own: a JSON value would put the fields into alphabetical order, which is not upstream's.
+
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    spec: Spec<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Spec<'a> {
+    template: Template<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Template<'a> {
+    Spec(PodSpec<'a>),
+    Metadata(Metadata),
+}
+
+#[derive(Debug, Serialize)]
+struct PodSpec<'a> {
+    containers: Vec<Container<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Container<'a> {
+    name: &'a str,
+    env: Vec<Variable<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Variable<'a> {
+    name: &'a str,
+    value: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Metadata {
+    annotations: BTreeMap<&'static str, String>,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::{
         decide::Mark,
@@ -67,19 +118,27 @@ mod tests {
         }
     }
 
+    fn text(plan: &Plan) -> String {
+        serde_json::to_string(&strategic_merge(plan)).unwrap()
+    }
+
+    fn value(plan: &Plan) -> Value {
+        serde_json::to_value(strategic_merge(plan)).unwrap()
+    }
+
     #[test]
     fn one_variable_is_upstreams_body_to_the_byte() {
         assert_eq!(
-            strategic_merge(&plan(Strategy::EnvVars, &[("main", "app")])).to_string(),
+            text(&plan(Strategy::EnvVars, &[("main", "app")])),
             format!(
-                r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"env":[{{"name":"STAKATER_APP_CONFIGMAP","value":"{DIGEST}"}}],"name":"main"}}]}}}}}}}}"#
+                r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"main","env":[{{"name":"STAKATER_APP_CONFIGMAP","value":"{DIGEST}"}}]}}]}}}}}}}}"#
             )
         );
     }
 
     #[test]
     fn several_sources_are_grouped_by_container() {
-        let body = strategic_merge(&plan(
+        let body = value(&plan(
             Strategy::EnvVars,
             &[("main", "a"), ("side", "b"), ("main", "c")],
         ));
@@ -91,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_annotation_holds_json_as_text() {
-        let body = strategic_merge(&plan(Strategy::Annotations, &[("main", "app")]));
+        let body = value(&plan(Strategy::Annotations, &[("main", "app")]));
         assert_eq!(
             body["spec"]["template"]["metadata"]["annotations"]["reloader.stakater.com/last-reloaded-from"],
             format!(

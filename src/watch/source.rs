@@ -5,7 +5,7 @@
 use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -58,6 +58,8 @@ pub struct SourceObject<D> {
     /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
     true_annotations: Vec<String>,
     digest: Digest,
+    /// The newest of `managedFields[].time`, in Unix seconds.
+    modified_at: Option<i64>,
     kind: std::marker::PhantomData<D>,
 }
 
@@ -69,6 +71,13 @@ impl<D: SourceData> SourceObject<D> {
             ignored: says_true(&keys.ignore),
             matched: says_true(&keys.match_),
             digest: self.digest,
+            resource_version: self
+                .metadata
+                .resource_version
+                .as_deref()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+            modified_at: self.modified_at.unwrap_or(i64::MAX),
             uid: self.metadata.uid.clone().unwrap_or_default().into(),
             key: self.key(),
         }
@@ -155,7 +164,12 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             uid,
             resource_version,
             annotations: Pairs(annotations),
+            managed_fields,
         } = metadata;
+        let written = managed_fields
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.time?.parse::<Timestamp>().ok());
         let true_annotations = annotations
             .into_iter()
             .filter_map(|(key, value)| (value == "true").then_some(key))
@@ -170,6 +184,7 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             },
             true_annotations,
             digest: canonical.finish(),
+            modified_at: written.map(|time| time.as_second()).max(),
             kind: std::marker::PhantomData,
         })
     }
@@ -183,6 +198,14 @@ struct SourceMeta {
     uid: Option<String>,
     resource_version: Option<String>,
     annotations: Pairs,
+    managed_fields: Option<Vec<ManagedFields>>,
+}
+
+/// Of an entry of `managedFields` only the time; the rest, often half of the metadata, is skipped.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ManagedFields {
+    time: Option<String>,
 }
 
 /// A JSON object of texts in which nulls, in place of the object or of a value, mean absent.

@@ -7,6 +7,8 @@
 pub mod controller;
 pub mod manifests;
 pub mod objects;
+pub mod sentinel;
+pub mod sources;
 
 use std::{
     collections::BTreeMap,

@@ -7,6 +7,8 @@ fn source(kind: SourceKind, name: &str, digest: u8) -> Source {
     Source {
         key: SourceKey::new(kind, "ns", name),
         uid: "uid".into(),
+        resource_version: 1,
+        modified_at: 0,
         digest: Digest::from_bytes([digest; 20]),
         ignored: false,
         matched: false,

@@ -34,6 +34,8 @@ fn source(kind: SourceKind, name: &str) -> Source {
     Source {
         key: SourceKey::new(kind, "ns", name),
         uid: "uid".into(),
+        resource_version: 1,
+        modified_at: 0,
         digest: Digest::from_bytes([0; 20]),
         ignored: false,
         matched: false,

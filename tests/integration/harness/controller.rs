@@ -43,6 +43,12 @@ impl<'a> ControllerBuilder<'a> {
         self
     }
 
+    /// Several flags.
+    #[must_use]
+    pub fn args<T: Into<String>>(self, args: impl IntoIterator<Item = T>) -> Self {
+        args.into_iter().fold(self, Self::arg)
+    }
+
     /// An environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -151,6 +157,22 @@ impl Controller {
                     .and_then(|(_, value)| value.parse::<f64>().ok())
             });
         values.sum()
+    }
+
+    /// Waits until [`Self::metric`] has that value.
+    pub async fn wait_metric(&self, series: &str, value: f64) {
+        let what = format!("{series} to be {value}");
+        let waited = eventually(PATIENCE, &what, async || -> Result<Option<()>, String> {
+            let now = self.metric(series).await;
+            if (now - value).abs() < f64::EPSILON {
+                Ok(Some(()))
+            } else {
+                Err(now.to_string())
+            }
+        });
+        if let Err(error) = waited.await {
+            panic!("{error}\n{}", self.replica.log());
+        }
     }
 
     /// One HTTP request; status and body.

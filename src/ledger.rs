@@ -1,0 +1,145 @@
+//! Durable memory: for which content of each source the workloads were last restarted.
+//!
+//! Input: [`Standing`]s of sources. Output: the same, to the next leader. I/O: reads and writes ConfigMaps.
+//!
+//! An informer forgets what it saw when the process ends. The ledger does not: the leader writes down, for every
+//! source that some workload opted into, the digest that is settled and the workloads that still owe a restart for it.
+//! Whoever leads next compares that with what the watches show now, and owes the difference: what changed while nobody
+//! ran is a change like any other.
+//!
+//! # When it is written
+//! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled, and before the process ends. A ledger
+//! that is behind is safe, because the marker on the workload shows that the restart has happened. Where the marker
+//! cannot show it (the annotations strategy remembers only its last source), the worker asks for
+//! [`Ledger::flush`] first. When nothing changes, nothing is written.
+//!
+//! # Who writes it
+//! Only the leader, and each write is a compare-and-swap on the object's resourceVersion. A conflict means that
+//! somebody else wrote: their lines for sources that are not ours are kept.
+//!
+//! # When it cannot be written
+//! Without permission it says so once and the controller works without: then changes made while no replica runs are
+//! not noticed. A deleted ledger is written anew from memory; lines that somebody garbled are left out, which means
+//! that the present content of those sources is taken as settled.
+
+mod chunks;
+mod keeper;
+mod store;
+mod text;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::{index::Standing, model::SourceKey};
+
+pub use keeper::{Keeper, Writer};
+
+/// How long a source that is new to the ledger may wait to be written.
+const NEW: Duration = Duration::from_secs(1);
+/// How long a settled digest may wait to be written.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// What the ledger said when it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Loaded {
+    /// There is none: the first start here. What the sources hold now is settled.
+    First,
+    /// What each source stood at.
+    Known(Vec<(SourceKey, Standing)>),
+    /// It may not be read.
+    Refused,
+}
+
+/// Hands the ledger's task what has changed; clones are one.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    touched: Mutex<Touched>,
+    /// Something was touched, or should be written at once.
+    news: Notify,
+    /// The highest [`Touched::number`] up to which everything is written.
+    written: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Touched {
+    /// Until when each source has to be written.
+    sources: HashMap<SourceKey, Instant>,
+    /// Counts touches.
+    number: u64,
+    /// Somebody waits in [`Ledger::flush`].
+    flush: bool,
+    /// No task writes (any more): flushing must not wait for one.
+    idle: bool,
+}
+
+impl Ledger {
+    /// A ledger that is kept nowhere: the controller does not know its own namespace.
+    pub fn none() -> Self {
+        let ledger = Self::new();
+        ledger.shared.touched().idle = true;
+        ledger
+    }
+
+    fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                touched: Mutex::default(),
+                news: Notify::new(),
+                written: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Something about the source is different: its settled digest, or who owes what.
+    pub fn touch(&self, source: SourceKey, is_new: bool) {
+        let mut touched = self.shared.touched();
+        if touched.idle {
+            return;
+        }
+        touched.number += 1;
+        let until = Instant::now() + if is_new { NEW } else { SETTLED };
+        let earlier = touched.sources.entry(source).or_insert(until);
+        *earlier = until.min(*earlier);
+        drop(touched);
+        self.shared.news.notify_one();
+    }
+
+    /// Completes when everything touched so far is written, or cannot be.
+    pub async fn flush(&self) {
+        let number = {
+            let mut touched = self.shared.touched();
+            if touched.idle || *self.shared.written.borrow() >= touched.number {
+                return;
+            }
+            touched.flush = true;
+            touched.number
+        };
+        self.shared.news.notify_one();
+        // An error means that the task is gone, and then nothing is left to wait for.
+        let _ = self
+            .shared
+            .written
+            .subscribe()
+            .wait_for(|written| *written >= number)
+            .await;
+    }
+}
+
+impl Shared {
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

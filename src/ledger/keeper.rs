@@ -1,0 +1,296 @@
+//! Reads the ledger once and then writes what is touched.
+//!
+//! Input: touches of [`Ledger`], the present [`Standing`] of each. Output: stored chunks. I/O: reads and writes.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    Ledger, Loaded,
+    chunks::{Changed, Chunks, LARGEST_CHUNK},
+    store::Store,
+};
+use crate::{
+    api_error::{ApiError, Class},
+    index::Standing,
+    lease::Leadership,
+    model::SourceKey,
+};
+
+/// The pause after a failed write, and between attempts to read.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The pause after a refusal (403): somebody has to change a role first, and expects it to work within a minute.
+const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+/// How often one write is tried over another writer's.
+const CONFLICTS: usize = 5;
+
+/// The ledger's keeper, before it has read what is stored.
+pub struct Keeper {
+    ledger: Ledger,
+    store: Store,
+    leadership: Leadership,
+}
+
+impl Keeper {
+    /// The keeper of the ledger `namespace`/`name`, and the handle through which it is told what to write.
+    pub fn new(client: kube::Client, namespace: &str, name: &str, leadership: Leadership) -> (Ledger, Self) {
+        let ledger = Ledger::new();
+        let store = Store::new(client, namespace, name);
+        (
+            ledger.clone(),
+            Self {
+                ledger,
+                store,
+                leadership,
+            },
+        )
+    }
+
+    /// Reads the ledger; tries until it can be read or may not be.
+    pub async fn load(self) -> (Loaded, Writer) {
+        let mut failed_before = false;
+        loop {
+            match self.try_load().await {
+                Ok((loaded, chunks, versions)) => return (loaded, Writer::new(self, chunks, versions)),
+                Err(error) if error.is_forbidden() => {
+                    let mut writer = Writer::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
+                    writer.note_failure(&error);
+                    return (Loaded::Refused, writer);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failed_before, true) {
+                        tracing::warn!(
+                            category = error.category(),
+                            "The ledger could not be read, trying again: {error}"
+                        );
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn try_load(&self) -> Result<(Loaded, Chunks, Vec<Option<String>>), ApiError> {
+        let first = self.store.read(1, 0).await?;
+        if first.version.is_none() {
+            return Ok((Loaded::First, Chunks::new(1, LARGEST_CHUNK), vec![None]));
+        }
+        let mut chunks = Chunks::new(first.count, LARGEST_CHUNK);
+        let mut versions = vec![first.version];
+        let mut known = Vec::new();
+        let mut garbled = chunks.read(&first.text, |key, standing| known.push((key, standing)));
+        for chunk in 1..chunks.count() {
+            let stored = self.store.read(chunks.count(), chunk).await?;
+            garbled += chunks.read(&stored.text, |key, standing| known.push((key, standing)));
+            versions.push(stored.version);
+        }
+        if garbled > 0 {
+            tracing::warn!(
+                lines = garbled,
+                "The ledger {} holds lines that are not Reloader's; the present content of those sources is taken \
+                 as settled. Do not edit it by hand",
+                self.store.name(),
+            );
+        }
+        Ok((Loaded::Known(known), chunks, versions))
+    }
+}
+
+/// Writes what is touched, for as long as this replica leads.
+pub struct Writer {
+    keeper: Keeper,
+    chunks: Chunks,
+    /// The resourceVersion of each chunk; `None` where there is no object yet.
+    versions: Vec<Option<String>>,
+    /// Chunks whose stored text is behind.
+    unwritten: BTreeSet<usize>,
+    /// The stored layout has fewer chunks: these are its versions.
+    old_layout: Option<Vec<Option<String>>>,
+    /// When a failed write is repeated.
+    retry_at: Option<Instant>,
+    /// Category of the last failure, so that each is said once.
+    failing: Option<&'static str>,
+}
+
+impl Writer {
+    fn new(keeper: Keeper, chunks: Chunks, versions: Vec<Option<String>>) -> Self {
+        let unwritten = BTreeSet::new();
+        Self {
+            keeper,
+            chunks,
+            versions,
+            unwritten,
+            old_layout: None,
+            retry_at: None,
+            failing: None,
+        }
+    }
+
+    /// Whether the ledger has a line for the source.
+    pub fn knows(&self, source: &SourceKey) -> bool {
+        self.chunks.contains(source)
+    }
+
+    /// Writes until the process ends. `standing` tells what a source stands at now; `None`: nobody opted into it, and
+    /// the ledger forgets it.
+    pub async fn run(mut self, standing: impl Fn(&SourceKey) -> Option<Standing>) {
+        let shared = Arc::clone(&self.keeper.ledger.shared);
+        loop {
+            let (number, touched) = self.wait().await;
+            let news = touched.into_iter().map(|key| {
+                let standing = standing(&key);
+                (key, standing)
+            });
+            match self.chunks.set(news) {
+                Changed::Some(chunks) => self.unwritten.extend(chunks),
+                Changed::Layout => self.grow(),
+            }
+            match self.write().await {
+                Ok(()) => {
+                    self.retry_at = None;
+                    if self.failing.take().is_some() {
+                        tracing::info!("The ledger {} is written again", self.keeper.store.name());
+                    }
+                }
+                Err(error) => {
+                    self.note_failure(&error);
+                    let pause = if error.is_forbidden() {
+                        REFUSED_PAUSE
+                    } else {
+                        PAUSE
+                    };
+                    self.retry_at = Some(Instant::now() + pause);
+                }
+            }
+            // After a failure too: whoever waits in `flush` asked for an attempt and must not stop for an outage.
+            shared.written.send_replace(number);
+        }
+    }
+
+    /// Waits until something is due, and takes everything that was touched: one batch.
+    async fn wait(&self) -> (u64, Vec<SourceKey>) {
+        let shared = &self.keeper.ledger.shared;
+        loop {
+            let due = {
+                let mut touched = shared.touched();
+                let retry = self
+                    .retry_at
+                    .filter(|_| !self.unwritten.is_empty() || self.old_layout.is_some());
+                let due = touched.sources.values().min().copied();
+                let due = match (due, retry) {
+                    // While writing fails, new touches wait for the next attempt.
+                    (_, Some(retry)) => Some(retry),
+                    (due, None) => due,
+                };
+                if touched.flush || due.is_some_and(|due| due <= Instant::now()) {
+                    touched.flush = false;
+                    return (
+                        touched.number,
+                        touched.sources.drain().map(|(key, _)| key).collect(),
+                    );
+                }
+                due
+            };
+            match due {
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = shared.news.notified() => {}
+                },
+                None => shared.news.notified().await,
+            }
+        }
+    }
+
+    /// From now on there are more chunks; the stored ones stay valid until the new ones are complete.
+    fn grow(&mut self) {
+        let fresh = vec![None; self.chunks.count()];
+        let old = std::mem::replace(&mut self.versions, fresh);
+        self.versions[0].clone_from(&old[0]);
+        self.old_layout.get_or_insert(old);
+        self.unwritten = (0..self.chunks.count()).collect();
+    }
+
+    async fn write(&mut self) -> Result<(), ApiError> {
+        let growing = self.old_layout.is_some();
+        // Chunk 0 last: it says how many chunks count.
+        while let Some(chunk) = self.unwritten.last().copied() {
+            self.write_chunk(chunk, !growing || chunk == 0).await?;
+            self.unwritten.remove(&chunk);
+        }
+        let Some(old) = self.old_layout.take() else {
+            return Ok(());
+        };
+        for (chunk, version) in old.iter().enumerate().skip(1) {
+            // Their lines live elsewhere now. Left over they would only take up room.
+            let _ = self
+                .keeper
+                .store
+                .write(old.len(), chunk, version.as_deref(), String::new())
+                .await;
+        }
+        Ok(())
+    }
+
+    async fn write_chunk(&mut self, chunk: usize, shared: bool) -> Result<(), ApiError> {
+        let store = self.keeper.store.clone();
+        let count = self.chunks.count();
+        let mut attempt = 0;
+        loop {
+            if !self.keeper.leadership.may_write() {
+                let message = "this replica does not lead any more".to_owned();
+                return Err(ApiError {
+                    class: Class::Unavailable,
+                    code: None,
+                    message,
+                });
+            }
+            match store
+                .write(
+                    count,
+                    chunk,
+                    self.versions[chunk].as_deref(),
+                    self.chunks.text(chunk),
+                )
+                .await
+            {
+                Ok(version) => {
+                    self.versions[chunk] = version;
+                    return Ok(());
+                }
+                Err(error) if error.class == Class::Conflict && attempt < CONFLICTS => {
+                    attempt += 1;
+                    let stored = store.read(count, chunk).await?;
+                    if shared && stored.version.is_some() {
+                        tracing::warn!(
+                            "The ledger {} was changed by somebody else; their other lines are kept. Two releases in \
+                             one namespace need different names: RELOADER_DEPLOYMENT_NAME",
+                            store.name(),
+                        );
+                        self.chunks.adopt(&stored.text);
+                    }
+                    self.versions[chunk] = stored.version;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn note_failure(&mut self, error: &ApiError) {
+        if self.failing.replace(error.category()) == Some(error.category()) {
+            return;
+        }
+        let name = self.keeper.store.name();
+        if error.is_forbidden() {
+            tracing::error!(
+                "No permission to keep the ledger {name}: {error}. Changes made while no replica runs are not noticed. \
+                 Grant get, create and update on configmaps in Reloader's own namespace",
+            );
+        } else {
+            tracing::warn!(
+                category = error.category(),
+                "The ledger {name} could not be written, trying again: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The ConfigMaps that hold the ledger.
+//!
+//! Input: chunk texts. Output: the same, later. I/O: reads and writes ConfigMaps of the controller's own namespace.
+//!
+//! Chunk 0 is the ConfigMap with the ledger's name; it says in an annotation how many chunks there are. The others are
+//! called `<name>-<count>-<chunk>`: a ledger that grows writes its new chunks beside the old ones and then, as the one
+//! step that counts, chunk 0.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::{Api, Client, api::PostParams};
+
+use super::chunks::MOST_CHUNKS;
+use crate::api_error::{ApiError, Class};
+
+/// Says on chunk 0 how many chunks there are.
+const CHUNKS: &str = "reloader.stakater.com/ledger-chunks";
+/// The one key of a chunk's data.
+const KEY: &str = "sources";
+/// What a person who finds the object should know.
+const ABOUT: &str = "about";
+const ABOUT_TEXT: &str = "Which content of each source the workloads were last restarted for. Written by Reloader's \
+    leader; without it, changes made while no replica runs would be lost. Safe to delete: the present contents are \
+    then taken as settled.";
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One ledger in the cluster.
+#[derive(Clone)]
+pub(super) struct Store {
+    api: Api<ConfigMap>,
+    name: String,
+}
+
+/// A chunk as it is stored.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    /// For compare-and-swap; `None` where there is no such object.
+    pub(super) version: Option<String>,
+    /// Its lines.
+    pub(super) text: String,
+    /// On chunk 0: how many chunks there are.
+    pub(super) count: usize,
+}
+
+impl Store {
+    pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The ledger's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads one chunk; what does not exist reads as empty.
+    pub(super) async fn read(&self, count: usize, chunk: usize) -> Result<Stored, ApiError> {
+        let name = self.chunk_name(count, chunk);
+        let Some(object) = bounded(self.api.get_opt(&name)).await? else {
+            return Ok(Stored::default());
+        };
+        let annotation = object
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(CHUNKS));
+        let count = annotation
+            .and_then(|text| text.parse().ok())
+            .filter(|count| (1..=MOST_CHUNKS).contains(count));
+        Ok(Stored {
+            version: object.metadata.resource_version,
+            text: object
+                .data
+                .and_then(|mut data| data.remove(KEY))
+                .unwrap_or_default(),
+            count: count.unwrap_or(1),
+        })
+    }
+
+    /// Writes one chunk over the version known, and returns the new version.
+    ///
+    /// [`Class::Conflict`]: somebody else wrote, created or deleted it in the meantime.
+    pub(super) async fn write(
+        &self,
+        count: usize,
+        chunk: usize,
+        version: Option<&str>,
+        text: String,
+    ) -> Result<Option<String>, ApiError> {
+        let name = self.chunk_name(count, chunk);
+        let object = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                resource_version: version.map(str::to_owned),
+                annotations: Some(BTreeMap::from([(CHUNKS.to_owned(), count.to_string())])),
+                labels: Some(BTreeMap::from([(
+                    "reloader.stakater.com/ledger".to_owned(),
+                    self.name.clone(),
+                )])),
+                ..ObjectMeta::default()
+            },
+            data: Some(BTreeMap::from([
+                (ABOUT.to_owned(), ABOUT_TEXT.to_owned()),
+                (KEY.to_owned(), text),
+            ])),
+            ..ConfigMap::default()
+        };
+        let params = PostParams {
+            field_manager: Some(crate::patch::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let written = match version {
+            Some(_) => bounded(self.api.replace(&name, &params, &object)).await,
+            None => bounded(self.api.create(&params, &object)).await,
+        };
+        match written {
+            Ok(object) => Ok(object.metadata.resource_version),
+            // Deleted meanwhile: like any other change by somebody else.
+            Err(error) if error.class == Class::NotFound => Err(ApiError {
+                class: Class::Conflict,
+                ..error
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn chunk_name(&self, count: usize, chunk: usize) -> String {
+        if chunk == 0 {
+            self.name.clone()
+        } else {
+            format!("{}-{count}-{chunk}", self.name)
+        }
+    }
+}
+
+async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(ApiError::from_client(&error)),
+        Err(_) => Err(ApiError::timed_out(TIMEOUT)),
+    }
+}
