@@ -15,8 +15,8 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("metrics", &["model"]),
     ("watch", &["model", "api_error"]),
     ("index", &["model", "watch"]),
-    // What the index says, written down.
-    ("ledger", &["model", "api_error", "index"]),
+    // What the index says, written down by the leader, under the field manager of every other write.
+    ("ledger", &["model", "api_error", "index", "lease", "patch"]),
     // It reads the answers to its patches as the watch reads objects.
     ("patch", &["model", "api_error", "decide", "watch"]),
     // `config` is what `args` becomes; flags parse into its types.
