@@ -89,7 +89,7 @@ Environment without a flag:
   POD_NAME, POD_NAMESPACE     this replica's identity and the Lease's namespace (--enable-ha)
   METRICS_COUNT_BY_NAMESPACE  exactly `enabled`: count reloads per namespace as well
   RELOADER_NAMESPACE          where Reloader runs; not RELOADER_NAMESPACES, which is --namespaces
-  RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as; set by the chart, not needed
+  RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 
 Exit status: 0 after SIGTERM, 1 for a bad setting or a failure while running, 2 for a bad command line.";

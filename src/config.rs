@@ -22,7 +22,7 @@ use crate::model::AnnotationKeys;
 
 pub use duration::{DurationError, parse_go_duration};
 pub use listen_address::{ListenAddress, ListenAddressError};
-pub use settings::{Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
+pub use settings::{LedgerSettings, Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
 pub use startup::startup_lines;
 
 /// Everything the controller needs to know before it starts.
@@ -58,8 +58,8 @@ pub struct Config {
     pub count_by_namespace: bool,
     /// This replica's name, where the environment tells it: the instance in Events and traces.
     pub pod_name: Option<String>,
-    /// The namespace Reloader itself runs in, where the environment tells it.
-    pub own_namespace: Option<String>,
+    /// Where the ledger is kept; none: the environment does not tell the namespace Reloader runs in.
+    pub ledger: Option<LedgerSettings>,
     /// What was ignored or replaced by a default: to be logged once logging works.
     pub warnings: Vec<String>,
 }
@@ -129,6 +129,7 @@ impl Config {
             pod_name,
             pod_namespace,
             reloader_namespace,
+            reloader_deployment_name,
             metrics_count_by_namespace,
             otel_sdk_disabled: _,
             otlp_endpoint: _,
@@ -176,7 +177,15 @@ impl Config {
             traces,
             count_by_namespace: metrics_count_by_namespace.as_deref() == Some("enabled"),
             pod_name,
-            own_namespace: pod_namespace.or(reloader_namespace),
+            ledger: pod_namespace
+                .or(reloader_namespace)
+                .map(|namespace| LedgerSettings {
+                    namespace,
+                    name: format!(
+                        "{}-ledger",
+                        reloader_deployment_name.as_deref().unwrap_or("reloader")
+                    ),
+                }),
             warnings,
         })
     }

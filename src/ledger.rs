@@ -104,17 +104,26 @@ impl Ledger {
     }
 
     /// Something about the source is different: its settled digest, or who owes what.
-    pub fn touch(&self, source: SourceKey, is_new: bool) {
+    ///
+    /// Returns the number to ask [`Ledger::is_written`] with.
+    pub fn touch(&self, source: SourceKey, is_new: bool) -> u64 {
         let mut touched = self.shared.touched();
         if touched.idle {
-            return;
+            return 0;
         }
         touched.number += 1;
+        let number = touched.number;
         let until = Instant::now() + if is_new { NEW } else { SETTLED };
         let earlier = touched.sources.entry(source).or_insert(until);
         *earlier = until.min(*earlier);
         drop(touched);
         self.shared.news.notify_one();
+        number
+    }
+
+    /// Whether everything up to that touch has been written, or at least tried.
+    pub fn is_written(&self, number: u64) -> bool {
+        *self.shared.written.borrow() >= number
     }
 
     /// Completes when everything touched so far is written, or cannot be.

@@ -11,6 +11,7 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod takeover;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -42,7 +43,7 @@ const OBSERVATIONS: usize = 256;
 /// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
 /// since nobody else writes before the lease is given back or has run out.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long giving back the lease may take; after that it runs out by itself.
+/// How long the last write of the ledger may take, and giving back the lease; after that it runs out by itself.
 const RELEASE: Duration = Duration::from_secs(2);
 /// How long a loop may show no sign of life before `/live` fails.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -109,12 +110,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let streams = streams(&config.scope);
     let (recorder, recording) = Recorder::new(clients.events, config.pod_name.clone().unwrap_or_default());
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
+    let (ledger, keeper) = takeover::keeper(config.ledger.as_ref(), clients.ledger, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
         queue: Queue::new(queue_settings(&config)),
         leadership: leadership.clone(),
         writer: Writer::new(clients.writes, Arc::clone(&keys), config.auto_reload_all),
         recorder,
+        ledger: ledger.clone(),
+        unflushed: Arc::new(DashMap::new()),
         metrics: Arc::clone(&metrics),
         options: decide::Options {
             strategy: config.strategy,
@@ -162,6 +166,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let mut recording = tokio::spawn(recording);
     let mut election = tokio::spawn(election);
     let mut workers = JoinSet::new();
+    let mut candidate = Some(keeper);
+    let mut reading = JoinSet::new();
 
     let outcome = loop {
         tokio::select! {
@@ -173,14 +179,26 @@ pub async fn run(config: Config) -> Result<(), RunError> {
                 Ok(()) => RunError::LoopEnded("worker"),
                 Err(error) => RunError::Panicked(error.to_string()),
             }),
-            () = leadership.acquired(), if workers.is_empty() => start_workers(&worker, config.workers, &mut workers),
+            () = leadership.acquired(), if candidate.is_some() => {
+                reading.spawn(takeover::read(candidate.take().flatten()));
+            }
+            Some(read) = reading.join_next() => match read {
+                Ok(left_over) => {
+                    let writing = takeover::take_over(&worker, &config.scope, left_over);
+                    tasks.spawn("ledger", writing);
+                    for _ in 0..config.workers {
+                        workers.spawn(worker.clone().run());
+                    }
+                }
+                Err(error) => break Err(RunError::Panicked(error.to_string())),
+            },
         }
     };
     outcome?;
 
     tracing::info!("Shutting down: finishing the patches in flight");
     tokio::select! {
-        () = shut_down(worker, workers, &leadership, election, recording) => {}
+        () = shut_down(&worker, workers, election, recording) => {}
         () = signals.next() => tracing::warn!("Second signal: ending at once"),
     }
     stop.cancel();
@@ -198,22 +216,11 @@ fn log(level: Level, line: &str) {
     }
 }
 
-/// From here on this replica acts: first on what was left by the one before, then on live changes.
-fn start_workers(worker: &Worker, count: usize, workers: &mut JoinSet<()>) {
-    let left_over = worker.index.owing();
-    tracing::info!(owed = left_over.len(), "became leader, starting controllers");
-    for key in left_over {
-        worker.queue.add(key, Priority::Low);
-    }
-    for _ in 0..count {
-        workers.spawn(worker.clone().run());
-    }
-}
-
+/// Drains the workers, writes down what is settled, gives the lease back: in this order, so that the next leader may
+/// believe what it reads.
 async fn shut_down(
-    worker: Worker,
+    worker: &Worker,
     mut workers: JoinSet<()>,
-    leadership: &Leadership,
     election: tokio::task::JoinHandle<Result<lease::Ended, lease::Error>>,
     recording: tokio::task::JoinHandle<()>,
 ) {
@@ -226,12 +233,16 @@ async fn shut_down(
         );
         workers.shutdown().await;
     }
-    drop(worker);
-    if timeout(RELEASE, leadership.release()).await.is_err() {
+    if timeout(RELEASE, worker.ledger.flush()).await.is_err() {
+        tracing::warn!(
+            "The ledger could not be written in time; the markers on the workloads show what was done"
+        );
+    }
+    if timeout(RELEASE, worker.leadership.release()).await.is_err() {
         tracing::warn!("The lease could not be given back in time; it runs out by itself");
     }
     election.abort();
-    // Intake holds a recorder as well, so the task does not end by itself: the last Events get a moment.
+    // Intake holds a recorder as well, so the task does not end by itself.
     recording.abort();
 }
 

@@ -18,9 +18,10 @@ use tracing::Instrument;
 
 use crate::{
     api_error::{ApiError, Class},
-    decide::{self, Decision, Plan, SkipReason},
+    decide::{self, Decision, Plan, SkipReason, Strategy},
     index::{Index, Pending, Seen},
     lease::Leadership,
+    ledger::Ledger,
     metrics::{Metrics, ReconcileResult},
     model::{SourceKey, WorkloadKey},
     patch::{
@@ -30,6 +31,9 @@ use crate::{
     queue::{Outcome, Priority, Queue, Retry, Ticket},
     telemetry::RELOAD_SPAN_TARGET,
 };
+
+/// Above so many entries those that are no longer needed are dropped.
+const REMEMBERED: usize = 1024;
 
 /// The moment now, on both clocks.
 pub(crate) fn now() -> Seen {
@@ -55,6 +59,11 @@ pub struct Worker {
     pub writer: Writer,
     /// Writes Events.
     pub recorder: Recorder,
+    /// Is told what is settled.
+    pub ledger: Ledger,
+    /// Workloads whose last marker the next one would overwrite before the ledger has the restart it stands for: the
+    /// ledger's number up to which it has to be written. Only used by the annotations strategy.
+    pub unflushed: Arc<DashMap<WorkloadKey, u64>>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// How to decide.
@@ -109,6 +118,9 @@ impl Worker {
             .map(|owed| (owed.source.key.reference(), owed.source.digest));
         let still_owing = self.index.settle(key, settled, now());
         for owed in &pending.owed {
+            self.ledger.touch(owed.source.key.clone(), false);
+        }
+        for owed in &pending.owed {
             self.metrics.change_skipped(reason.as_str());
             tracing::debug!(
                 reason = reason.as_str(),
@@ -128,6 +140,7 @@ impl Worker {
 
     async fn reload(&self, pending: &Pending, plan: &Plan) -> (ReconcileResult, Outcome) {
         let key = &plan.workload;
+        self.write_down_what_the_patch_hides(plan).await;
         // Fencing: the last thing before the request. Another replica may lead from the deadline on.
         if !self.leadership.may_write() {
             self.metrics.write_fenced();
@@ -150,6 +163,7 @@ impl Worker {
                 if self.index.settle(key, settled, now()) {
                     self.queue.add(key.clone(), Priority::High);
                 }
+                self.write_down(plan).await;
                 let took = pending.since.elapsed();
                 self.metrics
                     .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), took);
@@ -165,6 +179,43 @@ impl Worker {
                 tracing::Span::current().record("result", error.category());
                 self.tell_failure(pending, plan, &error);
                 (ReconcileResult::Error, Outcome::Retry(retry(&error)))
+            }
+        }
+    }
+
+    /// The annotations strategy keeps one marker: the one before must be in the ledger before it is overwritten, or a
+    /// new leader would find neither and restart the workload again.
+    async fn write_down_what_the_patch_hides(&self, plan: &Plan) {
+        if plan.strategy == Strategy::Annotations
+            && let Some((_, number)) = self.unflushed.remove(&plan.workload)
+            && !self.ledger.is_written(number)
+        {
+            self.ledger.flush().await;
+        }
+    }
+
+    /// Tells the ledger what the patch has settled.
+    async fn write_down(&self, plan: &Plan) {
+        let touched = plan
+            .settled
+            .iter()
+            .map(|one| self.ledger.touch(one.source.clone(), false))
+            .max();
+        if plan.strategy != Strategy::Annotations {
+            return;
+        }
+        if plan
+            .settled
+            .iter()
+            .any(|one| one.outcome == decide::Outcome::Superseded)
+        {
+            // Several sources, one marker: only the ledger can tell that the others are settled too.
+            self.ledger.flush().await;
+        } else if let Some(number) = touched {
+            self.unflushed.insert(plan.workload.clone(), number);
+            if self.unflushed.len() > REMEMBERED {
+                self.unflushed
+                    .retain(|_, number| !self.ledger.is_written(*number));
             }
         }
     }

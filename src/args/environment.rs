@@ -11,6 +11,8 @@ pub struct Environment {
     pub pod_namespace: Option<String>,
     /// `RELOADER_NAMESPACE`: the namespace Reloader runs in, as the chart says it.
     pub reloader_namespace: Option<String>,
+    /// `RELOADER_DEPLOYMENT_NAME`: the Deployment Reloader runs as; tells releases in one namespace apart.
+    pub reloader_deployment_name: Option<String>,
     /// `METRICS_COUNT_BY_NAMESPACE`: `enabled` adds the per-namespace reload counter.
     pub metrics_count_by_namespace: Option<String>,
     /// `OTEL_SDK_DISABLED`: `true`, in any case, turns tracing off.
@@ -38,6 +40,7 @@ impl Environment {
             pod_name: non_empty("POD_NAME"),
             pod_namespace: non_empty("POD_NAMESPACE"),
             reloader_namespace: non_empty("RELOADER_NAMESPACE"),
+            reloader_deployment_name: non_empty("RELOADER_DEPLOYMENT_NAME"),
             metrics_count_by_namespace: non_empty("METRICS_COUNT_BY_NAMESPACE"),
             otel_sdk_disabled: non_empty("OTEL_SDK_DISABLED"),
             otlp_endpoint: non_empty("OTEL_EXPORTER_OTLP_ENDPOINT"),

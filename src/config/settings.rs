@@ -11,6 +11,15 @@ pub enum Scope {
     Namespaces(Vec<String>),
 }
 
+/// Where the ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// The namespace Reloader itself runs in.
+    pub namespace: String,
+    /// `metadata.name` of its first ConfigMap: the Deployment's name and `-ledger`.
+    pub name: String,
+}
+
 /// A log level, least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

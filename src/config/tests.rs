@@ -114,7 +114,10 @@ fn everything_has_its_place() {
         traces: None,
         count_by_namespace: true,
         pod_name: Some("reloader-0".to_owned()),
-        own_namespace: Some("system".to_owned()),
+        ledger: Some(LedgerSettings {
+            namespace: "system".to_owned(),
+            name: "reloader-ledger".to_owned(),
+        }),
         warnings: Vec::new(),
     };
     assert_eq!(config(&flags, &variables).unwrap(), expected);

@@ -23,6 +23,8 @@ pub(super) struct Clients {
     pub(super) writes: Client,
     /// Events.
     pub(super) events: Client,
+    /// The ledger.
+    pub(super) ledger: Client,
     /// The lease.
     pub(super) lease: Client,
 }
@@ -54,6 +56,7 @@ impl Clients {
             watches: client()?,
             writes: client()?,
             events: client()?,
+            ledger: client()?,
             lease: client()?,
         })
     }

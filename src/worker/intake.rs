@@ -12,6 +12,7 @@ use crate::{
     decide::{self, Decision, Outcome},
     index::{Effect, Index, SourceChange},
     lease::Leadership,
+    ledger::Ledger,
     metrics::{EventResult, EventType, Metrics},
     model::{SourceKind, Workload, WorkloadKey, WorkloadKind},
     patch::events::{Notice, Recorder, Severity},
@@ -30,6 +31,7 @@ pub struct Intake {
     options: decide::Options,
     metrics: Arc<Metrics>,
     recorder: Recorder,
+    ledger: Ledger,
     checks: HashMap<StreamId, WatchCheck>,
 }
 
@@ -47,6 +49,7 @@ impl Intake {
             options: worker.options,
             metrics: Arc::clone(&worker.metrics),
             recorder: worker.recorder.clone(),
+            ledger: worker.ledger.clone(),
             checks: streams
                 .iter()
                 .map(|stream| (stream.clone(), health.watch(name(stream))))
@@ -102,6 +105,11 @@ impl Intake {
         }
         for key in effect.gone {
             self.queue.remove(&key);
+        }
+        // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
+        // nobody opts into it any more.
+        for source in effect.touched {
+            self.ledger.touch(source, true);
         }
     }
 

@@ -5,6 +5,7 @@
 //! its own, so the audit log tells whose requests are whose.
 
 pub mod controller;
+pub mod ledger;
 pub mod manifests;
 pub mod objects;
 pub mod sentinel;

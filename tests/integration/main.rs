@@ -8,6 +8,7 @@
 )]
 
 mod harness;
+mod ledger;
 mod matrix;
 mod opt_in;
 mod quiet;

@@ -19,6 +19,7 @@ use testbed::{Entry, Stage};
 use crate::harness::{
     World,
     controller::Controller,
+    ledger::is_ledger,
     objects::{daemon_set, deployment, from, stateful_set},
     run,
     sentinel::Sentinel,
@@ -379,7 +380,9 @@ fn assert_nothing_else_was_written(world: &World, cases: &[Case]) {
         .expect("the audit log");
     let others: Vec<_> = writes
         .iter()
-        .filter(|write| write.resource != "events" && !write.name.starts_with(Sentinel::NAME))
+        .filter(|write| {
+            !is_ledger(write) && write.resource != "events" && !write.name.starts_with(Sentinel::NAME)
+        })
         .filter(|write| {
             !cases
                 .iter()

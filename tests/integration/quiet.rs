@@ -8,6 +8,7 @@ use testbed::Entry;
 
 use crate::harness::{
     PATIENCE, World,
+    ledger::is_ledger,
     objects::{deployment, from, workload},
     run,
     sentinel::Sentinel,
@@ -285,6 +286,7 @@ fn requests_since(world: &World, seen: &HashSet<String>) -> Vec<Arc<Entry>> {
         entry.user == world.user()
             && !seen.contains(&entry.audit_id)
             && !(entry.is_write() && entry.name.starts_with(Sentinel::NAME))
+            && !is_ledger(entry)
     };
     world.plane.audit().matching(is_new).expect("the audit log")
 }

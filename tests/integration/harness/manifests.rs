@@ -105,3 +105,13 @@ async fn grant(
         .await
         .expect("a RoleBinding");
 }
+
+impl super::World {
+    /// Takes one of the two sets of rules away: `watched` (sources, workloads, Events) or `own` (lease, ledger).
+    pub async fn revoke(&self, name: &str) {
+        let api = self.api::<RoleBinding>();
+        api.delete(name, &kube::api::DeleteParams::default())
+            .await
+            .expect("the RoleBinding is deleted");
+    }
+}

@@ -1,0 +1,211 @@
+//! What happened while nobody ran is a change like any other; what did not happen is none.
+
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use rstest::rstest;
+use serde_json::json;
+
+use crate::harness::{
+    World, ledger,
+    objects::{config_map, deployment, pod_with_config_map},
+    run,
+    sentinel::Sentinel,
+};
+
+const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
+const ENV_VARS: &str = "--reload-strategy=env-vars";
+const ANNOTATIONS: &str = "--reload-strategy=annotations";
+const ONE_WORKER: &str = "--workers=1";
+
+/// So many ConfigMaps `app-<n>`, each used by a Deployment of its name.
+async fn create_pairs(world: &World, count: usize) {
+    let create = async |number: usize| {
+        let name = format!("app-{number}");
+        world.create(&config_map(&name, "0")).await;
+        world
+            .create(&deployment(&name, &[AUTO], &pod_with_config_map(&name)))
+            .await;
+    };
+    stream::iter(0..count).for_each_concurrent(8, create).await;
+}
+
+/// How often each Deployment `app-<n>` was rolled.
+fn rollouts(world: &World, count: usize) -> Vec<usize> {
+    (0..count)
+        .map(|number| world.rollouts("deployments", &format!("app-{number}")))
+        .collect()
+}
+
+async fn recreate(world: &World, name: &str, value: &str) {
+    let api = world.api::<ConfigMap>();
+    api.delete(name, &DeleteParams::default())
+        .await
+        .expect("the ConfigMap is deleted");
+    world.create(&config_map(name, value)).await;
+}
+
+#[rstest]
+fn changes_made_while_nobody_ran_roll_exactly_their_workloads_once(
+    #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
+) {
+    run(async {
+        let world = World::new("down").await;
+        create_pairs(&world, 100).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let first = world.controller().args([ONE_WORKER, strategy]).start().await;
+        world.wait_for_ledger(102).await;
+        first.replica.kill();
+
+        let expected: Vec<usize> = (0..100).map(|number| usize::from(number % 5 == 0)).collect();
+        for (number, changed) in expected.iter().enumerate() {
+            let name = format!("app-{number}");
+            match (changed, number % 3) {
+                (1, 0) => recreate(&world, &name, "1").await,
+                (1, _) => world.change_config_map(&name, "1").await,
+                (_, 0) => recreate(&world, &name, "0").await,
+                _ => {}
+            }
+        }
+
+        let _second = world.controller().args([ONE_WORKER, strategy]).start().await;
+        for (number, _) in expected.iter().enumerate().filter(|(_, changed)| **changed == 1) {
+            world
+                .wait_for_rollouts("deployments", &format!("app-{number}"), 1)
+                .await;
+        }
+        sentinel.pass().await;
+        assert_eq!(rollouts(&world, 100), expected);
+        world.wait_for_ledger(102).await;
+    });
+}
+
+#[rstest]
+fn restarts_with_nothing_changed_write_nothing(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
+    run(async {
+        let world = World::new("restarts").await;
+        create_pairs(&world, 20).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        for round in 0..10 {
+            let controller = world.controller().args([ONE_WORKER, strategy]).start().await;
+            if round == 0 {
+                world.wait_for_ledger(22).await;
+            }
+            if round % 2 == 0 {
+                controller.replica.kill();
+            } else {
+                controller.replica.terminate().expect("it runs");
+                controller.wait_exit(crate::harness::PATIENCE).await;
+            }
+        }
+        let _last = world.controller().args([ONE_WORKER, strategy]).start().await;
+        sentinel.pass().await;
+        assert_eq!(rollouts(&world, 20), [0; 20]);
+    });
+}
+
+#[test]
+fn a_ledger_that_was_deleted_or_garbled_means_that_the_present_is_settled() {
+    run(async {
+        let world = World::new("garbled").await;
+        create_pairs(&world, 3).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let api = world.api::<ConfigMap>();
+        let first = world.controller().arg(ONE_WORKER).start().await;
+        let lines = world.wait_for_ledger(5).await;
+        first.replica.kill();
+
+        let kept = lines
+            .iter()
+            .find(|line| line.contains("app-1"))
+            .expect("a line for app-1");
+        let garbled = json!({ "data": { "sources": format!("nonsense\nconfigmap x\n{kept}\n\u{1F980}") } });
+        api.patch(ledger::NAME, &PatchParams::default(), &Patch::Merge(garbled))
+            .await
+            .expect("it is garbled");
+        for number in 0..3 {
+            world.change_config_map(&format!("app-{number}"), "1").await;
+        }
+        let second = world.controller().arg(ONE_WORKER).start().await;
+        second.wait_log("holds lines that are not Reloader's").await;
+        world.wait_for_rollouts("deployments", "app-1", 1).await;
+        world.wait_for_ledger(5).await;
+
+        api.delete(ledger::NAME, &DeleteParams::default())
+            .await
+            .expect("it is deleted");
+        world.change_config_map("app-2", "2").await;
+        world.wait_for_rollouts("deployments", "app-2", 1).await;
+        world.wait_for_ledger(5).await;
+        sentinel.pass().await;
+        assert_eq!(rollouts(&world, 3), [0, 1, 1]);
+    });
+}
+
+#[test]
+fn what_a_dead_leader_left_owing_is_paid_by_the_next() {
+    run(async {
+        let world = World::new("owing").await;
+        create_pairs(&world, 1).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let first = world.controller().arg(ONE_WORKER).start().await;
+        world.wait_for_ledger(3).await;
+        // Nothing is sent before a minute of quiet: the leader dies owing.
+        first.replica.kill();
+        let slow = world.controller().arg("--coalesce-window=1m").start().await;
+        world.change_config_map("app-0", "1").await;
+        slow.wait_metric("reloader_pending_reloads", 1.0).await;
+        slow.replica.kill();
+        let _third = world.controller().arg(ONE_WORKER).start().await;
+        world.wait_for_rollouts("deployments", "app-0", 1).await;
+        sentinel.pass().await;
+        assert_eq!(rollouts(&world, 1), [1]);
+    });
+}
+
+#[test]
+fn a_workload_created_after_a_change_nobody_saw_is_left_alone() {
+    run(async {
+        let world = World::new("younger").await;
+        create_pairs(&world, 1).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let first = world.controller().arg(ONE_WORKER).start().await;
+        world.wait_for_ledger(3).await;
+        first.replica.kill();
+        world.change_config_map("app-0", "1").await;
+        world
+            .create(&deployment("late", &[AUTO], &pod_with_config_map("app-0")))
+            .await;
+        let _second = world.controller().arg(ONE_WORKER).start().await;
+        world.wait_for_rollouts("deployments", "app-0", 1).await;
+        sentinel.pass().await;
+        assert_eq!(
+            world.rollouts("deployments", "late"),
+            0,
+            "its pods have never had another content"
+        );
+    });
+}
+
+#[test]
+fn without_permission_it_says_so_once_and_reloads_all_the_same() {
+    run(async {
+        let world = World::new("forbidden").await;
+        create_pairs(&world, 1).await;
+        world.revoke("own").await;
+        let controller = world.controller().arg(ONE_WORKER).start().await;
+        controller
+            .wait_log("No permission to keep the ledger reloader-ledger")
+            .await;
+        world.change_config_map("app-0", "1").await;
+        world.wait_for_rollouts("deployments", "app-0", 1).await;
+        assert_eq!(
+            controller
+                .replica
+                .log()
+                .matches("No permission to keep the ledger")
+                .count(),
+            1
+        );
+    });
+}
