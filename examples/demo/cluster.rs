@@ -12,32 +12,7 @@ use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-/// Where the example is applied: where `kubectl` looks unless told otherwise.
-pub const NAMESPACE: &str = "default";
-
-/// A workload of the example. Its pods carry the label `app` with its name.
-#[derive(Clone, Copy)]
-pub struct Workload {
-    /// `Deployment`, ...
-    pub kind: &'static str,
-    /// `deployments`, ..., as the audit log names it.
-    pub resource: &'static str,
-    /// Its name.
-    pub name: &'static str,
-}
-
-/// A source of the example, whose one value is the demo's to change.
-#[derive(Clone, Copy)]
-pub struct Source {
-    /// `ConfigMap` or `Secret`.
-    pub kind: &'static str,
-    /// `configmaps` or `secrets`, as the audit log names it.
-    pub resource: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// The key that is edited.
-    pub key: &'static str,
-}
+use crate::example::{NAMESPACE, Source, Workload};
 
 /// Pods by uid, with their names. A StatefulSet's new pod has the name of the old one, so names alone would not do.
 pub type Pods = BTreeMap<String, String>;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use testbed::{AuditLog, Entry};
 
-use crate::cluster::{NAMESPACE, Source, Workload};
+use crate::example::{NAMESPACE, Source, Workload};
 use crate::fleet::{self, Fleet};
 
 /// How long a restart may take once somebody leads: it takes about 0.1 s.
@@ -91,7 +91,7 @@ impl<'a> Evidence<'a> {
         })?;
         ensure!(
             patch.user == Fleet::user() && patch.request_received >= cause.request_received,
-            "{} {} was restarted by {} at the wrong time, not by Reloader after the change",
+            "{} {} was restarted by {}, and not by Reloader because of the change",
             workload.kind,
             workload.name,
             patch.user
@@ -112,7 +112,7 @@ impl<'a> Evidence<'a> {
                 .template_changes(workload.resource, NAMESPACE, workload.name)?;
             ensure!(
                 changes.len() == *expected,
-                "{} {} was restarted {} times; its sources changed {expected} times",
+                "{} {} was restarted {} time(s) for {expected} change(s) of what it asked for",
                 workload.kind,
                 workload.name,
                 changes.len()

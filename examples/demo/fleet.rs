@@ -1,4 +1,4 @@
-//! Three replicas of the built controller, set up as the shipped manifests would: under the shipped ServiceAccount, with
+//! Three replicas of the built controller, set up as the shipped manifests would: under the shipped `ServiceAccount`, with
 //! leader election. In a cluster each would be a pod; here each is a process.
 //!
 //! Input: a control plane. Output: who runs, who leads. I/O: starts and kills processes, asks `/ready`, reads the Lease.
@@ -45,15 +45,14 @@ impl Fleet {
     }
 
     /// Starts them, each with the further arguments `args`.
-    pub async fn start(plane: &ControlPlane, args: &[String]) -> Result<Self> {
-        let program = controller()?;
+    pub async fn start(plane: &ControlPlane, program: &Path, args: &[String]) -> Result<Self> {
         let mut members = Vec::new();
         for name in NAMES {
             let port = free_port()?;
             let kubeconfig = plane
                 .kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT)
                 .await?;
-            let replica = Replica::builder(&program)
+            let replica = Replica::builder(program)
                 .name(name)
                 .kubeconfig(kubeconfig)
                 .env("POD_NAME", name)
@@ -154,7 +153,7 @@ pub fn is_held_by(identity: &str, name: &str) -> bool {
 }
 
 /// The controller that cargo built beside this example: `target/<profile>/reloader`.
-fn controller() -> Result<PathBuf> {
+pub fn controller() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell where this program is")?;
     let profile = this.parent().and_then(Path::parent).unwrap_or(Path::new("."));
     let program = profile.join("reloader");

@@ -11,7 +11,7 @@
 //! without a reason ends the demo with exit code 1, the reason, and the end of the leader's log.
 //!
 //! ```text
-//! make demo                                            about 45 s; some minutes more the first time, to compile Kubernetes
+//! make demo                                            about 30 s; some minutes more the first time, to compile Kubernetes
 //! KEEP=1 make demo                                     stays up at the end, for kubectl
 //! cargo run --example demo -- --coalesce-window=2s     further arguments go to every replica
 //! ```
@@ -23,6 +23,7 @@
 //! |---|---|
 //! | [`show`] | the acts, in order |
 //! | [`cluster`] | applying, editing, looking at workloads and pods |
+//! | [`example`] | what is applied and edited: the files and the names in them |
 //! | [`fleet`] | the three replicas |
 //! | [`evidence`] | what the audit log says |
 //! | [`timeline`] | how it is printed |
@@ -32,6 +33,7 @@
 
 mod cluster;
 mod evidence;
+mod example;
 mod fleet;
 mod show;
 mod timeline;
@@ -69,7 +71,7 @@ async fn main() -> ExitCode {
         .iter()
         .any(|argument| argument == "--help" || argument == "-h")
     {
-        timeline.plain(HELP);
+        timeline::print(HELP);
         return ExitCode::SUCCESS;
     }
     let stop = match Stop::new() {
@@ -93,7 +95,7 @@ async fn perform(timeline: &Timeline, arguments: &[String], mut stop: Stop) -> R
     let played = tokio::select! {
         played = play(timeline, arguments, &mut stage) => played,
         () = stop.requested() => {
-            timeline.plain("\nInterrupted: ending everything.");
+            timeline::print("\nInterrupted: ending everything.");
             // What a shell reports for a program that Ctrl-C ended: 128 + SIGINT.
             return Ok(ExitCode::from(130));
         }
@@ -106,7 +108,7 @@ async fn perform(timeline: &Timeline, arguments: &[String], mut stop: Stop) -> R
     }
     if std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0") {
         timeline.heading("It stays up. In another terminal:");
-        timeline.plain(format_args!(
+        timeline::print(format_args!(
             "  export KUBECONFIG={}\n  \
              kubectl edit configmap nginx-map\n  \
              kubectl get pods --watch\n  \
@@ -117,7 +119,7 @@ async fn perform(timeline: &Timeline, arguments: &[String], mut stop: Stop) -> R
         stop.requested().await;
     }
     drop(stage);
-    timeline.plain("\nEnded: its processes are gone, its temporary files go with this one.");
+    timeline::print("\nEnded: its processes are gone, its temporary files go with this one.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,8 +131,10 @@ struct Stage {
 
 /// Sets the stage, where the caller finds it even if the show fails, and gives the show.
 async fn play(timeline: &Timeline, arguments: &[String], stage: &mut Option<Stage>) -> Result<()> {
-    timeline
-        .plain("Reloader restarts what uses a ConfigMap or Secret when that changes. Here it is at work.");
+    let program = fleet::controller()?;
+    timeline::print(
+        "Reloader restarts what uses a ConfigMap or Secret when that changes. Here it is at work.",
+    );
     timeline.heading("1. A cluster");
     timeline.now(
         Who::Cluster,
@@ -150,7 +154,7 @@ async fn play(timeline: &Timeline, arguments: &[String], stage: &mut Option<Stag
         Who::You,
         "apply rbac.yaml         what Reloader may do, and nothing else",
     );
-    let fleet = Fleet::start(&plane, arguments).await?;
+    let fleet = Fleet::start(&plane, &program, arguments).await?;
     let Stage { fleet, plane } = stage.insert(Stage { fleet, plane });
     Show::new(timeline, &cluster, fleet, plane.audit()).run().await
 }

@@ -8,65 +8,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use testbed::eventually;
 
-use crate::cluster::{Cluster, Pods, Source, Workload};
+use crate::cluster::{Cluster, Pods};
 use crate::evidence::{Evidence, Restart};
+use crate::example::{
+    FILES, LOG_SHIPPER, LOG_SHIPPER_MAP, NGINX, NGINX_MAP, REDIS, REDIS_PASSWORD, Source, WORKLOADS, Workload,
+};
 use crate::fleet::Fleet;
-use crate::timeline::{Timeline, Who};
-
-/// The example's files, as they ship, with what each wants.
-const EXAMPLE: [(&str, &str, &str); 3] = [
-    (
-        "nginx.yaml",
-        include_str!("../../deployments/kubernetes/nginx/nginx.yaml"),
-        "Deployment nginx names ConfigMap nginx-map",
-    ),
-    (
-        "redis.yaml",
-        include_str!("../../deployments/kubernetes/nginx/redis.yaml"),
-        "StatefulSet redis wants restarts for whatever it uses (auto)",
-    ),
-    (
-        "log-shipper.yaml",
-        include_str!("../../deployments/kubernetes/nginx/log-shipper.yaml"),
-        "DaemonSet log-shipper looks for marked sources (search)",
-    ),
-];
-
-const NGINX: Workload = Workload {
-    kind: "Deployment",
-    resource: "deployments",
-    name: "nginx",
-};
-const REDIS: Workload = Workload {
-    kind: "StatefulSet",
-    resource: "statefulsets",
-    name: "redis",
-};
-const LOG_SHIPPER: Workload = Workload {
-    kind: "DaemonSet",
-    resource: "daemonsets",
-    name: "log-shipper",
-};
-const WORKLOADS: [Workload; 3] = [NGINX, REDIS, LOG_SHIPPER];
-
-const NGINX_MAP: Source = Source {
-    kind: "ConfigMap",
-    resource: "configmaps",
-    name: "nginx-map",
-    key: "default.conf",
-};
-const REDIS_PASSWORD: Source = Source {
-    kind: "Secret",
-    resource: "secrets",
-    name: "redis-password",
-    key: "password",
-};
-const LOG_SHIPPER_MAP: Source = Source {
-    kind: "ConfigMap",
-    resource: "configmaps",
-    name: "log-shipper",
-    key: "fluent-bit.conf",
-};
+use crate::timeline::{self, Timeline, Who};
 
 /// What nginx serves before the leader dies, and after.
 const SECOND_SITE: &str = "server { listen 80; return 200 \"Hello again!\"; }\n";
@@ -114,7 +62,11 @@ impl<'a> Show<'a> {
         let leader = self.reloader_starts().await?;
         self.application().await?;
 
-        self.timeline.heading("4. Sources change");
+        self.timeline.heading("4. ConfigMaps and Secrets change");
+        self.timeline.now(
+            Who::Demo,
+            "Reloader writes a digest of the new content into the workload; Kubernetes replaces its pods",
+        );
         self.change(leader, NGINX_MAP, SECOND_SITE, NGINX).await?;
         self.change(leader, REDIS_PASSWORD, "change-me-too", REDIS)
             .await?;
@@ -143,7 +95,7 @@ impl<'a> Show<'a> {
 
     async fn application(&self) -> Result<()> {
         self.timeline.heading("3. An application");
-        for (file, yaml, wish) in EXAMPLE {
+        for (file, yaml, wish) in FILES {
             self.cluster.apply(file, yaml).await?;
             self.timeline
                 .now(Who::You, format_args!("apply {file:16}  {wish}"));
@@ -243,7 +195,7 @@ impl<'a> Show<'a> {
         let (restarts, requests) = (self.evidence.restarts(), self.evidence.requests()?);
         let fastest = self.latencies.iter().min().copied().unwrap_or_default();
         let slowest = self.latencies.iter().max().copied().unwrap_or_default();
-        let line = |what: &str, text: String| self.timeline.plain(format_args!("  {what:10}{text}"));
+        let line = |what: &str, text: String| timeline::print(format_args!("  {what:10}{text}"));
 
         self.timeline.heading("Summary, from the API server's audit log");
         line(
@@ -257,7 +209,7 @@ impl<'a> Show<'a> {
         line(
             "speed",
             format!(
-                "{} to {} ms from an edit to the patch; the first 100 ms wait for further edits",
+                "{} to {} ms from an edit to the patch; by default 100 ms of it wait for further edits",
                 fastest.as_millis(),
                 slowest.as_millis()
             ),
@@ -269,7 +221,7 @@ impl<'a> Show<'a> {
         line(
             "requests",
             format!(
-                "{} patches and {} Events{others} for {restarts} restarts",
+                "{} patches and {} Events (the notes that kubectl describe shows){others} for {restarts} restarts",
                 requests.patches, requests.events
             ),
         );

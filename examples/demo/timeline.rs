@@ -69,7 +69,7 @@ impl Timeline {
     pub fn at(&self, moment: Timestamp, who: Who<'_>, what: impl Display) {
         let seconds = moment.duration_since(self.start).as_secs_f64();
         let name = format!("{:WHO$}", who.name());
-        self.plain(format_args!(
+        print(format_args!(
             "{seconds:6.1} s  {} {what}",
             self.painted(who.colour(), &name)
         ));
@@ -77,18 +77,12 @@ impl Timeline {
 
     /// A heading, with a blank line before it.
     pub fn heading(&self, text: &str) {
-        self.plain(format_args!("\n{}", self.painted("1", text)));
+        print(format_args!("\n{}", self.painted("1", text)));
     }
 
     /// What went wrong, in red.
     pub fn failure(&self, text: &str) {
-        self.plain(format_args!("\n{} {text}", self.painted("31", "FAILED:")));
-    }
-
-    /// A line without columns.
-    pub fn plain(&self, text: impl Display) {
-        // Nobody may be reading any more (`make demo | head`). What the demo checks is still worth its exit code.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        print(format_args!("\n{} {text}", self.painted("31", "FAILED:")));
     }
 
     fn painted(&self, colour: &str, text: &str) -> String {
@@ -98,4 +92,10 @@ impl Timeline {
             text.to_owned()
         }
     }
+}
+
+/// A line without columns.
+pub fn print(text: impl Display) {
+    // Nobody may be reading any more (`make demo | head`). What the demo checks is still worth its exit code.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
