@@ -21,12 +21,12 @@
 //!
 //! | module | is for |
 //! |---|---|
-//! | [`show`] | the acts, in order |
-//! | [`cluster`] | applying, editing, looking at workloads and pods |
-//! | [`example`] | what is applied and edited: the files and the names in them |
-//! | [`fleet`] | the three replicas |
-//! | [`evidence`] | what the audit log says |
-//! | [`timeline`] | how it is printed |
+//! | `show` | the acts, in order |
+//! | `cluster` | applying, editing, looking at workloads and pods |
+//! | `example` | what is applied and edited: the files and the names in them |
+//! | `fleet` | the three replicas |
+//! | `evidence` | what the audit log says |
+//! | `timeline` | how it is printed |
 //!
 //! Input: environment `KEEP`, `NO_COLOR`, arguments for the replicas. Output: the timeline, an exit code.
 //! I/O: starts processes, writes temporary files, talks to the control plane it started.

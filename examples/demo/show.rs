@@ -1,7 +1,7 @@
 //! The acts of the demo, each of which does something, shows what came of it, and fails if that is not what should have.
 //!
 //! Input: a running cluster and fleet. Output: lines on the timeline; an error where the promise is broken.
-//! I/O: through [`Cluster`], [`Fleet`] and [`Evidence`].
+//! I/O: through `Cluster`, `Fleet` and `Evidence`.
 
 use std::time::{Duration, Instant};
 
