@@ -1,4 +1,9 @@
 //! The built controller against a real API server. Assertions look at objects and at the API server's audit log.
 
+mod bursts;
+mod command_line;
+mod failover;
 mod harness;
+mod outage;
 mod smoke;
+mod visible;
