@@ -1,5 +1,12 @@
 //! The built controller against a real API server. Assertions look at objects and at the API server's audit log.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of it is tests, helpers included"
+)]
+
 mod bursts;
 mod command_line;
 mod failover;

@@ -97,7 +97,7 @@ impl Controller {
     /// Waits until each of the metrics has its value, all at the same time.
     pub async fn wait_metrics(&self, wanted: &[(&str, f64)]) {
         let what = format!("the metrics {wanted:#?}");
-        let waited = eventually(PATIENCE, &what, async || -> Result<Option<()>, String> {
+        let outcome = eventually(PATIENCE, &what, async || -> Result<Option<()>, String> {
             let mut others = Vec::new();
             for (series, value) in wanted {
                 let found = self.metric(series).await;
@@ -111,7 +111,7 @@ impl Controller {
                 Err(format!("{others:?}"))
             }
         });
-        waited.await.unwrap_or_else(|error| panic!("{error}"));
+        outcome.await.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
