@@ -99,10 +99,12 @@ impl Worker {
                 (ReconcileResult::Skipped, Outcome::Settled)
             }
             Decision::Patch(plan) => {
+                // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
                 let span = tracing::info_span!(
                     target: RELOAD_SPAN_TARGET, "reload",
                     "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
-                    source.count = plan.marks.len(), attempt = ticket.attempt(), result = tracing::field::Empty,
+                    source.count = i64::try_from(plan.marks.len()).unwrap_or(i64::MAX),
+                    attempt = i64::from(ticket.attempt()), result = tracing::field::Empty,
                 );
                 self.reload(pending, &plan).instrument(span).await
             }

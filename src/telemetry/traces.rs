@@ -59,6 +59,7 @@ where
     tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
         .with_location(false)
+        .with_target(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_filter(filter_fn(wanted).with_max_level_hint(LevelFilter::INFO))

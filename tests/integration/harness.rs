@@ -5,14 +5,17 @@
 //! its own, so the audit log tells whose requests are whose.
 
 pub mod controller;
+pub mod fleet;
 pub mod ledger;
 pub mod manifests;
 pub mod objects;
+pub mod observe;
 pub mod sentinel;
 pub mod sources;
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
@@ -24,7 +27,7 @@ use kube::{Api, Client, api::PostParams};
 use testbed::{ControlPlane, Entry};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-pub use controller::ControllerBuilder;
+pub use controller::{Controller, ControllerBuilder};
 
 /// How long anything may take that should be quick. Generous: the machine may be busy with other tests, and a wait
 /// ends as soon as what it waits for is there.
@@ -94,6 +97,14 @@ impl World {
             self.namespace,
             manifests::SERVICE_ACCOUNT
         )
+    }
+
+    /// A kubeconfig of that user. The API server must be up to make one.
+    pub async fn kubeconfig(&self) -> PathBuf {
+        self.plane
+            .kubeconfig_for_service_account(&self.namespace, manifests::SERVICE_ACCOUNT)
+            .await
+            .expect("a kubeconfig")
     }
 
     /// An API of the test's namespace.

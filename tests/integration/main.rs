@@ -4,11 +4,16 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking; clippy.toml excuses only functions marked as tests"
+    reason = "all of it is tests, helpers included"
 )]
 
+mod bursts;
+mod command_line;
+mod failover;
 mod harness;
 mod ledger;
 mod matrix;
 mod opt_in;
+mod outage;
 mod quiet;
+mod visible;

@@ -1,6 +1,6 @@
 //! Replicas of the built controller.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use testbed::{Replica, eventually, free_port};
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{PATIENCE, World, manifests::SERVICE_ACCOUNT};
+use super::{PATIENCE, World};
 
 /// A controller to be started.
 pub struct ControllerBuilder<'a> {
@@ -16,6 +16,7 @@ pub struct ControllerBuilder<'a> {
     name: String,
     args: Vec<String>,
     variables: Vec<(String, String)>,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl<'a> ControllerBuilder<'a> {
@@ -26,6 +27,7 @@ impl<'a> ControllerBuilder<'a> {
             name: "reloader-0".to_owned(),
             args,
             variables: Vec::new(),
+            kubeconfig: None,
         }
     }
 
@@ -56,6 +58,13 @@ impl<'a> ControllerBuilder<'a> {
         self
     }
 
+    /// The user it is to the API server; the namespace's ServiceAccount unless set.
+    #[must_use]
+    pub fn kubeconfig(mut self, path: PathBuf) -> Self {
+        self.kubeconfig = Some(path);
+        self
+    }
+
     /// With leader election, in the test's namespace.
     #[must_use]
     pub fn elected(self) -> Self {
@@ -69,13 +78,13 @@ impl<'a> ControllerBuilder<'a> {
             name,
             args,
             variables,
+            kubeconfig,
         } = self;
         let port = free_port().expect("a free port");
-        let kubeconfig = world
-            .plane
-            .kubeconfig_for_service_account(&world.namespace, SERVICE_ACCOUNT)
-            .await
-            .expect("a kubeconfig");
+        let kubeconfig = match kubeconfig {
+            Some(path) => path,
+            None => world.kubeconfig().await,
+        };
         let mut builder = Replica::builder(env!("CARGO_BIN_EXE_reloader"))
             .name(format!("{}-{name}", world.namespace))
             .kubeconfig(kubeconfig)

@@ -1,0 +1,182 @@
+//! What the binary says to a command line, without a cluster.
+
+use std::net::TcpListener;
+
+use rstest::rstest;
+use testbed::Replica;
+
+use crate::harness::{
+    PATIENCE, World,
+    objects::{config_map, deployment, pod_with_config_map},
+    observe::AUTO,
+    run,
+};
+
+/// Exit code and output of a run without a cluster.
+fn ended(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    run(async {
+        let mut builder = Replica::builder(env!("CARGO_BIN_EXE_reloader"))
+            .args(args)
+            // Would show a backtrace if there was one.
+            .env("RUST_BACKTRACE", "1");
+        for (name, value) in variables {
+            builder = builder.env(name, value);
+        }
+        let replica = builder.start().expect("it starts");
+        let status = replica.wait_exit(PATIENCE).await;
+        let status = status.unwrap_or_else(|error| panic!("{args:?}: {error}\n{}", replica.log()));
+        (status.code(), replica.log())
+    })
+}
+
+/// Exactly one line says what is wrong, with every one of these texts.
+fn assert_one_clear_line(output: &str, texts: &[&str]) {
+    let is_error = |line: &&str| line.to_ascii_lowercase().starts_with("error: ");
+    let errors: Vec<&str> = output.lines().filter(is_error).collect();
+    assert_eq!(errors.len(), 1, "{output}");
+    for text in texts {
+        assert!(errors[0].contains(text), "no {text:?} in:\n{output}");
+    }
+    for noise in ["panicked", "backtrace", "RUST_BACKTRACE", "src/"] {
+        assert!(!output.contains(noise), "{output}");
+    }
+}
+
+const NO_VARIABLES: &[(&str, &str)] = &[];
+
+#[rstest]
+#[case::unknown_flag(&["--enable-hs"], 2, &["unexpected argument '--enable-hs'"])]
+#[case::switch(&["--auto-reload-all=yes"], 2, &["--auto-reload-all", "'yes'", "expected true or false"])]
+#[case::strategy(&["--reload-strategy=restart"], 1, &["must be one of: env-vars, annotations", "\"restart\""])]
+#[case::duration_without_unit(&["--coalesce-window=5"], 2, &["--coalesce-window", "'5'", "missing unit"])]
+#[case::negative_duration(&["--lease-duration=-1s"], 2, &["--lease-duration", "must not be negative"])]
+#[case::window_too_long(&["--coalesce-window=2m"], 1, &["--coalesce-window", "allowed are 0 to 1m"])]
+#[case::negative_rate(&["--namespace-rate=-1"], 2, &["--namespace-rate", "'-1'"])]
+#[case::rate_that_is_no_number(&["--total-rate=many"], 2, &["--total-rate", "'many'"])]
+#[case::no_workers(&["--workers=0"], 2, &["--workers", "'0'"])]
+#[case::namespace(&["--namespaces=Not A Name"], 1, &["--namespaces", "\"Not A Name\""])]
+#[case::address(&["--listen-address=9090"], 2, &["--listen-address", "'9090'"])]
+#[case::lease_below_deadline(
+    &["--lease-duration=10s", "--renew-deadline=10s"], 1,
+    &["--lease-duration must be longer than --renew-deadline"]
+)]
+#[case::deadline_below_retry(
+    &["--renew-deadline=2s", "--retry-period=2s"], 1,
+    &["--renew-deadline must be longer than 1.2 times --retry-period"]
+)]
+#[case::retry_too_short(&["--retry-period=500ms"], 1, &["--retry-period must be at least 1s"])]
+#[case::half_seconds(&["--lease-duration=15500ms"], 1, &["--lease-duration must be whole seconds"])]
+#[case::no_pod_name(&["--enable-ha"], 1, &["POD_NAME not set"])]
+fn a_bad_setting_is_named_in_one_line(#[case] args: &[&str], #[case] code: i32, #[case] texts: &[&str]) {
+    let (exit, output) = ended(args, NO_VARIABLES);
+    assert_eq!(exit, Some(code), "{output}");
+    assert_one_clear_line(&output, texts);
+}
+
+#[test]
+fn a_misspelt_flag_gets_a_hint() {
+    let (_, output) = ended(&["--enable-hs"], NO_VARIABLES);
+    assert!(
+        output.contains("a similar argument exists: '--enable-ha'"),
+        "{output}"
+    );
+}
+
+#[rstest]
+#[case::strategy("RELOADER_RELOAD_STRATEGY", "restart", 1, "env-vars, annotations")]
+#[case::duration("RELOADER_COALESCE_WINDOW", "5", 2, "missing unit")]
+#[case::switch("RELOADER_ENABLE_HA", "true", 1, "POD_NAME not set")]
+fn a_bad_variable_is_named_like_its_flag(
+    #[case] name: &str,
+    #[case] value: &str,
+    #[case] code: i32,
+    #[case] text: &str,
+) {
+    let (exit, output) = ended(&[], &[(name, value)]);
+    assert_eq!(exit, Some(code), "{output}");
+    assert_one_clear_line(&output, &[text]);
+}
+
+#[test]
+fn high_availability_needs_the_pods_namespace_too() {
+    let (exit, output) = ended(&["--enable-ha"], &[("POD_NAME", "reloader-0")]);
+    assert_eq!(exit, Some(1), "{output}");
+    assert_one_clear_line(&output, &["POD_NAMESPACE not set"]);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (exit, output) = ended(&[&format!("--listen-address={address}")], NO_VARIABLES);
+    assert_eq!(exit, Some(1), "{output}");
+    assert_one_clear_line(&output, &["cannot listen on", &address, "--listen-address"]);
+}
+
+#[test]
+fn no_cluster_is_said_with_what_to_do() {
+    let address = "--listen-address=127.0.0.1:0";
+    let (exit, output) = ended(&[address], NO_VARIABLES);
+    assert_eq!(exit, Some(1), "{output}");
+    assert_one_clear_line(
+        &output,
+        &["no cluster to work on", "KUBECONFIG", "ServiceAccount"],
+    );
+
+    let (exit, output) = ended(&[address], &[("KUBECONFIG", "/nowhere/kubeconfig")]);
+    assert_eq!(exit, Some(1), "{output}");
+    assert_one_clear_line(&output, &["no cluster to work on", "/nowhere/kubeconfig"]);
+}
+
+#[test]
+fn help_and_version_need_no_cluster() {
+    let (exit, output) = ended(&["--help"], NO_VARIABLES);
+    assert_eq!(exit, Some(0), "{output}");
+    for text in [
+        "--reload-strategy",
+        "RELOADER_RELOAD_STRATEGY",
+        "--enable-ha",
+        "Examples:",
+    ] {
+        assert!(output.contains(text), "no {text} in:\n{output}");
+    }
+    let (exit, output) = ended(&["--version"], NO_VARIABLES);
+    assert_eq!(
+        (exit, output.trim()),
+        (Some(0), concat!("reloader ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+/// The field of the pod template that the first rollout wrote.
+fn first_marker(name: &str, variable: (&str, &str), arg: Option<&str>) -> &'static str {
+    run(async {
+        let world = World::new(name).await;
+        world.create(&config_map("settings", "one")).await;
+        world
+            .create(&deployment("web", &AUTO, &pod_with_config_map("settings")))
+            .await;
+        let mut controller = world.controller().env(variable.0, variable.1);
+        if let Some(arg) = arg {
+            controller = controller.arg(arg);
+        }
+        let _running = controller.start().await;
+        world.change_config_map("settings", "two").await;
+        let writes = world.wait_for_rollouts("deployments", "web", 1).await;
+        let template = &writes[0].request_object.as_ref().unwrap()["spec"]["template"];
+        if template.get("metadata").is_some() {
+            "annotation"
+        } else {
+            "variable"
+        }
+    })
+}
+
+#[test]
+fn every_flag_has_a_variable_and_the_flag_wins() {
+    let annotations = ("RELOADER_RELOAD_STRATEGY", "annotations");
+    assert_eq!(first_marker("variable", annotations, None), "annotation");
+    assert_eq!(
+        first_marker("flag", annotations, Some("--reload-strategy=env-vars")),
+        "variable"
+    );
+}
