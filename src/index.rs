@@ -235,7 +235,7 @@ impl Index {
             remember: true,
         };
         self.namespace(Arc::clone(&source.namespace), |inner| {
-            inner.restore(source, standing, &change)
+            inner.restore(source, standing, &change);
         });
     }
 

@@ -166,7 +166,7 @@ impl Namespace {
         let id = local(&workload.key);
         let workload = Arc::new(workload);
         let Some(slot) = self.workloads.get_mut(&id) else {
-            return self.workload_appeared(id, workload, generation);
+            return self.workload_appeared(&id, workload, generation);
         };
         let mut effect = Effect::default();
         slot.generation = generation.unwrap_or(slot.generation);
@@ -197,7 +197,7 @@ impl Namespace {
 
     fn workload_appeared(
         &mut self,
-        id: LocalWorkload,
+        id: &LocalWorkload,
         workload: Arc<Workload>,
         generation: Option<u32>,
     ) -> Effect {
@@ -208,9 +208,9 @@ impl Namespace {
             owed: HashMap::new(),
         };
         self.workloads.insert(id.clone(), slot);
-        self.link(&id, &workload);
+        self.link(id, &workload);
         Effect {
-            due: self.claim(&id, &workload).into_iter().collect(),
+            due: self.claim(id, &workload).into_iter().collect(),
             touched: self.sources_of(&workload),
             opted: (!workload.opt_in.is_empty()).then_some(workload),
             ..Effect::default()

@@ -144,14 +144,16 @@ impl Chunks {
 impl Chunk {
     /// Returns whether anything is different now.
     fn set(&mut self, key: SourceKey, line: Option<String>) -> bool {
-        let added = line.as_ref().map_or(0, |line| line.len() + 1);
-        let before = match &line {
-            Some(line) => self.lines.insert(key, line.clone()),
+        if self.lines.get(&key) == line.as_ref() {
+            return false;
+        }
+        self.size += line.as_ref().map_or(0, |line| line.len() + 1);
+        let before = match line {
+            Some(line) => self.lines.insert(key, line),
             None => self.lines.remove(&key),
         };
-        let changed = before != line;
-        self.size = self.size + added - before.map_or(0, |line| line.len() + 1);
-        changed
+        self.size -= before.map_or(0, |line| line.len() + 1);
+        true
     }
 }
 

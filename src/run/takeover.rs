@@ -59,7 +59,7 @@ pub(super) fn take_over(
             }
         }
         Loaded::First => {
-            tracing::info!("First start: the present content of every source is taken as settled")
+            tracing::info!("First start: the present content of every source is taken as settled");
         }
         Loaded::Refused => {}
     }

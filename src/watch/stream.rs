@@ -55,11 +55,11 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
         Watched::Workload(WorkloadKind::Deployment) => {
-            workloads::<Deployment>(client, output, keys, all).await
+            workloads::<Deployment>(client, output, keys, all).await;
         }
         Watched::Workload(WorkloadKind::DaemonSet) => workloads::<DaemonSet>(client, output, keys, all).await,
         Watched::Workload(WorkloadKind::StatefulSet) => {
-            workloads::<StatefulSet>(client, output, keys, all).await
+            workloads::<StatefulSet>(client, output, keys, all).await;
         }
     }
 }

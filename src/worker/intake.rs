@@ -186,29 +186,23 @@ impl Intake {
         };
         let stream = &observation.stream;
         match (&observation.event, check.state()) {
-            (Event::ListStarted, _) => {}
+            (Event::ListStarted, _) | (Event::Listed, WatchState::Synced) => {}
             (Event::Failed(failure), before) => self.note_failure(stream, failure, check, &before),
-            (Event::Listed, WatchState::Synced) => {}
             (Event::Listed, before) => {
-                match before {
-                    WatchState::Unsynced => {
-                        tracing::info!("created controller for: {}", stream.watched.resource())
-                    }
-                    _ => tracing::info!("Watching {stream} again"),
+                if before == WatchState::Unsynced {
+                    tracing::info!("created controller for: {}", stream.watched.resource());
+                } else {
+                    tracing::info!("Watching {stream} again");
                 }
                 check.set(WatchState::Synced);
             }
             // Events after a failure without a new list: the stream has resumed where it was.
-            (_, WatchState::Failing { .. } | WatchState::Denied { .. }) if !self.is_listing(stream) => {
+            (_, WatchState::Failing { .. } | WatchState::Denied { .. }) if !self.index.is_listing(stream) => {
                 tracing::info!("Watching {stream} again");
                 check.set(WatchState::Synced);
             }
             _ => {}
         }
-    }
-
-    fn is_listing(&self, stream: &StreamId) -> bool {
-        self.index.is_listing(stream)
     }
 
     fn note_failure(&self, stream: &StreamId, failure: &Failure, check: &WatchCheck, before: &WatchState) {

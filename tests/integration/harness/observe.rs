@@ -20,7 +20,9 @@ pub const AUTO: [(&str, &str); 1] = [("reloader.stakater.com/auto", "true")];
 /// with itself.
 pub fn digest_of(value: &str) -> String {
     let digest = Sha1::digest(format!("key={value}"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A pod with one container `main` that takes all of these as its environment.
