@@ -148,7 +148,6 @@ fn a_killed_leaders_work_is_taken_over(#[case] args: &[&str], #[case] lease_dura
 
 #[rstest]
 #[case::env_vars(ENV_VARS)]
-#[ignore = "the annotation names one of two sources; only a record of what was settled tells a new leader of the other"]
 #[case::annotations(ANNOTATIONS)]
 fn what_was_done_before_a_takeover_is_not_done_again(#[case] strategy: &str) {
     run(async {
