@@ -33,7 +33,7 @@ use crate::{
     metrics::{Metrics, MetricsOptions, Snapshot},
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
-    watch::{self, StreamId, Watched},
+    watch::{self, Lister, StreamId, Watched},
     worker::{Worker, intake::Intake},
 };
 use clients::Clients;
@@ -143,7 +143,8 @@ fn start(
 
     let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let intake = Intake::new(&worker, &streams, &health);
+    let lister = Lister::default();
+    let intake = Intake::new(&worker, &streams, lister.clone(), &health);
     running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
@@ -153,6 +154,13 @@ fn start(
         auto_reload_all: config.auto_reload_all,
         page_size: config.list_page_size,
     };
+    let listing = lister.run(
+        clients.watches.clone(),
+        settings.clone(),
+        config.coalesce_window,
+        sink.clone(),
+    );
+    running.spawn("list", listing);
     for stream in streams {
         running.spawn(
             "watch",

@@ -104,6 +104,10 @@ impl Namespace {
         };
         if before != now {
             effect.due = self.changed(&reference, before, change);
+            if recreated {
+                self.excuse_the_younger(&reference);
+                effect.due.retain(|key| self.owes(key, &reference));
+            }
             effect.source = Some(SourceChange::Updated);
         } else if recreated {
             // Workloads may owe a change that was seen before the deletion.
@@ -251,6 +255,20 @@ impl Namespace {
         };
         let gone: Vec<WorkloadKey> = self.workloads.iter().filter_map(unseen).collect();
         gone.iter().map(|key| self.workload_gone(key)).collect()
+    }
+
+    /// Drops the workloads of that kind that are not among these.
+    pub(super) fn retain_workloads(&mut self, kind: WorkloadKind, listed: &[Workload]) -> Effect {
+        let names: HashSet<&str> = listed.iter().map(|workload| &*workload.key.name).collect();
+        let unlisted = |(of_kind, name): &LocalWorkload| *of_kind == kind && !names.contains(&**name);
+        let gone: Vec<LocalWorkload> = self.workloads.keys().filter(|id| unlisted(id)).cloned().collect();
+        let mut effect = Effect::default();
+        for id in gone {
+            if let Some(key) = self.workloads.get(&id).map(|slot| slot.workload.key.clone()) {
+                effect.merge(self.workload_gone(&key));
+            }
+        }
+        effect
     }
 
     /// The content of a source before this process ran, for one that no stream has shown (yet).

@@ -2,7 +2,11 @@
 //!
 //! Input: [`Observation`]s of all streams. Output: keys into the queue; states for `/ready`. I/O: none of its own.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time::Instant};
 
@@ -17,7 +21,7 @@ use crate::{
     model::{SourceKind, Workload, WorkloadKey, WorkloadKind},
     patch::events::{Notice, Recorder, Severity},
     queue::{Priority, Queue},
-    watch::{Event, Failure, Observation, StreamId},
+    watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
 
 /// How often the loop shows that it lives while nothing happens.
@@ -32,12 +36,17 @@ pub struct Intake {
     metrics: Arc<Metrics>,
     recorder: Recorder,
     ledger: Ledger,
+    lister: Lister,
+    /// Streams of workloads that may be listed but not watched.
+    unwatchable: BTreeSet<StreamId>,
+    /// This replica has been the leader before.
+    led: bool,
     checks: HashMap<StreamId, WatchCheck>,
 }
 
 impl Intake {
     /// An intake for these streams, each with its own check in `health`.
-    pub fn new(worker: &super::Worker, streams: &[StreamId], health: &Health) -> Self {
+    pub fn new(worker: &super::Worker, streams: &[StreamId], lister: Lister, health: &Health) -> Self {
         let name = |stream: &StreamId| match &stream.namespace {
             Some(namespace) => format!("watch-{}-{namespace}", stream.watched.resource()),
             None => format!("watch-{}", stream.watched.resource()),
@@ -50,6 +59,9 @@ impl Intake {
             metrics: Arc::clone(&worker.metrics),
             recorder: worker.recorder.clone(),
             ledger: worker.ledger.clone(),
+            lister,
+            unwatchable: BTreeSet::new(),
+            led: false,
             checks: streams
                 .iter()
                 .map(|stream| (stream.clone(), health.watch(name(stream))))
@@ -58,9 +70,10 @@ impl Intake {
     }
 
     /// Takes in observations until every stream has ended.
-    pub async fn run(self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
+    pub async fn run(mut self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
         loop {
             beat.beat();
+            self.catch_up_as_leader();
             match tokio::time::timeout(BEAT, observations.recv()).await {
                 Ok(Some(observation)) => self.take(observation),
                 Ok(None) => return,
@@ -69,19 +82,26 @@ impl Intake {
         }
     }
 
-    fn take(&self, observation: Observation) {
+    fn take(&mut self, observation: Observation) {
         self.note_health(&observation);
+        self.note_unwatchable(&observation);
         let about = match &observation.event {
             Event::SourceSeen(source) => Some(source.key.clone()),
             Event::SourceGone(key) => Some(key.clone()),
             _ => None,
         };
-        let effect = self.index.apply(observation, now());
+        let mut effect = self.index.apply(observation, now());
         if let (Some(source), Some(change)) = (&about, effect.source) {
             self.count(source.kind, &source.namespace, change);
         }
         if let Some(workload) = &effect.opted {
             self.complain(workload);
+        }
+        if effect.source == Some(SourceChange::Updated)
+            && let Some(source) = &about
+            && self.list_first(&source.namespace)
+        {
+            effect.due.clear();
         }
         // Asked after the index has taken the change in: whoever becomes leader later finds it there.
         if self.leadership.is_leader() {
@@ -93,6 +113,52 @@ impl Intake {
                 .chain(&effect.woken)
                 .for_each(|key| self.review(key));
         }
+    }
+
+    /// Keeps which streams have to be listed because they may not be watched.
+    fn note_unwatchable(&mut self, observation: &Observation) {
+        let stream = &observation.stream;
+        if !matches!(stream.watched, Watched::Workload(_)) {
+            return;
+        }
+        match &observation.event {
+            Event::Failed(failure) if failure.only_watch => {
+                if self.unwatchable.insert(stream.clone()) {
+                    tracing::warn!(
+                        "Not allowed to watch {stream}: after each change the namespace of the source is listed \
+                         instead. Grant the verb watch on them to make reloads faster and cheaper"
+                    );
+                }
+            }
+            // Events of the watch itself: it is allowed now.
+            Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.index.is_listing(stream) => {
+                self.unwatchable.remove(stream);
+            }
+            _ => {}
+        }
+    }
+
+    /// A standby that may not watch workloads knows them as they were when it started: once it leads, it lists those
+    /// namespaces where something is owed.
+    fn catch_up_as_leader(&mut self) {
+        if !self.led && self.leadership.is_leader() {
+            self.led = true;
+            for namespace in self.index.unsettled_namespaces() {
+                self.list_first(&namespace);
+            }
+        }
+    }
+
+    /// Asks for the workloads of a namespace where they may not be watched. Returns whether that was necessary: then
+    /// whoever owes is due when the list has come.
+    fn list_first(&self, namespace: &Arc<str>) -> bool {
+        let covering = self.unwatchable.iter().filter(|stream| stream.covers(namespace));
+        let mut covering = covering.cloned().peekable();
+        let necessary = covering.peek().is_some();
+        if necessary && self.leadership.is_leader() {
+            self.lister.request(namespace, covering);
+        }
+        necessary
     }
 
     fn enqueue(&self, effect: Effect) {

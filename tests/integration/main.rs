@@ -16,4 +16,5 @@ mod matrix;
 mod opt_in;
 mod outage;
 mod quiet;
+mod upstream_rbac;
 mod visible;
