@@ -230,6 +230,7 @@ fn queue_settings(config: &Config) -> queue::Settings {
         window: config.coalesce_window,
         namespace_rate: config.namespace_rate.map(rate),
         total_rate: config.total_rate.map(rate),
+        namespace_in_flight: config.workers.div_ceil(2),
     }
 }
 
