@@ -257,6 +257,14 @@ impl Index {
         self.streams().is_listing(stream)
     }
 
+    /// Every workload that lists something that is no valid pattern.
+    pub fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+        self.namespaces
+            .iter()
+            .flat_map(|entry| entry.value().workloads_with_bad_patterns())
+            .collect()
+    }
+
     /// The namespaces in which somebody owes a restart, or may owe one without being known yet.
     pub fn unsettled_namespaces(&self) -> Vec<Arc<str>> {
         let unsettled = self

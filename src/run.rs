@@ -138,13 +138,14 @@ fn start(
             auto_reload_all: config.auto_reload_all,
         },
         reported: Arc::new(DashMap::new()),
+        complaints: Arc::new(DashMap::new()),
     };
     report_state(metrics, &worker, &health);
 
     let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
-    let intake = Intake::new(&worker, &streams, lister.clone(), &health);
+    let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health);
     running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),

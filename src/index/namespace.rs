@@ -308,6 +308,14 @@ impl Namespace {
         self.sources.len()
     }
 
+    pub(super) fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+        let workloads = self.workloads.values().map(|slot| &slot.workload);
+        workloads
+            .filter(|workload| workload.opt_in.bad_patterns().next().is_some())
+            .cloned()
+            .collect()
+    }
+
     /// The sources that some workload opted into, deleted ones included.
     pub(super) fn opted_sources(&self) -> Vec<SourceKey> {
         let opted = self

@@ -540,11 +540,14 @@ fn a_source_nobody_opted_into_has_no_standing() {
     fixture.source("app", 1);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     assert_eq!(fixture.index.standing(&settings), None);
-    assert_eq!(fixture.workload("web", AUTO).touched, [settings.clone()]);
-    assert_eq!(fixture.index.opted_sources(), [settings.clone()]);
+    assert_eq!(
+        fixture.workload("web", AUTO).touched,
+        std::slice::from_ref(&settings)
+    );
+    assert_eq!(fixture.index.opted_sources(), std::slice::from_ref(&settings));
     assert_eq!(
         fixture.workload("web", ("unrelated", "")).touched,
-        [settings.clone()]
+        std::slice::from_ref(&settings)
     );
     assert_eq!(fixture.index.standing(&settings), None);
 }

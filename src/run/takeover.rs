@@ -70,6 +70,9 @@ pub(super) fn take_over(
             }
         }
     }
+    for workload in worker.index.workloads_with_bad_patterns() {
+        worker.complain(&workload);
+    }
     let owing = worker.index.owing();
     tracing::info!(owed = owing.len(), "became leader, starting controllers");
     for key in owing {

@@ -10,17 +10,14 @@ use std::{
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::now;
+use super::{Worker, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
-    index::{Effect, Index, SourceChange},
-    lease::Leadership,
-    ledger::Ledger,
-    metrics::{EventResult, EventType, Metrics},
-    model::{SourceKind, Workload, WorkloadKey, WorkloadKind},
-    patch::events::{Notice, Recorder, Severity},
-    queue::{Priority, Queue},
+    index::{Effect, SourceChange},
+    metrics::{EventResult, EventType},
+    model::{SourceKind, WorkloadKey, WorkloadKind},
+    queue::Priority,
     watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
 
@@ -29,13 +26,7 @@ const BEAT: Duration = Duration::from_secs(5);
 
 /// The one task that writes to the index from the watches.
 pub struct Intake {
-    index: Arc<Index>,
-    queue: Queue,
-    leadership: Leadership,
-    options: decide::Options,
-    metrics: Arc<Metrics>,
-    recorder: Recorder,
-    ledger: Ledger,
+    worker: Worker,
     lister: Lister,
     /// Streams of workloads that may be listed but not watched.
     unwatchable: BTreeSet<StreamId>,
@@ -46,26 +37,20 @@ pub struct Intake {
 
 impl Intake {
     /// An intake for these streams, each with its own check in `health`.
-    pub fn new(worker: &super::Worker, streams: &[StreamId], lister: Lister, health: &Health) -> Self {
+    pub fn new(worker: Worker, streams: &[StreamId], lister: Lister, health: &Health) -> Self {
         let name = |stream: &StreamId| match &stream.namespace {
             Some(namespace) => format!("watch-{}-{namespace}", stream.watched.resource()),
             None => format!("watch-{}", stream.watched.resource()),
         };
+        let checks = streams
+            .iter()
+            .map(|stream| (stream.clone(), health.watch(name(stream))));
         Self {
-            index: Arc::clone(&worker.index),
-            queue: worker.queue.clone(),
-            leadership: worker.leadership.clone(),
-            options: worker.options,
-            metrics: Arc::clone(&worker.metrics),
-            recorder: worker.recorder.clone(),
-            ledger: worker.ledger.clone(),
+            worker,
             lister,
             unwatchable: BTreeSet::new(),
             led: false,
-            checks: streams
-                .iter()
-                .map(|stream| (stream.clone(), health.watch(name(stream))))
-                .collect(),
+            checks: checks.collect(),
         }
     }
 
@@ -90,12 +75,12 @@ impl Intake {
             Event::SourceGone(key) => Some(key.clone()),
             _ => None,
         };
-        let mut effect = self.index.apply(observation, now());
+        let mut effect = self.worker.index.apply(observation, now());
         if let (Some(source), Some(change)) = (&about, effect.source) {
             self.count(source.kind, &source.namespace, change);
         }
         if let Some(workload) = &effect.opted {
-            self.complain(workload);
+            self.worker.complain(workload);
         }
         if effect.source == Some(SourceChange::Updated)
             && let Some(source) = &about
@@ -104,7 +89,7 @@ impl Intake {
             effect.due.clear();
         }
         // Asked after the index has taken the change in: whoever becomes leader later finds it there.
-        if self.leadership.is_leader() {
+        if self.worker.leadership.is_leader() {
             self.enqueue(effect);
         } else {
             effect
@@ -122,16 +107,14 @@ impl Intake {
             return;
         }
         match &observation.event {
-            Event::Failed(failure) if failure.only_watch => {
-                if self.unwatchable.insert(stream.clone()) {
-                    tracing::warn!(
-                        "Not allowed to watch {stream}: after each change the namespace of the source is listed \
+            Event::Failed(failure) if failure.only_watch && self.unwatchable.insert(stream.clone()) => {
+                tracing::warn!(
+                    "Not allowed to watch {stream}: after each change the namespace of the source is listed \
                          instead. Grant the verb watch on them to make reloads faster and cheaper"
-                    );
-                }
+                );
             }
             // Events of the watch itself: it is allowed now.
-            Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.index.is_listing(stream) => {
+            Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.worker.index.is_listing(stream) => {
                 self.unwatchable.remove(stream);
             }
             _ => {}
@@ -141,9 +124,9 @@ impl Intake {
     /// A standby that may not watch workloads knows them as they were when it started: once it leads, it lists those
     /// namespaces where something is owed.
     fn catch_up_as_leader(&mut self) {
-        if !self.led && self.leadership.is_leader() {
+        if !self.led && self.worker.leadership.is_leader() {
             self.led = true;
-            for namespace in self.index.unsettled_namespaces() {
+            for namespace in self.worker.index.unsettled_namespaces() {
                 self.list_first(&namespace);
             }
         }
@@ -155,7 +138,7 @@ impl Intake {
         let covering = self.unwatchable.iter().filter(|stream| stream.covers(namespace));
         let mut covering = covering.cloned().peekable();
         let necessary = covering.peek().is_some();
-        if necessary && self.leadership.is_leader() {
+        if necessary && self.worker.leadership.is_leader() {
             self.lister.request(namespace, covering);
         }
         necessary
@@ -163,29 +146,31 @@ impl Intake {
 
     fn enqueue(&self, effect: Effect) {
         for key in effect.due {
-            self.metrics.workload_queued();
-            self.queue.add(key, Priority::High);
+            self.worker.metrics.workload_queued();
+            self.worker.queue.add(key, Priority::High);
         }
         for key in effect.woken {
-            self.queue.wake(key);
+            self.worker.queue.wake(key);
         }
         for key in effect.gone {
-            self.queue.remove(&key);
+            self.worker.queue.remove(&key);
+            self.worker.reported.remove(&key);
+            self.worker.complaints.remove(&key);
         }
         // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
         // nobody opts into it any more.
         for source in effect.touched {
-            self.ledger.touch(source, true);
+            self.worker.ledger.touch(source, true);
         }
     }
 
     /// On a standby: drops what the leader has done meanwhile, as the workload's own markers show, so that a takeover
     /// finds only what is really left.
     fn review(&self, key: &WorkloadKey) {
-        let Some(pending) = self.index.pending(key) else {
+        let Some(pending) = self.worker.index.pending(key) else {
             return;
         };
-        let settled: Vec<_> = match decide::decide(&pending.workload, &pending.owed, &self.options) {
+        let settled: Vec<_> = match decide::decide(&pending.workload, &pending.owed, &self.worker.options) {
             Decision::Skip(_) => pending
                 .owed
                 .iter()
@@ -198,7 +183,7 @@ impl Intake {
                 .map(|one| (one.source.reference(), one.digest))
                 .collect(),
         };
-        self.index.settle(key, settled, now());
+        self.worker.index.settle(key, settled, now());
     }
 
     fn count(&self, kind: SourceKind, namespace: &str, change: SourceChange) {
@@ -207,42 +192,19 @@ impl Intake {
             SourceChange::Updated | SourceChange::Unchanged => EventType::Update,
             SourceChange::Deleted => EventType::Delete,
         };
-        self.metrics.event_received(event, kind);
-        self.metrics.event_processed(kind, EventResult::Success);
+        self.worker.metrics.event_received(event, kind);
+        self.worker.metrics.event_processed(kind, EventResult::Success);
         match change {
-            SourceChange::Unchanged => self.metrics.change_skipped("no_data_change"),
+            SourceChange::Unchanged => self.worker.metrics.change_skipped("no_data_change"),
             SourceChange::Updated => {
                 for (kind, count) in WorkloadKind::ALL
                     .into_iter()
-                    .zip(self.index.workloads_in(namespace))
+                    .zip(self.worker.index.workloads_in(namespace))
                 {
-                    self.metrics.workloads_scanned(kind, count as u64);
+                    self.worker.metrics.workloads_scanned(kind, count as u64);
                 }
             }
             SourceChange::Created | SourceChange::Deleted => {}
-        }
-    }
-
-    /// Names every list item that is no valid pattern, once for each form of the annotations.
-    fn complain(&self, workload: &Workload) {
-        let key = &workload.key;
-        for bad in workload.opt_in.bad_patterns() {
-            let message = format!(
-                "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
-                 invalid regex \"{}\" in reload annotation \"{}\": {}",
-                key.kind, key.name, key.namespace, bad.item, bad.key, bad.error
-            );
-            tracing::error!("{message}");
-            if self.leadership.is_leader() {
-                self.recorder.record(Notice {
-                    workload: key.clone(),
-                    uid: workload.uid.clone(),
-                    source: SourceKind::ConfigMap,
-                    severity: Severity::Warning,
-                    reason: "InvalidAnnotation",
-                    message,
-                });
-            }
         }
     }
 
@@ -263,7 +225,9 @@ impl Intake {
                 check.set(WatchState::Synced);
             }
             // Events after a failure without a new list: the stream has resumed where it was.
-            (_, WatchState::Failing { .. } | WatchState::Denied { .. }) if !self.index.is_listing(stream) => {
+            (_, WatchState::Failing { .. } | WatchState::Denied { .. })
+                if !self.worker.index.is_listing(stream) =>
+            {
                 tracing::info!("Watching {stream} again");
                 check.set(WatchState::Synced);
             }
@@ -272,7 +236,8 @@ impl Intake {
     }
 
     fn note_failure(&self, stream: &StreamId, failure: &Failure, check: &WatchCheck, before: &WatchState) {
-        self.metrics
+        self.worker
+            .metrics
             .watch_restarted(stream.watched.kind(), failure.category);
         let message = &failure.message;
         if failure.denied {
