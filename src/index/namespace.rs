@@ -192,10 +192,15 @@ impl Namespace {
         if before.opt_in != workload.opt_in {
             effect.opted = Some(Arc::clone(&workload));
         }
-        effect.touched = self.sources_of(&before);
-        self.unlink(&id, &before);
-        self.link(&id, &workload);
-        effect.touched.extend(self.sources_of(&workload));
+        // A restart changes the template's markers and nothing that this is about.
+        if before.opt_in != workload.opt_in
+            || !before.template.references().eq(workload.template.references())
+        {
+            effect.touched = self.sources_of(&before);
+            self.unlink(&id, &before);
+            self.link(&id, &workload);
+            effect.touched.extend(self.sources_of(&workload));
+        }
         effect
     }
 

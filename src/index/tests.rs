@@ -571,3 +571,16 @@ fn a_listed_namespace_replaces_what_was_known_of_it() {
         2
     );
 }
+
+#[test]
+fn a_restart_itself_is_no_news_for_the_ledger() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    let mut restarted = workload("web", AUTO, 9);
+    restarted.template.containers[0].markers = vec![("STAKATER_APP_CONFIGMAP".into(), "digest".into())];
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    let effect = fixture.event(deployments, Event::WorkloadSeen(Box::new(restarted)));
+    assert!(effect.touched.is_empty());
+    assert_eq!(fixture.source("app", 2).due, [key("web")]);
+}
