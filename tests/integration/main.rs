@@ -9,6 +9,7 @@
 
 mod bursts;
 mod command_line;
+mod crash;
 mod failover;
 mod harness;
 mod ledger;
@@ -17,3 +18,4 @@ mod opt_in;
 mod outage;
 mod quiet;
 mod visible;
+mod zombie;
