@@ -58,7 +58,7 @@ impl<'a> ControllerBuilder<'a> {
         self
     }
 
-    /// The user it is to the API server; the namespace's ServiceAccount unless set.
+    /// The user it is to the API server; the namespace's `ServiceAccount` unless set.
     #[must_use]
     pub fn kubeconfig(mut self, path: PathBuf) -> Self {
         self.kubeconfig = Some(path);

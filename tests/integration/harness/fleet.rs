@@ -184,7 +184,7 @@ fn user(world: &World, replica: &str) -> String {
     format!("{}:{replica}", world.namespace)
 }
 
-/// Gives the replica's user what ships, as the namespace's ServiceAccount has it.
+/// Gives the replica's user what ships, as the namespace's `ServiceAccount` has it.
 async fn bind(world: &World, replica: &str) {
     for role in ["watched", "own"] {
         let mut binding = RoleBinding {

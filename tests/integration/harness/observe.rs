@@ -1,6 +1,6 @@
 //! What tests look at beside the audit log: markers, Events, and whether a controller has anything left to do.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Event};
 use kube::api::ListParams;
@@ -20,7 +20,10 @@ pub const AUTO: [(&str, &str); 1] = [("reloader.stakater.com/auto", "true")];
 /// with itself.
 pub fn digest_of(value: &str) -> String {
     let digest = Sha1::digest(format!("key={value}"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A pod with one container `main` that takes all of these as its environment.
