@@ -167,6 +167,7 @@ impl Intake {
                 key.kind, key.name, key.namespace, bad.item, bad.key, bad.error
             );
             tracing::error!("{message}");
+            self.metrics.failed("invalid_annotation");
             if self.leadership.is_leader() {
                 self.recorder.record(Notice {
                     workload: key.clone(),

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod manifests;
 pub mod objects;
 pub mod observe;
+pub mod permissions;
 pub mod sentinel;
 pub mod sources;
 

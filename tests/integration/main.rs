@@ -17,5 +17,6 @@ mod matrix;
 mod opt_in;
 mod outage;
 mod quiet;
+mod sick;
 mod visible;
 mod zombie;
