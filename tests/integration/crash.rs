@@ -27,8 +27,14 @@ enum Death {
 impl Death {
     async fn come_to(self, leader: &Controller, world: &World, field: &Field, patched_before: usize) {
         let ledger_writes = || {
-            let by_ledger = |entry: &testbed::Entry| entry.is_write() && entry.succeeded() && is_ledger(entry);
-            world.plane.audit().matching(by_ledger).expect("the audit log").len()
+            let by_ledger =
+                |entry: &testbed::Entry| entry.is_write() && entry.succeeded() && is_ledger(entry);
+            world
+                .plane
+                .audit()
+                .matching(by_ledger)
+                .expect("the audit log")
+                .len()
         };
         match self {
             Self::KilledAtPatch(count) => {
@@ -74,7 +80,10 @@ async fn die_in_bursts(strategy: &str, deaths: &[Death]) {
             field.change_all(&contents[number]),
             death.come_to(&leader, &world, &field, patched_before)
         );
-        eprintln!("{death:?}: {} patches when it was over", field.patches().len() - patched_before);
+        eprintln!(
+            "{death:?}: {} patches when it was over",
+            field.patches().len() - patched_before
+        );
         fleet.add().await;
         field.wait_all_right(&contents).await;
     }

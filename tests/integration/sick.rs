@@ -29,9 +29,15 @@ async fn create_workloads(world: &World) {
             world.create(&config_map(&name(word), "0")).await;
         }
         let (app, db, log) = (name("app"), name("db"), name("log"));
-        world.create::<Deployment>(&deployment(&app, &AUTO, &pod_with_config_map(&app))).await;
-        world.create::<StatefulSet>(&stateful_set(&db, &AUTO, &pod_with_config_map(&db))).await;
-        world.create::<DaemonSet>(&daemon_set(&log, &AUTO, &pod_with_config_map(&log))).await;
+        world
+            .create::<Deployment>(&deployment(&app, &AUTO, &pod_with_config_map(&app)))
+            .await;
+        world
+            .create::<StatefulSet>(&stateful_set(&db, &AUTO, &pod_with_config_map(&db)))
+            .await;
+        world
+            .create::<DaemonSet>(&daemon_set(&log, &AUTO, &pod_with_config_map(&log)))
+            .await;
     }
 }
 
@@ -43,12 +49,16 @@ async fn change(world: &World, word: &str, numbers: impl Iterator<Item = usize>,
 
 async fn wait_for(world: &World, resource: &str, word: &str, count: usize) {
     for number in 0..EACH {
-        world.wait_for_rollouts(resource, &format!("{word}-{number}"), count).await;
+        world
+            .wait_for_rollouts(resource, &format!("{word}-{number}"), count)
+            .await;
     }
 }
 
 fn rollouts(world: &World, resource: &str, word: &str) -> Vec<usize> {
-    (0..EACH).map(|number| world.rollouts(resource, &format!("{word}-{number}"))).collect()
+    (0..EACH)
+        .map(|number| world.rollouts(resource, &format!("{word}-{number}")))
+        .collect()
 }
 
 /// Warnings about the workload.
@@ -71,9 +81,13 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         let world = World::alone("sick").await;
         create_workloads(&world).await;
         world.create(&config_map("settings", "0")).await;
-        world.create(&deployment("refused", &AUTO, &pod_with_config_map("settings"))).await;
+        world
+            .create(&deployment("refused", &AUTO, &pod_with_config_map("settings")))
+            .await;
         let list = |value| [("configmap.reloader.stakater.com/reload", value)];
-        world.create(&deployment("malformed", &list("set[tings"), &plain_pod())).await;
+        world
+            .create(&deployment("malformed", &list("set[tings"), &plain_pod()))
+            .await;
         let mut barrier = Barrier::create(&world).await;
         let policy = Policy::create(&world).await;
         world.permit("statefulsets", &[]).await;
@@ -82,11 +96,19 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         // One kind may not even be listed: one line of the log, a word on /ready, a metric.
         let not_listed = |kind: &str| format!("Not allowed to list and watch {kind} in namespace");
         controller.wait_log(&not_listed("statefulsets")).await;
-        assert!(ready_details(&controller).await.contains("statefulsets"), "not shown on /ready");
+        assert!(
+            ready_details(&controller).await.contains("statefulsets"),
+            "not shown on /ready"
+        );
         let synced = |kind: &str| format!("reloader_watch_synced{{kind=\"{kind}\"}}");
         controller.wait_metric(&synced("StatefulSet"), 0.0).await;
         controller.wait_metric(&synced("DaemonSet"), 1.0).await;
-        assert!(controller.metric("reloader_watch_restarts_total{kind=\"StatefulSet\"").await > 0.0);
+        assert!(
+            controller
+                .metric("reloader_watch_restarts_total{kind=\"StatefulSet\"")
+                .await
+                > 0.0
+        );
 
         world.change_config_map("settings", "1").await;
         change(&world, "db", 0..EACH, "1").await;
@@ -99,17 +121,29 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         world.permit("daemonsets", &["list", "watch"]).await;
         change(&world, "log", 0..EACH, "2").await;
         for number in 0..EACH {
-            world.wait_for_events(&format!("log-{number}"), "ReloadFail", 1).await;
+            world
+                .wait_for_events(&format!("log-{number}"), "ReloadFail", 1)
+                .await;
         }
         change(&world, "app", 0..EACH, "2").await;
         wait_for(&world, "deployments", "app", 2).await;
-        assert!(controller.metric("reloader_pending_reloads").await > 0.0, "nobody is sick");
+        assert!(
+            controller.metric("reloader_pending_reloads").await > 0.0,
+            "nobody is sick"
+        );
 
         world.wait_for_events("refused", "ReloadFail", 1).await;
         world.wait_for_events("malformed", "InvalidAnnotation", 1).await;
-        assert!(controller.metric("reloader_errors_total{type=\"forbidden\"}").await >= 6.0);
+        assert!(
+            controller
+                .metric("reloader_errors_total{type=\"forbidden\"}")
+                .await
+                >= 6.0
+        );
         assert!(controller.metric("reloader_errors_total{type=\"invalid\"}").await >= 1.0);
-        controller.wait_metric("reloader_errors_total{type=\"invalid_annotation\"}", 1.0).await;
+        controller
+            .wait_metric("reloader_errors_total{type=\"invalid_annotation\"}", 1.0)
+            .await;
 
         // The causes go: each heals within the minute that a wait takes at most.
         policy.delete(&world).await;
@@ -135,12 +169,28 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         assert_eq!(rollouts(&world, "daemonsets", "log"), [2; EACH]);
         assert_eq!(world.rollouts("deployments", "malformed"), 1);
         for number in 0..EACH {
-            assert_eq!(warnings(&world, &format!("log-{number}")).await, [("ReloadFail".to_owned(), Some(1))]);
+            assert_eq!(
+                warnings(&world, &format!("log-{number}")).await,
+                [("ReloadFail".to_owned(), Some(1))]
+            );
             assert_eq!(warnings(&world, &format!("app-{number}")).await, []);
         }
-        assert_eq!(warnings(&world, "refused").await, [("ReloadFail".to_owned(), Some(1))]);
-        assert_eq!(warnings(&world, "malformed").await, [("InvalidAnnotation".to_owned(), Some(1))]);
-        assert_eq!(controller.replica.log().matches(&not_listed("statefulsets")).count(), 1);
+        assert_eq!(
+            warnings(&world, "refused").await,
+            [("ReloadFail".to_owned(), Some(1))]
+        );
+        assert_eq!(
+            warnings(&world, "malformed").await,
+            [("InvalidAnnotation".to_owned(), Some(1))]
+        );
+        assert_eq!(
+            controller
+                .replica
+                .log()
+                .matches(&not_listed("statefulsets"))
+                .count(),
+            1
+        );
         controller.wait_metric(&synced("StatefulSet"), 1.0).await;
         assert!(!ready_details(&controller).await.contains("not permitted"));
     });
@@ -160,7 +210,9 @@ fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
         world.plane.start_apiserver().await.expect("it starts");
         let line = "Not allowed to list and watch daemonsets in namespace";
         controller.wait_log(line).await;
-        controller.wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 0.0).await;
+        controller
+            .wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 0.0)
+            .await;
 
         change(&world, "log", 0..EACH, "1").await;
         change(&world, "db", 0..EACH, "1").await;
@@ -169,15 +221,23 @@ fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
         wait_for(&world, "deployments", "app", 1).await;
         // One that nobody has seen before.
         world.create(&config_map("new", "0")).await;
-        world.create(&daemon_set("new", &AUTO, &pod_with_config_map("new"))).await;
+        world
+            .create(&daemon_set("new", &AUTO, &pod_with_config_map("new")))
+            .await;
 
         world.permit("daemonsets", &SHIPPED).await;
         wait_for(&world, "daemonsets", "log", 1).await;
-        controller.wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 1.0).await;
+        controller
+            .wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 1.0)
+            .await;
         world.change_config_map("new", "1").await;
         world.wait_for_rollouts("daemonsets", "new", 1).await;
         barrier.pass(&world, &controller).await;
-        for (resource, word) in [("daemonsets", "log"), ("statefulsets", "db"), ("deployments", "app")] {
+        for (resource, word) in [
+            ("daemonsets", "log"),
+            ("statefulsets", "db"),
+            ("deployments", "app"),
+        ] {
             assert_eq!(rollouts(&world, resource, word), [1; EACH], "{resource}");
         }
         assert_eq!(world.rollouts("daemonsets", "new"), 1);

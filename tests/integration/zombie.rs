@@ -69,15 +69,16 @@ impl Moment {
     Moment::InBurst(20),
     Moment::InBurst(45),
 ])]
+#[case::in_a_burst_with_annotations("--reload-strategy=annotations", &[Moment::InBurst(1), Moment::InBurst(30)])]
 #[case::before_a_burst("--coalesce-window=3s", &[Moment::BeforeBurst, Moment::BeforeBurst])]
 fn a_leader_that_wakes_after_a_takeover_writes_nothing_and_ends(
-    #[case] window: &str,
+    #[case] flag: &str,
     #[case] moments: &[Moment],
 ) {
     run(async {
         let world = World::new("zombie").await;
         let field = Field::in_its_own_namespace(&world, 60).await;
-        let mut fleet = Fleet::start(&world, &[&[window], &SHORT_LEASE[..]].concat()).await;
+        let mut fleet = Fleet::start(&world, &[&[flag], &SHORT_LEASE[..]].concat()).await;
         let mut contents = Vec::new();
         for (number, moment) in moments.iter().enumerate() {
             let zombie = fleet.take_leader().await;

@@ -52,7 +52,10 @@ struct Seen {
 impl Field {
     /// Creates them beside the world's own namespace, their content `0`.
     pub async fn create(world: &World, spaces: usize, per_space: usize) -> Self {
-        let spaces = stream::iter(0..spaces).then(|_| world.another("field")).collect().await;
+        let spaces = stream::iter(0..spaces)
+            .then(|_| world.another("field"))
+            .collect()
+            .await;
         Self::fill(spaces, per_space).await
     }
 
@@ -89,11 +92,13 @@ impl Field {
 
     /// Sets every ConfigMap to a content.
     pub async fn change_all(&self, value: &str) {
-        self.each(async |space, name| space.change_config_map(name, value).await).await;
+        self.each(async |space, name| space.change_config_map(name, value).await)
+            .await;
     }
 
     async fn each(&self, action: impl AsyncFn(&World, &str)) {
-        let pairs = (0..self.per_space).flat_map(|number| self.spaces.iter().map(move |space| (space, number)));
+        let pairs =
+            (0..self.per_space).flat_map(|number| self.spaces.iter().map(move |space| (space, number)));
         stream::iter(pairs)
             .for_each_concurrent(CONCURRENCY, async |(space, number)| {
                 action(space, &format!("app-{number}")).await;
@@ -104,7 +109,10 @@ impl Field {
     /// The successful patches of its Deployments so far, in the order in which they took effect.
     pub fn patches(&self) -> Vec<Arc<Entry>> {
         let plane = self.spaces[0].plane;
-        let mut patches = plane.audit().matching(|entry| self.is_patch(entry)).expect("the audit log");
+        let mut patches = plane
+            .audit()
+            .matching(|entry| self.is_patch(entry))
+            .expect("the audit log");
         let version = |entry: &Arc<Entry>| {
             let object = entry.response_object.as_ref()?;
             let version = object.pointer("/metadata/resourceVersion")?.as_str()?;
@@ -133,7 +141,9 @@ impl Field {
         let digests: Vec<String> = contents.iter().map(|content| digest_of(content)).collect();
         let waited = eventually(PATIENCE, "every Deployment to show its content", async || {
             let seen = self.seen.lock().expect("no panic");
-            let mut behind = seen.iter().filter(|(_, seen)| seen.digests.last() != digests.last());
+            let mut behind = seen
+                .iter()
+                .filter(|(_, seen)| seen.digests.last() != digests.last());
             match behind.next() {
                 None => Ok(Some(())),
                 Some(first) => Err(format!("{} behind, {first:?} among them", behind.count() + 1)),
@@ -156,7 +166,9 @@ impl Field {
 
 /// Notes every change of a pod template, for as long as the test process lives.
 async fn record(api: Api<Deployment>, into: Arc<Mutex<BTreeMap<Key, Seen>>>) {
-    let deployments = watcher(api, watcher::Config::default()).default_backoff().touched_objects();
+    let deployments = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
     let mut deployments = std::pin::pin!(deployments);
     while let Some(deployment) = deployments.next().await {
         let Ok(deployment) = deployment else { continue };

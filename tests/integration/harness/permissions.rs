@@ -24,7 +24,11 @@ impl World {
                 resources.retain(|other| other != resource);
             }
         }
-        rules.retain(|rule| rule.resources.as_ref().is_none_or(|resources| !resources.is_empty()));
+        rules.retain(|rule| {
+            rule.resources
+                .as_ref()
+                .is_none_or(|resources| !resources.is_empty())
+        });
         if !verbs.is_empty() {
             rules.push(PolicyRule {
                 api_groups: Some(vec!["apps".to_owned()]),
