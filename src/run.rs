@@ -121,8 +121,9 @@ fn start(
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(&config.scope);
     let health = Health::new();
-    let (recorder, recording) = Recorder::new(clients.events, config.pod_name.clone().unwrap_or_default());
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
+    let instance = config.pod_name.clone().unwrap_or_default();
+    let (recorder, recording) = Recorder::new(clients.events, instance, leadership.clone());
     let (ledger, keeper) = takeover::keeper(config.ledger.as_ref(), clients.ledger, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),

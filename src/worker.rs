@@ -145,11 +145,6 @@ impl Worker {
     async fn reload(&self, pending: &Pending, plan: &Plan) -> (ReconcileResult, Outcome) {
         let key = &plan.workload;
         self.write_down_what_the_patch_hides(plan).await;
-        // Fencing: the last thing before the request. Another replica may lead from the deadline on.
-        if !self.leadership.may_write() {
-            self.metrics.write_fenced();
-            return (ReconcileResult::Error, Outcome::Retry(Retry::Unavailable));
-        }
         let begun = Instant::now();
         self.index.attempt(
             key,
@@ -157,7 +152,12 @@ impl Worker {
                 .iter()
                 .map(|settlement| settlement.source.reference()),
         );
-        match self.writer.apply(plan).await {
+        // Fencing: another replica may lead from the deadline on.
+        let Some(answer) = self.leadership.fence(self.writer.apply(plan)).await else {
+            self.metrics.write_fenced();
+            return (ReconcileResult::Error, Outcome::Retry(Retry::Unavailable));
+        };
+        match answer {
             Ok(workload) => {
                 self.index.written(workload);
                 let settled = plan
@@ -292,6 +292,7 @@ impl Worker {
                 continue;
             }
             tracing::error!("{message}");
+            self.metrics.failed("invalid_annotation");
             self.recorder.record(Notice {
                 workload: key.clone(),
                 uid: workload.uid.clone(),

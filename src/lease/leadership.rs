@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use tokio::sync::watch;
@@ -120,6 +121,25 @@ impl Leadership {
             && self.shared.clock.now() < Moment::from_nanos(self.shared.deadline.load(Ordering::Acquire))
     }
 
+    /// Drives a request only for as long as [`Leadership::may_write`] says so; `None`: it said no, and the request is
+    /// dropped.
+    ///
+    /// Asking once before a request is not enough: a request that has to make its connection first goes through
+    /// several steps, and a process that is stopped (SIGSTOP, a paused virtual machine) between two of them would go on
+    /// with the next one when it wakes, after another replica took over. So this asks before every step. What is left
+    /// is the step that hands the bytes to the kernel, some microseconds.
+    pub async fn fence<T>(&self, request: impl Future<Output = T>) -> Option<T> {
+        let mut request = std::pin::pin!(request);
+        future::poll_fn(|context| {
+            if self.may_write() {
+                request.as_mut().poll(context).map(Some)
+            } else {
+                Poll::Ready(None)
+            }
+        })
+        .await
+    }
+
     /// Whether this process holds the lease, as last published; for status, not for fencing.
     pub fn is_leader(&self) -> bool {
         self.state.borrow().role == Role::Leader
@@ -214,5 +234,47 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.shared.deadline.store(0, Ordering::Release);
         self.state.send_modify(|state| state.role = Role::Ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    /// A clock that is set by hand.
+    #[derive(Debug, Default)]
+    struct Hand(Mutex<u64>);
+
+    impl Clock for Hand {
+        fn now(&self) -> Moment {
+            Moment::from_nanos(*self.0.lock().unwrap())
+        }
+
+        fn wall(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_begun_in_time_takes_no_step_after_the_deadline() {
+        let clock = Arc::new(Hand::default());
+        let (leadership, publisher) = Leadership::new(clock.clone());
+        publisher.shared.deadline.store(10, Ordering::Release);
+        assert_eq!(leadership.fence(async { "sent" }).await, Some("sent"));
+
+        let mut steps = 0;
+        let request = async {
+            steps += 1;
+            // The process stands still here, while time goes on.
+            *clock.0.lock().unwrap() = 10;
+            tokio::task::yield_now().await;
+            steps += 1;
+        };
+        assert_eq!(leadership.fence(request).await, None);
+        assert_eq!(steps, 1);
     }
 }

@@ -25,9 +25,16 @@ pub(super) struct Chunks {
 
 #[derive(Debug, Default)]
 struct Chunk {
-    lines: BTreeMap<SourceKey, String>,
+    lines: BTreeMap<SourceKey, Line>,
     /// The sum of the lines and their ends.
     size: usize,
+}
+
+#[derive(Debug)]
+struct Line {
+    text: String,
+    /// This process has set it; else it is as it was read, and may be another writer's.
+    ours: bool,
 }
 
 /// What a change did to the layout.
@@ -67,7 +74,7 @@ impl Chunks {
     pub(super) fn text(&self, chunk: usize) -> String {
         let mut text = String::with_capacity(self.chunks[chunk].size);
         for line in self.chunks[chunk].lines.values() {
-            text.push_str(line);
+            text.push_str(&line.text);
             text.push('\n');
         }
         text
@@ -78,7 +85,10 @@ impl Chunks {
         let mut changed = BTreeSet::new();
         for (key, standing) in news {
             let chunk = self.chunk_of(&key);
-            let line = standing.map(|standing| text::line(&key, &standing));
+            let line = standing.map(|standing| Line {
+                text: text::line(&key, &standing),
+                ours: true,
+            });
             if self.chunks[chunk].set(key, line) {
                 changed.insert(chunk);
             }
@@ -101,7 +111,7 @@ impl Chunks {
         for line in stored.lines() {
             if let Some((key, standing)) = text::parse(line) {
                 let chunk = self.chunk_of(&key);
-                self.chunks[chunk].set(key.clone(), Some(line.to_owned()));
+                self.chunks[chunk].set(key.clone(), Some(Line::read(line)));
                 known(key, standing);
             } else {
                 garbled += 1;
@@ -110,14 +120,17 @@ impl Chunks {
         garbled
     }
 
-    /// Adds what somebody else stored and this ledger does not know.
+    /// Takes over what somebody else stored, but for the lines that this process has set: what it read of the others
+    /// before is out of date.
     pub(super) fn adopt(&mut self, stored: &str) {
         for line in stored.lines() {
-            if let Some((key, _)) = text::parse(line)
-                && !self.contains(&key)
-            {
-                let chunk = self.chunk_of(&key);
-                self.chunks[chunk].set(key, Some(line.to_owned()));
+            let Some((key, _)) = text::parse(line) else {
+                continue;
+            };
+            let chunk = self.chunk_of(&key);
+            let ours = self.chunks[chunk].lines.get(&key).is_some_and(|line| line.ours);
+            if !ours {
+                self.chunks[chunk].set(key, Some(Line::read(line)));
             }
         }
     }
@@ -141,19 +154,27 @@ impl Chunks {
     }
 }
 
-impl Chunk {
-    /// Returns whether anything is different now.
-    fn set(&mut self, key: SourceKey, line: Option<String>) -> bool {
-        if self.lines.get(&key) == line.as_ref() {
-            return false;
+impl Line {
+    fn read(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ours: false,
         }
-        self.size += line.as_ref().map_or(0, |line| line.len() + 1);
+    }
+}
+
+impl Chunk {
+    /// Returns whether the text is different now.
+    fn set(&mut self, key: SourceKey, line: Option<Line>) -> bool {
+        let size = |line: &Option<Line>| line.as_ref().map_or(0, |line| line.text.len() + 1);
+        let text = line.as_ref().map(|line| line.text.clone());
+        self.size += size(&line);
         let before = match line {
             Some(line) => self.lines.insert(key, line),
             None => self.lines.remove(&key),
         };
-        self.size -= before.map_or(0, |line| line.len() + 1);
-        true
+        self.size -= size(&before);
+        before.map(|line| line.text) != text
     }
 }
 
@@ -241,21 +262,15 @@ mod tests {
     }
 
     #[test]
-    fn what_another_writer_stored_is_kept_but_does_not_win() {
+    fn what_another_writer_stored_is_kept_and_wins_only_over_what_was_read() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        chunks.set([(key(1), Some(standing(1)))]);
-        chunks.adopt(&format!(
-            "{}\n{}\n",
-            text::line(&key(1), &standing(9)),
-            text::line(&key(2), &standing(2))
-        ));
+        let line = |number, byte| format!("{}\n", text::line(&key(number), &standing(byte)));
+        chunks.read(&(line(2, 2) + &line(3, 3)), |_, _| {});
+        chunks.set([(key(1), Some(standing(1))), (key(3), Some(standing(4)))]);
+        chunks.adopt(&(line(1, 9) + &line(2, 9) + &line(3, 9) + &line(5, 9)));
         assert_eq!(
             chunks.text(0),
-            format!(
-                "{}\n{}\n",
-                text::line(&key(1), &standing(1)),
-                text::line(&key(2), &standing(2))
-            )
+            line(1, 1) + &line(2, 9) + &line(3, 4) + &line(5, 9)
         );
     }
 }

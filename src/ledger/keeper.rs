@@ -237,23 +237,17 @@ impl Writer {
         let count = self.chunks.count();
         let mut attempt = 0;
         loop {
-            if !self.keeper.leadership.may_write() {
+            let (version, text) = (self.versions[chunk].as_deref(), self.chunks.text(chunk));
+            let write = store.write(count, chunk, version, text);
+            let Some(written) = self.keeper.leadership.fence(write).await else {
                 let message = "this replica does not lead any more".to_owned();
                 return Err(ApiError {
                     class: Class::Unavailable,
                     code: None,
                     message,
                 });
-            }
-            match store
-                .write(
-                    count,
-                    chunk,
-                    self.versions[chunk].as_deref(),
-                    self.chunks.text(chunk),
-                )
-                .await
-            {
+            };
+            match written {
                 Ok(version) => {
                     self.versions[chunk] = version;
                     return Ok(());

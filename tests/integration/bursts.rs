@@ -133,7 +133,7 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
 }
 
 /// Refuses every update of the Deployment `refused` in a namespace.
-struct Policy {
+pub struct Policy {
     policies: Api<ValidatingAdmissionPolicy>,
     bindings: Api<ValidatingAdmissionPolicyBinding>,
     name: String,
@@ -141,7 +141,7 @@ struct Policy {
 
 impl Policy {
     /// Returns when it is in force.
-    async fn create(world: &World) -> Self {
+    pub async fn create(world: &World) -> Self {
         let policy = Self {
             policies: Api::all(world.client.clone()),
             bindings: Api::all(world.client.clone()),
@@ -176,7 +176,7 @@ impl Policy {
     }
 
     /// Returns when it is no longer in force.
-    async fn delete(self, world: &World) {
+    pub async fn delete(self, world: &World) {
         let delete = DeleteParams::default();
         self.bindings
             .delete(&self.name, &delete)

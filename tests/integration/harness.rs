@@ -5,11 +5,13 @@
 //! its own, so the audit log tells whose requests are whose.
 
 pub mod controller;
+pub mod field;
 pub mod fleet;
 pub mod ledger;
 pub mod manifests;
 pub mod objects;
 pub mod observe;
+pub mod permissions;
 pub mod sentinel;
 pub mod sources;
 
@@ -44,6 +46,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 /// A namespace of its own on a control plane.
+#[derive(Clone)]
 pub struct World {
     /// The API server and its audit log.
     pub plane: &'static ControlPlane,

@@ -9,12 +9,20 @@
 
 mod bursts;
 mod command_line;
+mod crash;
 mod failover;
+mod first;
+mod growth;
 mod harness;
 mod ledger;
 mod matrix;
 mod opt_in;
 mod outage;
 mod quiet;
+mod restart;
+mod secrets;
+mod sick;
+mod storms;
 mod upstream_rbac;
 mod visible;
+mod zombie;

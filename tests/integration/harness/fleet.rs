@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use testbed::eventually;
 
-use super::{Controller, PATIENCE, World};
+use super::{Controller, PATIENCE, World, manifests};
 
 /// The Lease's name: upstream's, so that a mixed fleet elects one leader.
 pub const LEASE: &str = "stakater-reloader-lock";
@@ -28,29 +28,61 @@ pub struct LeaseWrite {
 /// Replicas that run.
 pub struct Fleet<'a> {
     world: &'a World,
+    args: Vec<String>,
+    cluster_wide: bool,
     replicas: Vec<Controller>,
+    /// How many were ever started: names are never given twice, since the Lease may still show a dead one's.
+    started: u8,
 }
 
 impl<'a> Fleet<'a> {
     /// Three replicas with these flags, all ready, one of them leading.
     pub async fn start(world: &'a World, args: &[&str]) -> Self {
-        let mut replicas = Vec::new();
-        for name in ["reloader-a", "reloader-b", "reloader-c"] {
-            bind(world, name).await;
-            let user = user(world, name);
-            let kubeconfig = world.plane.kubeconfig_for_user(&user, &[]).expect("a kubeconfig");
-            let mut builder = world.controller().elected().name(name).kubeconfig(kubeconfig);
-            for arg in args {
-                builder = builder.arg(*arg);
-            }
-            replicas.push(builder.launch().await);
+        Self::launch(world, args, false).await
+    }
+
+    /// The same for every namespace of a control plane of the test's own.
+    pub async fn start_cluster_wide(world: &'a World, args: &[&str]) -> Self {
+        let args = [&["--namespaces=,"], args].concat();
+        manifests::create_cluster_role(&world.client).await;
+        Self::launch(world, &args, true).await
+    }
+
+    async fn launch(world: &'a World, args: &[&str], cluster_wide: bool) -> Self {
+        let mut fleet = Self {
+            world,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            cluster_wide,
+            replicas: Vec::new(),
+            started: 0,
+        };
+        for _ in 0..3 {
+            fleet.add().await;
         }
-        for replica in &replicas {
+        for replica in &fleet.replicas {
             replica.wait_ready().await;
         }
-        let fleet = Self { world, replicas };
         fleet.leader().await;
         fleet
+    }
+
+    /// Starts one more replica and returns at once.
+    pub async fn add(&mut self) {
+        let name = format!("reloader-{}", char::from(b'a' + self.started));
+        self.started += 1;
+        bind(self.world, &name).await;
+        let user = user(self.world, &name);
+        if self.cluster_wide {
+            manifests::bind_cluster_role(&self.world.client, &user).await;
+        }
+        let kubeconfig = self
+            .world
+            .plane
+            .kubeconfig_for_user(&user, &[])
+            .expect("a kubeconfig");
+        let builder = self.world.controller().elected().name(&name);
+        let replica = builder.kubeconfig(kubeconfig).args(&self.args).launch().await;
+        self.replicas.push(replica);
     }
 
     /// The replica that leads, once there is one among those that are left.

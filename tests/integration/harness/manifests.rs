@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{
     core::v1::{Namespace, ServiceAccount},
-    rbac::v1::{ClusterRole, Role, RoleBinding, RoleRef, Subject},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding, RoleRef, Subject},
 };
 use kube::{Api, Client, ResourceExt, api::PostParams, core::DynamicObject};
 
@@ -67,6 +67,37 @@ pub async fn create_namespace(client: &Client, namespace: &str) {
     )
     .await;
     grant(client, namespace, "own", role.rules.unwrap_or_default()).await;
+}
+
+/// Creates the shipped ClusterRole, for [`bind_cluster_role`].
+pub async fn create_cluster_role(client: &Client) {
+    Api::all(client.clone())
+        .create(&PostParams::default(), &Shipped::read().cluster_role)
+        .await
+        .expect("a ClusterRole");
+}
+
+/// Grants the shipped ClusterRole to a user.
+pub async fn bind_cluster_role(client: &Client, user: &str) {
+    let mut binding = ClusterRoleBinding {
+        role_ref: RoleRef {
+            api_group: Some("rbac.authorization.k8s.io".to_owned()),
+            kind: "ClusterRole".to_owned(),
+            name: Shipped::read().cluster_role.name_any(),
+        },
+        subjects: Some(vec![Subject {
+            api_group: Some("rbac.authorization.k8s.io".to_owned()),
+            kind: "User".to_owned(),
+            name: user.to_owned(),
+            ..Subject::default()
+        }]),
+        ..ClusterRoleBinding::default()
+    };
+    binding.metadata.name = Some(user.to_owned());
+    Api::all(client.clone())
+        .create(&PostParams::default(), &binding)
+        .await
+        .expect("a ClusterRoleBinding");
 }
 
 async fn grant(

@@ -1,0 +1,128 @@
+//! The leader dies in the middle of a burst: nothing is lost, nothing is rolled twice.
+
+use crate::harness::{
+    Controller, PATIENCE, World,
+    field::{Field, catch},
+    fleet::Fleet,
+    ledger::is_ledger,
+    run,
+};
+
+/// Sooner over than the default lease, yet not lost because a busy computer renews it a little late.
+const SHORT_LEASE: [&str; 3] = ["--lease-duration=4s", "--renew-deadline=3s", "--retry-period=1s"];
+
+/// How the leader ends in a burst of 200 changes.
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// SIGKILL when so many patches have been answered.
+    KilledAtPatch(usize),
+    /// SIGKILL when the ledger's write has been stored and its answer is on the way.
+    KilledAtLedgerWrite,
+    /// SIGTERM when so many patches have been answered.
+    ToldToStopAtPatch(usize),
+    /// SIGTERM in the same way, and SIGKILL when the ledger's last write has been stored.
+    KilledWhileStopping(usize),
+}
+
+impl Death {
+    async fn come_to(self, leader: &Controller, world: &World, field: &Field, patched_before: usize) {
+        let ledger_writes = || {
+            let by_ledger =
+                |entry: &testbed::Entry| entry.is_write() && entry.succeeded() && is_ledger(entry);
+            world
+                .plane
+                .audit()
+                .matching(by_ledger)
+                .expect("the audit log")
+                .len()
+        };
+        match self {
+            Self::KilledAtPatch(count) => {
+                field.catch_patches(patched_before + count).await;
+                leader.replica.kill();
+            }
+            Self::KilledAtLedgerWrite => {
+                field.catch_patches(patched_before + 1).await;
+                let before = ledger_writes();
+                catch("a write of the ledger", || ledger_writes() > before).await;
+                leader.replica.kill();
+            }
+            Self::ToldToStopAtPatch(count) => {
+                field.catch_patches(patched_before + count).await;
+                leader.replica.terminate().expect("it runs");
+                assert_eq!(leader.wait_exit(PATIENCE).await, Some(0));
+            }
+            Self::KilledWhileStopping(count) => {
+                field.catch_patches(patched_before + count).await;
+                let before = ledger_writes();
+                leader.replica.terminate().expect("it runs");
+                catch("the ledger's last write, or the end", || {
+                    ledger_writes() > before || !leader.replica.is_running().expect("a status")
+                })
+                .await;
+                leader.replica.kill();
+            }
+        }
+    }
+}
+
+/// 200 Deployments in 20 namespaces, each changed once a death; a replica that has died is replaced.
+async fn die_in_bursts(strategy: &str, deaths: &[Death]) {
+    let world = World::alone("crash").await;
+    let field = Field::create(&world, 20, 10).await;
+    let mut fleet = Fleet::start_cluster_wide(&world, &[&[strategy], &SHORT_LEASE[..]].concat()).await;
+    let mut contents = Vec::new();
+    for (number, death) in deaths.iter().enumerate() {
+        let leader = fleet.take_leader().await;
+        let patched_before = field.patches().len();
+        contents.push(format!("{number}: {death:?}"));
+        tokio::join!(
+            field.change_all(&contents[number]),
+            death.come_to(&leader, &world, &field, patched_before)
+        );
+        eprintln!(
+            "{death:?}: {} patches when it was over",
+            field.patches().len() - patched_before
+        );
+        fleet.add().await;
+        field.wait_all_right(&contents).await;
+    }
+    // Everything that was repeated after a round shows in the next; this one is for the last.
+    contents.push("at peace".to_owned());
+    field.change_all("at peace").await;
+    field.wait_all_right(&contents).await;
+    fleet.leader().await.wait_idle().await;
+    field.wait_all_right(&contents).await;
+    world.assert_only_leaders_wrote();
+}
+
+#[test]
+fn a_leader_that_dies_in_a_burst_loses_and_repeats_nothing_with_env_vars() {
+    run(die_in_bursts(
+        "--reload-strategy=env-vars",
+        &[
+            Death::KilledAtPatch(1),
+            Death::KilledAtPatch(10),
+            Death::KilledAtPatch(60),
+            Death::KilledAtPatch(120),
+            Death::KilledAtPatch(199),
+            Death::KilledAtLedgerWrite,
+            Death::ToldToStopAtPatch(60),
+            Death::KilledWhileStopping(60),
+        ],
+    ));
+}
+
+#[test]
+fn a_leader_that_dies_in_a_burst_loses_and_repeats_nothing_with_annotations() {
+    run(die_in_bursts(
+        "--reload-strategy=annotations",
+        &[
+            Death::KilledAtPatch(10),
+            Death::KilledAtPatch(120),
+            Death::KilledAtLedgerWrite,
+            Death::ToldToStopAtPatch(60),
+            Death::KilledWhileStopping(60),
+        ],
+    ));
+}

@@ -1,0 +1,275 @@
+//! What cannot be served is told about once, delays nobody else, and heals by itself.
+
+use k8s_openapi::api::{
+    apps::v1::{DaemonSet, Deployment, StatefulSet},
+    core::v1::Event,
+};
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::{
+    bursts::Policy,
+    harness::{
+        Controller, World,
+        objects::{config_map, daemon_set, deployment, plain_pod, pod_with_config_map, stateful_set},
+        observe::{AUTO, Barrier},
+        permissions::SHIPPED,
+        run,
+    },
+};
+
+/// Workloads of each kind.
+const EACH: usize = 6;
+
+/// ConfigMaps `app-<n>`, `db-<n>` and `log-<n>`, each used by the Deployment, StatefulSet or DaemonSet of its name.
+async fn create_workloads(world: &World) {
+    for number in 0..EACH {
+        let name = |word: &str| format!("{word}-{number}");
+        for word in ["app", "db", "log"] {
+            world.create(&config_map(&name(word), "0")).await;
+        }
+        let (app, db, log) = (name("app"), name("db"), name("log"));
+        world
+            .create::<Deployment>(&deployment(&app, &AUTO, &pod_with_config_map(&app)))
+            .await;
+        world
+            .create::<StatefulSet>(&stateful_set(&db, &AUTO, &pod_with_config_map(&db)))
+            .await;
+        world
+            .create::<DaemonSet>(&daemon_set(&log, &AUTO, &pod_with_config_map(&log)))
+            .await;
+    }
+}
+
+async fn change(world: &World, word: &str, numbers: impl Iterator<Item = usize>, value: &str) {
+    for number in numbers {
+        world.change_config_map(&format!("{word}-{number}"), value).await;
+    }
+}
+
+async fn wait_for(world: &World, resource: &str, word: &str, count: usize) {
+    for number in 0..EACH {
+        world
+            .wait_for_rollouts(resource, &format!("{word}-{number}"), count)
+            .await;
+    }
+}
+
+fn rollouts(world: &World, resource: &str, word: &str) -> Vec<usize> {
+    (0..EACH)
+        .map(|number| world.rollouts(resource, &format!("{word}-{number}")))
+        .collect()
+}
+
+/// Warnings about the workload.
+async fn warnings(world: &World, workload: &str) -> Vec<(String, Option<i32>)> {
+    let about = ListParams::default().fields(&format!("involvedObject.name={workload},type=Warning"));
+    let events = world.api::<Event>().list(&about).await.expect("Events");
+    let read = |event: Event| (event.reason.unwrap_or_default(), event.count);
+    events.into_iter().map(read).collect()
+}
+
+async fn ready_details(controller: &Controller) -> String {
+    let (status, body) = controller.get("/ready?verbose").await.expect("an answer");
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+#[test]
+fn the_sick_show_once_and_heal_and_delay_nobody() {
+    run(async {
+        let world = World::alone("sick").await;
+        create_workloads(&world).await;
+        world.create(&config_map("settings", "0")).await;
+        world
+            .create(&deployment("refused", &AUTO, &pod_with_config_map("settings")))
+            .await;
+        let list = |value| [("configmap.reloader.stakater.com/reload", value)];
+        world
+            .create(&deployment("malformed", &list("set[tings"), &plain_pod()))
+            .await;
+        let mut barrier = Barrier::create(&world).await;
+        let policy = Policy::create(&world).await;
+        world.permit("statefulsets", &[]).await;
+        let controller = world.controller().start().await;
+
+        // One kind may not even be listed: one line of the log, a word on /ready, a metric.
+        let not_listed = |kind: &str| format!("Not allowed to list and watch {kind} in namespace");
+        controller.wait_log(&not_listed("statefulsets")).await;
+        assert!(
+            ready_details(&controller).await.contains("statefulsets"),
+            "not shown on /ready"
+        );
+        let synced = |kind: &str| format!("reloader_watch_synced{{kind=\"{kind}\"}}");
+        controller.wait_metric(&synced("StatefulSet"), 0.0).await;
+        controller.wait_metric(&synced("DaemonSet"), 1.0).await;
+        assert!(
+            controller
+                .metric("reloader_watch_restarts_total{kind=\"StatefulSet\"")
+                .await
+                > 0.0
+        );
+
+        world.change_config_map("settings", "1").await;
+        change(&world, "db", 0..EACH, "1").await;
+        change(&world, "log", 0..EACH, "1").await;
+        change(&world, "app", 0..EACH, "1").await;
+        wait_for(&world, "daemonsets", "log", 1).await;
+        wait_for(&world, "deployments", "app", 1).await;
+
+        // Another kind may no longer be written.
+        world.permit("daemonsets", &["list", "watch"]).await;
+        change(&world, "log", 0..EACH, "2").await;
+        for number in 0..EACH {
+            world
+                .wait_for_events(&format!("log-{number}"), "ReloadFail", 1)
+                .await;
+        }
+        change(&world, "app", 0..EACH, "2").await;
+        wait_for(&world, "deployments", "app", 2).await;
+        assert!(
+            controller.metric("reloader_pending_reloads").await > 0.0,
+            "nobody is sick"
+        );
+
+        world.wait_for_events("refused", "ReloadFail", 1).await;
+        world.wait_for_events("malformed", "InvalidAnnotation", 1).await;
+        assert!(
+            controller
+                .metric("reloader_errors_total{type=\"forbidden\"}")
+                .await
+                >= 6.0
+        );
+        assert!(controller.metric("reloader_errors_total{type=\"invalid\"}").await >= 1.0);
+        controller
+            .wait_metric("reloader_errors_total{type=\"invalid_annotation\"}", 1.0)
+            .await;
+
+        // The causes go: each heals within the minute that a wait takes at most.
+        policy.delete(&world).await;
+        world.permit("statefulsets", &SHIPPED).await;
+        world.permit("daemonsets", &SHIPPED).await;
+        let cured = json!({ "metadata": { "annotations": { list("")[0].0: "settings" } } });
+        world
+            .api::<Deployment>()
+            .patch("malformed", &PatchParams::default(), &Patch::Merge(cured))
+            .await
+            .expect("the annotation changes");
+        wait_for(&world, "statefulsets", "db", 1).await;
+        wait_for(&world, "daemonsets", "log", 2).await;
+        world.wait_for_rollouts("deployments", "refused", 1).await;
+        controller.wait_idle().await;
+        world.change_config_map("settings", "2").await;
+        world.wait_for_rollouts("deployments", "malformed", 1).await;
+        world.wait_for_rollouts("deployments", "refused", 2).await;
+        barrier.pass(&world, &controller).await;
+
+        assert_eq!(rollouts(&world, "deployments", "app"), [2; EACH]);
+        assert_eq!(rollouts(&world, "statefulsets", "db"), [1; EACH]);
+        assert_eq!(rollouts(&world, "daemonsets", "log"), [2; EACH]);
+        assert_eq!(world.rollouts("deployments", "malformed"), 1);
+        for number in 0..EACH {
+            assert_eq!(
+                warnings(&world, &format!("log-{number}")).await,
+                [("ReloadFail".to_owned(), Some(1))]
+            );
+            assert_eq!(warnings(&world, &format!("app-{number}")).await, []);
+        }
+        assert_eq!(
+            warnings(&world, "refused").await,
+            [("ReloadFail".to_owned(), Some(1))]
+        );
+        assert_eq!(
+            warnings(&world, "malformed").await,
+            [("InvalidAnnotation".to_owned(), Some(1))]
+        );
+        assert_eq!(
+            controller
+                .replica
+                .log()
+                .matches(&not_listed("statefulsets"))
+                .count(),
+            1
+        );
+        controller.wait_metric(&synced("StatefulSet"), 1.0).await;
+        assert!(!ready_details(&controller).await.contains("not permitted"));
+    });
+}
+
+#[test]
+fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
+    run(async {
+        let world = World::alone("revoked").await;
+        create_workloads(&world).await;
+        let mut barrier = Barrier::create(&world).await;
+        let controller = world.controller().start().await;
+
+        world.permit("daemonsets", &[]).await;
+        // A watch that is open goes on as long as its connection: the API server asks about permissions at its start.
+        world.plane.kill_apiserver();
+        world.plane.start_apiserver().await.expect("it starts");
+        let line = "Not allowed to list and watch daemonsets in namespace";
+        controller.wait_log(line).await;
+        controller
+            .wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 0.0)
+            .await;
+
+        change(&world, "log", 0..EACH, "1").await;
+        change(&world, "db", 0..EACH, "1").await;
+        change(&world, "app", 0..EACH, "1").await;
+        wait_for(&world, "statefulsets", "db", 1).await;
+        wait_for(&world, "deployments", "app", 1).await;
+        // One that nobody has seen before.
+        world.create(&config_map("new", "0")).await;
+        world
+            .create(&daemon_set("new", &AUTO, &pod_with_config_map("new")))
+            .await;
+
+        world.permit("daemonsets", &SHIPPED).await;
+        wait_for(&world, "daemonsets", "log", 1).await;
+        controller
+            .wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 1.0)
+            .await;
+        world.change_config_map("new", "1").await;
+        world.wait_for_rollouts("daemonsets", "new", 1).await;
+        barrier.pass(&world, &controller).await;
+        for (resource, word) in [
+            ("daemonsets", "log"),
+            ("statefulsets", "db"),
+            ("deployments", "app"),
+        ] {
+            assert_eq!(rollouts(&world, resource, word), [1; EACH], "{resource}");
+        }
+        assert_eq!(world.rollouts("daemonsets", "new"), 1);
+        assert_eq!(controller.replica.log().matches(line).count(), 1);
+    });
+}
+
+#[test]
+fn a_kind_that_is_forbidden_across_a_restart_keeps_its_place_in_the_ledger() {
+    run(async {
+        let world = World::new("blind").await;
+        create_workloads(&world).await;
+        let mut barrier = Barrier::create(&world).await;
+        let first = world.controller().start().await;
+        world.wait_for_ledger(3 * EACH + 1).await;
+        first.replica.kill();
+
+        world.permit("statefulsets", &[]).await;
+        let second = world.controller().start().await;
+        change(&world, "db", 0..EACH / 2, "1").await;
+        change(&world, "app", 0..EACH, "1").await;
+        wait_for(&world, "deployments", "app", 1).await;
+        barrier.pass(&world, &second).await;
+        second.replica.terminate().expect("it runs");
+        assert_eq!(second.wait_exit(crate::harness::PATIENCE).await, Some(0));
+
+        change(&world, "db", EACH / 2..EACH, "1").await;
+        world.permit("statefulsets", &SHIPPED).await;
+        let third = world.controller().start().await;
+        wait_for(&world, "statefulsets", "db", 1).await;
+        barrier.pass(&world, &third).await;
+        assert_eq!(rollouts(&world, "statefulsets", "db"), [1; EACH]);
+        assert_eq!(rollouts(&world, "deployments", "app"), [1; EACH]);
+    });
+}
