@@ -12,3 +12,4 @@ mod ledger;
 mod matrix;
 mod opt_in;
 mod quiet;
+mod wire;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testbed::{Replica, eventually, free_port};
+use testbed::{Proxy, Replica, eventually, free_port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -16,6 +16,7 @@ pub struct ControllerBuilder<'a> {
     name: String,
     args: Vec<String>,
     variables: Vec<(String, String)>,
+    proxy: Option<&'a Proxy>,
 }
 
 impl<'a> ControllerBuilder<'a> {
@@ -26,6 +27,7 @@ impl<'a> ControllerBuilder<'a> {
             name: "reloader-0".to_owned(),
             args,
             variables: Vec::new(),
+            proxy: None,
         }
     }
 
@@ -62,6 +64,13 @@ impl<'a> ControllerBuilder<'a> {
         self.arg("--enable-ha")
     }
 
+    /// Reaches the API server through this proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: &'a Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// Starts it and returns at once.
     pub async fn launch(self) -> Controller {
         let Self {
@@ -69,6 +78,7 @@ impl<'a> ControllerBuilder<'a> {
             name,
             args,
             variables,
+            proxy,
         } = self;
         let port = free_port().expect("a free port");
         let kubeconfig = world
@@ -76,6 +86,9 @@ impl<'a> ControllerBuilder<'a> {
             .kubeconfig_for_service_account(&world.namespace, SERVICE_ACCOUNT)
             .await
             .expect("a kubeconfig");
+        let kubeconfig = proxy.map_or(kubeconfig.clone(), |proxy| {
+            proxy.kubeconfig(&kubeconfig).expect("a kubeconfig")
+        });
         let mut builder = Replica::builder(env!("CARGO_BIN_EXE_reloader"))
             .name(format!("{}-{name}", world.namespace))
             .kubeconfig(kubeconfig)
