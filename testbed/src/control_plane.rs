@@ -230,6 +230,11 @@ impl ControlPlane {
         self.ca.pem()
     }
 
+    /// The authority itself, for further servers in front of the API server.
+    pub(crate) fn ca(&self) -> &CertificateAuthority {
+        &self.ca
+    }
+
     /// Its folder: data, keys, and the log of each program as `<program>.log`. Room for files of the test, too.
     pub fn dir(&self) -> &Path {
         self.layout.folder()

@@ -72,6 +72,9 @@ pub enum Error {
     /// A key or certificate could not be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// Certificates do not make a TLS configuration.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
     /// A client certificate was asked for a user with more groups than one can be made with.
     #[error("user {user} is to be in {groups} groups; a client certificate takes two")]
     TooManyGroups {
@@ -116,6 +119,7 @@ impl Error {
             Self::Exited { .. } => "exited",
             Self::Timeout { .. } => "timeout",
             Self::Certificate(_) | Self::TooManyGroups { .. } => "certificate",
+            Self::Tls(_) => "tls",
             Self::Kubernetes { .. } => "kubernetes",
             Self::Kubeconfig { .. } => "kubeconfig",
             Self::AuditLog { .. } => "audit_log",

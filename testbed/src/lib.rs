@@ -29,6 +29,8 @@
 //!   process group. Both are gone when the owner is dropped and, whatever way this process ends, SIGKILL included, when it has
 //!   ended. `RELOADER_TESTBED_KEEP=1` keeps the folder.
 //!
+//! Faults on the way to the API server, below and above HTTP: [`proxy`].
+//!
 //! I/O: reads and writes files, starts and signals processes, talks to the API server it started.
 
 mod audit;
@@ -40,6 +42,7 @@ mod eventually;
 mod pki;
 mod ports;
 mod process;
+pub mod proxy;
 mod replica;
 mod session;
 
@@ -50,4 +53,5 @@ pub use error::{Error, Result};
 pub use eventually::{Probe, eventually};
 pub use nix::sys::signal::Signal;
 pub use ports::free_port;
+pub use proxy::Proxy;
 pub use replica::{Replica, ReplicaBuilder};

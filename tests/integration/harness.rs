@@ -16,7 +16,6 @@ pub mod sentinel;
 pub mod sources;
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{
         Arc, LazyLock,
@@ -156,13 +155,5 @@ impl World {
         })
         .await
         .unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// What this namespace's controllers have asked of the API server so far: `(verb, resource)` → count.
-    pub fn requests(&self) -> BTreeMap<(String, String), usize> {
-        self.plane
-            .audit()
-            .requests_by_verb_and_resource(&self.user())
-            .expect("the audit log")
     }
 }

@@ -25,4 +25,5 @@ mod sick;
 mod storms;
 mod upstream_rbac;
 mod visible;
+mod wire;
 mod zombie;

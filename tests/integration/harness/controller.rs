@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use testbed::{Replica, eventually, free_port};
+use testbed::{Proxy, Replica, eventually, free_port};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,6 +17,7 @@ pub struct ControllerBuilder<'a> {
     args: Vec<String>,
     variables: Vec<(String, String)>,
     kubeconfig: Option<PathBuf>,
+    proxy: Option<&'a Proxy>,
 }
 
 impl<'a> ControllerBuilder<'a> {
@@ -28,6 +29,7 @@ impl<'a> ControllerBuilder<'a> {
             args,
             variables: Vec::new(),
             kubeconfig: None,
+            proxy: None,
         }
     }
 
@@ -71,6 +73,13 @@ impl<'a> ControllerBuilder<'a> {
         self.arg("--enable-ha")
     }
 
+    /// Reaches the API server through this proxy.
+    #[must_use]
+    pub fn through(mut self, proxy: &'a Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// Starts it and returns at once.
     pub async fn launch(self) -> Controller {
         let Self {
@@ -79,11 +88,16 @@ impl<'a> ControllerBuilder<'a> {
             args,
             variables,
             kubeconfig,
+            proxy,
         } = self;
         let port = free_port().expect("a free port");
-        let kubeconfig = match kubeconfig {
+        let direct = match kubeconfig {
             Some(path) => path,
             None => world.kubeconfig().await,
+        };
+        let kubeconfig = match proxy {
+            Some(proxy) => proxy.kubeconfig(&direct).expect("a kubeconfig"),
+            None => direct,
         };
         let mut builder = Replica::builder(env!("CARGO_BIN_EXE_reloader"))
             .name(format!("{}-{name}", world.namespace))

@@ -1,0 +1,166 @@
+//! Watches that break, lie or fall silent.
+
+use rstest::rstest;
+use testbed::{
+    Proxy, eventually,
+    proxy::{Fault, RequestHead, Rule, StreamFault},
+};
+
+use super::{ANNOTATIONS, ENV_VARS, ONE_WORKER, create_app, is_about, world};
+use crate::harness::{PATIENCE, run, sentinel::Sentinel};
+
+/// Does something to the open watch of a kind; waits until there is one.
+async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
+    let what = format!("an open watch of {resource}");
+    eventually(PATIENCE, &what, async || {
+        (proxy.disturb(is_about(resource), fault) == 1).then_some(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// How often a kind was listed, pages after the first not counted.
+fn lists(proxy: &Proxy, resource: &'static str) -> usize {
+    let is_list = |head: &RequestHead| {
+        is_about(resource)(head) && !head.is_watch() && !head.query.contains("continue=")
+    };
+    proxy
+        .log()
+        .iter()
+        .filter(|passage| is_list(&passage.request))
+        .count()
+}
+
+/// The change right after each fault is the one that the broken line would have told.
+#[rstest]
+#[case::expired(StreamFault::expired(), true)]
+#[case::garbage(StreamFault::Replace("neither JSON nor an event".to_owned()), true)]
+#[case::another_event(StreamFault::Replace(r#"{"type":"NONSENSE","object":{}}"#.to_owned()), true)]
+#[case::cut_line(StreamFault::CutLine, false)]
+#[case::ended(StreamFault::End, false)]
+#[case::reset(StreamFault::Reset, false)]
+fn a_broken_watch_loses_no_change(
+    #[case] fault: StreamFault,
+    #[case] relists: bool,
+    #[values("configmaps", "deployments")] broken: &'static str,
+) {
+    run(async {
+        let (world, proxy) = world("broken").await;
+        create_app(&world, "app").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        assert_eq!(lists(&proxy, broken), 1);
+        for round in 1..=3 {
+            disturb(&proxy, broken, &fault).await;
+            world.change_config_map("app", &round.to_string()).await;
+            world.wait_for_rollouts("deployments", "app", round).await;
+            // The line of the workload's own change may be the one that is lost.
+            sentinel.pass().await;
+            if relists {
+                // The broken connection stays open until the controller has paused; the next fault is for the new one.
+                eventually(PATIENCE, "a new list", async || {
+                    (lists(&proxy, broken) > round).then_some(())
+                })
+                .await
+                .unwrap_or_else(|error| panic!("{error}"));
+            }
+        }
+        assert_eq!(world.rollouts("deployments", "app"), 3);
+    });
+}
+
+#[rstest]
+fn changes_while_every_watch_keeps_breaking_roll_once_each(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
+    run(async {
+        let (world, proxy) = world("flapping").await;
+        for number in 0..10 {
+            create_app(&world, &format!("app-{number}")).await;
+        }
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world
+            .controller()
+            .args([ONE_WORKER, strategy])
+            .through(&proxy)
+            .start()
+            .await;
+        let faults = [
+            StreamFault::Reset,
+            StreamFault::CutLine,
+            StreamFault::expired(),
+            StreamFault::End,
+        ];
+        for (number, fault) in faults.iter().cycle().take(10).enumerate() {
+            proxy.disturb(|_| true, fault);
+            world.change_config_map(&format!("app-{number}"), "1").await;
+        }
+        for number in 0..10 {
+            world
+                .wait_for_rollouts("deployments", &format!("app-{number}"), 1)
+                .await;
+        }
+        sentinel.pass().await;
+        for number in 0..10 {
+            assert_eq!(world.rollouts("deployments", &format!("app-{number}")), 1);
+        }
+    });
+}
+
+#[rstest]
+#[case::expired(410, None)]
+#[case::throttled(429, Some(1))]
+#[case::broken(500, None)]
+#[case::unavailable(503, None)]
+fn a_watch_that_cannot_be_opened_loses_no_change(
+    #[case] code: u16,
+    #[case] retry_after: Option<u32>,
+    #[values(true, false)] lists_fail_too: bool,
+) {
+    run(async {
+        let (world, proxy) = world("refused").await;
+        create_app(&world, "app").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        let refusing = |watch| {
+            let rule = Rule::new(Fault::Status { code, retry_after });
+            proxy.add(
+                rule.when(is_about("configmaps"))
+                    .method("GET")
+                    .watch(watch)
+                    .times(2),
+            )
+        };
+        let watches = refusing(true);
+        let list = lists_fail_too.then(|| refusing(false));
+        if lists_fail_too {
+            disturb(&proxy, "configmaps", &StreamFault::expired()).await;
+        } else {
+            disturb(&proxy, "configmaps", &StreamFault::End).await;
+        }
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
+        assert_eq!(
+            (watches.hits(), list.map_or(2, |list| list.hits())),
+            (2, 2),
+            "the faults were met"
+        );
+    });
+}
+
+#[test]
+fn what_a_silent_watch_swallowed_is_noticed_when_it_is_replaced() {
+    run(async {
+        let (world, proxy) = world("silent").await;
+        create_app(&world, "app").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        disturb(&proxy, "configmaps", &StreamFault::Silence).await;
+        world.change_config_map("app", "1").await;
+        world.change_config_map("app", "2").await;
+        disturb(&proxy, "configmaps", &StreamFault::End).await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
+    });
+}
