@@ -17,7 +17,6 @@ use axum::{
 };
 use http::{StatusCode, header};
 use tokio::{net::TcpListener, time::Instant};
-use tokio_util::sync::CancellationToken;
 
 use crate::config::ListenAddress;
 use crate::metrics::{CONTENT_TYPE, Metrics};
@@ -62,19 +61,12 @@ pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
     })
 }
 
-/// Serves until `shutdown` is cancelled and the requests under way are answered.
+/// Serves until it is dropped.
 ///
 /// # Errors
 /// The listener broke.
-pub async fn serve(
-    listener: TcpListener,
-    health: Health,
-    metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
-    axum::serve(listener, router(health, metrics))
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) -> io::Result<()> {
+    axum::serve(listener, router(health, metrics)).await
 }
 
 /// The routes, without a port: what [`serve`] serves. Any method is answered, as upstream does.

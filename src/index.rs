@@ -57,6 +57,16 @@ pub struct Effect {
     pub opted: Option<Arc<Workload>>,
 }
 
+impl Effect {
+    /// Adds what another object's observation led to; which source or workload it was about is not kept.
+    fn merge(&mut self, other: Self) {
+        self.due.extend(other.due);
+        self.woken.extend(other.woken);
+        self.gone.extend(other.gone);
+        self.touched.extend(other.touched);
+    }
+}
+
 /// How far the workloads have got with a source: what a later leader needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -155,6 +165,9 @@ impl Index {
                     inner.workload_seen(*workload, Some(generation))
                 })
             }
+            Event::NamespaceListed { namespace, workloads } => {
+                self.namespace_listed(&stream, namespace, workloads)
+            }
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
         }
     }
@@ -235,13 +248,30 @@ impl Index {
             remember: true,
         };
         self.namespace(Arc::clone(&source.namespace), |inner| {
-            inner.restore(source, standing, &change)
+            inner.restore(source, standing, &change);
         });
     }
 
     /// Whether a complete list of that stream is under way.
     pub fn is_listing(&self, stream: &StreamId) -> bool {
         self.streams().is_listing(stream)
+    }
+
+    /// Every workload that lists something that is no valid pattern.
+    pub fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+        self.namespaces
+            .iter()
+            .flat_map(|entry| entry.value().workloads_with_bad_patterns())
+            .collect()
+    }
+
+    /// The namespaces in which somebody owes a restart, or may owe one without being known yet.
+    pub fn unsettled_namespaces(&self) -> Vec<Arc<str>> {
+        let unsettled = self
+            .namespaces
+            .iter()
+            .filter(|entry| entry.value().is_unsettled());
+        unsettled.map(|entry| Arc::clone(entry.key())).collect()
     }
 
     /// How many workloads of each kind live in the namespace, in the order of [`WorkloadKind::ALL`].
@@ -261,6 +291,21 @@ impl Index {
         self.namespaces.iter().map(|entry| count(entry.value())).sum()
     }
 
+    /// Takes in the workloads of one kind and namespace; everybody there who owes is due now.
+    fn namespace_listed(&self, stream: &StreamId, name: Arc<str>, workloads: Vec<Workload>) -> Effect {
+        let Watched::Workload(kind) = stream.watched else {
+            return Effect::default();
+        };
+        self.namespace(name, |inner| {
+            let mut effect = inner.retain_workloads(kind, &workloads);
+            for workload in workloads {
+                effect.merge(inner.workload_seen(workload, None));
+            }
+            effect.due = inner.owing();
+            effect
+        })
+    }
+
     /// Drops what the complete list did not show.
     fn sweep(&self, stream: &StreamId, generation: u32) -> Effect {
         let mut effect = Effect::default();
@@ -268,8 +313,7 @@ impl Index {
             Watched::Source(kind) => effect.touched.extend(inner.sweep_sources(kind, generation)),
             Watched::Workload(kind) => {
                 for gone in inner.sweep_workloads(kind, generation) {
-                    effect.gone.extend(gone.gone);
-                    effect.touched.extend(gone.touched);
+                    effect.merge(gone);
                 }
             }
         };

@@ -86,6 +86,9 @@ pub struct Settings {
     pub namespace_rate: Option<Rate>,
     /// Limit of all namespaces together; `None` is no limit.
     pub total_rate: Option<Rate>,
+    /// Tickets of one namespace that may be out at once, at least 1: where an admission webhook hangs, its namespace
+    /// must not hold every worker.
+    pub namespace_in_flight: usize,
 }
 
 impl Default for Settings {
@@ -95,6 +98,7 @@ impl Default for Settings {
             window: Duration::from_millis(100),
             namespace_rate: None,
             total_rate: None,
+            namespace_in_flight: usize::MAX,
         }
     }
 }

@@ -11,18 +11,17 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod supervise;
 mod takeover;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use tokio::{
+    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
-    task::JoinSet,
-    time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, BindError, health::Health},
@@ -30,23 +29,20 @@ use crate::{
     decide,
     index::Index,
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
+    ledger::Keeper,
     metrics::{Metrics, MetricsOptions, Snapshot},
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
-    watch::{self, StreamId, Watched},
+    watch::{self, Lister, StreamId, Watched},
     worker::{Worker, intake::Intake},
 };
 use clients::Clients;
+use supervise::{Election, Running};
 
 /// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
 const OBSERVATIONS: usize = 256;
-/// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
-/// since nobody else writes before the lease is given back or has run out.
-const DRAIN: Duration = Duration::from_secs(5);
-/// How long the last write of the ledger may take, and giving back the lease; after that it runs out by itself.
-const RELEASE: Duration = Duration::from_secs(2);
 /// How long a loop may show no sign of life before `/live` fails.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How often the monitor looks at the workers.
 const MONITOR: Duration = Duration::from_secs(5);
 
@@ -99,46 +95,59 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         count_by_namespace: config.count_by_namespace,
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
     }));
-    let health = Health::new();
     let listener = admin::bind(&config.listen_address).await?;
     let clients = Clients::new(&metrics).await?;
+    let (mut running, keeper) = start(&config, clients, listener, &metrics);
+    tokio::select! {
+        ended = running.supervise(keeper, &config) => return Err(ended),
+        () = signals.next() => {}
+    }
+    tracing::info!("Shutting down: finishing the patches in flight");
+    tokio::select! {
+        () = running.shut_down() => {}
+        () = signals.next() => tracing::warn!("Second signal: ending at once"),
+    }
+    tracing::info!("Stopped");
+    Ok(())
+}
 
-    let mut tasks = Tasks::default();
-    let stop = CancellationToken::new();
-
+/// Starts every loop but those that only the leader runs.
+fn start(
+    config: &Config,
+    clients: Clients,
+    listener: TcpListener,
+    metrics: &Arc<Metrics>,
+) -> (Running, Option<Keeper>) {
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(&config.scope);
+    let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
     let instance = config.pod_name.clone().unwrap_or_default();
     let (recorder, recording) = Recorder::new(clients.events, instance, leadership.clone());
     let (ledger, keeper) = takeover::keeper(config.ledger.as_ref(), clients.ledger, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
-        queue: Queue::new(queue_settings(&config)),
+        queue: Queue::new(queue_settings(config)),
         leadership: leadership.clone(),
         writer: Writer::new(clients.writes, Arc::clone(&keys), config.auto_reload_all),
         recorder,
-        ledger: ledger.clone(),
+        ledger,
         unflushed: Arc::new(DashMap::new()),
-        metrics: Arc::clone(&metrics),
+        metrics: Arc::clone(metrics),
         options: decide::Options {
             strategy: config.strategy,
             auto_reload_all: config.auto_reload_all,
         },
         reported: Arc::new(DashMap::new()),
+        complaints: Arc::new(DashMap::new()),
     };
-    report_state(&metrics, &worker, &health);
+    report_state(metrics, &worker, &health);
 
+    let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
-    let intake = Intake::new(&worker, &streams, &health);
-    // Not before the watches have their checks: without any, `/ready` would say yes.
-    let serving = admin::serve(listener, health.clone(), Arc::clone(&metrics), stop.clone());
-    tasks.spawn("admin", async move {
-        if let Err(error) = serving.await {
-            tracing::error!(err = %error, "Serving metrics and health failed");
-        }
-    });
-    tasks.spawn(
+    let lister = Lister::default();
+    let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health);
+    running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
@@ -147,64 +156,32 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         auto_reload_all: config.auto_reload_all,
         page_size: config.list_page_size,
     };
+    let listing = lister.run(
+        clients.watches.clone(),
+        settings.clone(),
+        config.coalesce_window,
+        sink.clone(),
+    );
+    running.spawn("list", listing);
     for stream in streams {
-        tasks.spawn(
+        running.spawn(
             "watch",
             watch::watch(clients.watches.clone(), stream, settings.clone(), sink.clone()),
         );
     }
-    drop(sink);
-    tasks.spawn(
-        "monitor",
-        monitor(worker.clone(), health.heartbeat("workers", SILENCE)),
-    );
+    running.spawn("monitor", monitor(worker, health.heartbeat("workers", SILENCE)));
     if config.lease.is_some() {
-        tasks.spawn(
-            "leadership",
-            show_leadership(leadership.clone(), Arc::clone(&metrics)),
-        );
+        running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
-    let mut recording = tokio::spawn(recording);
-    let mut election = tokio::spawn(election);
-    let mut workers = JoinSet::new();
-    let mut candidate = Some(keeper);
-    let mut reading = JoinSet::new();
+    // Not before the watches have their checks: without any, `/ready` would say yes.
+    running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
+    (running, keeper)
+}
 
-    let outcome = loop {
-        tokio::select! {
-            () = signals.next() => break Ok(()),
-            ended = tasks.ended() => break Err(ended),
-            ended = &mut election => break Err(election_ended(ended)),
-            _ = &mut recording => break Err(RunError::LoopEnded("events")),
-            Some(ended) = workers.join_next() => break Err(match ended {
-                Ok(()) => RunError::LoopEnded("worker"),
-                Err(error) => RunError::Panicked(error.to_string()),
-            }),
-            () = leadership.acquired(), if candidate.is_some() => {
-                reading.spawn(takeover::read(candidate.take().flatten()));
-            }
-            Some(read) = reading.join_next() => match read {
-                Ok(left_over) => {
-                    let writing = takeover::take_over(&worker, &config.scope, left_over);
-                    tasks.spawn("ledger", writing);
-                    for _ in 0..config.workers {
-                        workers.spawn(worker.clone().run());
-                    }
-                }
-                Err(error) => break Err(RunError::Panicked(error.to_string())),
-            },
-        }
-    };
-    outcome?;
-
-    tracing::info!("Shutting down: finishing the patches in flight");
-    tokio::select! {
-        () = shut_down(&worker, workers, election, recording) => {}
-        () = signals.next() => tracing::warn!("Second signal: ending at once"),
+async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {
+    if let Err(error) = admin::serve(listener, health, metrics).await {
+        tracing::error!(err = %error, "Serving metrics and health failed");
     }
-    stop.cancel();
-    tracing::info!("Stopped");
-    Ok(())
 }
 
 fn log(level: Level, line: &str) {
@@ -217,38 +194,6 @@ fn log(level: Level, line: &str) {
     }
 }
 
-/// Drains the workers, writes down what is settled, gives the lease back: in this order, so that the next leader may
-/// believe what it reads.
-async fn shut_down(
-    worker: &Worker,
-    mut workers: JoinSet<()>,
-    election: tokio::task::JoinHandle<Result<lease::Ended, lease::Error>>,
-    recording: tokio::task::JoinHandle<()>,
-) {
-    worker.queue.shutdown();
-    let drained = timeout(DRAIN, async { while workers.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(
-            in_flight = worker.queue.in_flight(),
-            "Patches in flight did not finish in time"
-        );
-        workers.shutdown().await;
-    }
-    if timeout(RELEASE, worker.ledger.flush()).await.is_err() {
-        tracing::warn!(
-            "The ledger could not be written in time; the markers on the workloads show what was done"
-        );
-    }
-    if timeout(RELEASE, worker.leadership.release()).await.is_err() {
-        tracing::warn!("The lease could not be given back in time; it runs out by itself");
-    }
-    election.abort();
-    // Intake holds a recorder as well, so the task does not end by itself.
-    recording.abort();
-}
-
-type Election = std::pin::Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
-
 fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> (Leadership, Election) {
     let Some(settings) = lease else {
         return (Leadership::always(), Box::pin(std::future::pending()));
@@ -260,14 +205,6 @@ fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> 
     };
     let (leadership, election) = lease::elect(store, settings, Arc::new(BootClock));
     (leadership, Box::pin(election))
-}
-
-fn election_ended(ended: Result<Result<lease::Ended, lease::Error>, tokio::task::JoinError>) -> RunError {
-    match ended {
-        Ok(Ok(_)) => RunError::LoopEnded("leader election"),
-        Ok(Err(error)) => RunError::LeadershipLost(error),
-        Err(error) => RunError::Panicked(error.to_string()),
-    }
 }
 
 /// One stream a kind and namespace in scope.
@@ -295,6 +232,7 @@ fn queue_settings(config: &Config) -> queue::Settings {
         window: config.coalesce_window,
         namespace_rate: config.namespace_rate.map(rate),
         total_rate: config.total_rate.map(rate),
+        namespace_in_flight: config.workers.div_ceil(2),
     }
 }
 
@@ -357,30 +295,6 @@ async fn show_leadership(leadership: Leadership, metrics: Arc<Metrics>) {
         if state.changed().await.is_err() {
             // The election has ended; whoever waits for it ends the process.
             std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// Loops that must not end, by name.
-#[derive(Default)]
-struct Tasks {
-    running: JoinSet<&'static str>,
-}
-
-impl Tasks {
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.running.spawn(async move {
-            task.await;
-            name
-        });
-    }
-
-    /// Completes when one of them has ended, with what that means.
-    async fn ended(&mut self) -> RunError {
-        match self.running.join_next().await {
-            Some(Ok(name)) => RunError::LoopEnded(name),
-            Some(Err(error)) => RunError::Panicked(error.to_string()),
-            None => std::future::pending().await,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! and a delete followed by a create may arrive as one update. After a gap the stream starts over with
 //! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
 
+mod on_demand;
 pub mod source;
 mod stream;
 pub mod workload;
@@ -19,6 +20,7 @@ use std::{fmt, sync::Arc};
 
 use crate::model::{Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind};
 
+pub use on_demand::Lister;
 pub use stream::{Settings, watch};
 
 /// What one watch stream is about.
@@ -65,6 +67,13 @@ pub struct StreamId {
     pub namespace: Option<Arc<str>>,
 }
 
+impl StreamId {
+    /// Whether it shows the objects of that namespace.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|own| own == namespace)
+    }
+}
+
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
@@ -98,6 +107,13 @@ pub enum Event {
     WorkloadSeen(Box<Workload>),
     /// A workload was deleted.
     WorkloadGone(WorkloadKey),
+    /// All workloads of the stream's kind in one namespace, where they may not be watched.
+    NamespaceListed {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// Its workloads of that kind; others that were known are gone.
+        workloads: Vec<Workload>,
+    },
     /// The stream failed and tries again after a pause.
     Failed(Failure),
 }
@@ -109,6 +125,8 @@ pub struct Failure {
     pub category: &'static str,
     /// The API server refused it: the ServiceAccount lacks `list` or `watch` on the kind (403).
     pub denied: bool,
+    /// Listing is allowed, only watching is refused: [`Lister`] is the way back.
+    pub only_watch: bool,
     /// What happened, for a log line; holds no object data.
     pub message: String,
 }
@@ -119,6 +137,7 @@ impl Failure {
         Self {
             category: "other",
             denied: false,
+            only_watch: false,
             message: message.to_owned(),
         }
     }

@@ -23,7 +23,7 @@ use crate::{
     lease::Leadership,
     ledger::Ledger,
     metrics::{Metrics, ReconcileResult},
-    model::{SourceKey, WorkloadKey},
+    model::{SourceKey, Workload, WorkloadKey, opt_in::BadPattern},
     patch::{
         Writer,
         events::{Notice, Recorder, Severity},
@@ -70,6 +70,8 @@ pub struct Worker {
     pub options: decide::Options,
     /// The last failure reported for a workload: each is reported once, not once an attempt.
     pub reported: Arc<DashMap<WorkloadKey, String>>,
+    /// What has been said about a workload's annotations: it may come up from the watch and at the takeover.
+    pub complaints: Arc<DashMap<WorkloadKey, Vec<BadPattern>>>,
 }
 
 impl Worker {
@@ -260,6 +262,45 @@ impl Worker {
         );
         if let Some(source) = restarted_for(plan).next() {
             self.record(pending, source, Severity::Warning, "ReloadFail", message);
+        }
+    }
+
+    /// Names every list item of the workload's annotations that is no valid pattern. The leader also says so in an
+    /// Event; without leading it is only said at debug level, since every standby would repeat it.
+    pub(crate) fn complain(&self, workload: &Workload) {
+        let key = &workload.key;
+        let bad: Vec<BadPattern> = workload.opt_in.bad_patterns().cloned().collect();
+        let leads = self.leadership.is_leader();
+        if bad.is_empty() || leads && self.complaints.insert(key.clone(), bad.clone()).as_ref() == Some(&bad)
+        {
+            return;
+        }
+        for BadPattern {
+            kind,
+            key: annotation,
+            item,
+            error,
+        } in bad
+        {
+            let message = format!(
+                "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
+                 invalid regex \"{item}\" in reload annotation \"{annotation}\": {error}",
+                key.kind, key.name, key.namespace,
+            );
+            if !leads {
+                tracing::debug!("{message}");
+                continue;
+            }
+            tracing::error!("{message}");
+            self.metrics.failed("invalid_annotation");
+            self.recorder.record(Notice {
+                workload: key.clone(),
+                uid: workload.uid.clone(),
+                source: kind,
+                severity: Severity::Warning,
+                reason: "InvalidAnnotation",
+                message,
+            });
         }
     }
 

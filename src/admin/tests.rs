@@ -138,12 +138,3 @@ async fn without_a_host_every_address_is_served() {
     let port = listener.local_addr().unwrap().port();
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
 }
-
-#[tokio::test]
-async fn serving_ends_when_asked() {
-    let listener = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let shutdown = CancellationToken::new();
-    shutdown.cancel();
-    let metrics = Arc::new(Metrics::new(MetricsOptions::default()));
-    serve(listener, Health::new(), metrics, shutdown).await.unwrap();
-}

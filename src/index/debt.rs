@@ -173,6 +173,16 @@ impl Namespace {
         owing.map(|slot| slot.workload.key.clone()).collect()
     }
 
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.unclaimed.is_empty() || self.workloads.values().any(|slot| !slot.owed.is_empty())
+    }
+
+    pub(super) fn owes(&self, key: &WorkloadKey, reference: &SourceRef) -> bool {
+        self.workloads
+            .get(&local(key))
+            .is_some_and(|slot| slot.owed.contains_key(reference))
+    }
+
     pub(super) fn standing(&self, reference: &SourceRef) -> Option<Standing> {
         let source = &self.sources.get(reference)?.source;
         let concerned = self.concerned(source);
@@ -241,7 +251,7 @@ impl Namespace {
     }
 
     /// Workloads created after the source was last written have always had its present content.
-    fn excuse_the_younger(&mut self, reference: &SourceRef) {
+    pub(super) fn excuse_the_younger(&mut self, reference: &SourceRef) {
         let Some(source) = self.sources.get(reference) else {
             return;
         };

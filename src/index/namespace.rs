@@ -104,6 +104,10 @@ impl Namespace {
         };
         if before != now {
             effect.due = self.changed(&reference, before, change);
+            if recreated {
+                self.excuse_the_younger(&reference);
+                effect.due.retain(|key| self.owes(key, &reference));
+            }
             effect.source = Some(SourceChange::Updated);
         } else if recreated {
             // Workloads may owe a change that was seen before the deletion.
@@ -166,7 +170,7 @@ impl Namespace {
         let id = local(&workload.key);
         let workload = Arc::new(workload);
         let Some(slot) = self.workloads.get_mut(&id) else {
-            return self.workload_appeared(id, workload, generation);
+            return self.workload_appeared(&id, workload, generation);
         };
         let mut effect = Effect::default();
         slot.generation = generation.unwrap_or(slot.generation);
@@ -188,16 +192,21 @@ impl Namespace {
         if before.opt_in != workload.opt_in {
             effect.opted = Some(Arc::clone(&workload));
         }
-        effect.touched = self.sources_of(&before);
-        self.unlink(&id, &before);
-        self.link(&id, &workload);
-        effect.touched.extend(self.sources_of(&workload));
+        // A restart changes the template's markers and nothing that this is about.
+        if before.opt_in != workload.opt_in
+            || !before.template.references().eq(workload.template.references())
+        {
+            effect.touched = self.sources_of(&before);
+            self.unlink(&id, &before);
+            self.link(&id, &workload);
+            effect.touched.extend(self.sources_of(&workload));
+        }
         effect
     }
 
     fn workload_appeared(
         &mut self,
-        id: LocalWorkload,
+        id: &LocalWorkload,
         workload: Arc<Workload>,
         generation: Option<u32>,
     ) -> Effect {
@@ -208,9 +217,9 @@ impl Namespace {
             owed: HashMap::new(),
         };
         self.workloads.insert(id.clone(), slot);
-        self.link(&id, &workload);
+        self.link(id, &workload);
         Effect {
-            due: self.claim(&id, &workload).into_iter().collect(),
+            due: self.claim(id, &workload).into_iter().collect(),
             touched: self.sources_of(&workload),
             opted: (!workload.opt_in.is_empty()).then_some(workload),
             ..Effect::default()
@@ -253,6 +262,20 @@ impl Namespace {
         gone.iter().map(|key| self.workload_gone(key)).collect()
     }
 
+    /// Drops the workloads of that kind that are not among these.
+    pub(super) fn retain_workloads(&mut self, kind: WorkloadKind, listed: &[Workload]) -> Effect {
+        let names: HashSet<&str> = listed.iter().map(|workload| &*workload.key.name).collect();
+        let unlisted = |(of_kind, name): &LocalWorkload| *of_kind == kind && !names.contains(&**name);
+        let gone: Vec<LocalWorkload> = self.workloads.keys().filter(|id| unlisted(id)).cloned().collect();
+        let mut effect = Effect::default();
+        for id in gone {
+            if let Some(key) = self.workloads.get(&id).map(|slot| slot.workload.key.clone()) {
+                effect.merge(self.workload_gone(&key));
+            }
+        }
+        effect
+    }
+
     /// The content of a source before this process ran, for one that no stream has shown (yet).
     pub(super) fn insert_absent(&mut self, source: Source) {
         self.deletions += 1;
@@ -288,6 +311,14 @@ impl Namespace {
     #[cfg(test)]
     pub(super) fn known_sources(&self) -> usize {
         self.sources.len()
+    }
+
+    pub(super) fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+        let workloads = self.workloads.values().map(|slot| &slot.workload);
+        workloads
+            .filter(|workload| workload.opt_in.bad_patterns().next().is_some())
+            .cloned()
+            .collect()
     }
 
     /// The sources that some workload opted into, deleted ones included.

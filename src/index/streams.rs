@@ -63,10 +63,10 @@ impl Streams {
 
     /// Whether the namespace may hold workloads that no stream has shown yet.
     pub(super) fn some_workloads_unknown(&self, namespace: &str, now: Instant) -> bool {
-        let covering = self.streams.iter().filter(|(id, _)| {
-            matches!(id.watched, Watched::Workload(_))
-                && id.namespace.as_deref().is_none_or(|own| own == namespace)
-        });
+        let covering = self
+            .streams
+            .iter()
+            .filter(|(id, _)| matches!(id.watched, Watched::Workload(_)) && id.covers(namespace));
         covering.into_iter().any(|(_, stream)| {
             stream
                 .current_since

@@ -383,6 +383,7 @@ fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
     let cut = Failure {
         category: "list",
         denied: true,
+        only_watch: false,
         message: "forbidden".to_owned(),
     };
     fixture.event(deployments, Event::Failed(cut));
@@ -428,4 +429,158 @@ fn the_memory_of_deleted_sources_is_bounded() {
     }
     let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
     assert_eq!(kept, 1024);
+}
+
+#[test]
+fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
+    let standing = Standing {
+        digest: digest(1),
+        owed: Vec::new(),
+    };
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    for sources_first in [true, false] {
+        let mut fixture = Fixture::starting();
+        fixture.index.restore(&settings, &standing, fixture.now);
+        let deployments = Watched::Workload(WorkloadKind::Deployment);
+        let seen = |fixture: &mut Fixture| {
+            let mut young = workload("young", AUTO, 1);
+            young.created_at = 1_790_000_001;
+            fixture.event(deployments, Event::WorkloadSeen(Box::new(young)));
+            fixture.workload("old", AUTO);
+        };
+        if sources_first {
+            fixture.source("app", 2);
+            seen(&mut fixture);
+        } else {
+            seen(&mut fixture);
+            fixture.source("app", 2);
+        }
+        assert_eq!(fixture.owed("old").len(), 1, "sources first: {sources_first}");
+        assert!(fixture.owed("young").is_empty(), "sources first: {sources_first}");
+    }
+}
+
+#[test]
+fn what_a_standby_noted_gives_way_to_the_ledger() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    fixture.index.restore(
+        &settings,
+        &Standing {
+            digest: digest(2),
+            owed: Vec::new(),
+        },
+        fixture.now,
+    );
+    assert!(fixture.owed("web").is_empty(), "the leader before has seen to it");
+    let left = OwedBy {
+        kind: WorkloadKind::Deployment,
+        name: "web".into(),
+        running: None,
+    };
+    fixture.index.restore(
+        &settings,
+        &Standing {
+            digest: digest(2),
+            owed: vec![left],
+        },
+        fixture.now,
+    );
+    assert_eq!(
+        fixture.owed("web").len(),
+        1,
+        "the leader before has not got round to it"
+    );
+}
+
+#[test]
+fn the_standing_of_a_source_is_what_restores_it() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.workload("api", AUTO);
+    fixture.source("app", 2);
+    fixture.settle("api", 2);
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    let standing = fixture.index.standing(&settings).unwrap();
+    assert_eq!((standing.digest, standing.owed.len()), (digest(2), 1));
+
+    let mut next = Fixture::settled();
+    next.source("app", 2);
+    next.workload("web", AUTO);
+    next.workload("api", AUTO);
+    next.index.restore(&settings, &standing, next.now);
+    assert_eq!((next.owed("web").len(), next.owed("api").len()), (1, 0));
+}
+
+#[test]
+fn a_source_that_very_many_owe_stands_where_it_was() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    for number in 0..100 {
+        fixture.workload(&format!("web-{number}"), AUTO);
+    }
+    fixture.source("app", 2);
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    assert_eq!(
+        fixture.index.standing(&settings),
+        Some(Standing {
+            digest: digest(1),
+            owed: Vec::new()
+        })
+    );
+}
+
+#[test]
+fn a_source_nobody_opted_into_has_no_standing() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    assert_eq!(fixture.index.standing(&settings), None);
+    assert_eq!(
+        fixture.workload("web", AUTO).touched,
+        std::slice::from_ref(&settings)
+    );
+    assert_eq!(fixture.index.opted_sources(), std::slice::from_ref(&settings));
+    assert_eq!(
+        fixture.workload("web", ("unrelated", "")).touched,
+        std::slice::from_ref(&settings)
+    );
+    assert_eq!(fixture.index.standing(&settings), None);
+}
+
+#[test]
+fn a_listed_namespace_replaces_what_was_known_of_it() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.workload("old", AUTO);
+    fixture.source("app", 2);
+    let listed = Event::NamespaceListed {
+        namespace: "team".into(),
+        workloads: vec![workload("web", AUTO, 9), workload("new", AUTO, 9)],
+    };
+    let effect = fixture.event(Watched::Workload(WorkloadKind::Deployment), listed);
+    assert_eq!(effect.gone, [key("old")]);
+    assert_eq!(effect.due, [key("web")]);
+    assert_eq!(
+        fixture.index.count(Watched::Workload(WorkloadKind::Deployment)),
+        2
+    );
+}
+
+#[test]
+fn a_restart_itself_is_no_news_for_the_ledger() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    let mut restarted = workload("web", AUTO, 9);
+    restarted.template.containers[0].markers = vec![("STAKATER_APP_CONFIGMAP".into(), "digest".into())];
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    let effect = fixture.event(deployments, Event::WorkloadSeen(Box::new(restarted)));
+    assert!(effect.touched.is_empty());
+    assert_eq!(fixture.source("app", 2).due, [key("web")]);
 }

@@ -61,7 +61,8 @@ impl Chunks {
     }
 
     /// How many sources it knows.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.lines.len()).sum()
     }
 

@@ -112,6 +112,8 @@ pub enum Refusal {
 /// An item of a reload annotation that is not a pattern and is skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadPattern {
+    /// The kind of source that the annotation lists.
+    pub kind: SourceKind,
     /// The annotation's key.
     pub key: Box<str>,
     /// The item, trimmed, and cut after 256 characters.
@@ -287,7 +289,7 @@ impl Rule {
         let values = relevant.map(|key| if own { workload(key) } else { template(key) }.unwrap_or_default());
         let [reload, auto, typed_auto, search] = values;
 
-        let (patterns, bad_patterns) = parse_patterns(keys.reload(kind), reload);
+        let (patterns, bad_patterns) = parse_patterns(kind, keys.reload(kind), reload);
         Self {
             excluded: workload(AnnotationKeys::exclude(kind))
                 .map(parse_names)
@@ -325,7 +327,7 @@ fn parse_names(list: &str) -> Vec<Box<str>> {
 }
 
 /// A comma list of patterns, split before each is compiled, so that `a{2,3}` is torn apart.
-fn parse_patterns(key: &str, list: &str) -> (Vec<NamePattern>, Vec<BadPattern>) {
+fn parse_patterns(kind: SourceKind, key: &str, list: &str) -> (Vec<NamePattern>, Vec<BadPattern>) {
     let (mut patterns, mut bad_patterns, mut regexes) = (Vec::new(), Vec::new(), 0);
     for item in items(list) {
         let compiled = if let Some(plain) = NamePattern::plain(item) {
@@ -340,6 +342,7 @@ fn parse_patterns(key: &str, list: &str) -> (Vec<NamePattern>, Vec<BadPattern>) 
         match compiled {
             Ok(pattern) => patterns.push(pattern),
             Err(error) if bad_patterns.len() < MAX_BAD_PATTERNS => bad_patterns.push(BadPattern {
+                kind,
                 key: key.into(),
                 item: item.chars().take(MAX_BAD_ITEM_LENGTH).collect(),
                 error,

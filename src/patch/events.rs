@@ -38,7 +38,7 @@ use crate::{
 const WAITING: usize = 1000;
 /// An Event that repeats within this time raises the count of the first one instead of becoming another object;
 /// client-go's aggregation window.
-const SAME_FOR: Duration = Duration::from_secs(600);
+const SAME_FOR: Duration = Duration::from_mins(10);
 /// Events remembered for that; the oldest are forgotten first.
 const REMEMBERED: usize = 4096;
 /// How long one write may take; Events are not worth more.

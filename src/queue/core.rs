@@ -105,11 +105,15 @@ impl Core {
         // What is due already must not be put off by this cause.
         self.advance(now);
         let window = self.settings.window;
-        let rate = self.settings.namespace_rate;
+        let Settings {
+            namespace_rate: rate,
+            namespace_in_flight: most_out,
+            ..
+        } = self.settings;
         let namespace = self
             .namespaces
             .entry(Arc::clone(&key.namespace))
-            .or_insert_with(|| Namespace::new(rate.map(|rate| Limiter::new(rate, now))));
+            .or_insert_with(|| Namespace::new(rate.map(|rate| Limiter::new(rate, now)), most_out));
         let Some(entry) = namespace.entries.get_mut(&key) else {
             let pending = Pending::new(priority, now, window);
             self.depth[priority as usize] += 1;
@@ -272,6 +276,7 @@ impl Core {
             }
             self.turns.served(priority);
             let (_, key) = namespace.ready[priority as usize].pop_first()?;
+            namespace.out += 1;
             namespace.end_turn(priority, &name, &mut self.turns);
             let entry = namespace.entries.get_mut(&key)?;
             let State::Ready { pending, position } = entry.state else {
@@ -369,6 +374,9 @@ impl Core {
             return;
         };
         self.running.remove(key);
+        let failures = entry.failures;
+        namespace.out = namespace.out.saturating_sub(1);
+        namespace.line_up(&key.namespace, &mut self.turns);
         let wish = match outcome {
             Outcome::Settled => Duration::ZERO,
             Outcome::Retry(retry) => retry.server_wish(),
@@ -376,10 +384,10 @@ impl Core {
         let not_before = now + wish;
         match outcome {
             Outcome::Retry(retry) if !outdated => {
-                let until = now + retry.delay(entry.failures, self.seed);
+                let until = now + retry.delay(failures, self.seed);
                 self.seed = self.seed.wrapping_add(1);
                 self.retries += 1;
-                let failures = entry.failures.saturating_add(1);
+                let failures = failures.saturating_add(1);
                 let pending = Pending {
                     priority: again.map_or(handout.priority, |again| again.priority.max(handout.priority)),
                     waited_since: handout.waited_since,

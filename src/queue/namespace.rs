@@ -95,6 +95,9 @@ pub struct Namespace {
     /// The places in the rings of [`Turns`]; indexed by [`Priority`].
     turns: [Option<u64>; 2],
     pub limiter: Option<Limiter>,
+    /// Tickets out, and how many may be.
+    pub out: usize,
+    pub most_out: usize,
     /// Over its limit: takes no turn until its next free slot.
     pub passed_over: bool,
     /// Empty, but kept until its limiter is full again.
@@ -102,22 +105,25 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    pub fn new(limiter: Option<Limiter>) -> Self {
+    pub fn new(limiter: Option<Limiter>, most_out: usize) -> Self {
         Self {
             entries: HashMap::new(),
             ready: [BTreeMap::new(), BTreeMap::new()],
             turns: [None, None],
             limiter,
+            out: 0,
+            most_out,
             passed_over: false,
             retiring: false,
         }
     }
 
-    /// Joins and leaves the rings so that the namespace waits for a turn exactly where it has a key due and its limit
-    /// allows one.
+    /// Joins and leaves the rings so that the namespace waits for a turn exactly where it has a key due and its limits
+    /// allow one.
     pub fn line_up(&mut self, name: &Arc<str>, turns: &mut Turns) {
         for priority in Priority::ALL {
-            let wants = !self.passed_over && !self.ready[priority as usize].is_empty();
+            let wants =
+                !self.passed_over && self.out < self.most_out && !self.ready[priority as usize].is_empty();
             let turn = &mut self.turns[priority as usize];
             match (wants, *turn) {
                 (true, None) => *turn = Some(turns.join(priority, name)),

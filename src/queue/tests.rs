@@ -407,6 +407,7 @@ mod isolation {
             window: Duration::ZERO,
             namespace_rate: Some(rate(20, 5)),
             total_rate: None,
+            ..Settings::default()
         });
         for n in 0..1_000 {
             queue.add(key(&format!("a/{n}")), Priority::High);
@@ -424,6 +425,7 @@ mod isolation {
             window: Duration::ZERO,
             namespace_rate: None,
             total_rate: Some(rate(10, 1)),
+            ..Settings::default()
         });
         for n in 0..1_000 {
             queue.add(key(&format!("a/{n}")), Priority::High);

@@ -59,7 +59,7 @@ pub(super) fn take_over(
             }
         }
         Loaded::First => {
-            tracing::info!("First start: the present content of every source is taken as settled")
+            tracing::info!("First start: the present content of every source is taken as settled");
         }
         Loaded::Refused => {}
     }
@@ -69,6 +69,9 @@ pub(super) fn take_over(
                 worker.ledger.touch(source, true);
             }
         }
+    }
+    for workload in worker.index.workloads_with_bad_patterns() {
+        worker.complain(&workload);
     }
     let owing = worker.index.owing();
     tracing::info!(owed = owing.len(), "became leader, starting controllers");

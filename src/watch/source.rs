@@ -184,7 +184,7 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             },
             true_annotations,
             digest: canonical.finish(),
-            modified_at: written.map(|time| time.as_second()).max(),
+            modified_at: written.map(jiff::Timestamp::as_second).max(),
             kind: std::marker::PhantomData,
         })
     }

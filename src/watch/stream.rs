@@ -29,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts. client-go allows itself 30 s; a reload should not wait that long once the
 /// API server is back, and five streams a replica at one attempt each 5 s are no burden.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after a refusal (403): whoever grants the permission expects it to work within a minute.
+const REFUSED_PAUSE: Duration = Duration::from_secs(20);
 
 /// What every stream needs to reduce its objects.
 #[derive(Clone, Debug)]
@@ -55,11 +57,11 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
         Watched::Workload(WorkloadKind::Deployment) => {
-            workloads::<Deployment>(client, output, keys, all).await
+            workloads::<Deployment>(client, output, keys, all).await;
         }
         Watched::Workload(WorkloadKind::DaemonSet) => workloads::<DaemonSet>(client, output, keys, all).await,
         Watched::Workload(WorkloadKind::StatefulSet) => {
-            workloads::<StatefulSet>(client, output, keys, all).await
+            workloads::<StatefulSet>(client, output, keys, all).await;
         }
     }
 }
@@ -110,10 +112,11 @@ impl Output {
                     Err(error) => (Event::Failed(failure(&error)), must_start_over(&error)),
                 };
                 // A list that starts proves nothing: it is announced before the request is sent.
-                let (failed, flows) = match &event {
-                    Event::Failed(_) => (true, false),
-                    Event::ListStarted => (false, false),
-                    _ => (false, true),
+                let flows = !matches!(event, Event::Failed(_) | Event::ListStarted);
+                let pause = match &event {
+                    Event::Failed(failure) if failure.denied => Some(REFUSED_PAUSE),
+                    Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
+                    _ => None,
                 };
                 if self
                     .sink
@@ -126,10 +129,11 @@ impl Output {
                 {
                     return;
                 }
-                if failed {
-                    tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-                } else if flows {
+                if flows {
                     pauses = self::pauses();
+                }
+                if let Some(pause) = pause {
+                    tokio::time::sleep(pause).await;
                 }
                 if start_over {
                     break;
@@ -171,6 +175,7 @@ fn failure(error: &watcher::Error) -> Failure {
     Failure {
         category,
         denied: error.is_forbidden(),
+        only_watch: error.is_forbidden() && category == "watch_start",
         message: error.message,
     }
 }

@@ -198,7 +198,7 @@ impl From<ContainerWire> for Container {
             references.extend(value_from.secret_key_ref.reference(SourceKind::Secret));
             match (name, value) {
                 (Some(name), Some(value)) if name.starts_with(MARKER_PREFIX) => {
-                    markers.push((name.into(), value.into()))
+                    markers.push((name.into(), value.into()));
                 }
                 _ => {}
             }

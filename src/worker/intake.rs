@@ -2,22 +2,23 @@
 //!
 //! Input: [`Observation`]s of all streams. Output: keys into the queue; states for `/ready`. I/O: none of its own.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time::Instant};
 
-use super::now;
+use super::{Worker, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
-    index::{Effect, Index, SourceChange},
-    lease::Leadership,
-    ledger::Ledger,
-    metrics::{EventResult, EventType, Metrics},
-    model::{SourceKind, Workload, WorkloadKey, WorkloadKind},
-    patch::events::{Notice, Recorder, Severity},
-    queue::{Priority, Queue},
-    watch::{Event, Failure, Observation, StreamId},
+    index::{Effect, SourceChange},
+    metrics::{EventResult, EventType},
+    model::{SourceKind, WorkloadKey, WorkloadKind},
+    queue::Priority,
+    watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
 
 /// How often the loop shows that it lives while nothing happens.
@@ -25,42 +26,39 @@ const BEAT: Duration = Duration::from_secs(5);
 
 /// The one task that writes to the index from the watches.
 pub struct Intake {
-    index: Arc<Index>,
-    queue: Queue,
-    leadership: Leadership,
-    options: decide::Options,
-    metrics: Arc<Metrics>,
-    recorder: Recorder,
-    ledger: Ledger,
+    worker: Worker,
+    lister: Lister,
+    /// Streams of workloads that may be listed but not watched.
+    unwatchable: BTreeSet<StreamId>,
+    /// This replica has been the leader before.
+    led: bool,
     checks: HashMap<StreamId, WatchCheck>,
 }
 
 impl Intake {
     /// An intake for these streams, each with its own check in `health`.
-    pub fn new(worker: &super::Worker, streams: &[StreamId], health: &Health) -> Self {
+    pub fn new(worker: Worker, streams: &[StreamId], lister: Lister, health: &Health) -> Self {
         let name = |stream: &StreamId| match &stream.namespace {
             Some(namespace) => format!("watch-{}-{namespace}", stream.watched.resource()),
             None => format!("watch-{}", stream.watched.resource()),
         };
+        let checks = streams
+            .iter()
+            .map(|stream| (stream.clone(), health.watch(name(stream))));
         Self {
-            index: Arc::clone(&worker.index),
-            queue: worker.queue.clone(),
-            leadership: worker.leadership.clone(),
-            options: worker.options,
-            metrics: Arc::clone(&worker.metrics),
-            recorder: worker.recorder.clone(),
-            ledger: worker.ledger.clone(),
-            checks: streams
-                .iter()
-                .map(|stream| (stream.clone(), health.watch(name(stream))))
-                .collect(),
+            worker,
+            lister,
+            unwatchable: BTreeSet::new(),
+            led: false,
+            checks: checks.collect(),
         }
     }
 
     /// Takes in observations until every stream has ended.
-    pub async fn run(self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
+    pub async fn run(mut self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
         loop {
             beat.beat();
+            self.catch_up_as_leader();
             match tokio::time::timeout(BEAT, observations.recv()).await {
                 Ok(Some(observation)) => self.take(observation),
                 Ok(None) => return,
@@ -69,22 +67,29 @@ impl Intake {
         }
     }
 
-    fn take(&self, observation: Observation) {
+    fn take(&mut self, observation: Observation) {
         self.note_health(&observation);
+        self.note_unwatchable(&observation);
         let about = match &observation.event {
             Event::SourceSeen(source) => Some(source.key.clone()),
             Event::SourceGone(key) => Some(key.clone()),
             _ => None,
         };
-        let effect = self.index.apply(observation, now());
+        let mut effect = self.worker.index.apply(observation, now());
         if let (Some(source), Some(change)) = (&about, effect.source) {
             self.count(source.kind, &source.namespace, change);
         }
         if let Some(workload) = &effect.opted {
-            self.complain(workload);
+            self.worker.complain(workload);
+        }
+        if effect.source == Some(SourceChange::Updated)
+            && let Some(source) = &about
+            && self.list_first(&source.namespace)
+        {
+            effect.due.clear();
         }
         // Asked after the index has taken the change in: whoever becomes leader later finds it there.
-        if self.leadership.is_leader() {
+        if self.worker.leadership.is_leader() {
             self.enqueue(effect);
         } else {
             effect
@@ -95,31 +100,77 @@ impl Intake {
         }
     }
 
+    /// Keeps which streams have to be listed because they may not be watched.
+    fn note_unwatchable(&mut self, observation: &Observation) {
+        let stream = &observation.stream;
+        if !matches!(stream.watched, Watched::Workload(_)) {
+            return;
+        }
+        match &observation.event {
+            Event::Failed(failure) if failure.only_watch && self.unwatchable.insert(stream.clone()) => {
+                tracing::warn!(
+                    "Not allowed to watch {stream}: after each change the namespace of the source is listed \
+                         instead. Grant the verb watch on them to make reloads faster and cheaper"
+                );
+            }
+            // Events of the watch itself: it is allowed now.
+            Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.worker.index.is_listing(stream) => {
+                self.unwatchable.remove(stream);
+            }
+            _ => {}
+        }
+    }
+
+    /// A standby that may not watch workloads knows them as they were when it started: once it leads, it lists those
+    /// namespaces where something is owed.
+    fn catch_up_as_leader(&mut self) {
+        if !self.led && self.worker.leadership.is_leader() {
+            self.led = true;
+            for namespace in self.worker.index.unsettled_namespaces() {
+                self.list_first(&namespace);
+            }
+        }
+    }
+
+    /// Asks for the workloads of a namespace where they may not be watched. Returns whether that was necessary: then
+    /// whoever owes is due when the list has come.
+    fn list_first(&self, namespace: &Arc<str>) -> bool {
+        let covering = self.unwatchable.iter().filter(|stream| stream.covers(namespace));
+        let mut covering = covering.cloned().peekable();
+        let necessary = covering.peek().is_some();
+        if necessary && self.worker.leadership.is_leader() {
+            self.lister.request(namespace, covering);
+        }
+        necessary
+    }
+
     fn enqueue(&self, effect: Effect) {
         for key in effect.due {
-            self.metrics.workload_queued();
-            self.queue.add(key, Priority::High);
+            self.worker.metrics.workload_queued();
+            self.worker.queue.add(key, Priority::High);
         }
         for key in effect.woken {
-            self.queue.wake(key);
+            self.worker.queue.wake(key);
         }
         for key in effect.gone {
-            self.queue.remove(&key);
+            self.worker.queue.remove(&key);
+            self.worker.reported.remove(&key);
+            self.worker.complaints.remove(&key);
         }
         // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
         // nobody opts into it any more.
         for source in effect.touched {
-            self.ledger.touch(source, true);
+            self.worker.ledger.touch(source, true);
         }
     }
 
     /// On a standby: drops what the leader has done meanwhile, as the workload's own markers show, so that a takeover
     /// finds only what is really left.
     fn review(&self, key: &WorkloadKey) {
-        let Some(pending) = self.index.pending(key) else {
+        let Some(pending) = self.worker.index.pending(key) else {
             return;
         };
-        let settled: Vec<_> = match decide::decide(&pending.workload, &pending.owed, &self.options) {
+        let settled: Vec<_> = match decide::decide(&pending.workload, &pending.owed, &self.worker.options) {
             Decision::Skip(_) => pending
                 .owed
                 .iter()
@@ -132,7 +183,7 @@ impl Intake {
                 .map(|one| (one.source.reference(), one.digest))
                 .collect(),
         };
-        self.index.settle(key, settled, now());
+        self.worker.index.settle(key, settled, now());
     }
 
     fn count(&self, kind: SourceKind, namespace: &str, change: SourceChange) {
@@ -141,43 +192,19 @@ impl Intake {
             SourceChange::Updated | SourceChange::Unchanged => EventType::Update,
             SourceChange::Deleted => EventType::Delete,
         };
-        self.metrics.event_received(event, kind);
-        self.metrics.event_processed(kind, EventResult::Success);
+        self.worker.metrics.event_received(event, kind);
+        self.worker.metrics.event_processed(kind, EventResult::Success);
         match change {
-            SourceChange::Unchanged => self.metrics.change_skipped("no_data_change"),
+            SourceChange::Unchanged => self.worker.metrics.change_skipped("no_data_change"),
             SourceChange::Updated => {
                 for (kind, count) in WorkloadKind::ALL
                     .into_iter()
-                    .zip(self.index.workloads_in(namespace))
+                    .zip(self.worker.index.workloads_in(namespace))
                 {
-                    self.metrics.workloads_scanned(kind, count as u64);
+                    self.worker.metrics.workloads_scanned(kind, count as u64);
                 }
             }
             SourceChange::Created | SourceChange::Deleted => {}
-        }
-    }
-
-    /// Names every list item that is no valid pattern, once for each form of the annotations.
-    fn complain(&self, workload: &Workload) {
-        let key = &workload.key;
-        for bad in workload.opt_in.bad_patterns() {
-            let message = format!(
-                "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
-                 invalid regex \"{}\" in reload annotation \"{}\": {}",
-                key.kind, key.name, key.namespace, bad.item, bad.key, bad.error
-            );
-            tracing::error!("{message}");
-            self.metrics.failed("invalid_annotation");
-            if self.leadership.is_leader() {
-                self.recorder.record(Notice {
-                    workload: key.clone(),
-                    uid: workload.uid.clone(),
-                    source: SourceKind::ConfigMap,
-                    severity: Severity::Warning,
-                    reason: "InvalidAnnotation",
-                    message,
-                });
-            }
         }
     }
 
@@ -187,20 +214,20 @@ impl Intake {
         };
         let stream = &observation.stream;
         match (&observation.event, check.state()) {
-            (Event::ListStarted, _) => {}
+            (Event::ListStarted, _) | (Event::Listed, WatchState::Synced) => {}
             (Event::Failed(failure), before) => self.note_failure(stream, failure, check, &before),
-            (Event::Listed, WatchState::Synced) => {}
             (Event::Listed, before) => {
-                match before {
-                    WatchState::Unsynced => {
-                        tracing::info!("created controller for: {}", stream.watched.resource())
-                    }
-                    _ => tracing::info!("Watching {stream} again"),
+                if before == WatchState::Unsynced {
+                    tracing::info!("created controller for: {}", stream.watched.resource());
+                } else {
+                    tracing::info!("Watching {stream} again");
                 }
                 check.set(WatchState::Synced);
             }
             // Events after a failure without a new list: the stream has resumed where it was.
-            (_, WatchState::Failing { .. } | WatchState::Denied { .. }) if !self.is_listing(stream) => {
+            (_, WatchState::Failing { .. } | WatchState::Denied { .. })
+                if !self.worker.index.is_listing(stream) =>
+            {
                 tracing::info!("Watching {stream} again");
                 check.set(WatchState::Synced);
             }
@@ -208,12 +235,9 @@ impl Intake {
         }
     }
 
-    fn is_listing(&self, stream: &StreamId) -> bool {
-        self.index.is_listing(stream)
-    }
-
     fn note_failure(&self, stream: &StreamId, failure: &Failure, check: &WatchCheck, before: &WatchState) {
-        self.metrics
+        self.worker
+            .metrics
             .watch_restarted(stream.watched.kind(), failure.category);
         let message = &failure.message;
         if failure.denied {

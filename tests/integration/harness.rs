@@ -33,7 +33,7 @@ pub use controller::{Controller, ControllerBuilder};
 
 /// How long anything may take that should be quick. Generous: the machine may be busy with other tests, and a wait
 /// ends as soon as what it waits for is there.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One runtime for all tests, so that clients of the shared control plane outlive the test that made them.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a tokio runtime"));

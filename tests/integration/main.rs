@@ -23,5 +23,6 @@ mod restart;
 mod secrets;
 mod sick;
 mod storms;
+mod upstream_rbac;
 mod visible;
 mod zombie;

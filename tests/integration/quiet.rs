@@ -285,7 +285,7 @@ fn requests_since(world: &World, seen: &HashSet<String>) -> Vec<Arc<Entry>> {
     let is_new = |entry: &Entry| {
         entry.user == world.user()
             && !seen.contains(&entry.audit_id)
-            && !(entry.is_write() && entry.name.starts_with(Sentinel::NAME))
+            && (!entry.is_write() || !entry.name.starts_with(Sentinel::NAME))
             && !is_ledger(entry)
     };
     world.plane.audit().matching(is_new).expect("the audit log")

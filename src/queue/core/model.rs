@@ -301,7 +301,7 @@ proptest! {
     fn behaves_like_the_reference(steps in steps()) {
         let start = Instant::now();
         let mut now = start;
-        let settings = Settings { window: WINDOW, namespace_rate: None, total_rate: None };
+        let settings = Settings { window: WINDOW, ..Settings::default() };
         let mut core = Core::new(settings, SEED, start);
         let mut reference = Reference {
             known: Vec::new(),
@@ -389,6 +389,7 @@ proptest! {
             window: WINDOW,
             namespace_rate: namespace_rate.map(rate),
             total_rate: total_rate.map(rate),
+            namespace_in_flight: 2,
         };
         let mut core = Core::new(settings, SEED, now);
         let mut owed = HashSet::new();

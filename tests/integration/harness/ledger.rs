@@ -5,7 +5,7 @@ use testbed::{Entry, eventually};
 
 use super::{PATIENCE, World};
 
-/// Its first ConfigMap, where RELOADER_DEPLOYMENT_NAME is not set.
+/// Its first ConfigMap, where `RELOADER_DEPLOYMENT_NAME` is not set.
 pub const NAME: &str = "reloader-ledger";
 
 /// Whether the request is about the ledger. The audit log does not tell the name of an object that is being created;

@@ -138,6 +138,15 @@ async fn grant(
 }
 
 impl super::World {
+    /// Replaces one of the two sets of rules.
+    pub async fn replace_rules(&self, name: &str, rules: serde_json::Value) {
+        let patch = kube::api::Patch::Merge(serde_json::json!({ "rules": rules }));
+        let api = self.api::<Role>();
+        api.patch(name, &kube::api::PatchParams::default(), &patch)
+            .await
+            .expect("the Role changes");
+    }
+
     /// Takes one of the two sets of rules away: `watched` (sources, workloads, Events) or `own` (lease, ledger).
     pub async fn revoke(&self, name: &str) {
         let api = self.api::<RoleBinding>();

@@ -5,6 +5,7 @@ fn limited(namespace_rate: Option<Rate>, total_rate: Option<Rate>) -> Bench {
         window: Duration::ZERO,
         namespace_rate,
         total_rate,
+        ..Settings::default()
     })
 }
 
@@ -76,4 +77,29 @@ fn a_namespace_cannot_shake_off_its_limit_by_being_empty() {
         }
     }
     assert_eq!(handed_out, 10);
+}
+
+#[test]
+fn a_namespace_whose_tickets_do_not_come_back_holds_up_nobody() {
+    let mut bench = Bench::new(Settings {
+        window: Duration::ZERO,
+        namespace_in_flight: 2,
+        ..Settings::default()
+    });
+    for name in ["a/1", "a/2", "a/3", "a/4", "b/1"] {
+        bench.add(name);
+    }
+    let stuck = bench.take().unwrap();
+    assert_eq!(
+        bench.take_names(9),
+        ["b/1", "a/2"],
+        "two of a are out, the others wait"
+    );
+    assert_eq!(
+        bench.next_event(),
+        None,
+        "only a ticket that ends can change that"
+    );
+    bench.done(&stuck, Outcome::Settled);
+    assert_eq!(bench.take_names(9), ["a/3"]);
 }

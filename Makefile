@@ -1,0 +1,62 @@
+# The ways to build, try, check and measure Reloader. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# A changed version is built anew: the folder carries it.
+CARGO_DENY_VERSION := 0.20.2
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
+CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+##@ Try it
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Watch it work on a real API server on this computer; KEEP=1 stays up at the end, for kubectl
+	cargo build
+	cargo run --example demo
+
+.PHONY: control-plane
+control-plane: ## Run a Kubernetes control plane on this computer until Ctrl-C; prints the KUBECONFIG to use
+	cargo run --package testbed -- up
+
+##@ Check it
+
+.PHONY: test
+test: ## Run every test, those against a real API server included
+	@echo "The control plane's programs (compiled once, about six minutes on two cores):"
+	cargo run --package testbed -- build
+	cargo test --workspace
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing but this computer's processor
+	cargo test --lib
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) --workspace check bans licenses sources
+	@if timeout 120 $(CARGO_DENY) --workspace fetch db; then \
+		$(CARGO_DENY) --workspace check advisories; \
+	else \
+		echo "lint: WARNING: advisories were not checked, because their database could not be fetched" >&2; \
+	fi
+
+# Without optimisation: it compiles several times faster and still checks in a second.
+$(CARGO_DENY):
+	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
+	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+
+##@ Clean up
+
+.PHONY: clean
+clean: ## Delete what the builds of this folder left; compiled tools and control plane stay
+	cargo clean

@@ -1,0 +1,141 @@
+//! Watches over the loops, lets the leader act, and ends everything in order.
+//!
+//! Input: running loops. Output: why one of them ended; or an orderly end. I/O: the last write of the ledger, the
+//! release of the lease.
+
+use std::{pin::Pin, time::Duration};
+
+use tokio::{
+    task::{JoinError, JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{RunError, takeover};
+use crate::{config::Config, lease, ledger::Keeper, worker::Worker};
+
+/// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
+/// since nobody else writes before the lease is given back or has run out.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long the last write of the ledger may take, and giving back the lease; after that it runs out by itself.
+const RELEASE: Duration = Duration::from_secs(2);
+/// How long the last Events may take to be written.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
+/// The election's future.
+pub(super) type Election = Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
+
+/// The loops of this process.
+pub(super) struct Running {
+    worker: Worker,
+    /// Loops that never end by themselves.
+    loops: JoinSet<&'static str>,
+    /// The leader's workers; none on a standby.
+    workers: JoinSet<()>,
+    election: JoinHandle<Result<lease::Ended, lease::Error>>,
+    /// Writes Events until nobody is left to record one.
+    recording: JoinHandle<()>,
+}
+
+impl Running {
+    pub(super) fn new(
+        worker: Worker,
+        election: Election,
+        recording: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            worker,
+            loops: JoinSet::new(),
+            workers: JoinSet::new(),
+            election: tokio::spawn(election),
+            recording: tokio::spawn(recording),
+        }
+    }
+
+    /// Adds a loop.
+    pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.loops.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// Starts acting once this replica leads. Completes when something ended that should not have.
+    pub(super) async fn supervise(&mut self, keeper: Option<Keeper>, config: &Config) -> RunError {
+        let leadership = self.worker.leadership.clone();
+        let mut candidate = Some(keeper);
+        let mut reading = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(ended) = self.loops.join_next() => return match ended {
+                    Ok(name) => RunError::LoopEnded(name),
+                    Err(error) => panicked(&error),
+                },
+                Some(ended) = self.workers.join_next() => return match ended {
+                    Ok(()) => RunError::LoopEnded("worker"),
+                    Err(error) => panicked(&error),
+                },
+                ended = &mut self.election => return match ended {
+                    Ok(Ok(_)) => RunError::LoopEnded("leader election"),
+                    Ok(Err(error)) => RunError::LeadershipLost(error),
+                    Err(error) => panicked(&error),
+                },
+                _ = &mut self.recording => return RunError::LoopEnded("events"),
+                () = leadership.acquired(), if candidate.is_some() => {
+                    reading.spawn(takeover::read(candidate.take().flatten()));
+                }
+                Some(read) = reading.join_next() => match read {
+                    Ok(left_over) => {
+                        let writing = takeover::take_over(&self.worker, &config.scope, left_over);
+                        self.spawn("ledger", writing);
+                        for _ in 0..config.workers {
+                            self.workers.spawn(self.worker.clone().run());
+                        }
+                    }
+                    Err(error) => return panicked(&error),
+                },
+            }
+        }
+    }
+
+    /// Drains the workers, writes down what is settled, gives the lease back: in this order, so that the next leader
+    /// may believe what it reads.
+    pub(super) async fn shut_down(self) {
+        let Self {
+            worker,
+            mut loops,
+            mut workers,
+            election,
+            recording,
+        } = self;
+        worker.queue.shutdown();
+        if timeout(DRAIN, async { while workers.join_next().await.is_some() {} })
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                in_flight = worker.queue.in_flight(),
+                "Patches in flight did not finish in time"
+            );
+            workers.shutdown().await;
+        }
+        if timeout(RELEASE, worker.ledger.flush()).await.is_err() {
+            tracing::warn!(
+                "The ledger could not be written in time; the markers on the workloads show what was done"
+            );
+        }
+        if timeout(RELEASE, worker.leadership.release()).await.is_err() {
+            tracing::warn!("The lease could not be given back in time; it runs out by itself");
+        }
+        election.abort();
+        // Intake and workers hold the recorders: without them the Events that wait are the last ones.
+        loops.shutdown().await;
+        drop(worker);
+        if timeout(LAST_EVENTS, recording).await.is_err() {
+            tracing::warn!("The last Events could not be written in time");
+        }
+    }
+}
+
+fn panicked(error: &JoinError) -> RunError {
+    RunError::Panicked(error.to_string())
+}

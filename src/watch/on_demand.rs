@@ -1,0 +1,140 @@
+//! The way back where workloads may be listed but not watched: lists one namespace when its sources have changed.
+//!
+//! Input: namespaces whose workloads are needed. Output: [`Event::NamespaceListed`]. I/O: reads.
+//!
+//! Upstream's roles grant `list` on workloads and no `watch`. A live list costs up to 100 ms in the API server (it waits
+//! for its watch cache) and a request for each kind and batch of changes, so watching is what the shipped roles allow.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use kube::{Api, Client, api::ListParams};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Event, Observation, Settings, StreamId,
+    workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
+};
+use crate::{
+    api_error::ApiError,
+    model::{Workload, WorkloadKind},
+};
+
+/// How many namespaces are listed at the same time.
+const AT_ONCE: usize = 4;
+/// How long one page may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause before a namespace that could not be listed is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Asks for fresh lists; clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Lister {
+    wanted: Arc<Mutex<HashMap<Arc<str>, BTreeSet<StreamId>>>>,
+    news: Arc<Notify>,
+}
+
+impl Lister {
+    /// The workloads of these streams in the namespace are needed as they are now.
+    pub fn request(&self, namespace: &Arc<str>, streams: impl IntoIterator<Item = StreamId>) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.entry(Arc::clone(namespace)).or_default().extend(streams);
+        drop(wanted);
+        self.news.notify_one();
+    }
+
+    /// Lists what is asked for until `sink` is closed; what is asked for within `window` of each other is one list.
+    pub async fn run(
+        self,
+        client: Client,
+        settings: Settings,
+        window: Duration,
+        sink: mpsc::Sender<Observation>,
+    ) {
+        while !sink.is_closed() {
+            self.news.notified().await;
+            sleep(window).await;
+            let wanted = std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+            let lists = wanted.into_iter().flat_map(|(namespace, streams)| {
+                streams
+                    .into_iter()
+                    .map(move |stream| (Arc::clone(&namespace), stream))
+            });
+            let list = async |(namespace, stream): (Arc<str>, StreamId)| {
+                match list(&client, &settings, &stream, &namespace).await {
+                    Ok(workloads) => {
+                        let event = Event::NamespaceListed { namespace, workloads };
+                        // An error means that the process is ending.
+                        let _ = sink.send(Observation { stream, event }).await;
+                    }
+                    Err(error) => self.ask_again(&namespace, stream, &error).await,
+                }
+            };
+            stream::iter(lists).for_each_concurrent(AT_ONCE, list).await;
+        }
+    }
+
+    async fn ask_again(&self, namespace: &Arc<str>, stream: StreamId, error: &ApiError) {
+        tracing::warn!(
+            category = error.category(),
+            "Failed to list {} in namespace '{namespace}', trying again: {error}",
+            stream.watched.resource(),
+        );
+        sleep(PAUSE).await;
+        self.request(namespace, [stream]);
+    }
+}
+
+async fn list(
+    client: &Client,
+    settings: &Settings,
+    stream: &StreamId,
+    namespace: &str,
+) -> Result<Vec<Workload>, ApiError> {
+    match stream.watched {
+        super::Watched::Workload(WorkloadKind::Deployment) => {
+            pages::<Deployment>(client, settings, namespace).await
+        }
+        super::Watched::Workload(WorkloadKind::DaemonSet) => {
+            pages::<DaemonSet>(client, settings, namespace).await
+        }
+        super::Watched::Workload(WorkloadKind::StatefulSet) => {
+            pages::<StatefulSet>(client, settings, namespace).await
+        }
+        // Sources have to be watched: without, there is nothing to react to.
+        super::Watched::Source(_) => Ok(Vec::new()),
+    }
+}
+
+async fn pages<T: WorkloadType>(
+    client: &Client,
+    settings: &Settings,
+    namespace: &str,
+) -> Result<Vec<Workload>, ApiError> {
+    let api: Api<WorkloadObject<T>> = Api::namespaced(client.clone(), namespace);
+    let mut params = ListParams::default().limit(settings.page_size);
+    let mut workloads = Vec::new();
+    loop {
+        let page = match timeout(TIMEOUT, api.list(&params)).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(error)) => return Err(ApiError::from_client(&error)),
+            Err(_) => return Err(ApiError::timed_out(TIMEOUT)),
+        };
+        workloads.extend(
+            page.items
+                .into_iter()
+                .map(|object| object.into_workload(&settings.keys, settings.auto_reload_all)),
+        );
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(workloads),
+        }
+    }
+}

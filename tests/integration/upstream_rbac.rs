@@ -1,0 +1,140 @@
+//! The roles of upstream's chart: no `watch` on workloads, no `watch` on leases, Events in the core group only.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    World,
+    ledger::is_ledger,
+    objects::{config_map, deployment, plain_pod, pod_with_config_map},
+    run,
+};
+
+const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
+
+/// The rules of upstream chart 2.2.16 for what a watched namespace needs.
+fn watched() -> Value {
+    json!([
+        { "apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["list", "get", "watch"] },
+        {
+            "apiGroups": ["apps"], "resources": ["deployments", "daemonsets", "statefulsets"],
+            "verbs": ["list", "get", "update", "patch"]
+        },
+        { "apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"] },
+    ])
+}
+
+/// The rules of upstream chart 2.2.16 for its own namespace.
+fn own() -> Value {
+    json!([
+        { "apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "get", "watch", "create", "update"] },
+        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"] },
+    ])
+}
+
+/// How many list requests for workloads the world's controllers have sent so far.
+fn workload_lists(world: &World) -> usize {
+    let lists = world.plane.audit().matching(|entry| {
+        entry.user == world.user() && entry.verb == "list" && entry.group == "apps" && entry.succeeded()
+    });
+    lists.expect("the audit log").len()
+}
+
+#[test]
+fn everything_works_by_listing_the_affected_namespace() {
+    run(async {
+        let world = World::new("upstream").await;
+        world.replace_rules("watched", watched()).await;
+        world.replace_rules("own", own()).await;
+        world.create(&config_map("settings", "0")).await;
+        world.create(&config_map("nobodys", "0")).await;
+        world
+            .create(&deployment("before", &[AUTO], &pod_with_config_map("settings")))
+            .await;
+        world
+            .create(&deployment("bystander", &[AUTO], &plain_pod()))
+            .await;
+        let controller = world.controller().elected().start().await;
+        controller.wait_log("Not allowed to watch statefulsets").await;
+        controller.wait_log("became leader").await;
+        let at_start = workload_lists(&world);
+
+        // Created, and deleted, without the controller seeing it.
+        world
+            .create(&deployment("after", &[AUTO], &pod_with_config_map("settings")))
+            .await;
+        world
+            .create(&deployment("gone", &[AUTO], &pod_with_config_map("settings")))
+            .await;
+        world
+            .api::<Deployment>()
+            .delete("gone", &DeleteParams::default())
+            .await
+            .expect("it is deleted");
+        for round in 1..=3 {
+            world.change_config_map("settings", &round.to_string()).await;
+            for name in ["before", "after"] {
+                world.wait_for_rollouts("deployments", name, round).await;
+            }
+        }
+        // One list for each of the three kinds and each of the three changes.
+        assert_eq!(workload_lists(&world) - at_start, 9);
+        assert_eq!(world.rollouts("deployments", "bystander"), 0);
+        for name in ["before", "after"] {
+            assert_eq!(world.rollouts("deployments", name), 3, "{name}");
+        }
+        let refused = world.plane.audit().matching(|entry| {
+            entry.user == world.user() && entry.code == 403 && entry.verb != "watch" && !is_ledger(entry)
+        });
+        assert_eq!(
+            refused.expect("the audit log").len(),
+            0,
+            "nothing but watching is refused"
+        );
+        assert_eq!(
+            controller
+                .replica
+                .log()
+                .matches("Not allowed to watch deployments")
+                .count(),
+            1
+        );
+    });
+}
+
+#[test]
+fn a_permission_granted_later_is_used_without_a_restart() {
+    run(async {
+        let world = World::new("granted").await;
+        world.replace_rules("watched", watched()).await;
+        world.create(&config_map("settings", "0")).await;
+        world
+            .create(&deployment("web", &[AUTO], &pod_with_config_map("settings")))
+            .await;
+        let controller = world.controller().start().await;
+        controller.wait_log("Not allowed to watch deployments").await;
+        world.change_config_map("settings", "1").await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+
+        let mut rules = watched();
+        rules[1]["verbs"] = json!(["list", "watch", "patch"]);
+        world.replace_rules("watched", rules).await;
+        let watching =
+            world
+                .plane
+                .audit()
+                .wait_until(crate::harness::PATIENCE, "a watch of deployments", |entries| {
+                    let watches = |entry: &&std::sync::Arc<testbed::Entry>| {
+                        entry.user == world.user()
+                            && entry.verb == "watch"
+                            && entry.resource == "deployments"
+                            && entry.code == 200
+                    };
+                    entries.iter().find(watches).cloned()
+                });
+        watching.await.expect("it watches");
+        world.change_config_map("settings", "2").await;
+        world.wait_for_rollouts("deployments", "web", 2).await;
+    });
+}
