@@ -123,7 +123,7 @@ fn start(
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
     let instance = config.pod_name.clone().unwrap_or_default();
-    let (recorder, recording) = Recorder::new(clients.events, instance, leadership.clone());
+    let (recorder, recording) = Recorder::new(clients::fenced(clients.events, leadership.clone()), instance);
     let (ledger, keeper) = takeover::keeper(config.ledger.as_ref(), clients.ledger, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),

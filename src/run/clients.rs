@@ -7,10 +7,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Client, Config, client::ClientBuilder};
+use http::Request;
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
 
 use super::RunError;
-use crate::metrics::{Metrics, rest_client::RestClientLayer};
+use crate::{
+    lease::Leadership,
+    metrics::{Metrics, rest_client::RestClientLayer},
+};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,4 +67,18 @@ impl Clients {
             lease: client()?,
         })
     }
+}
+
+/// The same client, but every request fails once this replica does not lead any more, begun or not: for writers that
+/// know nothing of leadership.
+pub(super) fn fenced(client: Client, leadership: Leadership) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let send = move |request: Request<Body>| {
+        let (client, leadership) = (client.clone(), leadership.clone());
+        async move {
+            let answer = leadership.fence(client.send(request)).await;
+            answer.unwrap_or_else(|| Err(kube::Error::Service("this replica does not lead any more".into())))
+        }
+    };
+    Client::new(tower::service_fn(send), namespace)
 }
