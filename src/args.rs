@@ -235,7 +235,7 @@ pub struct ReloadArgs {
     /// How long a workload's sources must be quiet before it is restarted; 0 turns waiting off
     ///
     /// Several sources changed together, as by a Helm upgrade, then cause one rollout. Every further change starts
-    /// the wait again, up to one second or the window, whichever is longer.
+    /// the wait again, up to ten times the window.
     #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "100ms",
         value_parser = parse_go_duration)]
     pub coalesce_window: Duration,

@@ -97,7 +97,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }));
     let listener = admin::bind(&config.listen_address).await?;
     let clients = Clients::new(&metrics).await?;
-    let (mut running, keeper) = start(&config, clients, listener, &metrics);
+    let (mut running, keeper) = start(&config, &clients, listener, &metrics)?;
     tokio::select! {
         ended = running.supervise(keeper, &config) => return Err(ended),
         () = signals.next() => {}
@@ -114,22 +114,28 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 /// Starts every loop but those that only the leader runs.
 fn start(
     config: &Config,
-    clients: Clients,
+    clients: &Clients,
     listener: TcpListener,
     metrics: &Arc<Metrics>,
-) -> (Running, Option<Keeper>) {
+) -> Result<(Running, Option<Keeper>), RunError> {
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(&config.scope);
     let health = Health::new();
-    let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.lease);
+    let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
-    let (recorder, recording) = Recorder::new(clients.events, instance, leadership.clone());
-    let (ledger, keeper) = takeover::keeper(config.ledger.as_ref(), clients.ledger, &leadership);
+    // Events are told after the lease was given back, too: they are about what this replica did.
+    let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
+    let (ledger, keeper) =
+        takeover::keeper(config.ledger.as_ref(), clients.fenced(&leadership)?, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
         leadership: leadership.clone(),
-        writer: Writer::new(clients.writes, Arc::clone(&keys), config.auto_reload_all),
+        writer: Writer::new(
+            clients.fenced(&leadership)?,
+            Arc::clone(&keys),
+            config.auto_reload_all,
+        ),
         recorder,
         ledger,
         unflushed: Arc::new(DashMap::new()),
@@ -146,6 +152,7 @@ fn start(
     let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
+    let watches = clients.unfenced()?;
     let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health);
     running.spawn(
         "intake",
@@ -157,7 +164,7 @@ fn start(
         page_size: config.list_page_size,
     };
     let listing = lister.run(
-        clients.watches.clone(),
+        watches.clone(),
         settings.clone(),
         config.coalesce_window,
         sink.clone(),
@@ -166,7 +173,7 @@ fn start(
     for stream in streams {
         running.spawn(
             "watch",
-            watch::watch(clients.watches.clone(), stream, settings.clone(), sink.clone()),
+            watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
         );
     }
     running.spawn("monitor", monitor(worker, health.heartbeat("workers", SILENCE)));
@@ -175,7 +182,7 @@ fn start(
     }
     // Not before the watches have their checks: without any, `/ready` would say yes.
     running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
-    (running, keeper)
+    Ok((running, keeper))
 }
 
 async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {

@@ -30,7 +30,6 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     api_error::ApiError,
-    lease::Leadership,
     model::{SourceKind, WorkloadKey},
 };
 
@@ -80,19 +79,14 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder and the task that writes what it is given, for as long as this replica leads; the task ends when every
-    /// recorder is dropped.
-    pub fn new(
-        client: Client,
-        instance: String,
-        leadership: Leadership,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// A recorder and the task that writes what it is given; the task ends when every recorder is dropped.
+    pub fn new(client: Client, instance: String) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sink, notices) = mpsc::channel(WAITING);
         let recorder = Self {
             sink,
             dropped: Arc::new(AtomicU64::new(0)),
         };
-        (recorder, write_all(client, instance, leadership, notices))
+        (recorder, write_all(client, instance, notices))
     }
 
     /// Hands one Event over; drops it when too many wait.
@@ -115,12 +109,7 @@ struct Written {
     last: Instant,
 }
 
-async fn write_all(
-    client: Client,
-    instance: String,
-    leadership: Leadership,
-    mut notices: mpsc::Receiver<Notice>,
-) {
+async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver<Notice>) {
     let mut written: HashMap<Notice, Written> = HashMap::new();
     while let Some(notice) = notices.recv().await {
         let now = Instant::now();
@@ -137,12 +126,12 @@ async fn write_all(
         let result = if let Some(earlier) = repeated {
             earlier.count = earlier.count.saturating_add(1);
             earlier.last = now;
-            leadership.fence(raise(&api, earlier)).await
+            raise(&api, earlier).await
         } else {
             let event = event(&notice, &instance);
             let name = event.metadata.name.clone().unwrap_or_default();
-            let result = leadership.fence(create(&api, &event)).await;
-            if matches!(result, Some(Ok(()))) {
+            let result = create(&api, &event).await;
+            if result.is_ok() {
                 written.insert(
                     notice.clone(),
                     Written {
@@ -154,7 +143,7 @@ async fn write_all(
             }
             result
         };
-        if let Some(Err(error)) = result {
+        if let Err(error) = result {
             tracing::debug!(
                 err = %error, category = error.category(), workload = %notice.workload, reason = notice.reason,
                 "Kubernetes Event was not written"

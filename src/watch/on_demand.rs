@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Event, Observation, Settings, StreamId,
+    Event, Failure, Observation, Settings, StreamId,
     workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
 };
 use crate::{
@@ -72,6 +72,16 @@ impl Lister {
                     Ok(workloads) => {
                         let event = Event::NamespaceListed { namespace, workloads };
                         // An error means that the process is ending.
+                        let _ = sink.send(Observation { stream, event }).await;
+                    }
+                    // Nobody may wait for what is not permitted.
+                    Err(error) if error.is_forbidden() => {
+                        let event = Event::Failed(Failure {
+                            category: "list",
+                            denied: true,
+                            only_watch: false,
+                            message: error.message,
+                        });
                         let _ = sink.send(Observation { stream, event }).await;
                     }
                     Err(error) => self.ask_again(&namespace, stream, &error).await,

@@ -30,6 +30,8 @@ pub struct Intake {
     lister: Lister,
     /// Streams of workloads that may be listed but not watched.
     unwatchable: BTreeSet<StreamId>,
+    /// Streams of workloads that may be neither listed nor watched.
+    unlistable: BTreeSet<StreamId>,
     /// This replica has been the leader before.
     led: bool,
     checks: HashMap<StreamId, WatchCheck>,
@@ -49,6 +51,7 @@ impl Intake {
             worker,
             lister,
             unwatchable: BTreeSet::new(),
+            unlistable: BTreeSet::new(),
             led: false,
             checks: checks.collect(),
         }
@@ -69,7 +72,8 @@ impl Intake {
 
     fn take(&mut self, observation: Observation) {
         self.note_health(&observation);
-        self.note_unwatchable(&observation);
+        let list_refused = self.note_unwatchable(&observation);
+        let stream = observation.stream.clone();
         let about = match &observation.event {
             Event::SourceSeen(source) => Some(source.key.clone()),
             Event::SourceGone(key) => Some(key.clone()),
@@ -84,9 +88,13 @@ impl Intake {
         }
         if effect.source == Some(SourceChange::Updated)
             && let Some(source) = &about
-            && self.list_first(&source.namespace)
         {
-            effect.due.clear();
+            // Who is listed first is due when the list has come; other kinds do not wait for it.
+            let listed = self.list_first(&source.namespace);
+            effect.due.retain(|key| !listed.contains(&key.kind));
+        }
+        if list_refused {
+            effect.due.extend(self.owing_in(&stream));
         }
         // Asked after the index has taken the change in: whoever becomes leader later finds it there.
         if self.worker.leadership.is_leader() {
@@ -100,25 +108,51 @@ impl Intake {
         }
     }
 
-    /// Keeps which streams have to be listed because they may not be watched.
-    fn note_unwatchable(&mut self, observation: &Observation) {
+    /// Keeps which streams have to be listed because they may not be watched, and which may not even be listed: nobody
+    /// waits for those. Returns whether a list that some may wait for has just been refused.
+    fn note_unwatchable(&mut self, observation: &Observation) -> bool {
         let stream = &observation.stream;
         if !matches!(stream.watched, Watched::Workload(_)) {
-            return;
+            return false;
         }
         match &observation.event {
+            Event::Failed(failure) if failure.only_watch && self.unlistable.contains(stream) => {
+                // Both permissions went; listing may have come back by now.
+                for namespace in self.worker.index.unsettled_namespaces() {
+                    if stream.covers(&namespace) && self.worker.leadership.is_leader() {
+                        self.lister.request(&namespace, [stream.clone()]);
+                    }
+                }
+            }
             Event::Failed(failure) if failure.only_watch && self.unwatchable.insert(stream.clone()) => {
                 tracing::warn!(
                     "Not allowed to watch {stream}: after each change the namespace of the source is listed \
                          instead. Grant the verb watch on them to make reloads faster and cheaper"
                 );
             }
+            Event::Failed(failure) if failure.denied && !failure.only_watch => {
+                self.unlistable.insert(stream.clone());
+                return self.unwatchable.remove(stream);
+            }
+            Event::NamespaceListed { .. } if self.unlistable.remove(stream) => {
+                self.unwatchable.insert(stream.clone());
+            }
+            Event::Listed => _ = self.unlistable.remove(stream),
             // Events of the watch itself: it is allowed now.
             Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.worker.index.is_listing(stream) => {
                 self.unwatchable.remove(stream);
+                self.unlistable.remove(stream);
             }
             _ => {}
         }
+        false
+    }
+
+    /// The workloads of that stream that owe a restart.
+    fn owing_in(&self, stream: &StreamId) -> Vec<WorkloadKey> {
+        let mut owing = self.worker.index.owing();
+        owing.retain(|key| stream.watched == Watched::Workload(key.kind) && stream.covers(&key.namespace));
+        owing
     }
 
     /// A standby that may not watch workloads knows them as they were when it started: once it leads, it lists those
@@ -132,16 +166,22 @@ impl Intake {
         }
     }
 
-    /// Asks for the workloads of a namespace where they may not be watched. Returns whether that was necessary: then
-    /// whoever owes is due when the list has come.
-    fn list_first(&self, namespace: &Arc<str>) -> bool {
-        let covering = self.unwatchable.iter().filter(|stream| stream.covers(namespace));
-        let mut covering = covering.cloned().peekable();
-        let necessary = covering.peek().is_some();
-        if necessary && self.worker.leadership.is_leader() {
-            self.lister.request(namespace, covering);
+    /// Asks for the workloads of a namespace where they may not be watched. Returns the kinds that are listed: who owes
+    /// of those is due when the list has come.
+    fn list_first(&self, namespace: &Arc<str>) -> Vec<WorkloadKind> {
+        let covering: Vec<_> = self
+            .unwatchable
+            .iter()
+            .filter(|stream| stream.covers(namespace))
+            .collect();
+        if !covering.is_empty() && self.worker.leadership.is_leader() {
+            self.lister.request(namespace, covering.iter().copied().cloned());
         }
-        necessary
+        let kind = |stream: &&StreamId| match stream.watched {
+            Watched::Workload(kind) => Some(kind),
+            Watched::Source(_) => None,
+        };
+        covering.iter().filter_map(kind).collect()
     }
 
     fn enqueue(&self, effect: Effect) {
@@ -214,7 +254,8 @@ impl Intake {
         };
         let stream = &observation.stream;
         match (&observation.event, check.state()) {
-            (Event::ListStarted, _) | (Event::Listed, WatchState::Synced) => {}
+            (Event::ListStarted | Event::NamespaceListed { .. }, _) | (Event::Listed, WatchState::Synced) => {
+            }
             (Event::Failed(failure), before) => self.note_failure(stream, failure, check, &before),
             (Event::Listed, before) => {
                 if before == WatchState::Unsynced {

@@ -24,9 +24,9 @@ const EACH: usize = 6;
 /// ConfigMaps `app-<n>`, `db-<n>` and `log-<n>`, each used by the Deployment, StatefulSet or DaemonSet of its name.
 async fn create_workloads(world: &World) {
     for number in 0..EACH {
-        let name = |word: &str| format!("{word}-{number}");
-        for word in ["app", "db", "log"] {
-            world.create(&config_map(&name(word), "0")).await;
+        let name = |stem: &str| format!("{stem}-{number}");
+        for stem in ["app", "db", "log"] {
+            world.create(&config_map(&name(stem), "0")).await;
         }
         let (app, db, log) = (name("app"), name("db"), name("log"));
         world
@@ -41,24 +41,39 @@ async fn create_workloads(world: &World) {
     }
 }
 
-async fn change(world: &World, word: &str, numbers: impl Iterator<Item = usize>, value: &str) {
+async fn change(world: &World, stem: &str, numbers: impl Iterator<Item = usize>, value: &str) {
     for number in numbers {
-        world.change_config_map(&format!("{word}-{number}"), value).await;
+        world.change_config_map(&format!("{stem}-{number}"), value).await;
     }
 }
 
-async fn wait_for(world: &World, resource: &str, word: &str, count: usize) {
+async fn wait_for(world: &World, resource: &str, stem: &str, count: usize) {
     for number in 0..EACH {
         world
-            .wait_for_rollouts(resource, &format!("{word}-{number}"), count)
+            .wait_for_rollouts(resource, &format!("{stem}-{number}"), count)
             .await;
     }
 }
 
-fn rollouts(world: &World, resource: &str, word: &str) -> Vec<usize> {
+fn rollouts(world: &World, resource: &str, stem: &str) -> Vec<usize> {
     (0..EACH)
-        .map(|number| world.rollouts(resource, &format!("{word}-{number}")))
+        .map(|number| world.rollouts(resource, &format!("{stem}-{number}")))
         .collect()
+}
+
+/// The annotation that lists ConfigMaps by name or pattern.
+const LIST: &str = "configmap.reloader.stakater.com/reload";
+
+/// Two Deployments for the ConfigMap `settings`, `refused` by admission and `malformed` by its annotation; and a kind that
+/// may not be listed.
+async fn create_the_sick(world: &World) -> Policy {
+    world.create(&config_map("settings", "0")).await;
+    let refused = deployment("refused", &AUTO, &pod_with_config_map("settings"));
+    world.create::<Deployment>(&refused).await;
+    let malformed = deployment("malformed", &[(LIST, "set[tings")], &plain_pod());
+    world.create::<Deployment>(&malformed).await;
+    world.permit("statefulsets", &[]).await;
+    Policy::create(world).await
 }
 
 /// Warnings about the workload.
@@ -80,20 +95,11 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
     run(async {
         let world = World::alone("sick").await;
         create_workloads(&world).await;
-        world.create(&config_map("settings", "0")).await;
-        world
-            .create(&deployment("refused", &AUTO, &pod_with_config_map("settings")))
-            .await;
-        let list = |value| [("configmap.reloader.stakater.com/reload", value)];
-        world
-            .create(&deployment("malformed", &list("set[tings"), &plain_pod()))
-            .await;
+        let policy = create_the_sick(&world).await;
         let mut barrier = Barrier::create(&world).await;
-        let policy = Policy::create(&world).await;
-        world.permit("statefulsets", &[]).await;
         let controller = world.controller().start().await;
 
-        // One kind may not even be listed: one line of the log, a word on /ready, a metric.
+        // One kind may not even be listed: one line of the log, a stem on /ready, a metric.
         let not_listed = |kind: &str| format!("Not allowed to list and watch {kind} in namespace");
         controller.wait_log(&not_listed("statefulsets")).await;
         assert!(
@@ -149,7 +155,7 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         policy.delete(&world).await;
         world.permit("statefulsets", &SHIPPED).await;
         world.permit("daemonsets", &SHIPPED).await;
-        let cured = json!({ "metadata": { "annotations": { list("")[0].0: "settings" } } });
+        let cured = json!({ "metadata": { "annotations": { LIST: "settings" } } });
         world
             .api::<Deployment>()
             .patch("malformed", &PatchParams::default(), &Patch::Merge(cured))
@@ -233,12 +239,12 @@ fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
         world.change_config_map("new", "1").await;
         world.wait_for_rollouts("daemonsets", "new", 1).await;
         barrier.pass(&world, &controller).await;
-        for (resource, word) in [
+        for (resource, stem) in [
             ("daemonsets", "log"),
             ("statefulsets", "db"),
             ("deployments", "app"),
         ] {
-            assert_eq!(rollouts(&world, resource, word), [1; EACH], "{resource}");
+            assert_eq!(rollouts(&world, resource, stem), [1; EACH], "{resource}");
         }
         assert_eq!(world.rollouts("daemonsets", "new"), 1);
         assert_eq!(controller.replica.log().matches(line).count(), 1);

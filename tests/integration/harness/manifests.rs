@@ -69,7 +69,7 @@ pub async fn create_namespace(client: &Client, namespace: &str) {
     grant(client, namespace, "own", role.rules.unwrap_or_default()).await;
 }
 
-/// Creates the shipped ClusterRole, for [`bind_cluster_role`].
+/// Creates the shipped `ClusterRole`, for [`bind_cluster_role`].
 pub async fn create_cluster_role(client: &Client) {
     Api::all(client.clone())
         .create(&PostParams::default(), &Shipped::read().cluster_role)
@@ -77,7 +77,7 @@ pub async fn create_cluster_role(client: &Client) {
         .expect("a ClusterRole");
 }
 
-/// Grants the shipped ClusterRole to a user.
+/// Grants the shipped `ClusterRole` to a user.
 pub async fn bind_cluster_role(client: &Client, user: &str) {
     let mut binding = ClusterRoleBinding {
         role_ref: RoleRef {

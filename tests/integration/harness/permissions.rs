@@ -13,7 +13,7 @@ use super::{PATIENCE, World, manifests::SERVICE_ACCOUNT};
 pub const SHIPPED: [&str; 3] = ["list", "watch", "patch"];
 
 impl World {
-    /// Lets the namespace's ServiceAccount do exactly this with a kind of workload ("statefulsets"). Returns when the
+    /// Lets the namespace's `ServiceAccount` do exactly this with a kind of workload ("statefulsets"). Returns when the
     /// API server goes by it.
     pub async fn permit(&self, resource: &str, verbs: &[&str]) {
         let api = self.api::<Role>();
