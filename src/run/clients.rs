@@ -15,6 +15,12 @@ use crate::metrics::{Metrics, rest_client::RestClientLayer};
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection may be silent while something is awaited on it. A watch has its own limit of 295 s, but the
+/// answers to lists and to the opening of a watch have none: a connection that died without a word (the peer's machine
+/// gone, the flow forgotten by a firewall) would be waited for without end. A watch that nothing happens on is ended by
+/// the API server after 290 s, so none is cut by this.
+const READ_TIMEOUT: Duration = Duration::from_secs(295);
+
 /// A client for each role.
 pub(super) struct Clients {
     /// Lists and watches.
@@ -37,6 +43,7 @@ impl Clients {
             .await
             .map_err(|error| RunError::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(READ_TIMEOUT);
         // Every caller has its own way to repeat: a retry inside the client would fire after the lease's deadline, or
         // be counted from the wrong moment.
         config.default_retry = false;
