@@ -34,6 +34,7 @@ impl Clients {
             .await
             .map_err(|error| RunError::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(READ_TIMEOUT);
         // Every caller has its own way to repeat: a retry inside the client would fire after the lease's deadline, or
         // be counted from the wrong moment.
         config.default_retry = false;

@@ -29,7 +29,7 @@ fn config_map(name: &str) -> ConfigMap {
     }
 }
 
-/// A client through the proxy, as a ServiceAccount that may do everything.
+/// A client through the proxy, as a `ServiceAccount` that may do everything.
 async fn client(plane: &ControlPlane, proxy: &Proxy) -> Client {
     let (post, admin) = (PostParams::default(), plane.admin());
     let mut account = ServiceAccount::default();
@@ -116,6 +116,18 @@ async fn requests_meet_the_faults_of_their_rules() {
         namespaces.get("kube-system").await.unwrap();
     }
 
+    let holding = proxy.add(Rule::new(Fault::Hold).method("POST"));
+    timeout(A_MOMENT, through.create(&post, &config_map("held")))
+        .await
+        .unwrap_err();
+    assert!(direct.get_opt("held").await.unwrap().is_none());
+    holding.remove();
+    eventually(TIMEOUT, "the held request", async || {
+        direct.get_opt("held").await.transpose().and_then(Result::ok)
+    })
+    .await
+    .unwrap();
+
     let stalling = proxy.add(Rule::new(Fault::Stall).watch(false).method("GET"));
     timeout(A_MOMENT, through.get_opt("untouched")).await.unwrap_err();
     assert_eq!(stalling.hits(), 1);
@@ -196,8 +208,9 @@ async fn open_watches_can_be_disturbed() {
         let next = timeout(TIMEOUT, watch.next()).await.unwrap();
         let hit = match (&fault, &next) {
             (StreamFault::Insert(_), Some(Ok(WatchEvent::Error(status)))) => status.code == 410,
-            (StreamFault::Replace(_), Some(Err(_))) | (StreamFault::End, None) => true,
-            (StreamFault::CutLine | StreamFault::Reset, Some(Err(_)) | None) => true,
+            (StreamFault::Replace(_), Some(Err(_)))
+            | (StreamFault::End, None)
+            | (StreamFault::CutLine | StreamFault::Reset, Some(Err(_)) | None) => true,
             _ => false,
         };
         assert!(hit, "{fault:?}: {next:?}");

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead {
@@ -37,6 +39,8 @@ pub enum Fault {
     },
     /// It reaches the API server this much later, even if the client has given up by then.
     DelayRequest(Duration),
+    /// It reaches the API server when the rule is removed, even if the client has given up by then.
+    Hold,
     /// The API server gets it at once, the client the answer this much later.
     DelayAnswer(Duration),
     /// The API server never sees it, the client never gets an answer: a silent, half-open connection.
@@ -115,6 +119,22 @@ impl fmt::Debug for Rule {
 struct Entry {
     rule: Rule,
     hits: AtomicUsize,
+    removed: watch::Sender<bool>,
+}
+
+/// What a request meets.
+pub(super) struct Hit(Arc<Entry>);
+
+impl Hit {
+    pub(super) fn fault(&self) -> &Fault {
+        &self.0.rule.fault
+    }
+
+    /// Waits until the rule is removed.
+    pub(super) async fn removed(&self) {
+        // Fails only when the sender is gone, and the entry holds it.
+        let _ = self.0.removed.subscribe().wait_for(|removed| *removed).await;
+    }
 }
 
 /// The rules in force, oldest first.
@@ -134,8 +154,9 @@ impl ActiveRule {
         self.entry.hits.load(Ordering::Acquire)
     }
 
-    /// Takes the rule back for requests to come.
+    /// Takes the rule back for requests to come, and lets go those it [holds](Fault::Hold).
     pub fn remove(&self) {
+        self.entry.removed.send_replace(true);
         self.rules
             .change(|entries| entries.retain(|entry| !Arc::ptr_eq(entry, &self.entry)));
     }
@@ -146,6 +167,7 @@ impl Rules {
         let entry = Arc::new(Entry {
             rule,
             hits: AtomicUsize::new(0),
+            removed: watch::Sender::new(false),
         });
         self.change(|entries| entries.push(Arc::clone(&entry)));
         ActiveRule {
@@ -154,15 +176,15 @@ impl Rules {
         }
     }
 
-    /// The fault for a request, which is counted.
-    pub(super) fn fault(&self, head: &RequestHead) -> Option<Fault> {
+    /// The rule for a request, which is counted.
+    pub(super) fn meet(&self, head: &RequestHead) -> Option<Hit> {
         self.change(|entries| {
             let entry = entries.iter().find(|entry| {
                 entry.hits.load(Ordering::Acquire) < entry.rule.times
                     && entry.rule.conditions.iter().all(|condition| condition(head))
             })?;
             entry.hits.fetch_add(1, Ordering::AcqRel);
-            Some(entry.rule.fault.clone())
+            Some(Hit(Arc::clone(entry)))
         })
     }
 

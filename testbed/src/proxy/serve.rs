@@ -69,7 +69,8 @@ impl Shared {
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
         };
-        let fault = self.rules.fault(&head);
+        let hit = self.rules.meet(&head);
+        let fault = hit.as_ref().map(|hit| hit.fault().clone());
         let entry = self.note(head.clone(), fault.clone());
         let (parts, body) = request.into_parts();
         let body = body.collect().await.map_err(Error::other)?.to_bytes();
@@ -81,8 +82,10 @@ impl Shared {
         }
         // A task of its own: what is on its way arrives although the client has gone.
         let forwarding = tokio::spawn(async move {
-            if let Some(Fault::DelayRequest(delay)) = fault {
-                tokio::time::sleep(delay).await;
+            match (&fault, &hit) {
+                (Some(Fault::DelayRequest(delay)), _) => tokio::time::sleep(*delay).await,
+                (Some(Fault::Hold), Some(hit)) => hit.removed().await,
+                _ => {}
             }
             let answer = self.forward(Request::from_parts(parts, body.into())).await?;
             self.note_code(entry, answer.status().as_u16());

@@ -1,5 +1,7 @@
 //! Watches that break, lie or fall silent.
 
+use std::time::Duration;
+
 use rstest::rstest;
 use testbed::{
     Proxy, eventually,
@@ -8,6 +10,9 @@ use testbed::{
 
 use super::{ANNOTATIONS, ENV_VARS, ONE_WORKER, create_app, is_about, world};
 use crate::harness::{PATIENCE, run, sentinel::Sentinel};
+
+/// The goal for noticing a dead connection, plus the moment that lists and patches take.
+const FIVE_MINUTES: Duration = Duration::from_secs(310);
 
 /// Does something to the open watch of a kind; waits until there is one.
 async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
@@ -160,6 +165,53 @@ fn what_a_silent_watch_swallowed_is_noticed_when_it_is_replaced() {
         world.change_config_map("app", "2").await;
         disturb(&proxy, "configmaps", &StreamFault::End).await;
         world.wait_for_rollouts("deployments", "app", 1).await;
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
+    });
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Silent {
+    List,
+    WatchStart,
+    Stream,
+}
+
+/// Connections can die without a word: the peer's machine is gone, a firewall has forgotten them. The only sign is
+/// that nothing comes.
+#[rstest]
+#[ignore = "takes five minutes, nearly all of it waiting"]
+fn a_connection_that_died_silently_is_noticed_within_five_minutes(
+    #[values(Silent::List, Silent::WatchStart, Silent::Stream)] silent: Silent,
+) {
+    run(async {
+        let (world, proxy) = world("half-open").await;
+        create_app(&world, "app").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        let stall = |watch| {
+            Rule::new(Fault::Stall)
+                .when(is_about("configmaps"))
+                .watch(watch)
+                .times(1)
+        };
+        let (rule, fault) = match silent {
+            Silent::List => (Some(proxy.add(stall(false))), StreamFault::expired()),
+            Silent::WatchStart => (Some(proxy.add(stall(true))), StreamFault::End),
+            Silent::Stream => (None, StreamFault::Silence),
+        };
+        disturb(&proxy, "configmaps", &fault).await;
+        eventually(PATIENCE, "the request that stalls", async || {
+            rule.as_ref().is_none_or(|rule| rule.hits() == 1).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        world.change_config_map("app", "1").await;
+        eventually(FIVE_MINUTES, "a rollout", async || {
+            (world.rollouts("deployments", "app") == 1).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
         sentinel.pass().await;
         assert_eq!(world.rollouts("deployments", "app"), 1);
     });
