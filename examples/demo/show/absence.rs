@@ -1,6 +1,6 @@
 //! The act in which no replica runs while sources are written.
 //!
-//! Input: a running fleet. Output: the new leader's name is shown, not returned; an error unless exactly the source with
+//! Input: a running fleet. Output: lines; an error unless exactly the source with
 //! new content restarts its workload. I/O: through `Cluster`, `Fleet` and `Evidence`.
 
 use anyhow::{Result, ensure};
