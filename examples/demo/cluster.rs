@@ -5,14 +5,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
-use kube::api::{ListParams, Patch, PatchParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Namespace, Pod};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::example::{NAMESPACE, Source, Workload};
+use crate::fleet;
+
+/// Where Reloader remembers for which content of each source the workloads run.
+pub const LEDGER: &str = "reloader-ledger";
 
 /// Pods by uid, with their names. A StatefulSet's new pod has the name of the old one, so names alone would not do.
 pub type Pods = BTreeMap<String, String>;
@@ -85,18 +90,52 @@ impl Cluster {
             _ => "data",
         };
         let body = json!({ "metadata": { "annotations": { "example.com/last-action": why } }, values: data });
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", source.kind));
-        let written = Api::<DynamicObject>::namespaced_with(self.client.clone(), NAMESPACE, &resource)
+        let written = self
+            .sources(source)
             .patch_metadata(source.name, &PatchParams::default(), &Patch::Merge(body))
             .await;
         written.with_context(|| format!("cannot {why} {} {}", source.kind, source.name))?;
         Ok(())
     }
 
+    /// Deletes the source and creates it again, with the content it had.
+    pub async fn recreate(&self, source: Source) -> Result<()> {
+        let api = self.sources(source);
+        let recreated = async {
+            let mut object = api.get(source.name).await?;
+            api.delete(source.name, &DeleteParams::default()).await?;
+            object.metadata = ObjectMeta {
+                name: object.metadata.name,
+                annotations: object.metadata.annotations,
+                ..ObjectMeta::default()
+            };
+            api.create(&PostParams::default(), &object).await
+        };
+        recreated
+            .await
+            .with_context(|| format!("cannot recreate {} {}", source.kind, source.name))?;
+        Ok(())
+    }
+
+    fn sources(&self, source: Source) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", source.kind));
+        Api::namespaced_with(self.client.clone(), source.namespace, &resource)
+    }
+
+    /// How many sources Reloader's ledger holds: one a line.
+    pub async fn ledger_lines(&self) -> Result<usize> {
+        let object = Api::<ConfigMap>::namespaced(self.client.clone(), fleet::NAMESPACE)
+            .get(LEDGER)
+            .await
+            .with_context(|| format!("cannot read ConfigMap {LEDGER}"))?;
+        let text = object.data.and_then(|mut data| data.remove("sources"));
+        Ok(text.unwrap_or_default().lines().count())
+    }
+
     /// The workload's pods, without those on their way out.
     pub async fn pods(&self, workload: Workload) -> Result<Pods> {
         let selector = ListParams::default().labels(&format!("app={}", workload.name));
-        let pods = Api::<Pod>::namespaced(self.client.clone(), NAMESPACE)
+        let pods = Api::<Pod>::namespaced(self.client.clone(), workload.namespace)
             .list(&selector)
             .await
             .with_context(|| format!("cannot list the pods of {}", workload.name))?;
@@ -112,14 +151,24 @@ impl Cluster {
     pub async fn rolled_out(&self, workload: Workload) -> Result<Option<Pods>> {
         let kind = GroupVersionKind::gvk("apps", "v1", workload.kind);
         let resource = ApiResource::from_gvk(&kind);
-        let object = Api::<DynamicObject>::namespaced_with(self.client.clone(), NAMESPACE, &resource)
-            .get(workload.name)
-            .await
-            .with_context(|| format!("cannot get {} {}", workload.kind, workload.name))?;
+        let object =
+            Api::<DynamicObject>::namespaced_with(self.client.clone(), workload.namespace, &resource)
+                .get(workload.name)
+                .await
+                .with_context(|| format!("cannot get {} {}", workload.kind, workload.name))?;
         if !is_rolled_out(&object) {
             return Ok(None);
         }
         self.pods(workload).await.map(Some)
+    }
+
+    /// All Deployments of a namespace.
+    pub async fn deployments(&self, namespace: &str) -> Result<Vec<Deployment>> {
+        let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace)
+            .list(&ListParams::default())
+            .await
+            .with_context(|| format!("cannot list the Deployments of {namespace}"))?;
+        Ok(deployments.items)
     }
 
     /// Whether the replica says, in a Kubernetes Event on the workload, that it restarted it because of the source.
@@ -128,7 +177,7 @@ impl Cluster {
             "involvedObject.kind={},involvedObject.name={},reason=Reloaded",
             workload.kind, workload.name
         ));
-        let events = Api::<Event>::namespaced(self.client.clone(), NAMESPACE)
+        let events = Api::<Event>::namespaced(self.client.clone(), workload.namespace)
             .list(&selector)
             .await
             .context("cannot list Events")?;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use testbed::{AuditLog, Entry};
 
-use crate::example::{NAMESPACE, Source, Workload};
+use crate::example::{Source, Workload};
 use crate::fleet::{self, Fleet};
 
 /// How long a restart may take once somebody leads: it takes about 0.1 s.
@@ -33,8 +33,10 @@ pub struct Requests {
     pub patches: usize,
     /// Writes of Kubernetes Events.
     pub events: usize,
-    /// Writes of anything else but the Lease.
+    /// Writes of anything else.
     pub others: usize,
+    /// Writes of the ledger.
+    pub ledger_writes: usize,
     /// Writes of the Lease.
     pub lease_writes: usize,
     /// Reads and watches of anything.
@@ -57,7 +59,9 @@ impl<'a> Evidence<'a> {
     /// The latest successful write of a source.
     pub fn last_write(&self, source: Source) -> Result<Arc<Entry>> {
         let writes = self.audit.matching(|entry| {
-            entry.is_about(source.resource, NAMESPACE, source.name) && entry.is_write() && entry.succeeded()
+            entry.is_about(source.resource, source.namespace, source.name)
+                && entry.is_write()
+                && entry.succeeded()
         })?;
         writes
             .into_iter()
@@ -78,7 +82,7 @@ impl<'a> Evidence<'a> {
             .with_context(|| format!("{} is no part of the example", workload.name))?;
         let audit = self.audit;
         let found = testbed::eventually(PATIENCE, "the restart", async || {
-            let changes = audit.template_changes(workload.resource, NAMESPACE, workload.name);
+            let changes = audit.template_changes(workload.resource, workload.namespace, workload.name);
             changes.map(|changes| changes.get(expected - 1).cloned())
         });
         let patch = found.await.map_err(|_| {
@@ -107,9 +111,9 @@ impl<'a> Evidence<'a> {
     /// An error unless every workload was restarted exactly as often as expected.
     pub fn no_other_restarts(&self) -> Result<()> {
         for (workload, expected) in &self.expected {
-            let changes = self
-                .audit
-                .template_changes(workload.resource, NAMESPACE, workload.name)?;
+            let changes =
+                self.audit
+                    .template_changes(workload.resource, workload.namespace, workload.name)?;
             ensure!(
                 changes.len() == *expected,
                 "{} {} was restarted {} time(s) for {expected} change(s) of what it asked for",
@@ -121,8 +125,20 @@ impl<'a> Evidence<'a> {
         Ok(())
     }
 
-    /// When the replica's first write of the Lease with its own name in it was answered.
-    pub fn leads_since(&self, replica: &str) -> Result<Timestamp> {
+    /// Reloader's patches of Deployments in the namespace that were answered with success.
+    pub fn patches(&self, namespace: &str) -> Result<Vec<Arc<Entry>>> {
+        let patches = self.audit.matching(|entry| {
+            entry.resource == "deployments"
+                && entry.namespace == namespace
+                && entry.verb == "patch"
+                && entry.user == Fleet::user()
+                && entry.succeeded()
+        })?;
+        Ok(patches)
+    }
+
+    /// When the replica's first write of the Lease with its own name in it was answered, after `moment`.
+    pub fn leads_since(&self, replica: &str, moment: Timestamp) -> Result<Timestamp> {
         let holds = |entry: &Entry| {
             let holder = entry
                 .response_object
@@ -133,7 +149,11 @@ impl<'a> Evidence<'a> {
                 .is_some_and(|identity| fleet::is_held_by(identity, replica))
         };
         let writes = self.audit.matching(|entry| {
-            entry.resource == "leases" && entry.is_write() && entry.succeeded() && holds(entry)
+            entry.resource == "leases"
+                && entry.is_write()
+                && entry.succeeded()
+                && entry.stage_timestamp > moment
+                && holds(entry)
         })?;
         let moments = writes.iter().map(|entry| entry.stage_timestamp);
         moments
@@ -153,6 +173,7 @@ impl<'a> Evidence<'a> {
             let counter = match (verb.as_str(), resource.as_str()) {
                 ("get" | "list" | "watch", _) => &mut requests.reads,
                 (_, "leases") => &mut requests.lease_writes,
+                (_, "configmaps") => &mut requests.ledger_writes,
                 (_, "deployments" | "statefulsets" | "daemonsets") => &mut requests.patches,
                 (_, "events") => &mut requests.events,
                 _ => &mut requests.others,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use testbed::{ControlPlane, Replica, eventually, free_port};
+use testbed::{ControlPlane, Replica, ReplicaBuilder, eventually, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -23,6 +23,8 @@ const LEASE: &str = "stakater-reloader-lock";
 pub const NAMES: [&str; 3] = ["reloader-0", "reloader-1", "reloader-2"];
 /// How long a start may take: it takes a second or two.
 const START: Duration = Duration::from_secs(30);
+/// How long an end may take: what a kubelet waits before it kills.
+const STOP: Duration = Duration::from_secs(30);
 /// How many lines of a log tell what went wrong.
 const TAIL_LINES: usize = 15;
 
@@ -35,6 +37,8 @@ pub struct Fleet {
 struct Member {
     name: &'static str,
     port: u16,
+    /// How it is started.
+    builder: ReplicaBuilder,
     replica: Replica,
 }
 
@@ -52,16 +56,20 @@ impl Fleet {
             let kubeconfig = plane
                 .kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT)
                 .await?;
-            let replica = Replica::builder(program)
+            let builder = Replica::builder(program)
                 .name(name)
                 .kubeconfig(kubeconfig)
                 .env("POD_NAME", name)
                 .env("POD_NAMESPACE", NAMESPACE)
                 .arg(format!("--listen-address=127.0.0.1:{port}"))
                 .arg("--enable-ha")
-                .args(args)
-                .start()?;
-            members.push(Member { name, port, replica });
+                .args(args);
+            members.push(Member {
+                name,
+                port,
+                replica: builder.start()?,
+                builder,
+            });
         }
         Ok(Self {
             leases: Api::namespaced(plane.admin(), NAMESPACE),
@@ -118,6 +126,31 @@ impl Fleet {
             }
             None => bail!("there is no replica {name}"),
         }
+    }
+
+    /// SIGTERM to all, as the kubelet does when it stops their pods; waits until they have ended.
+    pub async fn stop(&self) -> Result<()> {
+        let running: Vec<&Member> = self
+            .members
+            .iter()
+            .filter(|member| member.replica.is_running().unwrap_or(false))
+            .collect();
+        for member in &running {
+            member.replica.terminate()?;
+        }
+        for member in running {
+            let status = member.replica.wait_exit(STOP).await?;
+            ensure!(status.success(), "{} ended with {status} on SIGTERM", member.name);
+        }
+        Ok(())
+    }
+
+    /// Starts all of them anew, as processes that know nothing.
+    pub fn start_again(&mut self) -> Result<()> {
+        for member in &mut self.members {
+            member.replica = member.builder.start()?;
+        }
+        Ok(())
     }
 
     /// Those that still run.

@@ -4,14 +4,15 @@
 //! permissions that ship in `deployments/kubernetes/rbac.yaml`, runs three replicas with leader election, applies the
 //! example in `deployments/kubernetes/nginx/`, and then
 //! - edits a ConfigMap and a Secret of a Deployment, a StatefulSet and a DaemonSet, one after the other;
-//! - kills the leading replica and edits a ConfigMap while nobody leads;
-//! - writes a ConfigMap with the content it has already.
+//! - edits thirty ConfigMaps of thirty Deployments at once, and kills the leading replica in the middle of it;
+//! - writes a ConfigMap with the content it has already;
+//! - stops all replicas, writes three sources, of which one has new content then, and starts the replicas again.
 //!
-//! Everything shown is checked against the API server's audit log. A restart that does not happen, happens twice or
+//! Everything shown is checked against what the API server stores and logs. A restart that does not happen, happens twice or
 //! without a reason ends the demo with exit code 1, the reason, and the end of the leader's log.
 //!
 //! ```text
-//! make demo                                            about 30 s; some minutes more the first time, to compile Kubernetes
+//! make demo                                            about 45 s; some minutes more the first time, to compile Kubernetes
 //! KEEP=1 make demo                                     stays up at the end, for kubectl
 //! cargo run --example demo -- --coalesce-window=2s     further arguments go to every replica
 //! ```
@@ -21,9 +22,9 @@
 //!
 //! | module | is for |
 //! |---|---|
-//! | `show` | the acts, in order |
+//! | `show` | the acts, in order; the longer ones in `burst` and `absence`; the `summary` |
 //! | `cluster` | applying, editing, looking at workloads and pods |
-//! | `example` | what is applied and edited: the files and the names in them |
+//! | `example` | what is applied and edited: the manifests and the names in them |
 //! | `fleet` | the three replicas |
 //! | `evidence` | what the audit log says |
 //! | `timeline` | how it is printed |
@@ -112,7 +113,8 @@ async fn perform(timeline: &Timeline, arguments: &[String], mut stop: Stop) -> R
             "  export KUBECONFIG={}\n  \
              kubectl edit configmap nginx-map\n  \
              kubectl get pods --watch\n  \
-             kubectl describe deployment nginx\n\
+             kubectl describe deployment nginx\n  \
+             kubectl get configmap --namespace reloader reloader-ledger --output yaml\n\
              Ctrl-C ends it and removes everything.",
             plane.admin_kubeconfig().display()
         ));

@@ -3,9 +3,13 @@
 //! Input: a running cluster and fleet. Output: lines on the timeline; an error where the promise is broken.
 //! I/O: through `Cluster`, `Fleet` and `Evidence`.
 
+mod absence;
+mod burst;
+mod summary;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use testbed::eventually;
 
 use crate::cluster::{Cluster, Pods};
@@ -14,11 +18,16 @@ use crate::example::{
     FILES, LOG_SHIPPER, LOG_SHIPPER_MAP, NGINX, NGINX_MAP, REDIS, REDIS_PASSWORD, Source, WORKLOADS, Workload,
 };
 use crate::fleet::Fleet;
-use crate::timeline::{self, Timeline, Who};
+use crate::timeline::{Timeline, Who};
 
-/// What nginx serves before the leader dies, and after.
+/// What nginx serves while Reloader is there, and what somebody makes it serve while it is not.
 const SECOND_SITE: &str = "server { listen 80; return 200 \"Hello again!\"; }\n";
 const THIRD_SITE: &str = "server { listen 80; return 200 \"Still here!\"; }\n";
+
+/// What redis asks for after the edit.
+const NEW_PASSWORD: &str = "change-me-too";
+/// Writes that must restart nothing: one while Reloader is there, two while it is not.
+const EQUAL_WRITES: usize = 3;
 
 /// How long pods may take to come up; KWOK takes about a second a pod.
 const ROLLOUT: Duration = Duration::from_secs(30);
@@ -26,7 +35,7 @@ const ROLLOUT: Duration = Duration::from_secs(30);
 const TAKEOVER: Duration = Duration::from_secs(40);
 /// How long an Event may take; it is written beside the patch.
 const EVENT: Duration = Duration::from_secs(10);
-/// How long to look whether a write with equal content does anything. A reload takes about 0.1 s, and at most 1 s more if
+/// How long to look whether there is a restart that should not be. A reload takes about 0.1 s, and at most 1 s more if
 /// sources keep changing.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -34,7 +43,7 @@ const QUIET: Duration = Duration::from_secs(3);
 pub struct Show<'a> {
     timeline: &'a Timeline,
     cluster: &'a Cluster,
-    fleet: &'a Fleet,
+    fleet: &'a mut Fleet,
     evidence: Evidence<'a>,
     /// From the write of a source to the patch, for changes made while somebody led.
     latencies: Vec<Duration>,
@@ -45,7 +54,7 @@ impl<'a> Show<'a> {
     pub fn new(
         timeline: &'a Timeline,
         cluster: &'a Cluster,
-        fleet: &'a Fleet,
+        fleet: &'a mut Fleet,
         audit: &'a testbed::AuditLog,
     ) -> Self {
         Self {
@@ -68,14 +77,14 @@ impl<'a> Show<'a> {
             "Reloader writes a digest of the new content into the workload; Kubernetes replaces its pods",
         );
         self.change(leader, NGINX_MAP, SECOND_SITE, NGINX).await?;
-        self.change(leader, REDIS_PASSWORD, "change-me-too", REDIS)
-            .await?;
+        self.change(leader, REDIS_PASSWORD, NEW_PASSWORD, REDIS).await?;
         let config = "[INPUT]\n    Name dummy\n[OUTPUT]\n    Name stdout\n";
         self.change(leader, LOG_SHIPPER_MAP, config, LOG_SHIPPER).await?;
 
         self.leader_dies(leader).await?;
         self.nothing_changes().await?;
-        self.summary()
+        self.nobody_is_there(NEW_PASSWORD).await?;
+        self.summary().await
     }
 
     async fn reloader_starts(&self) -> Result<&'static str> {
@@ -127,55 +136,20 @@ impl<'a> Show<'a> {
         self.show_new_pods(workload, &before).await
     }
 
-    async fn leader_dies(&mut self, leader: &str) -> Result<()> {
-        self.timeline.heading("5. The leader dies");
-        let before = self.cluster.pods(NGINX).await?;
-        self.fleet.kill(leader)?;
-        let killed = jiff::Timestamp::now();
-        self.timeline.at(
-            killed,
-            Who::Demo,
-            format_args!("kill -9 {leader}: it has no time to give the Lease back"),
-        );
-        self.cluster.edit(NGINX_MAP, THIRD_SITE).await?;
-        let cause = self.evidence.last_write(NGINX_MAP)?;
-        self.timeline.at(
-            cause.request_received,
-            Who::You,
-            "edit ConfigMap nginx-map while nobody leads",
-        );
-        self.timeline.now(
-            Who::Demo,
-            "wait until the Lease expires, 15 s after it was last renewed; nobody may act before",
-        );
-        let successor = self.fleet.wait_leader(TAKEOVER).await?;
-        let leads_since = self.evidence.leads_since(successor)?;
-        self.timeline.at(
-            leads_since,
-            Who::Replica(successor),
-            format_args!("takes over {:.1} s after the kill", seconds(killed, leads_since)),
-        );
-        let restart = self.evidence.restart(NGINX, &cause).await?;
-        ensure!(
-            restart.patch.request_received >= leads_since,
-            "Deployment nginx was patched before anybody had the Lease"
-        );
-        let waited = seconds(leads_since, restart.patch.stage_timestamp) * 1000.0;
-        let after = format!("{waited:.0} ms after it took over");
-        self.show_restart(successor, NGINX_MAP, NGINX, &restart, &after)
-            .await?;
-        self.show_new_pods(NGINX, &before).await
-    }
-
     async fn nothing_changes(&self) -> Result<()> {
         self.timeline.heading("6. Nothing changes");
-        self.cluster.rewrite(NGINX_MAP, THIRD_SITE).await?;
+        self.cluster.rewrite(NGINX_MAP, SECOND_SITE).await?;
         let written = self.evidence.last_write(NGINX_MAP)?.request_received;
         self.timeline.at(
             written,
             Who::You,
             "write ConfigMap nginx-map once more, with the content it has",
         );
+        self.quiet("no restart, as it should be").await
+    }
+
+    /// Looks for a while whether anything is restarted that should not be.
+    async fn quiet(&self, verdict: &str) -> Result<()> {
         let started = Instant::now();
         while started.elapsed() < QUIET {
             self.evidence
@@ -183,55 +157,8 @@ impl<'a> Show<'a> {
                 .context("equal content must restart nothing")?;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.timeline.now(
-            Who::Demo,
-            format_args!("{} s later: no restart, as it should be", QUIET.as_secs()),
-        );
-        Ok(())
-    }
-
-    fn summary(&self) -> Result<()> {
-        self.evidence.no_other_restarts()?;
-        let (restarts, requests) = (self.evidence.restarts(), self.evidence.requests()?);
-        let fastest = self.latencies.iter().min().copied().unwrap_or_default();
-        let slowest = self.latencies.iter().max().copied().unwrap_or_default();
-        let line = |what: &str, text: String| timeline::print(format_args!("  {what:10}{text}"));
-
-        self.timeline.heading("Summary, from the API server's audit log");
-        line(
-            "changes",
-            format!("{restarts} with new content, 1 with equal content"),
-        );
-        line(
-            "restarts",
-            format!("{restarts}: one for each new content, none twice, none without a reason"),
-        );
-        line(
-            "speed",
-            format!(
-                "{} to {} ms from an edit to the patch; by default 100 ms of it wait for further edits",
-                fastest.as_millis(),
-                slowest.as_millis()
-            ),
-        );
-        let others = match requests.others {
-            0 => String::new(),
-            count => format!(", {count} other writes"),
-        };
-        line(
-            "requests",
-            format!(
-                "{} patches and {} Events (the notes that kubectl describe shows){others} for {restarts} restarts",
-                requests.patches, requests.events
-            ),
-        );
-        line(
-            "besides",
-            format!(
-                "{} reads and watches by three replicas, most at their start; {} writes of the Lease",
-                requests.reads, requests.lease_writes
-            ),
-        );
+        self.timeline
+            .now(Who::Demo, format_args!("{} s later: {verdict}", QUIET.as_secs()));
         Ok(())
     }
 
@@ -292,4 +219,8 @@ impl<'a> Show<'a> {
 
 fn seconds(from: jiff::Timestamp, to: jiff::Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64()
+}
+
+fn milliseconds(from: jiff::Timestamp, to: jiff::Timestamp) -> f64 {
+    seconds(from, to) * 1000.0
 }
