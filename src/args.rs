@@ -306,6 +306,12 @@ pub struct LimitArgs {
     #[arg(long, env = "RELOADER_LIST_PAGE_SIZE", value_name = "COUNT", default_value_t = 50,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub list_page_size: u32,
+    /// How long a watch is kept open before it is renewed; 5s to 1h
+    ///
+    /// A connection on which nothing arrives for 5 s longer is taken for dead: changes on it are noticed that late.
+    #[arg(long, env = "RELOADER_WATCH_TIMEOUT", value_name = "DURATION", default_value = "290s",
+        value_parser = parse_go_duration)]
+    pub watch_timeout: Duration,
 }
 
 /// Logs and the HTTP endpoint.

@@ -48,6 +48,8 @@ pub struct Config {
     pub total_rate: Option<NonZeroU32>,
     /// Objects per page of an initial list, 1 to 10,000.
     pub list_page_size: u32,
+    /// How long a watch is kept open before it is renewed, 5 s to 1 h.
+    pub watch_timeout: Duration,
     /// Where metrics and health are served.
     pub listen_address: ListenAddress,
     /// What is logged, and how.
@@ -85,6 +87,9 @@ pub enum ConfigError {
          digits and -"
     )]
     Namespace(String),
+    /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
+    #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
+    WatchTimeout(Duration),
     /// A wait so long that it looks like a mistake.
     #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
     CoalesceWindow(Duration),
@@ -99,12 +104,15 @@ impl ConfigError {
             Self::LeaseTimings(error) => error.category(),
             Self::Namespace(_) => "namespace",
             Self::CoalesceWindow(_) => "coalesce_window",
+            Self::WatchTimeout(_) => "watch_timeout",
         }
     }
 }
 
 /// Restarts later than this are no longer reactions to a change.
 const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
+/// What `--watch-timeout` may be.
+const WATCH_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
 impl Config {
     /// Checks everything that the command line and the environment say.
@@ -152,7 +160,11 @@ impl Config {
             namespace_rate,
             total_rate,
             list_page_size,
+            watch_timeout,
         } = limits;
+        if !WATCH_TIMEOUTS.contains(&watch_timeout) {
+            return Err(ConfigError::WatchTimeout(watch_timeout));
+        }
         let ObservabilityArgs {
             log_format,
             log_level,
@@ -172,6 +184,7 @@ impl Config {
             namespace_rate: NonZeroU32::new(namespace_rate),
             total_rate: NonZeroU32::new(total_rate),
             list_page_size,
+            watch_timeout,
             listen_address,
             log: LogSettings::parse(&log_format, &log_level, &mut warnings),
             traces,

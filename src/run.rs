@@ -96,7 +96,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
     }));
     let listener = admin::bind(&config.listen_address).await?;
-    let clients = Clients::new(&metrics).await?;
+    let clients = Clients::new(&metrics, config.watch_timeout + watch::GRACE).await?;
     let (mut running, keeper) = start(&config, &clients, listener, &metrics)?;
     tokio::select! {
         ended = running.supervise(keeper, &config) => return Err(ended),
@@ -162,6 +162,7 @@ fn start(
         keys,
         auto_reload_all: config.auto_reload_all,
         page_size: config.list_page_size,
+        timeout: config.watch_timeout,
     };
     let listing = lister.run(
         watches.clone(),

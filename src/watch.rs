@@ -21,7 +21,7 @@ use std::{fmt, sync::Arc};
 use crate::model::{Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind};
 
 pub use on_demand::Lister;
-pub use stream::{Settings, watch};
+pub use stream::{GRACE, Settings, watch};
 
 /// What one watch stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -64,6 +64,7 @@ fn everything_has_its_place() {
         "--namespace-rate=5",
         "--total-rate=50",
         "--list-page-size=100",
+        "--watch-timeout=1m",
         "--log-format=json",
         "--log-level=DEBUG",
         "--listen-address=127.0.0.1:0",
@@ -103,6 +104,7 @@ fn everything_has_its_place() {
         namespace_rate: NonZeroU32::new(5),
         total_rate: NonZeroU32::new(50),
         list_page_size: 100,
+        watch_timeout: Duration::from_mins(1),
         listen_address: ListenAddress {
             host: Some("127.0.0.1".to_owned()),
             port: 0,

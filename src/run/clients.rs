@@ -29,12 +29,16 @@ pub(super) struct Clients {
 impl Clients {
     /// Upstream's order: the file that KUBECONFIG names or `~/.kube/config` if there is one, else the pod's
     /// ServiceAccount. Nothing is sent yet, so the API server need not be up.
-    pub(super) async fn new(metrics: &Arc<Metrics>) -> Result<Self, RunError> {
+    ///
+    /// `silence` is how long a connection may be silent while something is awaited on it. A watch has such a limit of
+    /// its own; the answers to lists and to the opening of a watch have none, and a connection that died without a word
+    /// (the peer's machine gone, the flow forgotten by a firewall) would be waited for without end.
+    pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
         let mut config = Config::infer()
             .await
             .map_err(|error| RunError::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(READ_TIMEOUT);
+        config.read_timeout = Some(silence);
         // Every caller has its own way to repeat: a retry inside the client would fire after the lease's deadline, or
         // be counted from the wrong moment.
         config.default_retry = false;

@@ -32,6 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after a refusal (403): whoever grants the permission expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(20);
 
+/// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
+/// allows.
+pub const GRACE: Duration = Duration::from_secs(5);
+
 /// What every stream needs to reduce its objects.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -42,6 +46,8 @@ pub struct Settings {
     /// Objects a page of the initial list, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
     /// 500 MiB of JSON at once.
     pub page_size: u32,
+    /// How long the API server is asked to keep a watch open.
+    pub timeout: Duration,
 }
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
@@ -51,6 +57,7 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
     let output = Output {
         stream: stream.clone(),
         page_size: settings.page_size,
+        timeout: settings.timeout,
         sink,
     };
     match stream.watched {
@@ -83,6 +90,7 @@ async fn workloads<T: WorkloadType>(client: Client, output: Output, keys: Arc<An
 struct Output {
     stream: StreamId,
     page_size: u32,
+    timeout: Duration,
     sink: mpsc::Sender<Observation>,
 }
 
@@ -96,7 +104,10 @@ impl Output {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let config = watcher::Config::default().page_size(self.page_size);
+        let seconds = u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX);
+        let config = watcher::Config::default()
+            .page_size(self.page_size)
+            .timeout(seconds);
         let mut pauses = pauses();
         loop {
             let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
