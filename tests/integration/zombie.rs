@@ -15,7 +15,7 @@ use crate::harness::{
 };
 
 /// Sooner over than the default lease, yet not lost because a busy computer renews it a little late.
-const SHORT_LEASE: [&str; 3] = ["--lease-duration=4s", "--renew-deadline=3s", "--retry-period=1s"];
+const SHORT_LEASE: [&str; 3] = ["--lease-duration=6s", "--renew-deadline=4s", "--retry-period=1s"];
 
 /// When the leader is stopped.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ fn a_leader_that_wakes_after_a_takeover_writes_nothing_and_ends(
             let zombie = fleet.take_leader().await;
             contents.push(format!("{number}: {moment:?}"));
             moment.stop(&world, &field, &zombie, &contents[number]).await;
-            let second = fleet.leader().await;
+            fleet.leader().await;
             field.wait_all_right(&contents).await;
 
             let woken = Timestamp::now();
@@ -102,7 +102,6 @@ fn a_leader_that_wakes_after_a_takeover_writes_nothing_and_ends(
                 .filter(|entry| entry.succeeded() && entry.resource != "events" || entry.group == "apps")
                 .collect();
             assert!(effective.is_empty(), "{moment:?}: {effective:#?}");
-            assert!(second.replica.is_running().expect("a status"));
             fleet.add().await;
         }
         contents.push("at peace".to_owned());
