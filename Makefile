@@ -10,6 +10,9 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+# Tests against a control plane wait far more than they compute: more of them at once than there are cores.
+TEST_THREADS ?= 4
+
 ##@ Try it
 
 .PHONY: help
@@ -24,8 +27,8 @@ demo: ## Watch it work on a real API server on this computer; KEEP=1 stays up at
 	cargo run --example demo
 
 .PHONY: control-plane
-control-plane: ## Run a Kubernetes control plane on this computer until Ctrl-C; prints the KUBECONFIG to use
-	cargo run --package testbed -- up
+control-plane: ## Build a Kubernetes control plane for this computer; `cargo run -p testbed -- up` starts one
+	cargo run --package testbed -- build
 
 ##@ Check it
 
@@ -33,7 +36,7 @@ control-plane: ## Run a Kubernetes control plane on this computer until Ctrl-C; 
 test: ## Run every test, those against a real API server included
 	@echo "The control plane's programs (compiled once, about six minutes on two cores):"
 	cargo run --package testbed -- build
-	cargo test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but this computer's processor
