@@ -22,11 +22,12 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// Waits for the end of input; then `$1` is the process group to kill and `$2`, if not empty, the folder to remove. A process that
+/// Waits for the end of input; then `$1` is the process group to kill and `$2`, if not empty, the folder to remove. No `--` before the
+/// group: dash, which is `sh` on Debian and Ubuntu, takes it for a process id and kills nothing. A process that
 /// was in the middle of creating a file when killed can make `rm` miss it, hence the repetition.
 const GUARD: &str = r#"
 cat >/dev/null
-kill -KILL -- "-$1" 2>/dev/null
+kill -KILL "-$1" 2>/dev/null
 for attempt in 1 2 3 4 5; do
     [ -z "$2" ] || rm -rf -- "$2" && break
     sleep 1
