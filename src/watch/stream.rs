@@ -11,7 +11,7 @@ use kube::{
     runtime::watcher::{self, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     Event, Failure, Observation, StreamId, Watched,
@@ -30,6 +30,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// API server is back, and five streams a replica at one attempt each 5 s are no burden.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a streamed list may show nothing before pages are asked for instead: servers are known that accept the
+/// request and then never send its end (kubernetes#138557).
+const STREAMED_LIST_SILENCE: Duration = Duration::from_secs(20);
+
 /// What every stream needs to reduce its objects.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,7 +41,7 @@ pub struct Settings {
     pub keys: Arc<AnnotationKeys>,
     /// Workloads without annotations are opted in, so their pod templates matter.
     pub auto_reload_all: bool,
-    /// Objects a page of the initial list, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
+    /// Objects a page of a list that is not streamed, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
     /// 500 MiB of JSON at once.
     pub page_size: u32,
 }
@@ -94,12 +98,38 @@ impl Output {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let config = watcher::Config::default().page_size(self.page_size);
+        let mut lists = Lists::Streamed;
         let mut pauses = pauses();
         loop {
-            let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
+            let mut events = std::pin::pin!(watcher(api.clone(), lists.config(self.page_size)));
+            let mut listing = true;
             // The stream itself never ends: an inner loop is left only to start over from a fresh list.
-            while let Some(item) = events.next().await {
+            loop {
+                let next = events.next();
+                let item = if listing && lists == Lists::Streamed {
+                    match timeout(STREAMED_LIST_SILENCE, next).await {
+                        Ok(Some(Err(error))) if cannot_stream(&error) => None,
+                        Ok(item) => item,
+                        Err(_) => None,
+                    }
+                } else {
+                    next.await
+                };
+                let Some(item) = item else {
+                    if listing && lists == Lists::Streamed {
+                        tracing::debug!(
+                            "The API server does not stream the list of {}: asking for pages",
+                            self.stream
+                        );
+                        lists = Lists::Paged;
+                    }
+                    break;
+                };
+                match &item {
+                    Ok(watcher::Event::Init) => listing = true,
+                    Ok(watcher::Event::InitDone) => listing = false,
+                    _ => {}
+                }
                 let (event, start_over) = match item {
                     Ok(watcher::Event::Init) => (Event::ListStarted, false),
                     Ok(watcher::Event::InitDone) => (Event::Listed, false),
@@ -136,6 +166,38 @@ impl Output {
                 }
             }
         }
+    }
+}
+
+/// How a complete list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lists {
+    /// As the beginning of the watch
+    /// ([streaming lists](https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists)): one object
+    /// in memory at a time instead of a page, one request instead of one a page. On by default from Kubernetes 1.34.
+    Streamed,
+    /// In pages; every API server can.
+    Paged,
+}
+
+impl Lists {
+    fn config(self, page_size: u32) -> watcher::Config {
+        let config = watcher::Config::default();
+        match self {
+            Self::Streamed => config.streaming_lists(),
+            Self::Paged => config.page_size(page_size),
+        }
+    }
+}
+
+/// Whether the API server refuses to stream a list, in one of the ways of those that do not know it or have it
+/// switched off: 422 with the feature off, 400 from proxies, 404 and 405 from aggregated servers.
+fn cannot_stream(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 400 | 404 | 405 | 422)
+        }
+        _ => false,
     }
 }
 
