@@ -58,6 +58,14 @@ $(CARGO_DENY):
 	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
 	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 
+##@ Measure it
+
+.PHONY: bench
+bench: ## Measure: speed of the pure parts, then everything on a real API server; about 15 minutes, see loadtest/README.md
+	cargo bench --benches
+	cargo build --release
+	cargo run --release --package loadtest
+
 ##@ Clean up
 
 .PHONY: clean

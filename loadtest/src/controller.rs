@@ -1,0 +1,126 @@
+//! One replica of the controller under load. Input: a program; output: a handle with its costs.
+//! I/O: starts a process, asks its `/ready`, reads `/proc`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use testbed::{Replica, eventually, free_port};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::lab::{Lab, OWN_NAMESPACE};
+
+/// Longest start: 29,100 objects on a busy machine.
+const START: Duration = Duration::from_mins(2);
+/// Unit of the times in `/proc/<pid>/stat`: USER_HZ is 100 a second on every Linux since 2.6.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A running controller; killed when dropped.
+pub struct Controller {
+    /// Who it is in the audit log.
+    pub user: String,
+    /// The process.
+    pub replica: Replica,
+    port: u16,
+}
+
+/// Memory of the process in MiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident now (`VmRSS`).
+    pub resident: f64,
+    /// The most that was ever resident (`VmHWM`).
+    pub peak: f64,
+}
+
+impl Controller {
+    /// Starts it as a user of its own and returns at once.
+    pub fn launch(lab: &Lab, user: &str, args: &[&str]) -> Result<Self> {
+        let port = free_port()?;
+        let kubeconfig = lab.plane.kubeconfig_for_user(user, &["system:masters"])?;
+        let replica = Replica::builder(&lab.program)
+            .name(user)
+            .kubeconfig(kubeconfig)
+            .arg(format!("--listen-address=127.0.0.1:{port}"))
+            .args(args)
+            .env("POD_NAME", user)
+            .env("POD_NAMESPACE", OWN_NAMESPACE)
+            .start()?;
+        Ok(Self {
+            user: user.to_owned(),
+            replica,
+            port,
+        })
+    }
+
+    /// Starts it and waits until everything is listed.
+    pub async fn start(lab: &Lab, user: &str, args: &[&str]) -> Result<Self> {
+        let controller = Self::launch(lab, user, args)?;
+        controller.wait_ready().await?;
+        Ok(controller)
+    }
+
+    /// Waits until `/ready` says so.
+    pub async fn wait_ready(&self) -> Result<()> {
+        eventually(START, "the controller to be ready", async || {
+            self.status("/ready")
+                .await
+                .map(|status| (status == 200).then_some(()))
+        })
+        .await
+        .with_context(|| self.replica.log())
+    }
+
+    /// Ends it in an orderly way and waits for it.
+    pub async fn stop(&self) -> Result<()> {
+        self.replica.terminate()?;
+        self.replica.wait_exit(Duration::from_secs(30)).await?;
+        Ok(())
+    }
+
+    /// Processor time used so far, user and system; resolution 10 ms.
+    pub fn cpu(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.replica.pid());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        // Behind the program's name in parentheses, which may hold spaces; utime and stime are fields 14 and 15 of
+        // proc_pid_stat(5), the first here is field 3.
+        let (_, fields) = stat.rsplit_once(')').context("no program name in /proc")?;
+        let ticks = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(str::parse::<u32>)
+            .sum::<Result<u32, _>>()?;
+        Ok(TICK * ticks)
+    }
+
+    /// Memory now and at most.
+    pub fn memory(&self) -> Result<Memory> {
+        let path = format!("/proc/{}/status", self.replica.pid());
+        let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let mebibytes = |field: &str| -> Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kibibytes = line.and_then(|line| line.split_whitespace().next());
+            Ok(kibibytes
+                .with_context(|| format!("no {field} in /proc"))?
+                .parse::<f64>()?
+                / 1024.0)
+        };
+        Ok(Memory {
+            resident: mebibytes("VmRSS:")?,
+            peak: mebibytes("VmHWM:")?,
+        })
+    }
+
+    async fn status(&self, path: &str) -> std::io::Result<u16> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok(code.unwrap_or(0))
+    }
+}

@@ -1,0 +1,117 @@
+//! What each figure is held against. I/O: none.
+//!
+//! The first number of each is Stakater Reloader v1.4.21's, measured on two cores against the same kind of control plane
+//! (etcd and kube-apiserver as processes on one machine, truth from the audit log) with its default flags; `None` where
+//! it was not measured. The second is what is wanted here.
+
+/// When a figure is good enough.
+#[derive(Clone, Copy, Debug)]
+pub enum Goal {
+    /// This or less.
+    AtMost(f64),
+    /// This or more.
+    AtLeast(f64),
+}
+
+impl Goal {
+    /// Whether the value is good enough; a missing one (not a number) is not.
+    pub fn is_met(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
+/// Upstream's figure and the goal.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// Stakater Reloader v1.4.21's figure.
+    pub upstream: Option<f64>,
+    /// What is wanted.
+    pub goal: Goal,
+}
+
+const fn at_most(upstream: f64, limit: f64) -> Reference {
+    Reference {
+        upstream: Some(upstream),
+        goal: Goal::AtMost(limit),
+    }
+}
+
+const fn at_least(upstream: f64, limit: f64) -> Reference {
+    Reference {
+        upstream: Some(upstream),
+        goal: Goal::AtLeast(limit),
+    }
+}
+
+/// A goal where upstream has no such figure.
+pub const fn own(limit: f64) -> Reference {
+    Reference {
+        upstream: None,
+        goal: Goal::AtMost(limit),
+    }
+}
+
+/// Single changes, no coalescing: median, ms.
+pub const IDLE_MEDIAN: Reference = at_most(6.3, 1.6);
+/// Single changes, no coalescing: 99th percentile, ms.
+pub const IDLE_P99: Reference = at_most(33.0, 8.0);
+/// Single changes, default window: median beyond the window, ms.
+pub const WINDOW_MEDIAN: Reference = own(2.0);
+/// 20 changes a second over 20 namespaces: median beyond the window, ms.
+pub const SPREAD_MEDIAN: Reference = at_most(15_000.0, 5.0);
+/// The same: 99th percentile beyond the window, ms.
+pub const SPREAD_P99: Reference = at_most(30_000.0, 50.0);
+/// 300 sources changed at once: changes served a second.
+pub const BURST: Reference = at_least(9.9, 300.0);
+/// One ConfigMap, 50 Deployments: last PATCH, s.
+pub const FAN_OUT_50: Reference = at_most(8.2, 0.3);
+/// One ConfigMap, 500 Deployments: last PATCH, s.
+pub const FAN_OUT_500: Reference = at_most(98.2, 2.0);
+/// Requests a reload; a PATCH and an Event, and the ledger in batches.
+pub const REQUESTS: Reference = at_most(7.0, 2.2);
+/// Requests a change of a source that nobody uses.
+pub const REQUESTS_UNUSED: Reference = at_most(5.0, 0.0);
+/// Processor time a reload, ms.
+pub const CPU: Reference = at_most(7.0, 1.0);
+/// Resident memory, empty cluster, MiB.
+pub const MEMORY_EMPTY: Reference = at_most(39.0, 12.0);
+/// Resident memory, 9,100 objects of 213 MB, MiB.
+pub const MEMORY_LARGE: Reference = at_most(362.0, 24.0);
+/// Resident memory, 20,000 objects of 1 KiB more, MiB.
+pub const MEMORY_MANY: Reference = at_most(398.0, 32.0);
+/// The most that was ever resident, MiB.
+pub const MEMORY_PEAK: Reference = own(40.0);
+/// From start to the first PATCH, 29,100 objects, s.
+pub const START: Reference = at_most(9.5, 3.0);
+/// Processor time of that start, s.
+pub const START_CPU: Reference = at_most(8.1, 2.0);
+/// 20 of 100 sources changed while nobody ran: reloaded afterwards.
+pub const DOWNTIME_RELOADED: Reference = at_least(0.0, 20.0);
+/// The same: others rolled needlessly.
+pub const DOWNTIME_NEEDLESS: Reference = at_most(0.0, 0.0);
+/// Leader killed: from then to the first PATCH of the next, s.
+pub const KILL_GAP: Reference = at_most(16.0, 16.0);
+/// Leader asked to end: the same, s.
+pub const TERM_GAP: Reference = at_most(15.0, 1.0);
+/// Workloads that keep old content for good, of 50, after a kill.
+pub const KILL_WRONG: Reference = at_most(9.0, 0.0);
+/// The same after SIGTERM.
+pub const TERM_WRONG: Reference = at_most(7.0, 0.0);
+/// Single changes beside a storm in another namespace: 99th percentile before it, ms.
+pub const STORM_IDLE: Reference = Reference {
+    upstream: Some(8.0),
+    goal: Goal::AtMost(f64::INFINITY),
+};
+/// The same during the storm: twice the idle one and this, ms.
+pub const STORM_ALLOWANCE: f64 = 100.0;
+/// Upstream's during the storm, ms; the last changes had not been answered when it ended.
+pub const STORM_UPSTREAM: f64 = 127_000.0;
+/// 20 sources of one Deployment changed over 5 s: rollouts.
+pub const GRADUAL: Reference = at_most(20.0, 20.0);
+/// The same with a window longer than the pauses between the changes: rollouts.
+pub const GRADUAL_LONG_WINDOW: Reference = own(6.0);
+/// 20 sources of one Deployment changed at once: rollouts.
+pub const AT_ONCE: Reference = at_most(20.0, 1.0);

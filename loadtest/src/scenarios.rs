@@ -1,0 +1,87 @@
+//! What is measured: one file a scenario, each on a control plane of its own.
+
+mod burst;
+mod cost;
+mod downtime;
+mod failover;
+mod fan_out;
+mod idle;
+mod rollouts;
+mod scale;
+mod spread;
+mod storm;
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{lab::Lab, report::Figure};
+
+/// A scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Single changes, one after the other
+    Idle,
+    /// 20 changes a second over 20 namespaces
+    Spread,
+    /// 300 sources changed at once
+    Burst,
+    /// One source that 50, then 500 Deployments use
+    FanOut,
+    /// Requests and processor time of a reload
+    Cost,
+    /// Memory and start with up to 29,100 objects
+    Scale,
+    /// Changes while nobody runs
+    Downtime,
+    /// The leader killed, then asked to end, under load
+    Failover,
+    /// A storm in one namespace, single changes in another
+    Storm,
+    /// 20 sources of one Deployment changed
+    Rollouts,
+}
+
+impl Scenario {
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Spread => "spread",
+            Self::Burst => "burst",
+            Self::FanOut => "fan-out",
+            Self::Cost => "cost",
+            Self::Scale => "scale",
+            Self::Downtime => "downtime",
+            Self::Failover => "failover",
+            Self::Storm => "storm",
+            Self::Rollouts => "rollouts",
+        }
+    }
+
+    /// In words.
+    pub fn describe(self) -> String {
+        let help = self
+            .to_possible_value()
+            .and_then(|value| value.get_help().cloned());
+        help.unwrap_or_default().to_string()
+    }
+
+    /// Measures it.
+    pub async fn measure(self, program: &Path) -> Result<Vec<Figure>> {
+        let lab = Lab::new(program).await?;
+        match self {
+            Self::Idle => idle::measure(&lab).await,
+            Self::Spread => spread::measure(&lab).await,
+            Self::Burst => burst::measure(&lab).await,
+            Self::FanOut => fan_out::measure(&lab).await,
+            Self::Cost => cost::measure(&lab).await,
+            Self::Scale => scale::measure(&lab).await,
+            Self::Downtime => downtime::measure(&lab).await,
+            Self::Failover => failover::measure(&lab).await,
+            Self::Storm => storm::measure(&lab).await,
+            Self::Rollouts => rollouts::measure(&lab).await,
+        }
+    }
+}
