@@ -14,7 +14,7 @@ use crate::lab::{Lab, OWN_NAMESPACE};
 
 /// Longest start: 29,100 objects on a busy machine.
 const START: Duration = Duration::from_mins(2);
-/// Unit of the times in `/proc/<pid>/stat`: USER_HZ is 100 a second on every Linux since 2.6.
+/// Unit of the times in `/proc/<pid>/stat`: `USER_HZ` is 100 a second on every Linux since 2.6.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A running controller; killed when dropped.

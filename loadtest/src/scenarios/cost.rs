@@ -37,7 +37,7 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
         change(&lab.client, NAMESPACE, &name, &format!("1-{number}")).await?;
     }
     lab.wait_for_quiet(&controller.user, LEDGER).await?;
-    let spent = controller.cpu()? - cpu;
+    let spent = controller.cpu()?.saturating_sub(cpu);
     let trace = lab.trace(since)?;
     let reloads = u32::try_from(trace.patches(&controller.user, NAMESPACE).len())?;
     let requests = trace.requests(&controller.user);
@@ -47,7 +47,7 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
         change(&lab.client, NAMESPACE, "unused", &format!("2-{number}")).await?;
     }
     lab.wait_for_quiet(&controller.user, LEDGER).await?;
-    let spent_unused = controller.cpu()? - cpu;
+    let spent_unused = controller.cpu()?.saturating_sub(cpu);
     let useless = lab.trace(since)?.requests(&controller.user);
 
     Ok(vec![

@@ -31,26 +31,23 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Measures it.
 pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    figures.extend(ending(lab, "kill -9", Controller::kill, KILL_GAP, KILL_WRONG).await?);
-    figures.extend(ending(lab, "SIGTERM", Controller::terminate, TERM_GAP, TERM_WRONG).await?);
+    figures.extend(ending(lab, "kill -9", Ending::Kill, KILL_GAP, KILL_WRONG).await?);
+    figures.extend(ending(lab, "SIGTERM", Ending::Terminate, TERM_GAP, TERM_WRONG).await?);
     Ok(figures)
 }
 
-impl Controller {
-    fn kill(&self) -> Result<()> {
-        self.replica.kill();
-        Ok(())
-    }
-
-    fn terminate(&self) -> Result<()> {
-        Ok(self.replica.terminate()?)
-    }
+/// How the leader ends.
+enum Ending {
+    /// At once, as when its node is lost.
+    Kill,
+    /// In order, as in a rolling update.
+    Terminate,
 }
 
 async fn ending(
     lab: &Lab,
     how: &'static str,
-    end: fn(&Controller) -> Result<()>,
+    end: Ending,
     gap_reference: Reference,
     wrong_reference: Reference,
 ) -> Result<[Figure; 2]> {
@@ -76,7 +73,10 @@ async fn ending(
     }
 
     let ended = Timestamp::now();
-    end(&leader)?;
+    match end {
+        Ending::Kill => leader.replica.kill(),
+        Ending::Terminate => leader.replica.terminate()?,
+    }
     let begun = Instant::now();
     let first = loop {
         anyhow::ensure!(

@@ -52,7 +52,7 @@ async fn last_patch(lab: &Lab, namespace: &str, user: &str, count: usize) -> Res
     lab.wait_for_patches(user, namespace, count, since).await?;
     let trace = lab.trace(since)?;
     let changes = trace.changes(namespace);
-    let changed = changes
+    let cause = changes
         .first()
         .context("no change in the audit log")?
         .stage_timestamp;
@@ -61,5 +61,5 @@ async fn last_patch(lab: &Lab, namespace: &str, user: &str, count: usize) -> Res
         .last()
         .context("no PATCH in the audit log")?
         .request_received;
-    Ok(milliseconds(changed, last) / 1000.0)
+    Ok(milliseconds(cause, last) / 1000.0)
 }
