@@ -1,5 +1,6 @@
 //! Memory and start of a controller that watches many objects, most of which nobody opted into.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -120,7 +121,8 @@ fn noise(seed: usize, size: usize) -> String {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        text.push_str(&format!("{state:016x}"));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{state:016x}");
     }
     text.truncate(size);
     text
