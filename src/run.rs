@@ -11,6 +11,7 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod fenced;
 mod supervise;
 mod takeover;
 

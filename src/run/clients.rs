@@ -5,12 +5,11 @@
 //! Separate clients, because each has its own connections: load on one cannot starve another, above all not the
 //! renewals of the lease.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use hyper::rt::Executor;
 use kube::{Client, Config, client::ClientBuilder};
 
-use super::RunError;
+use super::{RunError, fenced};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
@@ -54,51 +53,21 @@ impl Clients {
         })
     }
 
+    /// A client whose connections do nothing more once this replica does not lead: for every other write.
+    pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
+        let builder = fenced::builder(&self.config, leadership)
+            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        Ok(builder.with_layer(&self.metrics_layer()).build())
+    }
+
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        self.build(TokioExecutor)
-    }
-
-    /// A client whose connections do nothing more once this replica does not lead: for every other write.
-    ///
-    /// A request that was handed to its connection in time is written by the connection's own task, some milliseconds
-    /// later on a busy computer. A process that is stopped in between (SIGSTOP, a paused virtual machine) would write it
-    /// when it wakes, after another replica took over.
-    pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
-        self.build(FencedExecutor(leadership.clone()))
-    }
-
-    fn build<E>(&self, executor: E) -> Result<Client, RunError>
-    where
-        E: Executor<Connection> + Send + Sync + Clone + 'static,
-    {
-        let builder = ClientBuilder::try_from((self.config.clone(), executor))
+        let builder = ClientBuilder::try_from(self.config.clone())
             .map_err(|error| RunError::NoCluster(error.to_string()))?;
-        let layer = RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str());
-        Ok(builder.with_layer(&layer).build())
+        Ok(builder.with_layer(&self.metrics_layer()).build())
     }
-}
 
-/// The task of one connection.
-type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Lets connections run for as long as they like.
-#[derive(Clone)]
-struct TokioExecutor;
-
-impl Executor<Connection> for TokioExecutor {
-    fn execute(&self, connection: Connection) {
-        tokio::spawn(connection);
-    }
-}
-
-/// Lets connections run for as long as this replica leads.
-#[derive(Clone)]
-struct FencedExecutor(Leadership);
-
-impl Executor<Connection> for FencedExecutor {
-    fn execute(&self, connection: Connection) {
-        let leadership = self.0.clone();
-        tokio::spawn(async move { leadership.fence(connection).await });
+    fn metrics_layer(&self) -> RestClientLayer {
+        RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
 }
