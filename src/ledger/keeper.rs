@@ -22,6 +22,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a refusal (403): somebody has to change a role first, and expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+/// How often reading is tried over a refusal: an API server that has just started refuses everybody until it knows its
+/// roles.
+const REFUSALS: u32 = 3;
 /// How often one write is tried over another writer's.
 const CONFLICTS: usize = 5;
 
@@ -50,9 +53,14 @@ impl Keeper {
     /// Reads the ledger; tries until it can be read or may not be.
     pub async fn load(self) -> (Loaded, Writer) {
         let mut failed_before = false;
+        let mut refusals = 0;
         loop {
             match self.try_load().await {
                 Ok((loaded, chunks, versions)) => return (loaded, Writer::new(self, chunks, versions)),
+                Err(error) if error.is_forbidden() && refusals < REFUSALS => {
+                    refusals += 1;
+                    sleep(PAUSE).await;
+                }
                 Err(error) if error.is_forbidden() => {
                     let mut writer = Writer::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
                     writer.note_failure(&error);

@@ -125,7 +125,13 @@ impl Output {
                 // A list that starts proves nothing: it is announced before the request is sent.
                 let flows = !matches!(event, Event::Failed(_) | Event::ListStarted);
                 let pause = match &event {
-                    Event::Failed(failure) if failure.denied => Some(REFUSED_PAUSE),
+                    // An API server that has just started refuses everybody until it knows its roles: soon again.
+                    Event::Failed(failure) if failure.denied => Some(
+                        pauses
+                            .next()
+                            .filter(|pause| *pause < LONGEST_PAUSE)
+                            .unwrap_or(REFUSED_PAUSE),
+                    ),
                     Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
                     _ => None,
                 };

@@ -24,6 +24,10 @@ use crate::{
 /// How often the loop shows that it lives while nothing happens.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// How long a refusal (403) must last to be believed: an API server that has just started refuses everybody until it
+/// knows its roles. Until then the controller is not ready.
+const REFUSAL_LASTS: Duration = Duration::from_secs(2);
+
 /// The one task that writes to the index from the watches.
 pub struct Intake {
     worker: Worker,
@@ -281,7 +285,12 @@ impl Intake {
             .metrics
             .watch_restarted(stream.watched.kind(), failure.category);
         let message = &failure.message;
-        if failure.denied {
+        let lasts = match before {
+            WatchState::Denied { .. } => true,
+            WatchState::Failing { since, .. } => since.elapsed() >= REFUSAL_LASTS,
+            WatchState::Unsynced | WatchState::Synced => false,
+        };
+        if failure.denied && lasts {
             if !matches!(before, WatchState::Denied { .. }) {
                 tracing::error!(
                     "Not allowed to list and watch {stream}: {message}. Grant the verbs list and watch on them; \
