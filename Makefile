@@ -11,7 +11,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 # Tests against a control plane wait far more than they compute: more of them at once than there are cores.
-TEST_THREADS ?= 4
+TEST_THREADS ?= 3
 
 ##@ Try it
 
