@@ -1,6 +1,6 @@
 //! What an error of the API client means for what to do next.
 //!
-//! Input: [`kube::Error`]. Output: [`ApiError`], plain data. I/O: none.
+//! Input: [`kube::Error`], or a request that may give one. Output: [`ApiError`], plain data. I/O: none of its own.
 
 use std::{error::Error as _, time::Duration};
 
@@ -73,6 +73,18 @@ impl ApiError {
             class: Class::Unavailable,
             code: None,
             message,
+        }
+    }
+
+    /// Sends a request, and gives up on its answer after `limit`.
+    pub async fn within<T>(
+        limit: Duration,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Self> {
+        match tokio::time::timeout(limit, request).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Self::from_client(&error)),
+            Err(_) => Err(Self::timed_out(limit)),
         }
     }
 

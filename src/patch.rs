@@ -63,10 +63,8 @@ impl Writer {
             ..PatchParams::default()
         };
         let body = Patch::Strategic(body::strategic_merge(plan));
-        match tokio::time::timeout(REQUEST_TIMEOUT, api.patch(&plan.workload.name, &params, &body)).await {
-            Ok(Ok(object)) => Ok(object.into_workload(&self.keys, self.auto_reload_all)),
-            Ok(Err(error)) => Err(ApiError::from_client(&error)),
-            Err(_) => Err(ApiError::timed_out(REQUEST_TIMEOUT)),
-        }
+        let object =
+            ApiError::within(REQUEST_TIMEOUT, api.patch(&plan.workload.name, &params, &body)).await?;
+        Ok(object.into_workload(&self.keys, self.auto_reload_all))
     }
 }

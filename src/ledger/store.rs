@@ -60,7 +60,7 @@ impl Store {
     /// Reads one chunk; what does not exist reads as empty.
     pub(super) async fn read(&self, count: usize, chunk: usize) -> Result<Stored, ApiError> {
         let name = self.chunk_name(count, chunk);
-        let Some(object) = bounded(self.api.get_opt(&name)).await? else {
+        let Some(object) = ApiError::within(TIMEOUT, self.api.get_opt(&name)).await? else {
             return Ok(Stored::default());
         };
         let annotation = object
@@ -114,8 +114,8 @@ impl Store {
             ..PostParams::default()
         };
         let written = match version {
-            Some(_) => bounded(self.api.replace(&name, &params, &object)).await,
-            None => bounded(self.api.create(&params, &object)).await,
+            Some(_) => ApiError::within(TIMEOUT, self.api.replace(&name, &params, &object)).await,
+            None => ApiError::within(TIMEOUT, self.api.create(&params, &object)).await,
         };
         match written {
             Ok(object) => Ok(object.metadata.resource_version),
@@ -134,13 +134,5 @@ impl Store {
         } else {
             format!("{}-{count}-{chunk}", self.name)
         }
-    }
-}
-
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(TIMEOUT, request).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(ApiError::from_client(&error)),
-        Err(_) => Err(ApiError::timed_out(TIMEOUT)),
     }
 }

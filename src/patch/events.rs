@@ -154,20 +154,16 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
 }
 
 async fn create(api: &Api<Event>, event: &Event) -> Result<(), ApiError> {
-    bounded(api.create(&PostParams::default(), event)).await
+    ApiError::within(TIMEOUT, api.create(&PostParams::default(), event))
+        .await
+        .map(drop)
 }
 
 async fn raise(api: &Api<Event>, earlier: &Written) -> Result<(), ApiError> {
     let body = Patch::Strategic(json!({ "count": earlier.count, "lastTimestamp": Time(Timestamp::now()) }));
-    bounded(api.patch(&earlier.name, &PatchParams::default(), &body)).await
-}
-
-async fn bounded<T>(request: impl Future<Output = kube::Result<T>>) -> Result<(), ApiError> {
-    match tokio::time::timeout(TIMEOUT, request).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(ApiError::from_client(&error)),
-        Err(_) => Err(ApiError::timed_out(TIMEOUT)),
-    }
+    ApiError::within(TIMEOUT, api.patch(&earlier.name, &PatchParams::default(), &body))
+        .await
+        .map(drop)
 }
 
 fn event(notice: &Notice, instance: &str) -> Event {

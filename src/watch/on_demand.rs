@@ -15,7 +15,7 @@ use futures::{StreamExt, stream};
 use kube::{Api, Client, api::ListParams};
 use tokio::{
     sync::{Notify, mpsc},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
@@ -132,11 +132,7 @@ async fn pages<T: WorkloadType>(
     let mut params = ListParams::default().limit(settings.page_size);
     let mut workloads = Vec::new();
     loop {
-        let page = match timeout(TIMEOUT, api.list(&params)).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(error)) => return Err(ApiError::from_client(&error)),
-            Err(_) => return Err(ApiError::timed_out(TIMEOUT)),
-        };
+        let page = ApiError::within(TIMEOUT, api.list(&params)).await?;
         workloads.extend(
             page.items
                 .into_iter()
