@@ -3,7 +3,7 @@
 //! Input: a [`Workload`], the sources it may owe a restart for ([`Owed`]), [`Options`]. Output: [`Decision`].
 //! I/O: none; the same input always gives the same output.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
 use crate::model::{Container, Digest, Owed, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
 use marker::LastReloadedFrom;
@@ -109,6 +109,9 @@ impl SkipReason {
 pub struct Plan {
     /// The workload.
     pub workload: WorkloadKey,
+    /// The workload's resourceVersion that the plan rests on: on any other the API server refuses the patch. `None`: to
+    /// be written whatever the workload has become.
+    pub resource_version: Option<NonZeroU64>,
     /// Where the markers go.
     pub strategy: Strategy,
     /// The markers to write, at least one; exactly one for [`Strategy::Annotations`]. Ordered by container, then name.
@@ -180,6 +183,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
     marks.sort_unstable_by_key(|wanted| (wanted.position, &wanted.env_name));
     Decision::Patch(Plan {
         workload: workload.key.clone(),
+        resource_version: NonZeroU64::new(workload.resource_version),
         strategy: options.strategy,
         marks: marks.into_iter().map(Wanted::mark).collect(),
         settled: owed

@@ -15,7 +15,7 @@ use kube::{
 use crate::{
     api_error::ApiError,
     decide::Plan,
-    model::{AnnotationKeys, Workload, WorkloadKind},
+    model::{AnnotationKeys, Workload, WorkloadKey, WorkloadKind},
     watch::workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
 };
 
@@ -56,8 +56,26 @@ impl Writer {
         }
     }
 
+    /// The workload as it is stored now: after a conflict the watch may still be behind.
+    pub async fn read(&self, key: &WorkloadKey) -> Result<Workload, ApiError> {
+        match key.kind {
+            WorkloadKind::Deployment => self.get::<Deployment>(key).await,
+            WorkloadKind::DaemonSet => self.get::<DaemonSet>(key).await,
+            WorkloadKind::StatefulSet => self.get::<StatefulSet>(key).await,
+        }
+    }
+
+    async fn get<T: WorkloadType>(&self, key: &WorkloadKey) -> Result<Workload, ApiError> {
+        let object = ApiError::within(REQUEST_TIMEOUT, self.api::<T>(key).get(&key.name)).await?;
+        Ok(object.into_workload(&self.keys, self.auto_reload_all))
+    }
+
+    fn api<T: WorkloadType>(&self, key: &WorkloadKey) -> Api<WorkloadObject<T>> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+
     async fn patch<T: WorkloadType>(&self, plan: &Plan) -> Result<Workload, ApiError> {
-        let api: Api<WorkloadObject<T>> = Api::namespaced(self.client.clone(), &plan.workload.namespace);
+        let api = self.api::<T>(&plan.workload);
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()

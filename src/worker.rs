@@ -35,6 +35,10 @@ use crate::{
 /// Above so many entries those that are no longer needed are dropped.
 const REMEMBERED: usize = 1024;
 
+/// So many conflicts in a row are met with another decision each; then the patch goes out whatever the workload has
+/// become. Somebody writes to it faster than an answer takes, and it must be restarted all the same.
+const CONFLICTS: u32 = 4;
+
 /// The moment now, on both clocks.
 pub(crate) fn now() -> Seen {
     let unix = SystemTime::now()
@@ -84,7 +88,7 @@ impl Worker {
             };
             let begun = Instant::now();
             self.metrics.workload_taken(ticket.waited_since().elapsed());
-            let (result, outcome) = self.look_at(&ticket, &pending).await;
+            let (result, outcome) = self.look_at(&ticket, pending).await;
             if outcome != Outcome::Settled {
                 self.metrics.workload_requeued();
             }
@@ -93,24 +97,44 @@ impl Worker {
         }
     }
 
-    async fn look_at(&self, ticket: &Ticket, pending: &Pending) -> (ReconcileResult, Outcome) {
+    /// Decides and writes; where somebody else wrote to the workload meanwhile, once more on what it has become.
+    async fn look_at(&self, ticket: &Ticket, mut pending: Pending) -> (ReconcileResult, Outcome) {
         let key = ticket.key();
-        match decide::decide(&pending.workload, &pending.owed, &self.options) {
-            Decision::Skip(reason) => {
-                self.skip(pending, reason);
-                (ReconcileResult::Skipped, Outcome::Settled)
+        let mut conflicts = 0;
+        loop {
+            let mut plan = match decide::decide(&pending.workload, &pending.owed, &self.options) {
+                Decision::Skip(reason) => {
+                    self.skip(&pending, reason);
+                    break;
+                }
+                Decision::Patch(plan) => plan,
+            };
+            if conflicts >= CONFLICTS {
+                plan.resource_version = None;
             }
-            Decision::Patch(plan) => {
-                // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
-                let span = tracing::info_span!(
-                    target: RELOAD_SPAN_TARGET, "reload",
-                    "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
-                    source.count = i64::try_from(plan.marks.len()).unwrap_or(i64::MAX),
-                    attempt = i64::from(ticket.attempt()), result = tracing::field::Empty,
-                );
-                self.reload(pending, &plan).instrument(span).await
+            // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
+            let span = tracing::info_span!(
+                target: RELOAD_SPAN_TARGET, "reload",
+                "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
+                source.count = i64::try_from(plan.marks.len()).unwrap_or(i64::MAX),
+                attempt = i64::from(ticket.attempt()), result = tracing::field::Empty,
+            );
+            if let Some(done) = self.reload(&pending, &plan).instrument(span).await {
+                return done;
+            }
+            conflicts += 1;
+            match self.writer.read(key).await {
+                Ok(workload) => _ = self.index.written(workload),
+                // A role that may not read: what the watch showed is all there is.
+                Err(error) if error.class == Class::Rejected => conflicts = CONFLICTS,
+                Err(error) => return (ReconcileResult::Error, Outcome::Retry(retry(&error))),
+            }
+            match self.index.pending(key) {
+                Some(now) => pending = now,
+                None => break,
             }
         }
+        (ReconcileResult::Skipped, Outcome::Settled)
     }
 
     /// Nothing is to be written for anything that is owed.
@@ -142,7 +166,8 @@ impl Worker {
         self.reported.remove(key);
     }
 
-    async fn reload(&self, pending: &Pending, plan: &Plan) -> (ReconcileResult, Outcome) {
+    /// Writes the plan. `None`: the workload is not any more what the plan rests on.
+    async fn reload(&self, pending: &Pending, plan: &Plan) -> Option<(ReconcileResult, Outcome)> {
         let key = &plan.workload;
         self.write_down_what_the_patch_hides(plan).await;
         let begun = Instant::now();
@@ -155,9 +180,9 @@ impl Worker {
         // Fencing: another replica may lead from the deadline on.
         let Some(answer) = self.leadership.fence(self.writer.apply(plan)).await else {
             self.metrics.write_fenced();
-            return (ReconcileResult::Error, Outcome::Retry(Retry::Unavailable));
+            return Some((ReconcileResult::Error, Outcome::Retry(Retry::Unavailable)));
         };
-        match answer {
+        let done = match answer {
             Ok(workload) => {
                 self.index.written(workload);
                 let settled = plan
@@ -176,6 +201,11 @@ impl Worker {
                 self.tell_success(pending, plan, took);
                 (ReconcileResult::Success, Outcome::Settled)
             }
+            Err(error) if error.class == Class::Conflict && plan.resource_version.is_some() => {
+                tracing::debug!("{key} has changed meanwhile: deciding again");
+                tracing::Span::current().record("result", error.category());
+                return None;
+            }
             Err(error) => {
                 self.metrics
                     .reload_failed(key.kind, &key.namespace, begun.elapsed());
@@ -184,7 +214,8 @@ impl Worker {
                 self.tell_failure(pending, plan, &error);
                 (ReconcileResult::Error, Outcome::Retry(retry(&error)))
             }
-        }
+        };
+        Some(done)
     }
 
     /// The annotations strategy keeps one marker: the one before must be in the ledger before it is overwritten, or a

@@ -1,4 +1,4 @@
-//! The bodies of patches, byte for byte as upstream sends them.
+//! The bodies of patches, byte for byte as upstream sends them, but for the resourceVersion in front (ADR 9).
 //!
 //! Input: a [`Plan`]. Output: what serializes to JSON. I/O: none.
 
@@ -30,6 +30,9 @@ pub fn strategic_merge(plan: &Plan) -> impl Serialize + Debug {
         }),
     };
     Body {
+        metadata: plan.resource_version.map(|version| Precondition {
+            resource_version: version.to_string(),
+        }),
         spec: Spec { template },
     }
 }
@@ -53,7 +56,17 @@ fn containers(plan: &Plan) -> Vec<Container<'_>> {
 
 #[derive(Debug, Serialize)]
 struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Precondition>,
     spec: Spec<'a>,
+}
+
+/// A patch that names a resourceVersion is refused with 409 on any other
+/// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply)).
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Precondition {
+    resource_version: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,6 +105,8 @@ struct Metadata {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use serde_json::Value;
 
     use super::*;
@@ -112,6 +127,7 @@ mod tests {
         };
         Plan {
             workload: WorkloadKey::new(WorkloadKind::Deployment, "team", "web"),
+            resource_version: None,
             strategy,
             marks: marks.iter().map(mark).collect(),
             settled: Vec::new(),
@@ -133,6 +149,19 @@ mod tests {
             format!(
                 r#"{{"spec":{{"template":{{"spec":{{"containers":[{{"name":"main","env":[{{"name":"STAKATER_APP_CONFIGMAP","value":"{DIGEST}"}}]}}]}}}}}}}}"#
             )
+        );
+    }
+
+    #[test]
+    fn the_version_it_rests_on_goes_in_front() {
+        let rests_on = Plan {
+            resource_version: NonZeroU64::new(1234),
+            ..plan(Strategy::EnvVars, &[("main", "app")])
+        };
+        let without = text(&plan(Strategy::EnvVars, &[("main", "app")]));
+        assert_eq!(
+            text(&rests_on),
+            without.replacen('{', r#"{"metadata":{"resourceVersion":"1234"},"#, 1)
         );
     }
 

@@ -10,7 +10,7 @@ use testbed::eventually;
 use super::{PATIENCE, World, manifests::SERVICE_ACCOUNT};
 
 /// What the shipped role grants on workloads.
-pub const SHIPPED: [&str; 3] = ["list", "watch", "patch"];
+pub const SHIPPED: [&str; 4] = ["get", "list", "watch", "patch"];
 
 impl World {
     /// Lets the namespace's `ServiceAccount` do exactly this with a kind of workload ("statefulsets"). Returns when the
