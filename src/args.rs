@@ -14,8 +14,12 @@
 )]
 
 mod environment;
+mod opt_in;
+mod reload;
+mod scope;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{ffi::OsString, time::Duration};
 
@@ -26,9 +30,13 @@ use clap::{
 };
 
 use crate::config::{ListenAddress, parse_go_duration};
-use crate::model::go_values::{parse_csv_list, parse_go_bool};
+use values::go_bool;
 
 pub use environment::Environment;
+pub use opt_in::OptInArgs;
+pub use reload::ReloadArgs;
+pub use scope::ScopeArgs;
+pub use values::CsvList;
 
 /// Everything that can be said on the command line.
 #[derive(Clone, Debug, Parser)]
@@ -88,17 +96,22 @@ Environment without a flag:
   KUBERNETES_NAMESPACE        the one namespace to watch when --namespaces is empty
   POD_NAME, POD_NAMESPACE     this replica's identity and the Lease's namespace (--enable-ha)
   METRICS_COUNT_BY_NAMESPACE  exactly `enabled`: count reloads per namespace as well
+  ALERT_ON_RELOAD             exactly `true`: send an alert for each restart to ALERT_WEBHOOK_URL, in the form that
+                              ALERT_SINK names (slack, teams, gchat; else plain text), after ALERT_ADDITIONAL_INFO,
+                              through ALERT_WEBHOOK_PROXY
   RELOADER_NAMESPACE          where Reloader runs; not RELOADER_NAMESPACES, which is --namespaces
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 
-Exit status: 0 after SIGTERM, 1 for a bad setting or a failure while running, 2 for a bad command line.";
+Exit status: 0 after SIGTERM, 1 for a bad command line or setting or a failure while running.";
 
 impl Args {
-    /// Parses this process' command line. Prints and exits where that is asked for (`--help`, `--version`) or where
-    /// the command line is wrong, the latter with status 2.
-    pub fn of_process() -> Self {
-        Self::from_command_line(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// Parses this process' command line.
+    ///
+    /// # Errors
+    /// What clap prints; also for `--help` and `--version`.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        Self::from_command_line(std::env::args_os())
     }
 
     /// Parses a command line whose first item is the program's name.
@@ -118,127 +131,6 @@ impl Args {
             error
         })
     }
-}
-
-/// `--namespaces` and what goes with it.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Scope")]
-pub struct ScopeArgs {
-    /// Namespaces to watch, separated by commas; empty means all (upstream)
-    ///
-    /// Needs only a Role in each of them instead of a ClusterRole. An empty element means all namespaces. Without
-    /// this flag KUBERNETES_NAMESPACE names the one namespace to watch.
-    #[arg(long, env = "RELOADER_NAMESPACES", value_name = "LIST", value_parser = csv, allow_hyphen_values = true)]
-    pub namespaces: Vec<CsvList>,
-}
-
-/// The names of the annotations that opt a workload in or out.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Opt-in")]
-pub struct OptInArgs {
-    /// Restart every workload that uses a changed source, unless its annotations say otherwise (upstream)
-    #[arg(long, env = "RELOADER_AUTO_RELOAD_ALL", value_name = "BOOL", value_parser = go_bool,
-        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        hide_possible_values = true)]
-    pub auto_reload_all: bool,
-    /// Annotation on a workload: restart when any ConfigMap or Secret it uses changes (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_AUTO_ANNOTATION",
-        value_name = "KEY",
-        default_value = "reloader.stakater.com/auto",
-        allow_hyphen_values = true
-    )]
-    pub auto_annotation: String,
-    /// Annotation on a workload: restart when any ConfigMap it uses changes (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_CONFIGMAP_AUTO_ANNOTATION",
-        value_name = "KEY",
-        default_value = "configmap.reloader.stakater.com/auto",
-        allow_hyphen_values = true
-    )]
-    pub configmap_auto_annotation: String,
-    /// Annotation on a workload: restart when any Secret it uses changes (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_SECRET_AUTO_ANNOTATION",
-        value_name = "KEY",
-        default_value = "secret.reloader.stakater.com/auto",
-        allow_hyphen_values = true
-    )]
-    pub secret_auto_annotation: String,
-    /// Annotation on a workload: restart when one of the listed ConfigMaps changes (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_CONFIGMAP_ANNOTATION",
-        value_name = "KEY",
-        default_value = "configmap.reloader.stakater.com/reload",
-        allow_hyphen_values = true
-    )]
-    pub configmap_annotation: String,
-    /// Annotation on a workload: restart when one of the listed Secrets changes (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_SECRET_ANNOTATION",
-        value_name = "KEY",
-        default_value = "secret.reloader.stakater.com/reload",
-        allow_hyphen_values = true
-    )]
-    pub secret_annotation: String,
-    /// Annotation on a workload: restart when a source it uses changes that carries the match annotation (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_AUTO_SEARCH_ANNOTATION",
-        value_name = "KEY",
-        default_value = "reloader.stakater.com/search",
-        allow_hyphen_values = true
-    )]
-    pub auto_search_annotation: String,
-    /// Annotation on a ConfigMap or Secret: restart the workloads that search for it (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_SEARCH_MATCH_ANNOTATION",
-        value_name = "KEY",
-        default_value = "reloader.stakater.com/match",
-        allow_hyphen_values = true
-    )]
-    pub search_match_annotation: String,
-    /// Annotation on a ConfigMap or Secret: its changes restart nothing (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_IGNORE_ANNOTATION",
-        value_name = "KEY",
-        default_value = "reloader.stakater.com/ignore",
-        allow_hyphen_values = true
-    )]
-    pub ignore_annotation: String,
-}
-
-/// How a restart is written, and how long changes are gathered first.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Reload")]
-pub struct ReloadArgs {
-    /// How a restart is written into the pod template: env-vars or annotations (upstream)
-    ///
-    /// env-vars sets a STAKATER_… variable in the container that uses the source and never restarts twice for the
-    /// same content. annotations changes only the pod template's metadata, which suits tools that compare container
-    /// specifications, but remembers only the last source.
-    #[arg(
-        long,
-        env = "RELOADER_RELOAD_STRATEGY",
-        value_name = "STRATEGY",
-        default_value = "env-vars",
-        allow_hyphen_values = true
-    )]
-    pub reload_strategy: String,
-    /// How long a workload's sources must be quiet before it is restarted; 0 turns waiting off
-    ///
-    /// Several sources changed together, as by a Helm upgrade, then cause one rollout. Every further change starts
-    /// the wait again, up to ten times the window.
-    #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "100ms",
-        value_parser = parse_go_duration)]
-    pub coalesce_window: Duration,
 }
 
 /// Leader election.
@@ -345,18 +237,18 @@ pub struct ObservabilityArgs {
         default_value = ":9090"
     )]
     pub listen_address: ListenAddress,
-}
-
-/// The value of a list flag: one CSV record (pflag's `StringSlice`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CsvList(pub Vec<String>);
-
-fn csv(text: &str) -> Result<CsvList, String> {
-    parse_csv_list(text)
-        .map(CsvList)
-        .map_err(|error| error.to_string())
-}
-
-fn go_bool(text: &str) -> Result<bool, &'static str> {
-    parse_go_bool(text).ok_or("expected true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)")
+    /// Accepted so that existing command lines start; this build serves no Go profiles (upstream)
+    #[arg(long, env = "RELOADER_ENABLE_PPROF", value_name = "BOOL", value_parser = go_bool,
+        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        hide_possible_values = true)]
+    pub enable_pprof: bool,
+    /// Accepted so that existing command lines start; this build serves no Go profiles (upstream)
+    #[arg(
+        long,
+        env = "RELOADER_PPROF_ADDR",
+        value_name = "ADDRESS",
+        default_value = ":6060",
+        allow_hyphen_values = true
+    )]
+    pub pprof_addr: String,
 }

@@ -3,8 +3,11 @@
 //! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that says what to change. I/O:
 //! none.
 
+mod alerts;
 mod duration;
+mod filters;
 mod listen_address;
+mod selector;
 mod settings;
 mod startup;
 #[cfg(test)]
@@ -14,15 +17,20 @@ use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use crate::args::{
     Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, OptInArgs, ReloadArgs,
-    ScopeArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::model::AnnotationKeys;
 
+pub use alerts::{AlertSink, Alerts, HiddenUrl};
 pub use duration::{DurationError, parse_go_duration};
+pub use filters::Filters;
 pub use listen_address::{ListenAddress, ListenAddressError};
-pub use settings::{LedgerSettings, Level, LogFormat, LogSettings, Scope, TraceExport, TraceProtocol};
+pub use selector::{LabelSelector, SelectorError};
+pub use settings::{
+    Integrations, LedgerSettings, Level, LogFormat, LogSettings, PauseAnnotations, Pprof, ReloadOn, Scope,
+    TraceExport, TraceProtocol,
+};
 pub use startup::startup_lines;
 
 /// Everything the controller needs to know before it starts.
@@ -30,14 +38,26 @@ pub use startup::startup_lines;
 pub struct Config {
     /// Which namespaces are watched.
     pub scope: Scope,
+    /// What is left out of that.
+    pub filters: Filters,
+    /// What is watched beside Kubernetes' own kinds.
+    pub integrations: Integrations,
     /// The names of the opt-in and opt-out annotations.
     pub annotations: AnnotationKeys,
     /// Workloads without any opt-in annotation restart on every source they use.
     pub auto_reload_all: bool,
     /// How a restart is written into the pod template.
     pub strategy: Strategy,
+    /// Which changes beside updates restart workloads.
+    pub reload_on: ReloadOn,
     /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
     pub coalesce_window: Duration,
+    /// The names of the annotations that pause Deployments.
+    pub pause: PauseAnnotations,
+    /// Set: nothing is restarted, each change is posted there instead.
+    pub webhook_url: Option<HiddenUrl>,
+    /// Alerts after restarts; none: not wanted.
+    pub alerts: Option<Alerts>,
     /// Leader election, with the pod's name as the identity; none: this replica always acts.
     pub lease: Option<lease::Settings>,
     /// Restarts written at the same time, 1 to 1000.
@@ -62,6 +82,8 @@ pub struct Config {
     pub pod_name: Option<String>,
     /// Where the ledger is kept; none: the environment does not tell the namespace Reloader runs in.
     pub ledger: Option<LedgerSettings>,
+    /// What was said about Go's profiles.
+    pub pprof: Pprof,
     /// What was ignored or replaced by a default: to be logged once logging works.
     pub warnings: Vec<String>,
 }
@@ -87,6 +109,21 @@ pub enum ConfigError {
          digits and -"
     )]
     Namespace(String),
+    /// A selector flag that the API server would refuse.
+    #[error("{0} {1}")]
+    Selector(&'static str, SelectorError),
+    /// `--resources-to-ignore` names something else. The text is upstream's.
+    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not '{0}'")]
+    ResourceToIgnore(String),
+    /// `--resources-to-ignore` leaves nothing to watch. The text is upstream's.
+    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
+    BothResourcesToIgnore,
+    /// `--ignored-workload-types` names something that cannot be ignored.
+    #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
+    IgnoredWorkloadType(String),
+    /// `--webhook-url` cannot be posted to.
+    #[error("--webhook-url {0:?} is not a URL to post to; expected http://host/path or https://host/path")]
+    WebhookUrl(String),
     /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
     #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
     WatchTimeout(Duration),
@@ -105,6 +142,10 @@ impl ConfigError {
             Self::Namespace(_) => "namespace",
             Self::CoalesceWindow(_) => "coalesce_window",
             Self::WatchTimeout(_) => "watch_timeout",
+            Self::Selector(..) => "selector",
+            Self::ResourceToIgnore(_) | Self::BothResourcesToIgnore => "resources_to_ignore",
+            Self::IgnoredWorkloadType(_) => "ignored_workload_types",
+            Self::WebhookUrl(_) => "webhook_url",
         }
     }
 }
@@ -113,6 +154,10 @@ impl ConfigError {
 const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
 /// What `--watch-timeout` may be.
 const WATCH_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
+
+/// The answer to `--enable-pprof`.
+const NO_PROFILES: &str = "--enable-pprof is accepted and does nothing: this build serves no Go profiles. For memory and \
+    CPU see process_resident_memory_bytes and process_cpu_seconds_total on /metrics; for a profile use `perf record`";
 
 impl Config {
     /// Checks everything that the command line and the environment say.
@@ -132,25 +177,16 @@ impl Config {
         } = args;
         let mut warnings = Vec::new();
         let traces = TraceExport::from_environment(&environment, &mut warnings);
-        let Environment {
-            kubernetes_namespace,
-            pod_name,
-            pod_namespace,
-            reloader_namespace,
-            reloader_deployment_name,
-            metrics_count_by_namespace,
-            otel_sdk_disabled: _,
-            otlp_endpoint: _,
-            otlp_traces_endpoint: _,
-            otlp_protocol: _,
-            otlp_traces_protocol: _,
-            otel_service_name: _,
-            otel_resource_attributes: _,
-        } = environment;
-        let ScopeArgs { namespaces } = scope;
+        let alerts = Alerts::from_environment(&environment, &mut warnings);
         let ReloadArgs {
             reload_strategy,
             coalesce_window,
+            reload_on_create,
+            reload_on_delete,
+            sync_after_restart,
+            webhook_url,
+            pause_deployment_annotation,
+            pause_deployment_time_annotation,
         } = reload;
         if coalesce_window > MAX_COALESCE_WINDOW {
             return Err(ConfigError::CoalesceWindow(coalesce_window));
@@ -169,17 +205,39 @@ impl Config {
             log_format,
             log_level,
             listen_address,
+            enable_pprof,
+            pprof_addr,
         } = observability;
+        if enable_pprof {
+            warnings.push(NO_PROFILES.to_owned());
+        }
         let auto_reload_all = opt_in.auto_reload_all;
+        let namespaces = scope_of(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
         Ok(Self {
-            scope: scope_of(namespaces, kubernetes_namespace)?,
+            filters: Filters::parse(&scope, &namespaces, &mut warnings)?,
+            scope: namespaces,
+            integrations: Integrations {
+                argo_rollouts: scope.is_argo_rollouts,
+                csi: scope.enable_csi_integration,
+            },
             annotations: annotation_keys(opt_in),
             auto_reload_all,
             strategy: reload_strategy
                 .parse()
                 .map_err(|_| ConfigError::Strategy(reload_strategy))?,
+            reload_on: ReloadOn {
+                create: reload_on_create,
+                delete: reload_on_delete,
+                sync_after_restart,
+            },
             coalesce_window,
-            lease: lease_settings(high_availability, pod_name.as_ref(), pod_namespace.as_ref())?,
+            pause: PauseAnnotations {
+                period: pause_deployment_annotation,
+                paused_at: pause_deployment_time_annotation,
+            },
+            webhook_url: HiddenUrl::of_webhook(&webhook_url)?,
+            alerts,
+            lease: lease_settings(high_availability, &environment)?,
             workers: workers.into(),
             namespace_rate: NonZeroU32::new(namespace_rate),
             total_rate: NonZeroU32::new(total_rate),
@@ -188,17 +246,13 @@ impl Config {
             listen_address,
             log: LogSettings::parse(&log_format, &log_level, &mut warnings),
             traces,
-            count_by_namespace: metrics_count_by_namespace.as_deref() == Some("enabled"),
-            pod_name,
-            ledger: pod_namespace
-                .or(reloader_namespace)
-                .map(|namespace| LedgerSettings {
-                    namespace,
-                    name: format!(
-                        "{}-ledger",
-                        reloader_deployment_name.as_deref().unwrap_or("reloader")
-                    ),
-                }),
+            count_by_namespace: environment.metrics_count_by_namespace.as_deref() == Some("enabled"),
+            ledger: ledger_settings(&environment),
+            pod_name: environment.pod_name,
+            pprof: Pprof {
+                enabled: enable_pprof,
+                address: pprof_addr,
+            },
             warnings,
         })
     }
@@ -206,10 +260,10 @@ impl Config {
 
 /// `--namespaces` wins over `KUBERNETES_NAMESPACE`; an empty element means all namespaces, as in upstream, where it
 /// becomes the API's name for all of them.
-fn scope_of(flag: Vec<CsvList>, variable: Option<String>) -> Result<Scope, ConfigError> {
-    let mut namespaces: Vec<String> = flag.into_iter().flat_map(|CsvList(items)| items).collect();
+fn scope_of(flag: &[CsvList], variable: Option<&String>) -> Result<Scope, ConfigError> {
+    let mut namespaces: Vec<String> = flag.iter().flat_map(|CsvList(items)| items).cloned().collect();
     if namespaces.is_empty() {
-        namespaces.extend(variable);
+        namespaces.extend(variable.cloned());
     }
     if namespaces.is_empty() || namespaces.iter().any(String::is_empty) {
         return Ok(Scope::All);
@@ -260,8 +314,7 @@ fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
 /// The timings are checked without `--enable-ha` too, so that a mistake shows before the day it matters.
 fn lease_settings(
     args: HighAvailabilityArgs,
-    pod_name: Option<&String>,
-    pod_namespace: Option<&String>,
+    environment: &Environment,
 ) -> Result<Option<lease::Settings>, ConfigError> {
     let HighAvailabilityArgs {
         enable_ha,
@@ -274,12 +327,30 @@ fn lease_settings(
     if !enable_ha {
         return Ok(None);
     }
-    let identity = pod_name.cloned().ok_or(ConfigError::NoPodName)?;
-    let namespace = pod_namespace.cloned().ok_or(ConfigError::NoPodNamespace)?;
+    let identity = environment.pod_name.clone().ok_or(ConfigError::NoPodName)?;
+    let namespace = environment
+        .pod_namespace
+        .clone()
+        .ok_or(ConfigError::NoPodNamespace)?;
     Ok(Some(lease::Settings {
         name: lease_name,
         namespace,
         identity,
         timings,
     }))
+}
+
+fn ledger_settings(environment: &Environment) -> Option<LedgerSettings> {
+    let namespace = environment
+        .pod_namespace
+        .as_ref()
+        .or(environment.reloader_namespace.as_ref())?;
+    let deployment = environment
+        .reloader_deployment_name
+        .as_deref()
+        .unwrap_or("reloader");
+    Some(LedgerSettings {
+        namespace: namespace.clone(),
+        name: format!("{deployment}-ledger"),
+    })
 }

@@ -14,7 +14,20 @@ use reloader::{
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match start() {
+    let args = match Args::of_process() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() => {
+            // clap's text, under the heading of every other error.
+            eprint!("{}", error.to_string().replacen("error: ", "Error: ", 1));
+            return ExitCode::FAILURE;
+        }
+        // `--help` and `--version`. Nobody can be told when not even that can be printed.
+        Err(answer) => {
+            let _ = answer.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error}");
@@ -23,10 +36,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> anyhow::Result<()> {
+fn start(args: Args) -> anyhow::Result<()> {
     // Named before anything can choose one by itself: with two in the tree rustls would panic at the first handshake.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = Config::from_args(Args::of_process(), Environment::of_process())?;
+    let config = Config::from_args(args, Environment::of_process())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
         let telemetry = telemetry::init(config.log, config.traces.as_ref())?;

@@ -15,6 +15,16 @@ pub struct Environment {
     pub reloader_deployment_name: Option<String>,
     /// `METRICS_COUNT_BY_NAMESPACE`: `enabled` adds the per-namespace reload counter.
     pub metrics_count_by_namespace: Option<String>,
+    /// `ALERT_ON_RELOAD`: `true` sends an alert for each restart.
+    pub alert_on_reload: Option<String>,
+    /// `ALERT_WEBHOOK_URL`: where alerts are sent; as a rule with a token in it.
+    pub alert_webhook_url: Option<String>,
+    /// `ALERT_SINK`: the form of an alert.
+    pub alert_sink: Option<String>,
+    /// `ALERT_ADDITIONAL_INFO`: put before each alert; an empty one counts, too.
+    pub alert_additional_info: Option<String>,
+    /// `ALERT_WEBHOOK_PROXY`: the proxy that alerts go through.
+    pub alert_webhook_proxy: Option<String>,
     /// `OTEL_SDK_DISABLED`: `true`, in any case, turns tracing off.
     pub otel_sdk_disabled: Option<String>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: base URL of the collector.
@@ -42,6 +52,11 @@ impl Environment {
             reloader_namespace: non_empty("RELOADER_NAMESPACE"),
             reloader_deployment_name: non_empty("RELOADER_DEPLOYMENT_NAME"),
             metrics_count_by_namespace: non_empty("METRICS_COUNT_BY_NAMESPACE"),
+            alert_on_reload: non_empty("ALERT_ON_RELOAD"),
+            alert_webhook_url: non_empty("ALERT_WEBHOOK_URL"),
+            alert_sink: non_empty("ALERT_SINK"),
+            alert_additional_info: variable("ALERT_ADDITIONAL_INFO"),
+            alert_webhook_proxy: non_empty("ALERT_WEBHOOK_PROXY"),
             otel_sdk_disabled: non_empty("OTEL_SDK_DISABLED"),
             otlp_endpoint: non_empty("OTEL_EXPORTER_OTLP_ENDPOINT"),
             otlp_traces_endpoint: non_empty("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),

@@ -11,6 +11,44 @@ pub enum Scope {
     Namespaces(Vec<String>),
 }
 
+/// What is watched beside Kubernetes' own kinds, where the cluster has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Integrations {
+    /// Argo Rollouts are restarted as well (`--is-Argo-Rollouts`).
+    pub argo_rollouts: bool,
+    /// Secrets that the secrets store CSI driver mounts are sources as well (`--enable-csi-integration`).
+    pub csi: bool,
+}
+
+/// Which changes beside updates restart workloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReloadOn {
+    /// Sources that are created (`--reload-on-create`).
+    pub create: bool,
+    /// Sources that are deleted (`--reload-on-delete`).
+    pub delete: bool,
+    /// Sources that were created while no replica ran, too (`--sync-after-restart`).
+    pub sync_after_restart: bool,
+}
+
+/// The names of the annotations that pause a Deployment after a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseAnnotations {
+    /// How long, in Go's notation; set by users.
+    pub period: String,
+    /// Since when, in RFC 3339; written by Reloader.
+    pub paused_at: String,
+}
+
+/// What is said about Go's profiles: nothing comes of it but a warning and what the meta-info tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pprof {
+    /// `--enable-pprof`.
+    pub enabled: bool,
+    /// `--pprof-addr`, as typed.
+    pub address: String,
+}
+
 /// Where the ledger is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSettings {

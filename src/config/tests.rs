@@ -3,6 +3,8 @@ use rstest::rstest;
 
 use super::*;
 
+mod upstream;
+
 fn environment(variables: &[(&str, &str)]) -> Environment {
     Environment::from_lookup(|wanted| {
         let found = variables.iter().find(|(name, _)| *name == wanted);
@@ -121,6 +123,8 @@ fn everything_has_its_place() {
             name: "reloader-ledger".to_owned(),
         }),
         warnings: Vec::new(),
+        // Those are in `upstream`.
+        ..config(&[], &[]).unwrap()
     };
     assert_eq!(config(&flags, &variables).unwrap(), expected);
 }

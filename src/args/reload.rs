@@ -1,0 +1,87 @@
+//! Flags that say what causes a restart, how it is written, and who is told instead.
+//!
+//! Input: command line and variables, through clap. Output: [`ReloadArgs`]. I/O: none.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments of flags are their help texts, where backticks would show"
+)]
+
+use std::time::Duration;
+
+use clap::ArgAction;
+
+use super::values::go_bool;
+use crate::config::parse_go_duration;
+
+/// What causes a restart, how it is written, how long changes are gathered first, and who is told instead.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Reload")]
+pub struct ReloadArgs {
+    /// How a restart is written into the pod template: env-vars or annotations (upstream)
+    ///
+    /// env-vars sets a STAKATER_… variable in the container that uses the source and never restarts twice for the
+    /// same content. annotations changes only the pod template's metadata, which suits tools that compare container
+    /// specifications, but remembers only the last source.
+    #[arg(
+        long,
+        env = "RELOADER_RELOAD_STRATEGY",
+        value_name = "STRATEGY",
+        default_value = "env-vars",
+        allow_hyphen_values = true
+    )]
+    pub reload_strategy: String,
+    /// How long a workload's sources must be quiet before it is restarted; 0 turns waiting off
+    ///
+    /// Several sources changed together, as by a Helm upgrade, then cause one rollout. Every further change starts
+    /// the wait again, up to ten times the window.
+    #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "100ms",
+        value_parser = parse_go_duration)]
+    pub coalesce_window: Duration,
+    /// A source that is created restarts the workloads that want it, as a change does (upstream)
+    ///
+    /// Needs a value, as upstream does.
+    #[arg(long, env = "RELOADER_RELOAD_ON_CREATE", value_name = "BOOL", value_parser = go_bool,
+        action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
+    pub reload_on_create: bool,
+    /// A source that is deleted restarts the workloads that want it, as a change does (upstream)
+    ///
+    /// Needs a value, as upstream does.
+    #[arg(long, env = "RELOADER_RELOAD_ON_DELETE", value_name = "BOOL", value_parser = go_bool,
+        action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
+    pub reload_on_delete: bool,
+    /// With --reload-on-create: sources created while no replica ran count, too (upstream)
+    #[arg(long, env = "RELOADER_SYNC_AFTER_RESTART", value_name = "BOOL", value_parser = go_bool,
+        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        hide_possible_values = true)]
+    pub sync_after_restart: bool,
+    /// Instead of restarting anything, send a POST request to this URL for each change (upstream)
+    #[arg(
+        long,
+        env = "RELOADER_WEBHOOK_URL",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub webhook_url: String,
+    /// Annotation on a Deployment: how long it stays paused after a restart, so that further changes join it (upstream)
+    #[arg(
+        long,
+        env = "RELOADER_PAUSE_DEPLOYMENT_ANNOTATION",
+        value_name = "KEY",
+        default_value = "deployment.reloader.stakater.com/pause-period",
+        allow_hyphen_values = true
+    )]
+    pub pause_deployment_annotation: String,
+    /// Annotation that Reloader writes on a Deployment it has paused: since when (upstream)
+    #[arg(
+        long,
+        env = "RELOADER_PAUSE_DEPLOYMENT_TIME_ANNOTATION",
+        value_name = "KEY",
+        default_value = "deployment.reloader.stakater.com/paused-at",
+        allow_hyphen_values = true
+    )]
+    pub pause_deployment_time_annotation: String,
+}

@@ -1,0 +1,19 @@
+//! Flag values as Go reads them.
+//!
+//! Input: the text of a value. Output: booleans and lists. I/O: none.
+
+use crate::model::go_values::{parse_csv_list, parse_go_bool};
+
+/// The value of a list flag: one CSV record (pflag's `StringSlice`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CsvList(pub Vec<String>);
+
+pub(super) fn csv(text: &str) -> Result<CsvList, String> {
+    parse_csv_list(text)
+        .map(CsvList)
+        .map_err(|error| error.to_string())
+}
+
+pub(super) fn go_bool(text: &str) -> Result<bool, &'static str> {
+    parse_go_bool(text).ok_or("expected true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)")
+}

@@ -1,0 +1,256 @@
+//! What upstream's scope flags and alert variables come to.
+
+use rstest::rstest;
+
+use super::*;
+use crate::model::SourceKind;
+
+const ON: (&str, &str) = ("ALERT_ON_RELOAD", "true");
+const URL: (&str, &str) = ("ALERT_WEBHOOK_URL", " https://sink/token ");
+
+fn filters(arguments: &[&str]) -> Filters {
+    config(arguments, &[]).unwrap().filters
+}
+
+#[test]
+fn every_flag_has_its_place() {
+    let flags = [
+        "--namespaces-to-ignore=kube-system",
+        "--namespace-selector=team:shop",
+        "--resource-label-selector=reload",
+        "--resources-to-ignore=secrets",
+        "--ignored-workload-types=jobs,cronjobs",
+        "--is-Argo-Rollouts=true",
+        "--enable-csi-integration",
+        "--reload-on-create=true",
+        "--reload-on-delete=true",
+        "--sync-after-restart",
+        "--webhook-url=http://sink",
+        "--pause-deployment-annotation=9/period",
+        "--pause-deployment-time-annotation=10/since",
+        "--pprof-addr=:7070",
+    ];
+    let selector = |text: &str| LabelSelector::parse(&[text.to_owned()]).unwrap();
+    let expected = Config {
+        filters: Filters {
+            namespaces_to_ignore: vec!["kube-system".to_owned()],
+            namespace_selector: selector("team=shop"),
+            source_selector: selector("reload"),
+            ignored_source: Some(SourceKind::Secret),
+            ignore_jobs: true,
+            ignore_cron_jobs: true,
+        },
+        integrations: Integrations {
+            argo_rollouts: true,
+            csi: true,
+        },
+        reload_on: ReloadOn {
+            create: true,
+            delete: true,
+            sync_after_restart: true,
+        },
+        pause: PauseAnnotations {
+            period: "9/period".to_owned(),
+            paused_at: "10/since".to_owned(),
+        },
+        webhook_url: HiddenUrl::of_webhook("http://sink").unwrap(),
+        pprof: Pprof {
+            enabled: false,
+            address: ":7070".to_owned(),
+        },
+        ..config(&[], &[]).unwrap()
+    };
+    assert_eq!(config(&flags, &[]).unwrap(), expected);
+}
+
+#[test]
+fn nothing_said_leaves_nothing_out() {
+    assert_eq!(filters(&[]), Filters::default());
+}
+
+/// Upstream keeps the space before `b` and so does not ignore it.
+#[rstest]
+#[case(&["--namespaces-to-ignore=a, b"], &["a", "b"])]
+#[case(&["--namespaces-to-ignore=a,a", "--namespaces-to-ignore=b"], &["a", "b"])]
+#[case(&["--namespaces-to-ignore=,a,"], &["a"])]
+#[case(&["--namespaces-to-ignore="], &[])]
+fn ignored_namespaces(#[case] arguments: &[&str], #[case] expected: &[&str]) {
+    assert_eq!(filters(arguments).namespaces_to_ignore, expected);
+}
+
+#[test]
+fn a_namespace_that_cannot_exist_need_not_be_ignored() {
+    let config = config(&["--namespaces-to-ignore=kube-*,a"], &[]).unwrap();
+    assert_eq!(config.filters.namespaces_to_ignore, ["a"]);
+    assert!(
+        config.warnings.len() == 1 && config.warnings[0].contains("\"kube-*\""),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[rstest]
+#[case::ignored(&["--namespaces-to-ignore=b"], "namespaces-to-ignore")]
+#[case::selector(&["--namespace-selector=b"], "namespace-selector")]
+fn only_honored_in_global_mode(#[case] arguments: &[&str], #[case] flag: &str) {
+    let config = config(&[&["--namespaces=a"], arguments].concat(), &[]).unwrap();
+    assert_eq!(config.filters, Filters::default());
+    assert_eq!(
+        config.warnings,
+        [format!(
+            "{flag} is set but is only honored in global mode (watchGlobally=true); ignoring it."
+        )]
+    );
+}
+
+#[rstest]
+#[case(&["--resources-to-ignore=configMaps"], Some(SourceKind::ConfigMap))]
+#[case(&["--resources-to-ignore=SECRETS"], Some(SourceKind::Secret))]
+#[case(&["--resources-to-ignore=secrets", "--resources-to-ignore=secrets"], Some(SourceKind::Secret))]
+#[case(&["--resources-to-ignore="], None)]
+fn ignored_sources(#[case] arguments: &[&str], #[case] expected: Option<SourceKind>) {
+    assert_eq!(filters(arguments).ignored_source, expected);
+}
+
+#[rstest]
+#[case("jobs", (true, false))]
+#[case("cronjobs", (false, true))]
+#[case("cronjobs,jobs", (true, true))]
+#[case("Jobs, CronJobs", (true, true))]
+#[case("", (false, false))]
+fn ignored_workloads(#[case] value: &str, #[case] expected: (bool, bool)) {
+    let filters = filters(&["--ignored-workload-types", value]);
+    assert_eq!((filters.ignore_jobs, filters.ignore_cron_jobs), expected);
+}
+
+#[rstest]
+#[case("http://host", true)]
+#[case("https://user:word@host:8080/path?token=1#x", true)]
+#[case("HTTP://[::1]:80/", true)]
+#[case("", false)]
+fn webhook_urls(#[case] value: &str, #[case] expected: bool) {
+    let url = config(&["--webhook-url", value], &[]).unwrap().webhook_url;
+    assert_eq!(url.is_some(), expected);
+}
+
+#[rstest]
+#[case::selector(
+    &["--namespace-selector=a=b,c=d*"],
+    "--namespace-selector \"c=d*\": a label value has up to 63 letters, digits, -, _ or . and begins and ends with a \
+     letter or digit")]
+#[case::other_selector(
+    &["--resource-label-selector=a,,b"],
+    "--resource-label-selector \"\": expected a label key; commas separate requirements, and none may be empty")]
+#[case::resources(
+    &["--resources-to-ignore=deployments"],
+    "'resources-to-ignore' only accepts 'configmaps' or 'secrets', not 'deployments'")]
+#[case::both(
+    &["--resources-to-ignore=secrets,configmaps"],
+    "'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
+#[case::workload(
+    &["--ignored-workload-types=jobs,deployments"],
+    "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs")]
+#[case::no_scheme(
+    &["--webhook-url=sink"],
+    "--webhook-url \"sink\" is not a URL to post to; expected http://host/path or https://host/path")]
+#[case::no_host(
+    &["--webhook-url=http://:80/"],
+    "--webhook-url \"http://:80/\" is not a URL to post to; expected http://host/path or https://host/path")]
+fn errors_name_flag_value_and_what_is_allowed(#[case] arguments: &[&str], #[case] expected: &str) {
+    assert_eq!(config(arguments, &[]).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn profiles_are_declined_once() {
+    let config = config(&["--enable-pprof", "--pprof-addr=:1"], &[]).unwrap();
+    assert!(config.pprof.enabled);
+    assert_eq!(config.warnings.len(), 1);
+    assert!(
+        config.warnings[0].starts_with("--enable-pprof"),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[rstest]
+#[case::off(&[URL], false)]
+#[case::not_exactly_true(&[("ALERT_ON_RELOAD", "True"), URL], false)]
+#[case::nowhere(&[ON], false)]
+#[case::blank(&[ON, ("ALERT_WEBHOOK_URL", " ")], false)]
+#[case::on(&[ON, URL], true)]
+fn alerts_are_on(#[case] variables: &[(&str, &str)], #[case] expected: bool) {
+    assert_eq!(config(&[], variables).unwrap().alerts.is_some(), expected);
+}
+
+#[test]
+fn alerts_without_a_url_are_a_warning() {
+    let config = config(&[], &[ON]).unwrap();
+    assert!(
+        config.warnings[0].contains("ALERT_WEBHOOK_URL"),
+        "{:?}",
+        config.warnings
+    );
+}
+
+#[rstest]
+#[case("slack", AlertSink::Slack)]
+#[case(" Teams ", AlertSink::Teams)]
+#[case("GCHAT", AlertSink::GoogleChat)]
+#[case("webhook", AlertSink::Raw)]
+#[case("", AlertSink::Raw)]
+fn alert_sinks(#[case] value: &str, #[case] expected: AlertSink) {
+    let alerts = config(&[], &[ON, URL, ("ALERT_SINK", value)])
+        .unwrap()
+        .alerts
+        .unwrap();
+    assert_eq!(alerts.sink, expected);
+}
+
+#[rstest]
+#[case::trimmed(" eu ", " http://proxy:3128 ", Some("eu"), Some("http://proxy:3128"))]
+#[case::empty("", " ", Some(""), None)]
+fn what_goes_with_alerts(
+    #[case] info: &str,
+    #[case] proxy: &str,
+    #[case] expected_info: Option<&str>,
+    #[case] expected_proxy: Option<&str>,
+) {
+    let variables = [
+        ON,
+        URL,
+        ("ALERT_ADDITIONAL_INFO", info),
+        ("ALERT_WEBHOOK_PROXY", proxy),
+    ];
+    let alerts = config(&[], &variables).unwrap().alerts.unwrap();
+    assert_eq!(alerts.url.reveal(), "https://sink/token");
+    assert_eq!(alerts.additional_info.as_deref(), expected_info);
+    assert_eq!(alerts.proxy.as_ref().map(HiddenUrl::reveal), expected_proxy);
+}
+
+/// They hold tokens.
+#[test]
+fn urls_are_never_shown() {
+    let config = config(&["--webhook-url=http://sink/token"], &[ON, URL]).unwrap();
+    let shown = format!("{config:?}{:?}", startup_lines(&config));
+    assert!(!shown.contains("token"), "{shown}");
+}
+
+#[rstest]
+#[case(&["--namespaces-to-ignore=x,y"], &[
+    (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces except: x, y."),
+])]
+#[case(&["--namespace-selector=a:b,c:*", "--resource-label-selector=d", "--webhook-url=http://sink"], &[
+    (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces."),
+    (Level::Warning, "namespace-selector is set, will only detect changes in namespaces with these labels: a=b,c."),
+    (Level::Warning, "resource-label-selector is set, will only detect changes on resources with these labels: d."),
+    (Level::Warning, "webhook-url is set, will only send webhook, no resources will be reloaded"),
+])]
+fn startup_lines_tell_the_scope(#[case] arguments: &[&str], #[case] expected: &[(Level, &str)]) {
+    let lines = startup_lines(&config(arguments, &[]).unwrap());
+    let lines: Vec<_> = lines
+        .iter()
+        .skip(1)
+        .map(|(level, text)| (*level, text.as_str()))
+        .collect();
+    assert_eq!(lines, expected);
+}
