@@ -106,6 +106,11 @@ impl ApiError {
     pub const fn is_forbidden(&self) -> bool {
         matches!(self.code, Some(403))
     }
+
+    /// The API server knows no such object, or no such kind (404).
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self.code, Some(404))
+    }
 }
 
 /// The error with its causes, once each: "error trying to connect: connection refused" instead of "service error".

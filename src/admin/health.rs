@@ -74,6 +74,8 @@ pub enum WatchState {
         /// What the API server said.
         reason: String,
     },
+    /// The kind does not exist in this cluster (yet). Counts as ready: there is nothing to see.
+    NotInstalled,
 }
 
 /// The outcome of one check.
@@ -157,6 +159,7 @@ impl Health {
                     now.saturating_duration_since(*since).as_secs()
                 )),
                 WatchState::Denied { reason } => Outcome::Degraded(format!("not permitted: {reason}")),
+                WatchState::NotInstalled => Outcome::Degraded("not installed".to_owned()),
             },
         };
         lock(&self.inner.watches).iter().map(check).collect()
@@ -282,6 +285,8 @@ mod tests {
             reason: "secrets is forbidden".to_owned(),
         });
         assert_eq!(line(), "[+]watch-secrets ok: not permitted: secrets is forbidden");
+        watch.set(WatchState::NotInstalled);
+        assert_eq!(line(), "[+]watch-secrets ok: not installed");
         assert!(health.ready(Instant::now()).iter().all(Check::passed));
     }
 }

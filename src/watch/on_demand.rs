@@ -80,6 +80,7 @@ impl Lister {
                             category: "list",
                             denied: true,
                             only_watch: false,
+                            not_installed: false,
                             message: error.message,
                         });
                         let _ = sink.send(Observation { stream, event }).await;

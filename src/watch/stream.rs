@@ -29,7 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts. client-go allows itself 30 s; a reload should not wait that long once the
 /// API server is back, and five streams a replica at one attempt each 5 s are no burden.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after a refusal (403): whoever grants the permission expects it to work within a minute.
+/// The pause after a refusal (403), and while the kind is not installed (404): whoever grants the permission or
+/// installs the CustomResourceDefinition expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(20);
 
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
@@ -125,8 +126,9 @@ impl Output {
                 // A list that starts proves nothing: it is announced before the request is sent.
                 let flows = !matches!(event, Event::Failed(_) | Event::ListStarted);
                 let pause = match &event {
-                    // An API server that has just started refuses everybody until it knows its roles: soon again.
-                    Event::Failed(failure) if failure.denied => Some(
+                    // An API server that has just started refuses everybody until it knows its roles, and does not
+                    // know a kind at once whose definition has just been applied: soon again.
+                    Event::Failed(failure) if failure.denied || failure.not_installed => Some(
                         pauses
                             .next()
                             .filter(|pause| *pause < LONGEST_PAUSE)
@@ -172,10 +174,11 @@ fn pauses() -> backon::ExponentialBackoff {
 /// Whether the watcher would go on from a place that may have skipped something.
 ///
 /// kube's watcher keeps its resourceVersion when the *start* of a watch is answered with HTTP 410 (it expects 410
-/// inside the stream), and reads on past a line that it cannot decode. Both would lose a change for good.
+/// inside the stream) or with 404 (the kind may be installed anew meanwhile), and reads on past a line that it cannot
+/// decode. Each would lose a change for good.
 fn must_start_over(error: &watcher::Error) -> bool {
     match error {
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 410,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 404 | 410),
         watcher::Error::WatchFailed(error) => !matches!(error, kube::Error::ReadEvents(_)),
         _ => false,
     }
@@ -193,6 +196,38 @@ fn failure(error: &watcher::Error) -> Failure {
         category,
         denied: error.is_forbidden(),
         only_watch: error.is_forbidden() && category == "watch_start",
+        // No single object was asked for, so it is the kind that is not found.
+        not_installed: error.is_not_found(),
         message: error.message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16) -> kube::Error {
+        kube::Error::Api(Box::new(kube::core::Status::failure("", "").with_code(code)))
+    }
+
+    #[test]
+    fn a_kind_that_the_api_server_does_not_know_is_not_installed() {
+        for error in [
+            watcher::Error::InitialListFailed,
+            watcher::Error::WatchStartFailed,
+        ] {
+            let not_found = failure(&error(refused(404)));
+            assert!(not_found.not_installed && !not_found.denied);
+            let forbidden = failure(&error(refused(403)));
+            assert!(!forbidden.not_installed && forbidden.denied);
+        }
+    }
+
+    #[test]
+    fn a_watch_that_cannot_be_resumed_starts_over() {
+        for (code, over) in [(404, true), (410, true), (403, false), (500, false)] {
+            let error = watcher::Error::WatchStartFailed(refused(code));
+            assert_eq!(must_start_over(&error), over, "{code}");
+        }
     }
 }

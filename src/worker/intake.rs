@@ -262,7 +262,7 @@ impl Intake {
             }
             (Event::Failed(failure), before) => self.note_failure(stream, failure, check, &before),
             (Event::Listed, before) => {
-                if before == WatchState::Unsynced {
+                if matches!(before, WatchState::Unsynced | WatchState::NotInstalled) {
                     tracing::info!("created controller for: {}", stream.watched.resource());
                 } else {
                     tracing::info!("Watching {stream} again");
@@ -285,10 +285,21 @@ impl Intake {
             .metrics
             .watch_restarted(stream.watched.kind(), failure.category);
         let message = &failure.message;
+        if failure.not_installed {
+            if *before != WatchState::NotInstalled {
+                tracing::info!(
+                    "The cluster has no {}: their CustomResourceDefinition is not installed. They are watched \
+                     within a minute of its installation",
+                    stream.watched.resource(),
+                );
+            }
+            check.set(WatchState::NotInstalled);
+            return;
+        }
         let lasts = match before {
             WatchState::Denied { .. } => true,
             WatchState::Failing { since, .. } => since.elapsed() >= REFUSAL_LASTS,
-            WatchState::Unsynced | WatchState::Synced => false,
+            WatchState::Unsynced | WatchState::Synced | WatchState::NotInstalled => false,
         };
         if failure.denied && lasts {
             if !matches!(before, WatchState::Denied { .. }) {
