@@ -192,7 +192,7 @@ pub struct LimitArgs {
         default_value_t = 1000
     )]
     pub total_rate: u32,
-    /// Objects per page of the initial lists, at least 1
+    /// Objects per page where a list cannot be streamed, at least 1
     ///
     /// Memory peaks with page size times object size; a Secret may have 1 MiB. Small pages cost more requests.
     #[arg(long, env = "RELOADER_LIST_PAGE_SIZE", value_name = "COUNT", default_value_t = 50,

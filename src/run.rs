@@ -153,7 +153,7 @@ fn start(
     let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
-    let watches = clients.unfenced()?;
+    let watches = clients.watching()?;
     let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health);
     running.spawn(
         "intake",

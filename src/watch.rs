@@ -127,7 +127,7 @@ pub struct Failure {
     pub denied: bool,
     /// Listing is allowed, only watching is refused: [`Lister`] is the way back.
     pub only_watch: bool,
-    /// The API server does not know the kind (404): its CustomResourceDefinition is not installed (yet). That is no
+    /// The API server does not know the kind (404): its `CustomResourceDefinition` is not installed (yet). That is no
     /// fault, and it is looked for again.
     pub not_installed: bool,
     /// What happened, for a log line; holds no object data.

@@ -7,7 +7,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{Client, Config, client::ClientBuilder};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
+use tower::util::MapRequestLayer;
 
 use super::{RunError, fenced};
 use crate::{
@@ -67,7 +71,62 @@ impl Clients {
         Ok(builder.with_layer(&self.metrics_layer()).build())
     }
 
+    /// A client for watches.
+    pub(super) fn watching(&self) -> Result<Client, RunError> {
+        let builder = ClientBuilder::try_from(self.config.clone())
+            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        Ok(builder
+            .with_layer(&MapRequestLayer::new(most_recent))
+            .with_layer(&self.metrics_layer())
+            .build())
+    }
+
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
+    }
+}
+
+/// kube asks for a streamed list that is at least as new as resourceVersion 0, so that the API server may answer from a
+/// cache that lags behind. Without the parameter it waits until its cache is as new as etcd
+/// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists)): what an old list shows
+/// would differ from the ledger, and cause a restart for content of the past.
+fn most_recent(mut request: http::Request<Body>) -> http::Request<Body> {
+    let uri = request.uri();
+    let Some(query) = uri
+        .query()
+        .filter(|query| query.contains("sendInitialEvents=true"))
+    else {
+        return request;
+    };
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|parameter| *parameter != "resourceVersion=0")
+        .collect();
+    if let Ok(changed) = format!("{}?{}", uri.path(), kept.join("&")).parse() {
+        *request.uri_mut() = changed;
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streamed_list_is_as_new_as_etcd() {
+        for (sent, wanted) in [
+            (
+                "/api/v1/secrets?&watch=true&resourceVersion=0&sendInitialEvents=true",
+                "/api/v1/secrets?&watch=true&sendInitialEvents=true",
+            ),
+            (
+                "/api/v1/secrets?watch=true&resourceVersion=0",
+                "/api/v1/secrets?watch=true&resourceVersion=0",
+            ),
+            ("/api/v1/secrets", "/api/v1/secrets"),
+        ] {
+            let request = http::Request::get(sent).body(Body::empty()).unwrap();
+            assert_eq!(most_recent(request).uri().to_string(), wanted);
+        }
     }
 }

@@ -5,7 +5,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use kube::{
     Api, Client, Resource,
     runtime::watcher::{self, watcher},
@@ -30,8 +30,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// API server is back, and five streams a replica at one attempt each 5 s are no burden.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after a refusal (403), and while the kind is not installed (404): whoever grants the permission or
-/// installs the CustomResourceDefinition expects it to work within a minute.
+/// installs the `CustomResourceDefinition` expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(20);
+
+/// How long a streamed list may be silent before it is asked for in pages: an API server that does not know such lists
+/// ignores the wish and never says that the list is complete.
+const STREAMED_SILENCE: Duration = Duration::from_secs(20);
 
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
 /// allows.
@@ -105,22 +109,23 @@ impl Output {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };
-        let seconds = u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX);
-        let config = watcher::Config::default()
-            .page_size(self.page_size)
-            .timeout(seconds);
+        let mut listing = Listing::Streamed;
         let mut pauses = pauses();
         loop {
-            let mut events = std::pin::pin!(watcher(api.clone(), config.clone()));
+            let mut events = std::pin::pin!(watcher(api.clone(), self.config(listing)));
             // The stream itself never ends: an inner loop is left only to start over from a fresh list.
-            while let Some(item) = events.next().await {
+            while let Some(item) = listing.next(&mut events).await {
                 let (event, start_over) = match item {
                     Ok(watcher::Event::Init) => (Event::ListStarted, false),
-                    Ok(watcher::Event::InitDone) => (Event::Listed, false),
+                    Ok(watcher::Event::InitDone) => {
+                        listing = Listing::Paged;
+                        (Event::Listed, false)
+                    }
                     Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
                         (seen(object), false)
                     }
                     Ok(watcher::Event::Delete(object)) => (gone(object), false),
+                    Err(error) if listing.is_not_possible(&error) => break,
                     Err(error) => (Event::Failed(failure(&error)), must_start_over(&error)),
                 };
                 // A list that starts proves nothing: it is announced before the request is sent.
@@ -158,7 +163,50 @@ impl Output {
                     break;
                 }
             }
+            listing = Listing::Paged;
         }
+    }
+
+    fn config(&self, listing: Listing) -> watcher::Config {
+        let seconds = u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX);
+        let config = watcher::Config::default().timeout(seconds);
+        match listing {
+            Listing::Streamed => config.streaming_lists(),
+            Listing::Paged => config.page_size(self.page_size),
+        }
+    }
+}
+
+/// How the next complete list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listing {
+    /// As the beginning of a watch, object by object: neither side ever holds a page. The first list of a process, when
+    /// everything there is comes at once.
+    /// [Reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists); in Kubernetes since
+    /// 1.32 by default.
+    Streamed,
+    /// Page by page: after a fault, and where streaming is not possible.
+    Paged,
+}
+
+impl Listing {
+    /// The stream's next item; `None`: it is to be started over.
+    async fn next<S: Stream + Unpin>(self, events: &mut S) -> Option<S::Item> {
+        match self {
+            Self::Streamed => tokio::time::timeout(STREAMED_SILENCE, events.next())
+                .await
+                .ok()
+                .flatten(),
+            Self::Paged => events.next().await,
+        }
+    }
+
+    /// Whether a streamed list was refused: by an older API server, or to a role that may list but not watch.
+    fn is_not_possible(self, error: &watcher::Error) -> bool {
+        let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
+            return false;
+        };
+        self == Self::Streamed && matches!(status.code, 400 | 403 | 405 | 422)
     }
 }
 
@@ -175,11 +223,13 @@ fn pauses() -> backon::ExponentialBackoff {
 ///
 /// kube's watcher keeps its resourceVersion when the *start* of a watch is answered with HTTP 410 (it expects 410
 /// inside the stream) or with 404 (the kind may be installed anew meanwhile), and reads on past a line that it cannot
-/// decode. Each would lose a change for good.
+/// decode. Each would lose a change for good. After a 410 inside the stream it starts over by itself, with the kind of
+/// list that it was made with.
 fn must_start_over(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 404 | 410),
         watcher::Error::WatchFailed(error) => !matches!(error, kube::Error::ReadEvents(_)),
+        watcher::Error::WatchError(status) => status.code == 410,
         _ => false,
     }
 }
@@ -221,6 +271,28 @@ mod tests {
             let forbidden = failure(&error(refused(403)));
             assert!(!forbidden.not_installed && forbidden.denied);
         }
+    }
+
+    #[test]
+    fn a_streamed_list_that_is_refused_is_asked_for_in_pages() {
+        for (code, paged) in [
+            (400, true),
+            (403, true),
+            (405, true),
+            (422, true),
+            (404, false),
+            (500, false),
+        ] {
+            let error = watcher::Error::WatchStartFailed(refused(code));
+            assert_eq!(Listing::Streamed.is_not_possible(&error), paged, "{code}");
+            assert!(!Listing::Paged.is_not_possible(&error), "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_list_that_falls_silent_starts_over() {
+        let mut silent = futures::stream::pending::<()>();
+        assert_eq!(Listing::Streamed.next(&mut silent).await, None);
     }
 
     #[test]

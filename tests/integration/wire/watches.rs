@@ -19,10 +19,16 @@ async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
     .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Whether a complete list is asked for as the beginning of a watch.
+fn is_streamed_list(head: &RequestHead) -> bool {
+    head.query.contains("sendInitialEvents=true")
+}
+
 /// How often a kind was listed, pages after the first not counted.
 fn lists(proxy: &Proxy, resource: &'static str) -> usize {
     let is_list = |head: &RequestHead| {
-        is_about(resource)(head) && !head.is_watch() && !head.query.contains("continue=")
+        let paged = !head.is_watch() && !head.query.contains("continue=");
+        is_about(resource)(head) && (paged || is_streamed_list(head))
     };
     proxy
         .log()
@@ -144,6 +150,44 @@ fn a_watch_that_cannot_be_opened_loses_no_change(
             (watches.hits(), list.map_or(2, |list| list.hits())),
             (2, 2),
             "the faults were met"
+        );
+    });
+}
+
+/// An API server that is too old for streamed lists refuses them or does not know them.
+#[rstest]
+#[case::refused(Fault::Status { code: 422, retry_after: None }, 5)]
+#[case::broken_off(Fault::Reset, 1)]
+fn a_first_list_that_cannot_be_streamed_is_asked_for_in_pages(#[case] fault: Fault, #[case] times: usize) {
+    run(async {
+        let (world, proxy) = world("unstreamed").await;
+        create_app(&world, "app").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let rule = proxy.add(Rule::new(fault).method("GET").when(is_streamed_list).times(times));
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        assert_eq!(rule.hits(), times);
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
+    });
+}
+
+/// Nothing of an old list counts: the first one is as new as etcd, not as the API server's cache happens to be.
+#[test]
+fn the_first_list_is_streamed_and_current() {
+    run(async {
+        let (world, proxy) = world("streamed").await;
+        create_app(&world, "app").await;
+        let _controller = world.controller().through(&proxy).start().await;
+        let heads: Vec<RequestHead> = proxy.log().into_iter().map(|passage| passage.request).collect();
+        let streamed: Vec<_> = heads.iter().filter(|head| is_streamed_list(head)).collect();
+        assert_eq!(streamed.len(), 5, "one a kind: {heads:#?}");
+        assert!(
+            streamed
+                .iter()
+                .all(|head| !head.query.contains("resourceVersion=")),
+            "{streamed:#?}"
         );
     });
 }
