@@ -66,7 +66,7 @@ pub struct Config {
     pub namespace_rate: Option<NonZeroU32>,
     /// Restarts per second in all namespaces together; none: no limit.
     pub total_rate: Option<NonZeroU32>,
-    /// Objects per page of an initial list, 1 to 10,000.
+    /// Objects per page of a list that is not streamed, 1 to 10,000.
     pub list_page_size: u32,
     /// How long a watch is kept open before it is renewed, 5 s to 1 h.
     pub watch_timeout: Duration,

@@ -48,7 +48,7 @@ pub struct Settings {
     pub keys: Arc<AnnotationKeys>,
     /// Workloads without annotations are opted in, so their pod templates matter.
     pub auto_reload_all: bool,
-    /// Objects a page of the initial list, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
+    /// Objects a page of a list that is not streamed, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
     /// 500 MiB of JSON at once.
     pub page_size: u32,
     /// How long the API server is asked to keep a watch open.
