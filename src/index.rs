@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Pods can only use sources of their own namespace, so everything is kept by namespace, each behind its own lock.
+//! Where namespaces are selected by their labels, what lives in the others is kept and nobody there owes anything.
 //! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
 //! makes somebody owe something. That includes a source that was deleted and created again with other content.
 
 mod debt;
 mod namespace;
+mod selection;
 mod streams;
 
 use std::{
@@ -29,6 +31,7 @@ use crate::{
     watch::{Event, Observation, StreamId, Watched},
 };
 use namespace::Namespace;
+use selection::Selection;
 use streams::Streams;
 
 /// The moment at which something was seen, on both clocks that matter.
@@ -47,18 +50,20 @@ pub struct Effect {
     pub due: Vec<WorkloadKey>,
     /// Workloads that owed a restart before and have changed themselves: worth another attempt at once.
     pub woken: Vec<WorkloadKey>,
-    /// Workloads that are gone.
+    /// Workloads that are gone, or owe nothing any more because their namespace is not selected any more.
     pub gone: Vec<WorkloadKey>,
     /// What happened to the source, where the observation was about one.
     pub source: Option<SourceChange>,
     /// Sources whose [`Standing`] may be another now.
     pub touched: Vec<SourceKey>,
-    /// The workload as just read, where its reload annotations are new or differ from before.
-    pub opted: Option<Arc<Workload>>,
+    /// Workloads whose reload annotations are new, differ from before or count from now on.
+    pub opted: Vec<Arc<Workload>>,
+    /// The object's namespace is not selected: whatever happened to it, nobody owes anything.
+    pub unselected: bool,
 }
 
 impl Effect {
-    /// Adds what another object's observation led to; which source or workload it was about is not kept.
+    /// Adds what another object's observation led to; which object it was about is not kept.
     fn merge(&mut self, other: Self) {
         self.due.extend(other.due);
         self.woken.extend(other.woken);
@@ -117,18 +122,22 @@ pub struct Index {
     /// Workloads without annotations are opted in (`--auto-reload-all`).
     auto_reload_all: bool,
     namespaces: DashMap<Arc<str>, Namespace>,
+    selection: Selection,
     streams: Mutex<Streams>,
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
 }
 
 impl Index {
-    /// An empty index that expects these streams.
+    /// An empty index that expects these streams. With one of namespaces among them, only those that it shows count.
     pub fn new(auto_reload_all: bool, expected: impl IntoIterator<Item = StreamId>) -> Self {
+        let expected: Vec<StreamId> = expected.into_iter().collect();
+        let by_labels = expected.iter().any(|stream| stream.watched == Watched::Namespace);
         let streams = Mutex::new(Streams::new(expected));
         Self {
             auto_reload_all,
             namespaces: DashMap::new(),
+            selection: Selection::new(by_labels),
             streams,
             order: AtomicU64::new(0),
         }
@@ -169,7 +178,20 @@ impl Index {
                 self.namespace_listed(&stream, namespace, workloads)
             }
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
+            Event::NamespaceSeen(name) => {
+                self.selection.add(Arc::clone(&name), generation);
+                self.existing(&name, Namespace::select)
+            }
+            Event::NamespaceGone(name) => {
+                self.selection.remove(&name);
+                self.existing(&name, Namespace::deselect)
+            }
         }
+    }
+
+    /// Whether what happens in that namespace counts.
+    pub fn selects(&self, namespace: &str) -> bool {
+        self.selection.contains(namespace)
     }
 
     /// Takes in a workload from the answer to a patch: the next decision must not rest on the state before it
@@ -241,7 +263,12 @@ impl Index {
 
     /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this
     /// replica noted itself as a standby gives way to it.
-    pub fn restore(&self, source: &SourceKey, standing: &Standing, now: Seen) {
+    ///
+    /// Returns whether the source's namespace counts; if not, nothing is taken in.
+    pub fn restore(&self, source: &SourceKey, standing: &Standing, now: Seen) -> bool {
+        if !self.selection.contains(&source.namespace) {
+            return false;
+        }
         let change = Change {
             seen: now,
             order: self.order.fetch_add(1, Ordering::Relaxed),
@@ -250,6 +277,7 @@ impl Index {
         self.namespace(Arc::clone(&source.namespace), |inner| {
             inner.restore(source, standing, &change);
         });
+        true
     }
 
     /// Whether a complete list of that stream is under way.
@@ -284,11 +312,16 @@ impl Index {
 
     /// How many objects of that kind are tracked.
     pub fn count(&self, watched: Watched) -> usize {
-        let count = |inner: &Namespace| match watched {
-            Watched::Source(kind) => inner.source_counts()[kind as usize],
-            Watched::Workload(kind) => inner.workload_counts()[kind as usize],
-        };
-        self.namespaces.iter().map(|entry| count(entry.value())).sum()
+        let namespaces = || self.namespaces.iter();
+        match watched {
+            Watched::Source(kind) => namespaces()
+                .map(|entry| entry.source_counts()[kind as usize])
+                .sum(),
+            Watched::Workload(kind) => namespaces()
+                .map(|entry| entry.workload_counts()[kind as usize])
+                .sum(),
+            Watched::Namespace => self.selection.count(),
+        }
     }
 
     /// Takes in the workloads of one kind and namespace; everybody there who owes is due now.
@@ -316,7 +349,14 @@ impl Index {
                     effect.merge(gone);
                 }
             }
+            Watched::Namespace => {}
         };
+        if stream.watched == Watched::Namespace {
+            for name in self.selection.sweep(generation) {
+                effect.merge(self.existing(&name, Namespace::deselect));
+            }
+            return effect;
+        }
         match &stream.namespace {
             Some(namespace) => {
                 if let Some(mut inner) = self.namespaces.get_mut(namespace) {
@@ -338,10 +378,11 @@ impl Index {
     }
 
     fn namespace<T>(&self, name: Arc<str>, act: impl FnOnce(&mut Namespace) -> T) -> T {
+        let key = Arc::clone(&name);
         let mut inner = self
             .namespaces
             .entry(name)
-            .or_insert_with(|| Namespace::new(self.auto_reload_all));
+            .or_insert_with(|| Namespace::new(self.auto_reload_all, self.selection.contains(&key)));
         act(&mut inner)
     }
 

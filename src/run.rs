@@ -15,7 +15,7 @@ mod fenced;
 mod supervise;
 mod takeover;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 use tokio::{
@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     admin::{self, BindError, health::Health},
-    config::{Config, Level, Scope, startup_lines},
+    config::{Config, Filters, Level, Scope, startup_lines},
     decide,
     index::Index,
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
@@ -98,9 +98,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }));
     let listener = admin::bind(&config.listen_address).await?;
     let clients = Clients::new(&metrics, config.watch_timeout + watch::GRACE).await?;
-    let (mut running, keeper) = start(&config, &clients, listener, &metrics)?;
+    // Without a selector every namespace counts.
+    let (selection, selection_known) =
+        tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
+    let (mut running, keeper) = start(&config, &clients, listener, &metrics, selection)?;
     tokio::select! {
-        ended = running.supervise(keeper, &config) => return Err(ended),
+        ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
         () = signals.next() => {}
     }
     tracing::info!("Shutting down: finishing the patches in flight");
@@ -118,9 +121,10 @@ fn start(
     clients: &Clients,
     listener: TcpListener,
     metrics: &Arc<Metrics>,
+    selection: tokio::sync::watch::Sender<bool>,
 ) -> Result<(Running, Option<Keeper>), RunError> {
     let keys = Arc::new(config.annotations.clone());
-    let streams = streams(&config.scope);
+    let streams = streams(config);
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
@@ -148,18 +152,19 @@ fn start(
         reported: Arc::new(DashMap::new()),
         complaints: Arc::new(DashMap::new()),
     };
-    report_state(metrics, &worker, &health);
+    report_state(metrics, &worker, &health, &streams);
 
     let mut running = Running::new(worker.clone(), election, recording);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     let watches = clients.watching()?;
-    let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health);
+    let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health, selection);
     running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
     let settings = watch::Settings {
+        selectors: selectors(&config.filters),
         keys,
         auto_reload_all: config.auto_reload_all,
         page_size: config.list_page_size,
@@ -217,8 +222,8 @@ fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> 
 }
 
 /// One stream a kind and namespace in scope.
-fn streams(scope: &Scope) -> Vec<StreamId> {
-    let namespaces: Vec<Option<Arc<str>>> = match scope {
+fn streams(config: &Config) -> Vec<StreamId> {
+    let namespaces: Vec<Option<Arc<str>>> = match &config.scope {
         Scope::All => vec![None],
         Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str().into())).collect(),
     };
@@ -228,7 +233,23 @@ fn streams(scope: &Scope) -> Vec<StreamId> {
             namespace: namespace.clone(),
         })
     };
-    Watched::all().flat_map(of_kind).collect()
+    let ignored = config.filters.ignored_source.map(Watched::Source);
+    let selector = config.filters.namespace_selector.as_ref().map(|_| StreamId {
+        watched: Watched::Namespace,
+        namespace: None,
+    });
+    let objects = Watched::all()
+        .filter(|watched| Some(*watched) != ignored)
+        .flat_map(of_kind);
+    selector.into_iter().chain(objects).collect()
+}
+
+fn selectors(filters: &Filters) -> watch::Selectors {
+    watch::Selectors {
+        ignored_namespaces: filters.namespaces_to_ignore.clone(),
+        source_labels: filters.source_selector.as_ref().map(ToString::to_string),
+        namespace_labels: filters.namespace_selector.as_ref().map(ToString::to_string),
+    }
 }
 
 fn queue_settings(config: &Config) -> queue::Settings {
@@ -246,9 +267,9 @@ fn queue_settings(config: &Config) -> queue::Settings {
 }
 
 /// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
-fn report_state(metrics: &Metrics, worker: &Worker, health: &Health) {
+fn report_state(metrics: &Metrics, worker: &Worker, health: &Health, streams: &[StreamId]) {
     let (index, queue, health) = (Arc::clone(&worker.index), worker.queue.clone(), health.clone());
-    let kinds: Vec<Watched> = Watched::all().collect();
+    let kinds: BTreeSet<Watched> = streams.iter().map(|stream| stream.watched).collect();
     metrics.read_snapshots_from(move || {
         let stats = queue.stats();
         let now = tokio::time::Instant::now();

@@ -11,7 +11,9 @@
 //! and a delete followed by a create may arrive as one update. After a gap the stream starts over with
 //! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
 
+mod namespace;
 mod on_demand;
+mod selectors;
 pub mod source;
 mod stream;
 pub mod workload;
@@ -21,6 +23,7 @@ use std::{fmt, sync::Arc};
 use crate::model::{Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind};
 
 pub use on_demand::Lister;
+pub use selectors::Selectors;
 pub use stream::{GRACE, Settings, watch};
 
 /// What one watch stream is about.
@@ -30,10 +33,12 @@ pub enum Watched {
     Source(SourceKind),
     /// Deployments, DaemonSets or StatefulSets.
     Workload(WorkloadKind),
+    /// Namespaces with the labels of `--namespace-selector`; not watched without it.
+    Namespace,
 }
 
 impl Watched {
-    /// Every kind that is watched; sources first, so that a starting controller knows digests before owners.
+    /// Every kind of source and workload; sources first, so that a starting controller knows digests before owners.
     pub fn all() -> impl Iterator<Item = Self> {
         SourceKind::ALL
             .into_iter()
@@ -46,6 +51,7 @@ impl Watched {
         match self {
             Self::Source(kind) => kind.as_str(),
             Self::Workload(kind) => kind.as_str(),
+            Self::Namespace => "Namespace",
         }
     }
 
@@ -54,6 +60,7 @@ impl Watched {
         match self {
             Self::Source(kind) => kind.resource(),
             Self::Workload(kind) => kind.resource(),
+            Self::Namespace => "namespaces",
         }
     }
 }
@@ -77,6 +84,7 @@ impl StreamId {
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
+            _ if self.watched == Watched::Namespace => f.write_str("namespaces"),
             Some(namespace) => write!(f, "{} in namespace {namespace}", self.watched.resource()),
             None => write!(f, "{} in all namespaces", self.watched.resource()),
         }
@@ -107,6 +115,10 @@ pub enum Event {
     WorkloadSeen(Box<Workload>),
     /// A workload was deleted.
     WorkloadGone(WorkloadKey),
+    /// A namespace has the labels that are asked for.
+    NamespaceSeen(Arc<str>),
+    /// A namespace was deleted or has lost these labels.
+    NamespaceGone(Arc<str>),
     /// All workloads of the stream's kind in one namespace, where they may not be watched.
     NamespaceListed {
         /// The namespace.

@@ -76,6 +76,11 @@ pub enum WatchState {
     },
     /// The kind does not exist in this cluster (yet). Counts as ready: there is nothing to see.
     NotInstalled,
+    /// A permission is missing without which it is not known what to do. Not ready.
+    Refused {
+        /// What the API server said.
+        reason: String,
+    },
 }
 
 /// The outcome of one check.
@@ -160,6 +165,7 @@ impl Health {
                 )),
                 WatchState::Denied { reason } => Outcome::Degraded(format!("not permitted: {reason}")),
                 WatchState::NotInstalled => Outcome::Degraded("not installed".to_owned()),
+                WatchState::Refused { reason } => Outcome::Failed(format!("not permitted: {reason}")),
             },
         };
         lock(&self.inner.watches).iter().map(check).collect()

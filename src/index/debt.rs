@@ -43,7 +43,7 @@ impl Namespace {
         before: Digest,
         change: &Change,
     ) -> Vec<WorkloadKey> {
-        if change.remember {
+        if change.remember && self.selected {
             self.unclaimed
                 .entry(reference.clone())
                 .or_insert((before, *change))
@@ -142,7 +142,7 @@ impl Namespace {
         settled: impl IntoIterator<Item = (SourceRef, Digest)>,
         change: &Change,
     ) -> bool {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else {
+        let Some(slot) = self.workloads.get_mut(&local(key)).filter(|_| self.selected) else {
             return false;
         };
         for (reference, digest) in settled {
@@ -214,6 +214,9 @@ impl Namespace {
     }
 
     pub(super) fn restore(&mut self, key: &SourceKey, standing: &Standing, change: &Change) {
+        if !self.selected {
+            return;
+        }
         let reference = key.reference();
         for slot in self.workloads.values_mut() {
             slot.owed.remove(&reference);

@@ -22,6 +22,8 @@ pub(super) type LocalWorkload = (WorkloadKind, Arc<str>);
 #[derive(Debug)]
 pub(super) struct Namespace {
     auto_reload_all: bool,
+    /// Not so: no source concerns any workload here.
+    pub(super) selected: bool,
     pub(super) sources: HashMap<SourceRef, SourceSlot>,
     pub(super) workloads: HashMap<LocalWorkload, WorkloadSlot>,
     /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
@@ -60,9 +62,10 @@ impl SourceSlot {
 }
 
 impl Namespace {
-    pub(super) fn new(auto_reload_all: bool) -> Self {
+    pub(super) fn new(auto_reload_all: bool, selected: bool) -> Self {
         Self {
             auto_reload_all,
+            selected,
             sources: HashMap::new(),
             workloads: HashMap::new(),
             interested: HashMap::new(),
@@ -77,9 +80,40 @@ impl Namespace {
         self.sources.is_empty() && self.workloads.is_empty()
     }
 
+    /// It counts from now on. What its sources hold at this moment is what the workloads are taken to run with.
+    pub(super) fn select(&mut self) -> Effect {
+        if std::mem::replace(&mut self.selected, true) {
+            return Effect::default();
+        }
+        Effect {
+            touched: self.opted_sources(),
+            opted: self.workloads_with_bad_patterns(),
+            ..Effect::default()
+        }
+    }
+
+    /// It does not count any more, and nothing of what was owed does.
+    pub(super) fn deselect(&mut self) -> Effect {
+        let effect = Effect {
+            gone: self.owing(),
+            touched: self.opted_sources(),
+            ..Effect::default()
+        };
+        self.selected = false;
+        for slot in self.workloads.values_mut() {
+            slot.owed.clear();
+        }
+        self.forget_changes();
+        self.sources.retain(|_, slot| slot.is_present());
+        effect
+    }
+
     pub(super) fn source_seen(&mut self, source: Source, generation: u32, change: &Change) -> Effect {
         let reference = source.key.reference();
-        let mut effect = Effect::default();
+        let mut effect = Effect {
+            unselected: !self.selected,
+            ..Effect::default()
+        };
         let Some(slot) = self.sources.get_mut(&reference) else {
             effect.source = Some(SourceChange::Created);
             effect
@@ -132,6 +166,7 @@ impl Namespace {
         Effect {
             source: Some(SourceChange::Deleted),
             touched: vec![key],
+            unselected: !self.selected,
             ..Effect::default()
         }
     }
@@ -190,7 +225,7 @@ impl Namespace {
             effect.woken.push(workload.key.clone());
         }
         if before.opt_in != workload.opt_in {
-            effect.opted = Some(Arc::clone(&workload));
+            effect.opted.extend(self.selected.then(|| Arc::clone(&workload)));
         }
         // A restart changes the template's markers and nothing that this is about.
         if before.opt_in != workload.opt_in
@@ -221,7 +256,10 @@ impl Namespace {
         Effect {
             due: self.claim(id, &workload).into_iter().collect(),
             touched: self.sources_of(&workload),
-            opted: (!workload.opt_in.is_empty()).then_some(workload),
+            opted: (self.selected && !workload.opt_in.is_empty())
+                .then_some(workload)
+                .into_iter()
+                .collect(),
             ..Effect::default()
         }
     }
@@ -316,7 +354,7 @@ impl Namespace {
     pub(super) fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
         let workloads = self.workloads.values().map(|slot| &slot.workload);
         workloads
-            .filter(|workload| workload.opt_in.bad_patterns().next().is_some())
+            .filter(|workload| self.selected && workload.opt_in.bad_patterns().next().is_some())
             .cloned()
             .collect()
     }
@@ -371,6 +409,9 @@ impl Namespace {
     }
 
     pub(super) fn concerns(&self, source: &Source, workload: &Workload) -> bool {
+        if !self.selected {
+            return false;
+        }
         match workload.opt_in.verdict(source, self.auto_reload_all) {
             Verdict::No(_) => false,
             Verdict::Named => true,

@@ -1,3 +1,5 @@
+mod selection;
+
 use std::time::Duration;
 
 use rstest::rstest;

@@ -66,6 +66,12 @@ impl Metrics {
         self.watch.received.get_or_create(&labels).inc();
     }
 
+    /// A watch showed a namespace that is selected, or is not any more.
+    pub fn namespace_received(&self, event: EventType) {
+        let labels = [("event_type", event.label()), ("resource_type", "namespaces")];
+        self.watch.received.get_or_create(&labels).inc();
+    }
+
     /// That change has been taken in. `event_type` is always `unknown`, as in upstream.
     pub fn event_processed(&self, source: SourceKind, result: EventResult) {
         let result = match result {

@@ -6,6 +6,7 @@
 use std::{pin::Pin, time::Duration};
 
 use tokio::{
+    sync::watch,
     task::{JoinError, JoinHandle, JoinSet},
     time::timeout,
 };
@@ -60,7 +61,12 @@ impl Running {
     }
 
     /// Starts acting once this replica leads. Completes when something ended that should not have.
-    pub(super) async fn supervise(&mut self, keeper: Option<Keeper>, config: &Config) -> RunError {
+    pub(super) async fn supervise(
+        &mut self,
+        keeper: Option<Keeper>,
+        config: &Config,
+        selection_known: watch::Receiver<bool>,
+    ) -> RunError {
         let leadership = self.worker.leadership.clone();
         let mut candidate = Some(keeper);
         let mut reading = JoinSet::new();
@@ -81,11 +87,11 @@ impl Running {
                 },
                 _ = &mut self.recording => return RunError::LoopEnded("events"),
                 () = leadership.acquired(), if candidate.is_some() => {
-                    reading.spawn(takeover::read(candidate.take().flatten()));
+                    reading.spawn(takeover::read(candidate.take().flatten(), selection_known.clone()));
                 }
                 Some(read) = reading.join_next() => match read {
                     Ok(left_over) => {
-                        let writing = takeover::take_over(&self.worker, &config.scope, left_over);
+                        let writing = takeover::take_over(&self.worker, config, left_over);
                         self.spawn("ledger", writing);
                         for _ in 0..config.workers {
                             self.workers.spawn(self.worker.clone().run());

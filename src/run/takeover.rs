@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::{
-    config::{LedgerSettings, Scope},
+    config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
     ledger::{Keeper, Ledger, Loaded, Writer},
+    model::SourceKey,
     queue::Priority,
     worker::{Worker, now},
 };
@@ -29,8 +32,13 @@ pub(super) fn keeper(
     (ledger, Some(keeper))
 }
 
-/// Reads what the leader before has left.
-pub(super) async fn read(keeper: Option<Keeper>) -> Option<(Loaded, Writer)> {
+/// Reads what the leader before has left, as soon as it is known which namespaces count.
+pub(super) async fn read(
+    keeper: Option<Keeper>,
+    mut selection_known: watch::Receiver<bool>,
+) -> Option<(Loaded, Writer)> {
+    // An error means that the intake is gone, which ends the process.
+    let _ = selection_known.wait_for(|known| *known).await;
     match keeper {
         Some(keeper) => Some(keeper.load().await),
         None => None,
@@ -41,7 +49,7 @@ pub(super) async fn read(keeper: Option<Keeper>) -> Option<(Loaded, Writer)> {
 /// the ledger from now on.
 pub(super) fn take_over(
     worker: &Worker,
-    scope: &Scope,
+    config: &Config,
     left_over: Option<(Loaded, Writer)>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (loaded, writer) = match left_over {
@@ -51,11 +59,13 @@ pub(super) fn take_over(
     match loaded {
         Loaded::Known(sources) => {
             let now = now();
-            for (source, standing) in sources
-                .iter()
-                .filter(|(source, _)| covers(scope, &source.namespace))
-            {
-                worker.index.restore(source, standing, now);
+            for (source, standing) in &sources {
+                match covers(config, source) {
+                    Coverage::Elsewhere => {}
+                    Coverage::Watched if worker.index.restore(source, standing, now) => {}
+                    // What happens while it is left out does not count when it is taken in again.
+                    Coverage::LeftOut | Coverage::Watched => _ = worker.ledger.touch(source.clone(), false),
+                }
             }
         }
         Loaded::First => {
@@ -88,9 +98,28 @@ pub(super) fn take_over(
     }
 }
 
-fn covers(scope: &Scope, namespace: &str) -> bool {
-    match scope {
-        Scope::All => true,
-        Scope::Namespaces(names) => names.iter().any(|name| name == namespace),
+/// How the settings stand to a source that the leader before has written down.
+enum Coverage {
+    /// It lives in another namespace than those that are watched.
+    Elsewhere,
+    /// Its kind or its namespace is ignored.
+    LeftOut,
+    /// It is watched.
+    Watched,
+}
+
+fn covers(config: &Config, source: &SourceKey) -> Coverage {
+    let is_own = |name: &String| **name == *source.namespace;
+    let Filters {
+        namespaces_to_ignore,
+        ignored_source,
+        ..
+    } = &config.filters;
+    match &config.scope {
+        Scope::Namespaces(names) if !names.iter().any(is_own) => Coverage::Elsewhere,
+        _ if *ignored_source == Some(source.kind) || namespaces_to_ignore.iter().any(is_own) => {
+            Coverage::LeftOut
+        }
+        _ => Coverage::Watched,
     }
 }

@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, Failure, Observation, StreamId, Watched,
+    Event, Failure, Observation, Selectors, StreamId, Watched,
+    namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
     workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
 };
@@ -41,9 +42,11 @@ const STREAMED_SILENCE: Duration = Duration::from_secs(20);
 /// allows.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// What every stream needs to reduce its objects.
+/// What every stream needs to ask for its objects and to reduce them.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Which objects are asked for.
+    pub selectors: Selectors,
     /// The configured annotation keys.
     pub keys: Arc<AnnotationKeys>,
     /// Workloads without annotations are opted in, so their pod templates matter.
@@ -61,6 +64,7 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
     let all = settings.auto_reload_all;
     let output = Output {
         stream: stream.clone(),
+        selected: settings.selectors.config(stream.watched),
         page_size: settings.page_size,
         timeout: settings.timeout,
         sink,
@@ -75,40 +79,54 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         Watched::Workload(WorkloadKind::StatefulSet) => {
             workloads::<StatefulSet>(client, output, keys, all).await;
         }
+        Watched::Namespace => {
+            let seen = |object: NamespaceObject| Event::NamespaceSeen(object.into_name());
+            let gone = |object: NamespaceObject| Event::NamespaceGone(object.into_name());
+            output.run(Api::all(client), seen, gone).await;
+        }
     }
 }
 
 async fn sources<D: SourceData>(client: Client, output: Output, keys: Arc<AnnotationKeys>) {
     let seen = move |object: SourceObject<D>| Event::SourceSeen(object.into_source(&keys));
     let gone = |object: SourceObject<D>| Event::SourceGone(object.key());
-    output.run(client, seen, gone).await;
+    let api = output.api(client);
+    output.run(api, seen, gone).await;
 }
 
 async fn workloads<T: WorkloadType>(client: Client, output: Output, keys: Arc<AnnotationKeys>, all: bool) {
     let seen =
         move |object: WorkloadObject<T>| Event::WorkloadSeen(Box::new(object.into_workload(&keys, all)));
     let gone = |object: WorkloadObject<T>| Event::WorkloadGone(object.key());
-    output.run(client, seen, gone).await;
+    let api = output.api(client);
+    output.run(api, seen, gone).await;
 }
 
 /// Where a stream's events go.
 struct Output {
     stream: StreamId,
+    /// Which objects are asked for.
+    selected: watcher::Config,
     page_size: u32,
     timeout: Duration,
     sink: mpsc::Sender<Observation>,
 }
 
 impl Output {
-    async fn run<K>(self, client: Client, seen: impl Fn(K) -> Event, gone: impl Fn(K) -> Event)
+    fn api<K>(&self, client: Client) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-        K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let api: Api<K> = match &self.stream.namespace {
+        match &self.stream.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
-        };
+        }
+    }
+
+    async fn run<K>(self, api: Api<K>, seen: impl Fn(K) -> Event, gone: impl Fn(K) -> Event)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
         let mut listing = Listing::Streamed;
         let mut pauses = pauses();
         loop {
@@ -169,7 +187,7 @@ impl Output {
 
     fn config(&self, listing: Listing) -> watcher::Config {
         let seconds = u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX);
-        let config = watcher::Config::default().timeout(seconds);
+        let config = self.selected.clone().timeout(seconds);
         match listing {
             Listing::Streamed => config.streaming_lists(),
             Listing::Paged => config.page_size(self.page_size),

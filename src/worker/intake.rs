@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use super::{Worker, now};
 use crate::{
@@ -39,11 +42,20 @@ pub struct Intake {
     /// This replica has been the leader before.
     led: bool,
     checks: HashMap<StreamId, WatchCheck>,
+    /// Told once the first list of namespaces has been taken in.
+    selection_known: watch::Sender<bool>,
 }
 
 impl Intake {
-    /// An intake for these streams, each with its own check in `health`.
-    pub fn new(worker: Worker, streams: &[StreamId], lister: Lister, health: &Health) -> Self {
+    /// An intake for these streams, each with its own check in `health`. `selection_known` is told once it is known
+    /// which namespaces count, where that takes a list of them.
+    pub fn new(
+        worker: Worker,
+        streams: &[StreamId],
+        lister: Lister,
+        health: &Health,
+        selection_known: watch::Sender<bool>,
+    ) -> Self {
         let name = |stream: &StreamId| match &stream.namespace {
             Some(namespace) => format!("watch-{}-{namespace}", stream.watched.resource()),
             None => format!("watch-{}", stream.watched.resource()),
@@ -58,6 +70,7 @@ impl Intake {
             unlistable: BTreeSet::new(),
             led: false,
             checks: checks.collect(),
+            selection_known,
         }
     }
 
@@ -78,19 +91,30 @@ impl Intake {
         self.note_health(&observation);
         let list_refused = self.note_unwatchable(&observation);
         let stream = observation.stream.clone();
+        self.count_namespace(&observation.event);
         let about = match &observation.event {
             Event::SourceSeen(source) => Some(source.key.clone()),
             Event::SourceGone(key) => Some(key.clone()),
             _ => None,
         };
+        let selection_is_known =
+            stream.watched == Watched::Namespace && matches!(observation.event, Event::Listed);
         let mut effect = self.worker.index.apply(observation, now());
-        if let (Some(source), Some(change)) = (&about, effect.source) {
-            self.count(source.kind, &source.namespace, change);
+        if selection_is_known {
+            self.selection_known.send_replace(true);
         }
-        if let Some(workload) = &effect.opted {
+        if let (Some(source), Some(change)) = (&about, effect.source) {
+            if effect.unselected {
+                self.count_unselected(source.kind, change);
+            } else {
+                self.count(source.kind, &source.namespace, change);
+            }
+        }
+        for workload in &effect.opted {
             self.worker.complain(workload);
         }
         if effect.source == Some(SourceChange::Updated)
+            && !effect.unselected
             && let Some(source) = &about
         {
             // Who is listed first is due when the list has come; other kinds do not wait for it.
@@ -183,7 +207,7 @@ impl Intake {
         }
         let kind = |stream: &&StreamId| match stream.watched {
             Watched::Workload(kind) => Some(kind),
-            Watched::Source(_) => None,
+            Watched::Source(_) | Watched::Namespace => None,
         };
         covering.iter().filter_map(kind).collect()
     }
@@ -230,13 +254,26 @@ impl Intake {
         self.worker.index.settle(key, settled, now());
     }
 
-    fn count(&self, kind: SourceKind, namespace: &str, change: SourceChange) {
-        let event = match change {
-            SourceChange::Created => EventType::Add,
-            SourceChange::Updated | SourceChange::Unchanged => EventType::Update,
-            SourceChange::Deleted => EventType::Delete,
+    fn count_namespace(&self, event: &Event) {
+        let event = match event {
+            Event::NamespaceSeen(name) if self.worker.index.selects(name) => EventType::Update,
+            Event::NamespaceSeen(_) => EventType::Add,
+            Event::NamespaceGone(_) => EventType::Delete,
+            _ => return,
         };
-        self.worker.metrics.event_received(event, kind);
+        self.worker.metrics.namespace_received(event);
+    }
+
+    /// As upstream: what happens in a namespace that is not selected is received and skipped.
+    fn count_unselected(&self, kind: SourceKind, change: SourceChange) {
+        self.worker.metrics.event_received(event_type(change), kind);
+        if matches!(change, SourceChange::Updated | SourceChange::Unchanged) {
+            self.worker.metrics.change_skipped("ignored_or_not_selected");
+        }
+    }
+
+    fn count(&self, kind: SourceKind, namespace: &str, change: SourceChange) {
+        self.worker.metrics.event_received(event_type(change), kind);
         self.worker.metrics.event_processed(kind, EventResult::Success);
         match change {
             SourceChange::Unchanged => self.worker.metrics.change_skipped("no_data_change"),
@@ -270,7 +307,7 @@ impl Intake {
                 check.set(WatchState::Synced);
             }
             // Events after a failure without a new list: the stream has resumed where it was.
-            (_, WatchState::Failing { .. } | WatchState::Denied { .. })
+            (_, WatchState::Failing { .. } | WatchState::Denied { .. } | WatchState::Refused { .. })
                 if !self.worker.index.is_listing(stream) =>
             {
                 tracing::info!("Watching {stream} again");
@@ -297,10 +334,23 @@ impl Intake {
             return;
         }
         let lasts = match before {
-            WatchState::Denied { .. } => true,
+            WatchState::Denied { .. } | WatchState::Refused { .. } => true,
             WatchState::Failing { since, .. } => since.elapsed() >= REFUSAL_LASTS,
             WatchState::Unsynced | WatchState::Synced | WatchState::NotInstalled => false,
         };
+        if failure.denied && lasts && stream.watched == Watched::Namespace {
+            if !matches!(before, WatchState::Refused { .. }) {
+                tracing::error!(
+                    "Not allowed to list and watch namespaces, so it is not known which ones --namespace-selector \
+                     selects: {message}. Grant the verbs list and watch on them by a ClusterRole, or remove the flag; \
+                     until then nothing is restarted that was not selected before"
+                );
+            }
+            check.set(WatchState::Refused {
+                reason: message.clone(),
+            });
+            return;
+        }
         if failure.denied && lasts {
             if !matches!(before, WatchState::Denied { .. }) {
                 tracing::error!(
@@ -324,5 +374,13 @@ impl Intake {
             since: Instant::now(),
             reason: message.clone(),
         });
+    }
+}
+
+fn event_type(change: SourceChange) -> EventType {
+    match change {
+        SourceChange::Created => EventType::Add,
+        SourceChange::Updated | SourceChange::Unchanged => EventType::Update,
+        SourceChange::Deleted => EventType::Delete,
     }
 }

@@ -1,0 +1,72 @@
+//! Decodes namespaces: of each only its name.
+//!
+//! Input: JSON of the API. Output: names. I/O: none.
+
+use std::{borrow::Cow, sync::Arc};
+
+use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde::{Deserialize, Deserializer};
+
+/// A namespace as the client decodes it. Its labels were looked at by the API server.
+#[derive(Clone, Debug)]
+pub(super) struct NamespaceObject {
+    /// Name and resourceVersion only.
+    metadata: ObjectMeta,
+}
+
+impl NamespaceObject {
+    pub(super) fn into_name(self) -> Arc<str> {
+        self.metadata.name.unwrap_or_default().into()
+    }
+}
+
+impl<'de> Deserialize<'de> for NamespaceObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct Meta {
+            name: Option<String>,
+            resource_version: Option<String>,
+        }
+        #[derive(Deserialize)]
+        struct Wire {
+            #[serde(default)]
+            metadata: Meta,
+        }
+        let Meta {
+            name,
+            resource_version,
+        } = Wire::deserialize(deserializer)?.metadata;
+        Ok(Self {
+            metadata: ObjectMeta {
+                name,
+                resource_version,
+                ..ObjectMeta::default()
+            },
+        })
+    }
+}
+
+impl kube::Resource for NamespaceObject {
+    type DynamicType = ();
+    type Scope = ClusterResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        "Namespace".into()
+    }
+    fn group((): &()) -> Cow<'_, str> {
+        "".into()
+    }
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+    fn plural((): &()) -> Cow<'_, str> {
+        "namespaces".into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

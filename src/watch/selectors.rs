@@ -1,0 +1,101 @@
+//! Which objects the watches ask for.
+//!
+//! Input: names and selectors from the settings. Output: the watcher's configuration for a kind. I/O: none.
+
+use kube::runtime::watcher;
+
+use super::Watched;
+use crate::model::SourceKind;
+
+/// Which objects the API server is asked for. What it leaves out costs nothing here, not even a decode.
+#[derive(Clone, Debug, Default)]
+pub struct Selectors {
+    /// Namespaces to leave out. Every kind of object can be selected by `metadata.namespace`
+    /// ([field selectors](https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/)).
+    pub ignored_namespaces: Vec<String>,
+    /// The labels of ConfigMaps and Secrets, in Kubernetes' syntax.
+    pub source_labels: Option<String>,
+    /// The labels of namespaces, in Kubernetes' syntax.
+    pub namespace_labels: Option<String>,
+}
+
+impl Selectors {
+    fn fields(&self, watched: Watched) -> String {
+        let field = match watched {
+            Watched::Namespace => "metadata.name",
+            Watched::Source(_) | Watched::Workload(_) => "metadata.namespace",
+        };
+        let others = self.ignored_namespaces.iter();
+        let terms: Vec<String> = others.map(|name| format!("{field}!={name}")).collect();
+        terms.join(",")
+    }
+
+    fn labels(&self, watched: Watched) -> Option<&str> {
+        match watched {
+            Watched::Source(SourceKind::ConfigMap | SourceKind::Secret) => self.source_labels.as_deref(),
+            Watched::Namespace => self.namespace_labels.as_deref(),
+            Watched::Workload(_) => None,
+        }
+    }
+
+    pub(super) fn config(&self, watched: Watched) -> watcher::Config {
+        let mut config = watcher::Config::default();
+        let fields = self.fields(watched);
+        if !fields.is_empty() {
+            config = config.fields(&fields);
+        }
+        match self.labels(watched) {
+            Some(labels) => config.labels(labels),
+            None => config,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_asked_for_with_its_own_selectors() {
+        let selectors = Selectors {
+            ignored_namespaces: vec!["a".to_owned(), "b".to_owned()],
+            source_labels: Some("source".to_owned()),
+            namespace_labels: Some("namespace".to_owned()),
+        };
+        let asked = |watched| {
+            let config = selectors.config(watched);
+            (
+                config.field_selector.unwrap_or_default(),
+                config.label_selector.unwrap_or_default(),
+            )
+        };
+        for watched in Watched::all() {
+            let labels = if matches!(watched, Watched::Source(_)) {
+                "source"
+            } else {
+                ""
+            };
+            let fields = "metadata.namespace!=a,metadata.namespace!=b";
+            assert_eq!(
+                asked(watched),
+                (fields.to_owned(), labels.to_owned()),
+                "{watched:?}"
+            );
+        }
+        assert_eq!(
+            asked(Watched::Namespace),
+            (
+                "metadata.name!=a,metadata.name!=b".to_owned(),
+                "namespace".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn nothing_is_left_out_unless_asked_for() {
+        for watched in Watched::all() {
+            let config = Selectors::default().config(watched);
+            assert_eq!((config.field_selector, config.label_selector), (None, None));
+        }
+    }
+}
