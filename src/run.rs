@@ -178,6 +178,13 @@ fn start(
     );
     running.spawn("list", listing);
     for stream in streams {
+        if config.lease.is_none() && !matches!(stream.watched, Watched::Workload(_)) {
+            tracing::info!(
+                "Starting Controller to watch resource type: {} in namespace: {}",
+                stream.watched.resource(),
+                stream.namespace.as_deref().unwrap_or_default(),
+            );
+        }
         running.spawn(
             "watch",
             watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),

@@ -20,6 +20,7 @@ mod opt_in;
 mod outage;
 mod quiet;
 mod restart;
+mod scopes;
 mod secrets;
 mod sick;
 mod storms;

@@ -2,12 +2,19 @@
 
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-    rbac::v1::{PolicyRule, Role, RoleBinding, Subject},
+    rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, Subject},
 };
-use kube::{Api, api::PostParams};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
 use testbed::eventually;
 
-use super::{PATIENCE, World, manifests::SERVICE_ACCOUNT};
+use super::{
+    PATIENCE, World,
+    manifests::{self, SERVICE_ACCOUNT},
+};
 
 /// What the shipped role grants on workloads.
 pub const SHIPPED: [&str; 4] = ["get", "list", "watch", "patch"];
@@ -87,5 +94,28 @@ impl World {
         api.replace(role, &PostParams::default(), &binding)
             .await
             .expect("the RoleBinding changes");
+    }
+
+    /// Lets the namespace's `ServiceAccount` do in all namespaces what the shipped role says. For control planes of the
+    /// test's own.
+    pub async fn permit_everywhere(&self) {
+        manifests::create_cluster_role(&self.client).await;
+        manifests::bind_cluster_role(&self.client, &self.user()).await;
+    }
+
+    /// Adds to the shipped `ClusterRole` what `--namespace-selector` needs.
+    pub async fn permit_namespaces(&self) {
+        let api = Api::<ClusterRole>::all(self.client.clone());
+        let mut role = manifests::Shipped::read().cluster_role;
+        role.rules.get_or_insert_default().push(PolicyRule {
+            api_groups: Some(vec![String::new()]),
+            resources: Some(vec!["namespaces".to_owned()]),
+            verbs: vec!["list".to_owned(), "watch".to_owned()],
+            ..PolicyRule::default()
+        });
+        let patch = Patch::Merge(json!({ "rules": role.rules }));
+        api.patch(&role.name_any(), &PatchParams::default(), &patch)
+            .await
+            .expect("the ClusterRole changes");
     }
 }
