@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::resource::{Resource, getrlimit},
+    time::{ClockId, clock_gettime},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -40,21 +43,34 @@ impl Collector for ProcessCollector {
             ConstCounter::new(cpu.as_secs_f64()).encode(encoder)?;
         }
         let mut out = Gauges(&mut encoder);
-        if let Some(bytes) = fs::read_to_string("/proc/self/status")
-            .ok()
-            .as_deref()
-            .and_then(resident_bytes)
-        {
-            out.plain(
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        for (name, help, field) in [
+            (
                 "process_resident_memory_bytes",
                 "Resident memory size in bytes.",
-                bytes,
-            )?;
+                "VmRSS:",
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Virtual memory size in bytes.",
+                "VmSize:",
+            ),
+        ] {
+            if let Some(bytes) = size(&status, field) {
+                out.plain(name, help, bytes)?;
+            }
         }
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             // Reading the folder opens it: one entry is our own.
             let open = entries.count().saturating_sub(1);
             out.plain("process_open_fds", "Number of open file descriptors.", open)?;
+        }
+        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            out.plain(
+                "process_max_fds",
+                "Maximum number of open file descriptors.",
+                soft,
+            )?;
         }
         let since_epoch = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
         let help = "Start time of the process since unix epoch in seconds.";
@@ -68,9 +84,9 @@ fn cpu_time() -> Option<Duration> {
         .map(Duration::from)
 }
 
-/// `VmRSS` of `/proc/self/status`, which is in KiB.
-fn resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// A field of `/proc/self/status` that is a size in KiB, in bytes.
+fn size(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     Some(kib * 1024)
 }
@@ -80,9 +96,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resident_memory_is_read_from_the_status_file() {
-        let status = "Name:\treloader\nVmPeak:\t  99999 kB\nVmRSS:\t   14500 kB\nThreads:\t4\n";
-        assert_eq!(resident_bytes(status), Some(14_500 * 1024));
-        assert_eq!(resident_bytes("Name:\treloader\n"), None);
+    fn sizes_are_read_from_the_status_file() {
+        let status = "Name:\treloader\nVmSize:\t  99999 kB\nVmRSS:\t   14500 kB\nThreads:\t4\n";
+        assert_eq!(size(status, "VmRSS:"), Some(14_500 * 1024));
+        assert_eq!(size(status, "VmSize:"), Some(99_999 * 1024));
+        assert_eq!(size("Name:\treloader\n", "VmRSS:"), None);
     }
 }

@@ -93,6 +93,8 @@ fn names_and_labels_are_pinned() {
         "process_cpu_seconds_total{} counter",
         "process_open_fds{} gauge",
         "process_resident_memory_bytes{} gauge",
+        "process_virtual_memory_bytes{} gauge",
+        "process_max_fds{} gauge",
         "process_start_time_seconds{} gauge",
         // controller-runtime and client-go
         "leader_election_master_status{name} gauge",
@@ -232,7 +234,8 @@ fn the_process_is_measured() {
     let metrics = Metrics::new(MetricsOptions::default());
     let number = |series: &str| value_of(&metrics, series).unwrap().parse::<f64>().unwrap();
     assert!(number("process_resident_memory_bytes") > 100_000.0);
-    assert!(number("process_open_fds") >= 3.0);
+    assert!(number("process_virtual_memory_bytes") > number("process_resident_memory_bytes"));
+    assert!(number("process_max_fds") >= number("process_open_fds") && number("process_open_fds") >= 3.0);
     assert!(number("process_cpu_seconds_total") > 0.0);
     // After 2020-01-01.
     assert!(number("process_start_time_seconds") > 1_577_836_800.0);
