@@ -5,7 +5,9 @@
 
 use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
-use crate::model::{Container, Digest, Owed, SourceKey, Verdict, Workload, WorkloadKey, opt_in::Refusal};
+use crate::model::{
+    Container, Digest, Owed, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+};
 use marker::LastReloadedFrom;
 
 mod container;
@@ -167,7 +169,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         .map(|owed| want(workload, owed, options.auto_reload_all))
         .collect();
     let outcomes = match options.strategy {
-        Strategy::EnvVars => mark_variables(&wanted),
+        Strategy::EnvVars => mark_variables(workload, &wanted),
         Strategy::Annotations => mark_annotation(workload, &wanted),
     };
 
@@ -209,15 +211,17 @@ impl Wanted<'_> {
         (self.owed.order, &self.owed.source.key)
     }
 
-    /// Whether the container already shows the digest. Of two variables of one name the first counts, as upstream has
-    /// it.
-    fn is_marked(&self) -> bool {
-        let marker = self
-            .container
-            .markers
-            .iter()
-            .find(|(name, _)| **name == *self.env_name);
-        marker.is_some_and(|(_, value)| value.parse() == Ok(self.owed.source.digest))
+    /// Whether the container already shows the digest; for a SecretProviderClass, whether the first of all containers
+    /// with the variable does. Of two variables of one name the first counts. All of it is upstream's.
+    fn is_marked(&self, workload: &Workload) -> bool {
+        let marker = |container: &Container| {
+            let mut markers = container.markers.iter();
+            let (_, value) = markers.find(|(name, _)| **name == *self.env_name)?;
+            Some(value.parse() == Ok(self.owed.source.digest))
+        };
+        let in_any = || workload.template.containers.iter().find_map(marker) == Some(true);
+        let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
+        marker(self.container) == Some(true) || anywhere && in_any()
     }
 
     fn mark(&self) -> Mark {
@@ -264,7 +268,7 @@ fn want<'a>(workload: &'a Workload, owed: &'a Owed, auto_reload_all: bool) -> Re
 
 /// One variable for each source. Of several sources that share a variable (`a.b` and `a-b`) the latest gets it; were
 /// each compared with it, they would overwrite each other for ever.
-fn mark_variables(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
+fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
     let mut latest: BTreeMap<(usize, &str), &Wanted<'_>> = BTreeMap::new();
     for wanted in wanted.iter().flatten() {
         let holder = latest
@@ -277,7 +281,7 @@ fn mark_variables(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
     let outcome = |wanted: &Wanted<'_>| {
         let holder = latest.get(&(wanted.position, wanted.env_name.as_str()));
         let is_holder = holder.is_some_and(|holder| holder.recency() == wanted.recency());
-        match (holder.is_some_and(|holder| holder.is_marked()), is_holder) {
+        match (holder.is_some_and(|holder| holder.is_marked(workload)), is_holder) {
             (true, _) => Outcome::Skipped(SkipReason::AlreadyMarked),
             (false, true) => Outcome::Marked,
             (false, false) => Outcome::Superseded,
@@ -295,16 +299,14 @@ fn mark_variables(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
 
 /// One annotation for all sources: the latest that it does not show yet gets it.
 fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
-    let marker = workload
-        .template
-        .last_reloaded_from
-        .as_deref()
-        .and_then(LastReloadedFrom::parse);
-    let is_marked = |wanted: &Wanted<'_>| {
-        marker
-            .as_ref()
-            .is_some_and(|marker| marker.shows(&wanted.owed.source))
-    };
+    let marker = LastReloadedFrom::read(
+        workload
+            .template
+            .last_reloaded_from
+            .as_deref()
+            .unwrap_or_default(),
+    );
+    let is_marked = |wanted: &Wanted<'_>| marker.shows(&wanted.owed.source);
     let latest = wanted
         .iter()
         .flatten()

@@ -11,7 +11,9 @@
 //! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
 //! makes somebody owe something. That includes a source that was deleted and created again with other content.
 
+mod content;
 mod debt;
+mod mounted;
 mod namespace;
 mod selection;
 mod streams;
@@ -27,7 +29,7 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Digest, Owed, SourceKey, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    model::{Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
 use namespace::Namespace;
@@ -60,6 +62,8 @@ pub struct Effect {
     pub opted: Vec<Arc<Workload>>,
     /// The object's namespace is not selected: whatever happened to it, nobody owes anything.
     pub unselected: bool,
+    /// Sources whose content turned out to be another when a list was complete.
+    pub changed: Vec<SourceKey>,
 }
 
 impl Effect {
@@ -69,6 +73,7 @@ impl Effect {
         self.woken.extend(other.woken);
         self.gone.extend(other.gone);
         self.touched.extend(other.touched);
+        self.changed.extend(other.changed);
     }
 }
 
@@ -149,21 +154,36 @@ impl Index {
         let generation = self.streams().note(&stream, &event, now.at);
         match event {
             Event::ListStarted | Event::Failed(_) => Effect::default(),
-            Event::Listed => self.sweep(&stream, generation),
+            Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);
-                // Workloads that no stream has shown yet may owe this change as well: it is remembered for them.
-                let remember = self.streams().some_workloads_unknown(&namespace, now.at);
-                let change = Change {
-                    seen: now,
-                    order: self.order.fetch_add(1, Ordering::Relaxed),
-                    remember,
-                };
+                let change = self.change(&namespace, now);
                 self.namespace(namespace, |inner| inner.source_seen(source, generation, &change))
             }
             Event::SourceGone(key) => {
                 self.existing(&key.namespace, |inner| inner.source_gone(&key.reference()))
             }
+            Event::PodStatusSeen(status) => {
+                let namespace = Arc::clone(&status.namespace);
+                let change = self.change(&namespace, now);
+                let listing = self.is_listing(&stream);
+                self.namespace(namespace, |inner| {
+                    inner.status_seen(status, generation, listing, &change)
+                })
+            }
+            Event::PodStatusGone { namespace, name } => {
+                let change = self.change(&namespace, now);
+                self.existing(&namespace, |inner| inner.status_gone(&namespace, &name, &change))
+            }
+            Event::ClassSeen(class) => {
+                let namespace = Arc::clone(&class.key.namespace);
+                self.namespace(namespace, |inner| inner.class_seen(class, generation));
+                Effect::default()
+            }
+            Event::ClassGone(key) => self.existing(&key.namespace, |inner| {
+                inner.class_gone(&key.reference());
+                Effect::default()
+            }),
             Event::WorkloadSeen(workload) => {
                 let namespace = Arc::clone(&workload.key.namespace);
                 let forget = !self.streams().some_workloads_unknown(&namespace, now.at);
@@ -274,8 +294,9 @@ impl Index {
             order: self.order.fetch_add(1, Ordering::Relaxed),
             remember: true,
         };
+        let listing = self.streams().is_listing_statuses(&source.namespace);
         self.namespace(Arc::clone(&source.namespace), |inner| {
-            inner.restore(source, standing, &change);
+            inner.restore(source, standing, listing, &change);
         });
         true
     }
@@ -312,14 +333,14 @@ impl Index {
 
     /// How many objects of that kind are tracked.
     pub fn count(&self, watched: Watched) -> usize {
-        let namespaces = || self.namespaces.iter();
+        let sum = |count: &dyn Fn(&Namespace) -> usize| {
+            self.namespaces.iter().map(|entry| count(entry.value())).sum()
+        };
         match watched {
-            Watched::Source(kind) => namespaces()
-                .map(|entry| entry.source_counts()[kind as usize])
-                .sum(),
-            Watched::Workload(kind) => namespaces()
-                .map(|entry| entry.workload_counts()[kind as usize])
-                .sum(),
+            Watched::Source(SourceKind::SecretProviderClass) => sum(&|inner| inner.mounted.statuses()),
+            Watched::Class => sum(&|inner| inner.mounted.classes()),
+            Watched::Source(kind) => sum(&|inner| inner.source_counts()[kind as usize]),
+            Watched::Workload(kind) => sum(&|inner| inner.workload_counts()[kind as usize]),
             Watched::Namespace => self.selection.count(),
         }
     }
@@ -340,9 +361,14 @@ impl Index {
     }
 
     /// Drops what the complete list did not show.
-    fn sweep(&self, stream: &StreamId, generation: u32) -> Effect {
+    fn sweep(&self, stream: &StreamId, generation: u32, now: Seen) -> Effect {
         let mut effect = Effect::default();
-        let mut sweep = |inner: &mut Namespace| match stream.watched {
+        let mut sweep = |name: &Arc<str>, inner: &mut Namespace| match stream.watched {
+            Watched::Source(SourceKind::SecretProviderClass) => {
+                let change = self.change(name, now);
+                effect.merge(inner.sweep_statuses(name, generation, &change));
+            }
+            Watched::Class => inner.sweep_classes(generation),
             Watched::Source(kind) => effect.touched.extend(inner.sweep_sources(kind, generation)),
             Watched::Workload(kind) => {
                 for gone in inner.sweep_workloads(kind, generation) {
@@ -360,16 +386,26 @@ impl Index {
         match &stream.namespace {
             Some(namespace) => {
                 if let Some(mut inner) = self.namespaces.get_mut(namespace) {
-                    sweep(&mut inner);
+                    sweep(namespace, &mut inner);
                 }
             }
-            None => self
-                .namespaces
-                .iter_mut()
-                .for_each(|mut entry| sweep(entry.value_mut())),
+            None => self.namespaces.iter_mut().for_each(|mut entry| {
+                let (name, inner) = entry.pair_mut();
+                sweep(name, inner);
+            }),
         }
         self.namespaces.retain(|_, inner| !inner.is_empty());
         effect
+    }
+
+    /// A change of a source of that namespace, seen now. Workloads that no stream has shown yet may owe it as well: then
+    /// it is remembered for them.
+    fn change(&self, namespace: &str, now: Seen) -> Change {
+        Change {
+            seen: now,
+            order: self.order.fetch_add(1, Ordering::Relaxed),
+            remember: self.streams().some_workloads_unknown(namespace, now.at),
+        }
     }
 
     fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {

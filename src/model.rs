@@ -7,11 +7,13 @@ pub mod go_regex;
 pub mod go_values;
 pub mod key;
 pub mod opt_in;
+pub mod pod_status;
 pub mod source;
 pub mod workload;
 
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
+pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::Source;
 pub use workload::{Container, Owed, PodTemplate, Volume, Workload};

@@ -245,7 +245,9 @@ fn streams(config: &Config) -> Vec<StreamId> {
         watched: Watched::Namespace,
         namespace: None,
     });
+    let csi = Watched::CSI.into_iter().filter(|_| config.integrations.csi);
     let objects = Watched::all()
+        .chain(csi)
         .filter(|watched| Some(*watched) != ignored)
         .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()

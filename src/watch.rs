@@ -4,13 +4,15 @@
 //! I/O: reads.
 //!
 //! An object is reduced while it is decoded: of a ConfigMap or Secret only its digest is left ([`source`]), of a
-//! workload only what a decision needs ([`workload`]). Nothing downstream can log or keep what it never had.
+//! workload only what a decision needs ([`workload`]), of the Secrets Store CSI driver's objects a digest and two
+//! annotations ([`csi`]). Nothing downstream can log or keep what it never had.
 //!
 //! # What is not guaranteed
 //! As with every informer, each object shows a subsequence of its states in order, there is no order across objects,
 //! and a delete followed by a create may arrive as one update. After a gap the stream starts over with
 //! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
 
+pub mod csi;
 mod namespace;
 mod on_demand;
 mod selectors;
@@ -20,7 +22,9 @@ pub mod workload;
 
 use std::{fmt, sync::Arc};
 
-use crate::model::{Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind};
+use crate::model::{
+    ClassAnnotations, PodStatus, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
+};
 
 pub use on_demand::Lister;
 pub use selectors::Selectors;
@@ -29,8 +33,10 @@ pub use stream::{GRACE, Settings, watch};
 /// What one watch stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Watched {
-    /// ConfigMaps or Secrets.
+    /// ConfigMaps, Secrets or SecretProviderClassPodStatuses.
     Source(SourceKind),
+    /// SecretProviderClasses: their annotations only, since they hold no content.
+    Class,
     /// Deployments, DaemonSets or StatefulSets.
     Workload(WorkloadKind),
     /// Namespaces with the labels of `--namespace-selector`; not watched without it.
@@ -38,9 +44,12 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// Every kind of source and workload; sources first, so that a starting controller knows digests before owners.
+    /// What is watched only with `--enable-csi-integration`. Classes first: they say whether a status matters.
+    pub const CSI: [Self; 2] = [Self::Class, Self::Source(SourceKind::SecretProviderClass)];
+
+    /// Every kind that is always watched; sources first, so that a starting controller knows digests before owners.
     pub fn all() -> impl Iterator<Item = Self> {
-        SourceKind::ALL
+        [SourceKind::ConfigMap, SourceKind::Secret]
             .into_iter()
             .map(Self::Source)
             .chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
@@ -49,6 +58,8 @@ impl Watched {
     /// The kind as the API spells it, also a metric label.
     pub const fn kind(self) -> &'static str {
         match self {
+            Self::Class => "SecretProviderClass",
+            Self::Source(SourceKind::SecretProviderClass) => "SecretProviderClassPodStatus",
             Self::Source(kind) => kind.as_str(),
             Self::Workload(kind) => kind.as_str(),
             Self::Namespace => "Namespace",
@@ -58,6 +69,7 @@ impl Watched {
     /// The plural resource name of the API.
     pub const fn resource(self) -> &'static str {
         match self {
+            Self::Class => "secretproviderclasses",
             Self::Source(kind) => kind.resource(),
             Self::Workload(kind) => kind.resource(),
             Self::Namespace => "namespaces",
@@ -111,6 +123,19 @@ pub enum Event {
     SourceSeen(Source),
     /// A source was deleted.
     SourceGone(SourceKey),
+    /// A pod shows this content of a SecretProviderClass.
+    PodStatusSeen(PodStatus),
+    /// A SecretProviderClassPodStatus was deleted, or names no class.
+    PodStatusGone {
+        /// Its namespace.
+        namespace: Arc<str>,
+        /// Its own name.
+        name: Box<str>,
+    },
+    /// A SecretProviderClass exists with these annotations.
+    ClassSeen(ClassAnnotations),
+    /// A SecretProviderClass was deleted.
+    ClassGone(SourceKey),
     /// A workload exists in this form.
     WorkloadSeen(Box<Workload>),
     /// A workload was deleted.

@@ -5,13 +5,13 @@
 use crate::model::SourceKind;
 
 /// The name of the variable that marks the source: `STAKATER_`, the name in upper case with every run of other
-/// characters turned into one `_`, then `_CONFIGMAP` or `_SECRET`.
+/// characters turned into one `_`, then `_CONFIGMAP`, `_SECRET` or `_SECRETPROVIDERCLASS`.
 ///
 /// Leading other characters vanish; a trailing run leaves one `_`. Two sources can share a variable: `a.b` and `a-b`.
 /// Names are ASCII, so an ASCII upper case suffices, but for `ı` and `ſ`, whose upper case is ASCII.
 pub fn env_name(kind: SourceKind, name: &str) -> String {
     const PREFIX: &str = "STAKATER_";
-    let mut text = String::with_capacity(PREFIX.len() + name.len() + "_CONFIGMAP".len());
+    let mut text = String::with_capacity(PREFIX.len() + name.len() + "_SECRETPROVIDERCLASS".len());
     text.push_str(PREFIX);
     let mut separate = false;
     for character in name.chars() {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mark;
-use crate::model::Source;
+use crate::model::{Source, SourceKind};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -57,29 +57,42 @@ fn escape_as_go_does(json: &str) -> String {
     escaped
 }
 
-/// What a marker on a pod template says.
+/// What the annotation on a pod template says.
+pub(super) struct LastReloadedFrom<'a> {
+    text: &'a str,
+    fields: Option<Fields>,
+}
+
+/// The fields of a marker that tell one content from another.
 #[derive(Deserialize)]
-pub(super) struct LastReloadedFrom {
+struct Fields {
     #[serde(rename = "type")]
     kind: String,
     name: String,
     hash: String,
 }
 
-impl LastReloadedFrom {
+impl<'a> LastReloadedFrom<'a> {
     /// Reads the annotation; text that is no marker counts as none.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        if text.len() > MAX_MARKER_LENGTH {
-            return None;
-        }
-        serde_json::from_str(text).ok()
+    pub(super) fn read(text: &'a str) -> Self {
+        let text = if text.len() > MAX_MARKER_LENGTH { "" } else { text };
+        let fields = serde_json::from_str(text).ok();
+        Self { text, fields }
     }
 
-    /// Whether it names that source with its current digest. Upstream restarts once more here, for every repeated event.
+    /// Whether it names that source with its current digest. Upstream restarts once more here, for every repeated event
+    /// of a ConfigMap or Secret; for a SecretProviderClass it is content with the name and the digest anywhere in the
+    /// text.
     pub(super) fn shows(&self, source: &Source) -> bool {
-        self.kind == source.key.kind.type_name()
-            && *self.name == *source.key.name
-            && self.hash.parse() == Ok(source.digest)
+        if source.key.kind == SourceKind::SecretProviderClass {
+            let digest = source.digest.to_string();
+            return self.text.contains(&*source.key.name) && self.text.contains(&digest);
+        }
+        self.fields.as_ref().is_some_and(|fields| {
+            fields.kind == source.key.kind.type_name()
+                && *fields.name == *source.key.name
+                && fields.hash.parse() == Ok(source.digest)
+        })
     }
 }
 

@@ -5,6 +5,8 @@ use super::{Strategy, *};
 use crate::model::{AnnotationKeys, OptIn, PodTemplate, Source, SourceKind, SourceRef, WorkloadKind};
 use SourceKind::{ConfigMap, Secret};
 
+mod classes;
+
 const ENV_VARS: Options = Options {
     strategy: Strategy::EnvVars,
     auto_reload_all: false,

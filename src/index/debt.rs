@@ -6,7 +6,7 @@ use super::{
     Change, OwedBy, Pending, Seen, Standing,
     namespace::{LocalWorkload, Namespace, local},
 };
-use crate::model::{Digest, Owed, Source, SourceKey, SourceRef, Workload, WorkloadKey};
+use crate::model::{Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
 
 /// Above so many workloads owing one source, the ledger's line says that all of them do: their markers tell a later
 /// leader who was served already, and a line of a few KiB stays one.
@@ -213,13 +213,17 @@ impl Namespace {
         })
     }
 
-    pub(super) fn restore(&mut self, key: &SourceKey, standing: &Standing, change: &Change) {
+    /// `listing`: a complete list of the statuses that show classes is still to come.
+    pub(super) fn restore(&mut self, key: &SourceKey, standing: &Standing, listing: bool, change: &Change) {
         if !self.selected {
             return;
         }
         let reference = key.reference();
         for slot in self.workloads.values_mut() {
             slot.owed.remove(&reference);
+        }
+        if key.kind == SourceKind::SecretProviderClass {
+            self.restore_class(key, standing.digest, listing);
         }
         match self.sources.get(&reference) {
             None => self.insert_absent(Source {

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, Effect, SourceChange, debt::Debt};
+use super::{Change, Effect, SourceChange, debt::Debt, mounted::Mounted};
 use crate::model::{
     Digest, Source, SourceKey, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
 };
@@ -26,6 +26,8 @@ pub(super) struct Namespace {
     pub(super) selected: bool,
     pub(super) sources: HashMap<SourceRef, SourceSlot>,
     pub(super) workloads: HashMap<LocalWorkload, WorkloadSlot>,
+    /// What the pods mount through the Secrets Store CSI driver: where sources of that kind come from.
+    pub(super) mounted: Mounted,
     /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
     /// name. A superset; the verdict on the annotations is what counts.
     interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
@@ -68,6 +70,7 @@ impl Namespace {
             selected,
             sources: HashMap::new(),
             workloads: HashMap::new(),
+            mounted: Mounted::default(),
             interested: HashMap::new(),
             with_patterns: HashSet::new(),
             unclaimed: HashMap::new(),
@@ -77,7 +80,7 @@ impl Namespace {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.sources.is_empty() && self.workloads.is_empty()
+        self.sources.is_empty() && self.workloads.is_empty() && self.mounted.is_empty()
     }
 
     /// It counts from now on. What its sources hold at this moment is what the workloads are taken to run with.
@@ -105,6 +108,7 @@ impl Namespace {
         }
         self.forget_changes();
         self.sources.retain(|_, slot| slot.is_present());
+        self.mounted.forget_absent();
         effect
     }
 
@@ -198,6 +202,9 @@ impl Namespace {
     fn drop_source(&mut self, reference: &SourceRef) {
         self.sources.remove(reference);
         self.unclaimed.remove(reference);
+        if reference.kind == SourceKind::SecretProviderClass {
+            self.mounted.forget(&reference.name);
+        }
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::watch::{Event, StreamId, Watched};
+use crate::{
+    model::SourceKind,
+    watch::{Event, StreamId, Watched},
+};
 
 /// How long after a gap a resumed workload watch may still be catching up. Nothing in the protocol marks the end of
 /// the catching up, and a busy API server sends the backlog within seconds.
@@ -59,6 +62,15 @@ impl Streams {
 
     pub(super) fn is_listing(&self, id: &StreamId) -> bool {
         self.streams.get(id).is_none_or(|stream| !stream.listed)
+    }
+
+    /// Whether pods of the namespace may show classes of the Secrets Store CSI driver that are not known yet.
+    pub(super) fn is_listing_statuses(&self, namespace: &str) -> bool {
+        let statuses = Watched::Source(SourceKind::SecretProviderClass);
+        self.streams
+            .iter()
+            .filter(|(id, _)| id.watched == statuses && id.covers(namespace))
+            .any(|(_, stream)| !stream.listed)
     }
 
     /// Whether the namespace may hold workloads that no stream has shown yet.

@@ -73,6 +73,7 @@ const fn source_kind(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::ConfigMap => "configmap",
         SourceKind::Secret => "secret",
+        SourceKind::SecretProviderClass => "secretproviderclass",
     }
 }
 

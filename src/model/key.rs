@@ -9,33 +9,40 @@ pub enum SourceKind {
     ConfigMap,
     /// `v1` Secret.
     Secret,
+    /// `secrets-store.csi.x-k8s.io/v1` SecretProviderClass. Its content is what the pods that mount it show, as their
+    /// SecretProviderClassPodStatuses say.
+    SecretProviderClass,
 }
 
 impl SourceKind {
     /// Every kind, in the order in which they are declared.
-    pub const ALL: [Self; 2] = [Self::ConfigMap, Self::Secret];
+    pub const ALL: [Self; 3] = [Self::ConfigMap, Self::Secret, Self::SecretProviderClass];
 
-    /// The spelling inside markers, Events and log lines: `CONFIGMAP` or `SECRET`.
+    /// The spelling inside markers, Events and log lines: `CONFIGMAP`, `SECRET` or `SECRETPROVIDERCLASS`.
     pub const fn type_name(self) -> &'static str {
         match self {
             Self::ConfigMap => "CONFIGMAP",
             Self::Secret => "SECRET",
+            Self::SecretProviderClass => "SECRETPROVIDERCLASS",
         }
     }
 
-    /// The plural resource name of the API, also a metric label: `configmaps` or `secrets`.
+    /// The plural resource name of the API, also a metric label: `configmaps`, `secrets`, or, of the objects that show
+    /// a class's content, `secretproviderclasspodstatuses`.
     pub const fn resource(self) -> &'static str {
         match self {
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
+            Self::SecretProviderClass => "secretproviderclasspodstatuses",
         }
     }
 
-    /// The kind as the API spells it: `ConfigMap` or `Secret`.
+    /// The kind as the API spells it: `ConfigMap`, `Secret` or `SecretProviderClass`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::SecretProviderClass => "SecretProviderClass",
         }
     }
 }
@@ -89,7 +96,7 @@ impl fmt::Display for WorkloadKind {
 /// One source as a pod spec names it: pods can only use sources of their own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceRef {
-    /// ConfigMap or Secret.
+    /// ConfigMap, Secret or SecretProviderClass.
     pub kind: SourceKind,
     /// `metadata.name`.
     pub name: Arc<str>,
@@ -110,7 +117,7 @@ impl SourceRef {
 pub struct SourceKey {
     /// `metadata.namespace`.
     pub namespace: Arc<str>,
-    /// ConfigMap or Secret.
+    /// ConfigMap, Secret or SecretProviderClass.
     pub kind: SourceKind,
     /// `metadata.name`.
     pub name: Arc<str>,

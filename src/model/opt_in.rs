@@ -62,19 +62,21 @@ impl Default for AnnotationKeys {
 }
 
 impl AnnotationKeys {
-    /// The key of the list of name patterns for that kind of source.
+    /// The key of the list of name patterns for that kind of source. Not configurable for SecretProviderClasses.
     pub fn reload(&self, kind: SourceKind) -> &str {
         match kind {
             SourceKind::ConfigMap => &self.configmap_reload,
             SourceKind::Secret => &self.secret_reload,
+            SourceKind::SecretProviderClass => "secretproviderclass.reloader.stakater.com/reload",
         }
     }
 
-    /// The key of the automatic opt-in for that kind of source alone.
+    /// The key of the automatic opt-in for that kind of source alone. Not configurable for SecretProviderClasses.
     pub fn typed_auto(&self, kind: SourceKind) -> &str {
         match kind {
             SourceKind::ConfigMap => &self.configmap_auto,
             SourceKind::Secret => &self.secret_auto,
+            SourceKind::SecretProviderClass => "secretproviderclass.reloader.stakater.com/auto",
         }
     }
 
@@ -83,6 +85,7 @@ impl AnnotationKeys {
         match kind {
             SourceKind::ConfigMap => "configmaps.exclude.reloader.stakater.com/reload",
             SourceKind::Secret => "secrets.exclude.reloader.stakater.com/reload",
+            SourceKind::SecretProviderClass => "secretproviderclasses.exclude.reloader.stakater.com/reload",
         }
     }
 }
@@ -152,6 +155,7 @@ pub struct OptIn(Option<Arc<Rules>>);
 struct Rules {
     configmaps: Rule,
     secrets: Rule,
+    classes: Rule,
 }
 
 /// What is asked for one kind of source.
@@ -198,6 +202,7 @@ impl OptIn {
         let rules = Rules {
             configmaps: rule(SourceKind::ConfigMap),
             secrets: rule(SourceKind::Secret),
+            classes: rule(SourceKind::SecretProviderClass),
         };
         Self((rules != Rules::default()).then(|| Arc::new(rules)))
     }
@@ -229,7 +234,7 @@ impl OptIn {
         Verdict::No(Refusal::NotOptedIn)
     }
 
-    /// The items of both lists that were skipped, the first 16 of each.
+    /// The items of all lists that were skipped, the first 16 of each.
     pub fn bad_patterns(&self) -> impl Iterator<Item = &BadPattern> {
         SourceKind::ALL
             .into_iter()
@@ -263,6 +268,7 @@ impl OptIn {
             (None, _) => &NO_RULE,
             (Some(rules), SourceKind::ConfigMap) => &rules.configmaps,
             (Some(rules), SourceKind::Secret) => &rules.secrets,
+            (Some(rules), SourceKind::SecretProviderClass) => &rules.classes,
         }
     }
 }

@@ -75,7 +75,7 @@ pub struct Container {
 pub struct Volume {
     /// `name`: what a container's `volumeMounts` refers to.
     pub name: Box<str>,
-    /// The ConfigMaps and Secrets it shows, directly or projected.
+    /// The ConfigMaps and Secrets it shows, directly or projected, and the SecretProviderClass of a `csi` volume.
     pub sources: Vec<SourceRef>,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
     ledger::{Keeper, Ledger, Loaded, Writer},
-    model::SourceKey,
+    model::{SourceKey, SourceKind},
     queue::Priority,
     worker::{Worker, now},
 };
@@ -120,6 +120,7 @@ fn covers(config: &Config, source: &SourceKey) -> Coverage {
         _ if *ignored_source == Some(source.kind) || namespaces_to_ignore.iter().any(is_own) => {
             Coverage::LeftOut
         }
+        _ if source.kind == SourceKind::SecretProviderClass && !config.integrations.csi => Coverage::LeftOut,
         _ => Coverage::Watched,
     }
 }

@@ -120,7 +120,7 @@ async fn list(
             pages::<StatefulSet>(client, settings, namespace).await
         }
         // Sources have to be watched: without, there is nothing to react to.
-        super::Watched::Source(_) | super::Watched::Namespace => Ok(Vec::new()),
+        super::Watched::Source(_) | super::Watched::Class | super::Watched::Namespace => Ok(Vec::new()),
     }
 }
 

@@ -23,7 +23,7 @@ impl Selectors {
     fn fields(&self, watched: Watched) -> String {
         let field = match watched {
             Watched::Namespace => "metadata.name",
-            Watched::Source(_) | Watched::Workload(_) => "metadata.namespace",
+            Watched::Source(_) | Watched::Class | Watched::Workload(_) => "metadata.namespace",
         };
         let others = self.ignored_namespaces.iter();
         let terms: Vec<String> = others.map(|name| format!("{field}!={name}")).collect();
@@ -34,7 +34,8 @@ impl Selectors {
         match watched {
             Watched::Source(SourceKind::ConfigMap | SourceKind::Secret) => self.source_labels.as_deref(),
             Watched::Namespace => self.namespace_labels.as_deref(),
-            Watched::Workload(_) => None,
+            // The driver's objects carry the driver's labels only: a selector meant for sources would hide them all.
+            Watched::Source(SourceKind::SecretProviderClass) | Watched::Class | Watched::Workload(_) => None,
         }
     }
 
@@ -69,11 +70,10 @@ mod tests {
                 config.label_selector.unwrap_or_default(),
             )
         };
-        for watched in Watched::all() {
-            let labels = if matches!(watched, Watched::Source(_)) {
-                "source"
-            } else {
-                ""
+        for watched in Watched::all().chain(Watched::CSI) {
+            let labels = match watched {
+                Watched::Source(SourceKind::ConfigMap | SourceKind::Secret) => "source",
+                _ => "",
             };
             let fields = "metadata.namespace!=a,metadata.namespace!=b";
             assert_eq!(

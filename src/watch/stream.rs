@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Event, Failure, Observation, Selectors, StreamId, Watched,
+    csi::{ClassObject, PodStatusObject},
     namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
     workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
@@ -72,6 +73,16 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
     match stream.watched {
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
+        Watched::Source(SourceKind::SecretProviderClass) => {
+            let api = output.api(client);
+            output.run(api, status_seen, status_gone).await;
+        }
+        Watched::Class => {
+            let seen = move |object: ClassObject| Event::ClassSeen(object.into_annotations(&keys));
+            let gone = |object: ClassObject| Event::ClassGone(object.key());
+            let api = output.api(client);
+            output.run(api, seen, gone).await;
+        }
         Watched::Workload(WorkloadKind::Deployment) => {
             workloads::<Deployment>(client, output, keys, all).await;
         }
@@ -92,6 +103,18 @@ async fn sources<D: SourceData>(client: Client, output: Output, keys: Arc<Annota
     let gone = |object: SourceObject<D>| Event::SourceGone(object.key());
     let api = output.api(client);
     output.run(api, seen, gone).await;
+}
+
+fn status_seen(object: PodStatusObject) -> Event {
+    match object.into_status() {
+        Ok(status) => Event::PodStatusSeen(status),
+        Err((namespace, name)) => Event::PodStatusGone { namespace, name },
+    }
+}
+
+fn status_gone(object: PodStatusObject) -> Event {
+    let (namespace, name) = object.into_name();
+    Event::PodStatusGone { namespace, name }
 }
 
 async fn workloads<T: WorkloadType>(client: Client, output: Output, keys: Arc<AnnotationKeys>, all: bool) {

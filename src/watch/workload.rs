@@ -234,6 +234,12 @@ impl From<VolumeWire> for Volume {
             wire.secret
                 .secret_name
                 .map(|name| SourceRef::new(SourceKind::Secret, name)),
+            // Any driver's: upstream does not look at its name either.
+            wire.csi
+                .volume_attributes
+                .secret_provider_class
+                .filter(|name| !name.is_empty())
+                .map(|name| SourceRef::new(SourceKind::SecretProviderClass, name)),
         ];
         let projected = wire.projected.sources.into_iter().flat_map(|source| {
             [
@@ -316,7 +322,10 @@ wire! {
         config_map: NameWire = "null_as_default",
         secret: SecretVolumeWire = "null_as_default",
         projected: ProjectedWire = "null_as_default",
+        csi: CsiWire = "null_as_default",
     }
+    CsiWire { volume_attributes: VolumeAttributesWire = "null_as_default" }
+    VolumeAttributesWire { secret_provider_class: Option<String> = "null_as_default" }
     SecretVolumeWire { secret_name: Option<String> = "null_as_default" }
     ProjectedWire { sources: Vec<ProjectionWire> = "null_items" }
     ProjectionWire { config_map: NameWire = "null_as_default", secret: NameWire = "null_as_default" }

@@ -19,7 +19,7 @@ use crate::{
     decide::{self, Decision, Outcome},
     index::{Effect, SourceChange},
     metrics::{EventResult, EventType},
-    model::{SourceKind, WorkloadKey, WorkloadKind},
+    model::{PodStatus, SourceKind, WorkloadKey, WorkloadKind},
     queue::Priority,
     watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
@@ -93,8 +93,11 @@ impl Intake {
         let stream = observation.stream.clone();
         self.count_namespace(&observation.event);
         let about = match &observation.event {
-            Event::SourceSeen(source) => Some(source.key.clone()),
-            Event::SourceGone(key) => Some(key.clone()),
+            Event::SourceSeen(source) => Some((source.key.kind, Arc::clone(&source.key.namespace))),
+            Event::SourceGone(key) => Some((key.kind, Arc::clone(&key.namespace))),
+            Event::PodStatusSeen(PodStatus { namespace, .. }) | Event::PodStatusGone { namespace, .. } => {
+                Some((SourceKind::SecretProviderClass, Arc::clone(namespace)))
+            }
             _ => None,
         };
         let selection_is_known =
@@ -103,23 +106,25 @@ impl Intake {
         if selection_is_known {
             self.selection_known.send_replace(true);
         }
-        if let (Some(source), Some(change)) = (&about, effect.source) {
+        if let (Some((kind, namespace)), Some(change)) = (&about, effect.source) {
             if effect.unselected {
-                self.count_unselected(source.kind, change);
+                self.count_unselected(*kind, change);
             } else {
-                self.count(source.kind, &source.namespace, change);
+                self.count(*kind, namespace, change);
             }
         }
         for workload in &effect.opted {
             self.worker.complain(workload);
         }
-        if effect.source == Some(SourceChange::Updated)
-            && !effect.unselected
-            && let Some(source) = &about
-        {
+        let updated = about.filter(|_| effect.source == Some(SourceChange::Updated) && !effect.unselected);
+        let mut changed_in: Vec<Arc<str>> = updated.into_iter().map(|(_, namespace)| namespace).collect();
+        changed_in.extend(effect.changed.iter().map(|source| Arc::clone(&source.namespace)));
+        for namespace in changed_in {
             // Who is listed first is due when the list has come; other kinds do not wait for it.
-            let listed = self.list_first(&source.namespace);
-            effect.due.retain(|key| !listed.contains(&key.kind));
+            let listed = self.list_first(&namespace);
+            effect
+                .due
+                .retain(|key| key.namespace != namespace || !listed.contains(&key.kind));
         }
         if list_refused {
             effect.due.extend(self.owing_in(&stream));
@@ -207,7 +212,7 @@ impl Intake {
         }
         let kind = |stream: &&StreamId| match stream.watched {
             Watched::Workload(kind) => Some(kind),
-            Watched::Source(_) | Watched::Namespace => None,
+            Watched::Source(_) | Watched::Class | Watched::Namespace => None,
         };
         covering.iter().filter_map(kind).collect()
     }

@@ -5,6 +5,7 @@
 //! its own, so the audit log tells whose requests are whose.
 
 pub mod controller;
+pub mod csi;
 pub mod field;
 pub mod fleet;
 pub mod ledger;

@@ -10,6 +10,7 @@
 mod bursts;
 mod command_line;
 mod crash;
+mod csi;
 mod failover;
 mod first;
 mod growth;

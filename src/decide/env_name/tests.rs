@@ -26,10 +26,9 @@ fn names_the_variable_as_upstream_does(#[case] name: &str, #[case] expected: &st
     assert_eq!(env_name(SourceKind::ConfigMap, name), expected);
 }
 
-#[test]
-fn a_secret_has_its_own_suffix() {
-    assert_eq!(
-        env_name(SourceKind::Secret, "my-config"),
-        "STAKATER_MY_CONFIG_SECRET"
-    );
+#[rstest]
+#[case(SourceKind::Secret, "STAKATER_MY_CONFIG_SECRET")]
+#[case(SourceKind::SecretProviderClass, "STAKATER_MY_CONFIG_SECRETPROVIDERCLASS")]
+fn each_kind_has_its_own_suffix(#[case] kind: SourceKind, #[case] expected: &str) {
+    assert_eq!(env_name(kind, "my-config"), expected);
 }

@@ -52,7 +52,8 @@ fn a_marker_shows_the_source_it_was_written_for_and_no_other() {
         digest: Digest::from_bytes([7; 20]),
         ..mark("app")
     };
-    let marker = LastReloadedFrom::parse(&mark.annotation_value()).unwrap();
+    let text = mark.annotation_value();
+    let marker = LastReloadedFrom::read(&text);
     assert!(marker.shows(&source(SourceKind::ConfigMap, "my-config", 7)));
     assert!(!marker.shows(&source(SourceKind::ConfigMap, "my-config", 8)));
     assert!(!marker.shows(&source(SourceKind::Secret, "my-config", 7)));
@@ -67,7 +68,7 @@ fn a_marker_shows_the_source_it_was_written_for_and_no_other() {
 #[case(r#"{"type":1,"name":"a","hash":"b"}"#)]
 #[case(r#"{"type":"CONFIGMAP","name":"a"}"#)]
 fn what_is_no_marker_counts_as_none(#[case] text: &str) {
-    assert!(LastReloadedFrom::parse(text).is_none());
+    assert!(LastReloadedFrom::read(text).fields.is_none());
 }
 
 #[test]
@@ -78,7 +79,11 @@ fn reading_is_bounded() {
             "a".repeat(name)
         )
     };
-    assert!(LastReloadedFrom::parse(&text(253)).is_some());
-    assert!(LastReloadedFrom::parse(&text(MAX_MARKER_LENGTH)).is_none());
-    assert!(LastReloadedFrom::parse(&"[".repeat(MAX_MARKER_LENGTH)).is_none());
+    assert!(LastReloadedFrom::read(&text(253)).fields.is_some());
+    assert!(LastReloadedFrom::read(&text(MAX_MARKER_LENGTH)).fields.is_none());
+    assert!(
+        LastReloadedFrom::read(&"[".repeat(MAX_MARKER_LENGTH))
+            .fields
+            .is_none()
+    );
 }

@@ -5,6 +5,8 @@ use super::*;
 use crate::model::{Digest, SourceKey};
 use SourceKind::{ConfigMap, Secret};
 
+mod classes;
+
 type Annotations = [(&'static str, &'static str)];
 
 const AUTO: &str = "reloader.stakater.com/auto";

@@ -100,7 +100,7 @@ pub async fn bind_cluster_role(client: &Client, user: &str) {
         .expect("a ClusterRoleBinding");
 }
 
-async fn grant(
+pub(super) async fn grant(
     client: &Client,
     namespace: &str,
     name: &str,
