@@ -3,15 +3,18 @@
 //! Input: plain values. Output: plain values. I/O: none; no clock, no client, no environment.
 
 pub mod digest;
+pub mod go_duration;
 pub mod go_regex;
 pub mod go_values;
 pub mod key;
 pub mod opt_in;
+pub mod pause;
 pub mod source;
 pub mod workload;
 
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
+pub use pause::Pause;
 pub use source::Source;
 pub use workload::{Container, Owed, PodTemplate, Volume, Workload};
