@@ -18,6 +18,7 @@ mod ledger;
 mod matrix;
 mod opt_in;
 mod outage;
+mod pause;
 mod quiet;
 mod restart;
 mod scopes;
