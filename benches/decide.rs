@@ -28,6 +28,7 @@ fn workload(containers: usize, sources: usize) -> Workload {
         uid: "7f4c".into(),
         resource_version: 1,
         created_at: 0,
+        pause: None,
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: (0..containers).map(container).collect(),

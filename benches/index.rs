@@ -59,6 +59,7 @@ fn workload(number: usize) -> Observation {
         uid: format!("7f4c-{number}").into(),
         resource_version: 1,
         created_at: 0,
+        pause: None,
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: vec![container],

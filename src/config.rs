@@ -4,7 +4,6 @@
 //! none.
 
 mod alerts;
-mod duration;
 mod filters;
 mod listen_address;
 mod selector;
@@ -22,14 +21,14 @@ use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::model::AnnotationKeys;
 
+pub use crate::model::go_duration::{DurationError, parse_go_duration};
 pub use alerts::{AlertSink, Alerts, HiddenUrl};
-pub use duration::{DurationError, parse_go_duration};
 pub use filters::Filters;
 pub use listen_address::{ListenAddress, ListenAddressError};
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
-    Integrations, LedgerSettings, Level, LogFormat, LogSettings, PauseAnnotations, Pprof, ReloadOn, Scope,
-    TraceExport, TraceProtocol,
+    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, Scope, TraceExport,
+    TraceProtocol,
 };
 pub use startup::startup_lines;
 
@@ -42,7 +41,7 @@ pub struct Config {
     pub filters: Filters,
     /// What is watched beside Kubernetes' own kinds.
     pub integrations: Integrations,
-    /// The names of the opt-in and opt-out annotations.
+    /// The names of the annotations that opt in and out, and of those of pauses.
     pub annotations: AnnotationKeys,
     /// Workloads without any opt-in annotation restart on every source they use.
     pub auto_reload_all: bool,
@@ -52,8 +51,6 @@ pub struct Config {
     pub reload_on: ReloadOn,
     /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
     pub coalesce_window: Duration,
-    /// The names of the annotations that pause Deployments.
-    pub pause: PauseAnnotations,
     /// Set: nothing is restarted, each change is posted there instead.
     pub webhook_url: Option<HiddenUrl>,
     /// Alerts after restarts; none: not wanted.
@@ -220,7 +217,11 @@ impl Config {
                 argo_rollouts: scope.is_argo_rollouts,
                 csi: scope.enable_csi_integration,
             },
-            annotations: annotation_keys(opt_in),
+            annotations: AnnotationKeys {
+                pause_period: pause_deployment_annotation,
+                paused_at: pause_deployment_time_annotation,
+                ..annotation_keys(opt_in)
+            },
             auto_reload_all,
             strategy: reload_strategy
                 .parse()
@@ -231,10 +232,6 @@ impl Config {
                 sync_after_restart,
             },
             coalesce_window,
-            pause: PauseAnnotations {
-                period: pause_deployment_annotation,
-                paused_at: pause_deployment_time_annotation,
-            },
             webhook_url: HiddenUrl::of_webhook(&webhook_url)?,
             alerts,
             lease: lease_settings(high_availability, &environment)?,
@@ -287,6 +284,7 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 /// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.
+/// All but those of pauses.
 fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
     let OptInArgs {
         auto_reload_all: _,
@@ -308,6 +306,7 @@ fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
         search,
         match_,
         ignore,
+        ..AnnotationKeys::default()
     }
 }
 

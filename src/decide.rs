@@ -13,6 +13,7 @@ use marker::LastReloadedFrom;
 mod container;
 mod env_name;
 mod marker;
+pub mod pause;
 
 pub use env_name::env_name;
 
@@ -117,7 +118,10 @@ pub struct Plan {
     /// Where the markers go.
     pub strategy: Strategy,
     /// The markers to write, at least one; exactly one for [`Strategy::Annotations`]. Ordered by container, then name.
+    /// None where the write only resumes a Deployment.
     pub marks: Vec<Mark>,
+    /// What the write does to a pause of the workload; it depends on the time, so [`decide`] leaves it open.
+    pub pause: Option<pause::Change>,
     /// What every owed source came to, in the order given.
     pub settled: Vec<Settlement>,
 }
@@ -188,6 +192,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         resource_version: NonZeroU64::new(workload.resource_version),
         strategy: options.strategy,
         marks: marks.into_iter().map(Wanted::mark).collect(),
+        pause: None,
         settled: owed
             .iter()
             .zip(outcomes)

@@ -52,13 +52,16 @@ pub struct Effect {
     pub due: Vec<WorkloadKey>,
     /// Workloads that owed a restart before and have changed themselves: worth another attempt at once.
     pub woken: Vec<WorkloadKey>,
+    /// Workloads that Reloader has paused, or had: when they are to be resumed may be another time now. None in a
+    /// namespace that is not selected: another Reloader may look after them.
+    pub pauses: Vec<WorkloadKey>,
     /// Workloads that are gone, or owe nothing any more because their namespace is not selected any more.
     pub gone: Vec<WorkloadKey>,
     /// What happened to the source, where the observation was about one.
     pub source: Option<SourceChange>,
     /// Sources whose [`Standing`] may be another now.
     pub touched: Vec<SourceKey>,
-    /// Workloads whose reload annotations are new, differ from before or count from now on.
+    /// Workloads of which what they say about reloads or pauses is new, differs from before or counts from now on.
     pub opted: Vec<Arc<Workload>>,
     /// The object's namespace is not selected: whatever happened to it, nobody owes anything.
     pub unselected: bool,
@@ -71,6 +74,7 @@ impl Effect {
     fn merge(&mut self, other: Self) {
         self.due.extend(other.due);
         self.woken.extend(other.woken);
+        self.pauses.extend(other.pauses);
         self.gone.extend(other.gone);
         self.touched.extend(other.touched);
         self.changed.extend(other.changed);
@@ -306,11 +310,24 @@ impl Index {
         self.streams().is_listing(stream)
     }
 
-    /// Every workload that lists something that is no valid pattern.
-    pub fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+    /// The workload as the watch last showed it; `None` when it is gone.
+    pub fn workload(&self, key: &WorkloadKey) -> Option<Arc<Workload>> {
+        self.namespaces.get(&key.namespace)?.workload(key)
+    }
+
+    /// Every workload of a selected namespace that Reloader has paused.
+    pub fn paused(&self) -> Vec<WorkloadKey> {
         self.namespaces
             .iter()
-            .flat_map(|entry| entry.value().workloads_with_bad_patterns())
+            .flat_map(|entry| entry.value().paused())
+            .collect()
+    }
+
+    /// Every workload that may have a mistake in its annotations: a list or a pause period.
+    pub fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
+        self.namespaces
+            .iter()
+            .flat_map(|entry| entry.value().workloads_to_check())
             .collect()
     }
 

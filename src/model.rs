@@ -3,10 +3,12 @@
 //! Input: plain values. Output: plain values. I/O: none; no clock, no client, no environment.
 
 pub mod digest;
+pub mod go_duration;
 pub mod go_regex;
 pub mod go_values;
 pub mod key;
 pub mod opt_in;
+pub mod pause;
 pub mod pod_status;
 pub mod source;
 pub mod workload;
@@ -14,6 +16,7 @@ pub mod workload;
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
+pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::Source;
 pub use workload::{Container, Owed, PodTemplate, Volume, Workload};

@@ -47,6 +47,11 @@ impl Writer {
         }
     }
 
+    /// The key of the pause period's annotation.
+    pub fn pause_period_key(&self) -> &str {
+        &self.keys.pause_period
+    }
+
     /// Sends the plan's one patch and returns the workload as the API server stored it.
     pub async fn apply(&self, plan: &Plan) -> Result<Workload, ApiError> {
         match plan.workload.kind {
@@ -80,7 +85,7 @@ impl Writer {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let body = Patch::Strategic(body::strategic_merge(plan));
+        let body = Patch::Strategic(body::strategic_merge(plan, &self.keys));
         let object =
             ApiError::within(REQUEST_TIMEOUT, api.patch(&plan.workload.name, &params, &body)).await?;
         Ok(object.into_workload(&self.keys, self.auto_reload_all))

@@ -35,7 +35,7 @@ use crate::{
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     watch::{self, Lister, StreamId, Watched},
-    worker::{Worker, intake::Intake},
+    worker::{Resumes, Worker, intake::Intake},
 };
 use clients::Clients;
 use supervise::{Election, Running};
@@ -151,6 +151,7 @@ fn start(
         },
         reported: Arc::new(DashMap::new()),
         complaints: Arc::new(DashMap::new()),
+        resumes: Resumes::default(),
     };
     report_state(metrics, &worker, &health, &streams);
 

@@ -7,6 +7,8 @@
 //! therefore ends in the same place as the first attempt.
 
 pub mod intake;
+mod pause;
+mod resumes;
 
 use std::{
     sync::Arc,
@@ -14,6 +16,7 @@ use std::{
 };
 
 use dashmap::DashMap;
+use k8s_openapi::jiff::Timestamp;
 use tracing::Instrument;
 
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
     lease::Leadership,
     ledger::Ledger,
     metrics::{Metrics, ReconcileResult},
-    model::{SourceKey, Workload, WorkloadKey, opt_in::BadPattern},
+    model::{SourceKey, SourceKind, Workload, WorkloadKey, opt_in::BadPattern},
     patch::{
         Writer,
         events::{Notice, Recorder, Severity},
@@ -31,6 +34,7 @@ use crate::{
     queue::{Outcome, Priority, Queue, Retry, Ticket},
     telemetry::RELOAD_SPAN_TARGET,
 };
+pub use resumes::Resumes;
 
 /// Above so many entries those that are no longer needed are dropped.
 const REMEMBERED: usize = 1024;
@@ -75,20 +79,45 @@ pub struct Worker {
     /// The last failure reported for a workload: each is reported once, not once an attempt.
     pub reported: Arc<DashMap<WorkloadKey, String>>,
     /// What has been said about a workload's annotations: it may come up from the watch and at the takeover.
-    pub complaints: Arc<DashMap<WorkloadKey, Vec<BadPattern>>>,
+    pub complaints: Arc<DashMap<WorkloadKey, Vec<Complaint>>>,
+    /// When paused Deployments are to be resumed.
+    pub resumes: Resumes,
+}
+
+/// A mistake in a workload's annotations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The kind of source it is about.
+    source: SourceKind,
+    /// What is wrong, and where.
+    message: String,
+    /// Logged as an error, as upstream does; otherwise as a warning.
+    is_error: bool,
 }
 
 impl Worker {
     /// Works until the queue is shut down; the ticket in hand is finished first.
     pub async fn run(self) {
         while let Some(ticket) = self.queue.next().await {
-            let Some(pending) = self.index.pending(ticket.key()) else {
+            let key = ticket.key();
+            let pending = self.index.pending(key);
+            if pending.is_none() && !self.is_to_be_resumed(key) {
                 ticket.done(Outcome::Settled);
                 continue;
-            };
+            }
             let begun = Instant::now();
             self.metrics.workload_taken(ticket.waited_since().elapsed());
-            let (result, outcome) = self.look_at(&ticket, pending).await;
+            let (mut result, mut outcome) = match pending {
+                Some(pending) => self.look_at(&ticket, pending).await,
+                None => (ReconcileResult::Skipped, Outcome::Settled),
+            };
+            // A restart that is refused does not hold up the end of a pause.
+            if matches!(outcome, Outcome::Settled | Outcome::Retry(Retry::Rejected))
+                && let Some(resumed) = self.resume(key).await
+                && outcome == Outcome::Settled
+            {
+                (result, outcome) = resumed;
+            }
             if outcome != Outcome::Settled {
                 self.metrics.workload_requeued();
             }
@@ -109,8 +138,13 @@ impl Worker {
                 }
                 Decision::Patch(plan) => plan,
             };
+            // Where workloads may not be watched, nobody has looked at its annotations yet.
+            self.complain(&pending.workload);
             if conflicts >= CONFLICTS {
                 plan.resource_version = None;
+            } else {
+                // Only on the very state it was decided on: the pause may be somebody else's by now.
+                plan.pause = decide::pause::with_restart(&pending.workload, Timestamp::now());
             }
             // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
             let span = tracing::info_span!(
@@ -199,6 +233,7 @@ impl Worker {
                 tracing::Span::current().record("result", "success");
                 self.reported.remove(key);
                 self.tell_success(pending, plan, took);
+                self.tell_pause(&pending.workload, plan);
                 (ReconcileResult::Success, Outcome::Settled)
             }
             Err(error) if error.class == Class::Conflict && plan.resource_version.is_some() => {
@@ -296,38 +331,38 @@ impl Worker {
         }
     }
 
-    /// Names every list item of the workload's annotations that is no valid pattern. The leader also says so in an
-    /// Event; without leading it is only said at debug level, since every standby would repeat it.
+    /// Names every mistake in the workload's annotations: list items that are no valid patterns, a bad pause period. The
+    /// leader also says so in an Event; without leading it is only said at debug level, since every standby would
+    /// repeat it.
     pub(crate) fn complain(&self, workload: &Workload) {
         let key = &workload.key;
-        let bad: Vec<BadPattern> = workload.opt_in.bad_patterns().cloned().collect();
+        let bad_patterns = workload.opt_in.bad_patterns().map(|bad| bad_pattern(key, bad));
+        let complaints: Vec<Complaint> = bad_patterns.chain(self.pause_complaint(workload)).collect();
         let leads = self.leadership.is_leader();
-        if bad.is_empty() || leads && self.complaints.insert(key.clone(), bad.clone()).as_ref() == Some(&bad)
+        if complaints.is_empty()
+            || leads && self.complaints.insert(key.clone(), complaints.clone()).as_ref() == Some(&complaints)
         {
             return;
         }
-        for BadPattern {
-            kind,
-            key: annotation,
-            item,
-            error,
-        } in bad
+        for Complaint {
+            source,
+            message,
+            is_error,
+        } in complaints
         {
-            let message = format!(
-                "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
-                 invalid regex \"{item}\" in reload annotation \"{annotation}\": {error}",
-                key.kind, key.name, key.namespace,
-            );
-            if !leads {
-                tracing::debug!("{message}");
-                continue;
+            match (leads, is_error) {
+                (false, _) => {
+                    tracing::debug!("{message}");
+                    continue;
+                }
+                (true, true) => tracing::error!("{message}"),
+                (true, false) => tracing::warn!("{message}"),
             }
-            tracing::error!("{message}");
             self.metrics.failed("invalid_annotation");
             self.recorder.record(Notice {
                 workload: key.clone(),
                 uid: workload.uid.clone(),
-                source: kind,
+                source,
                 severity: Severity::Warning,
                 reason: "InvalidAnnotation",
                 message,
@@ -351,6 +386,25 @@ impl Worker {
             reason,
             message,
         });
+    }
+}
+
+fn bad_pattern(key: &WorkloadKey, bad: &BadPattern) -> Complaint {
+    let BadPattern {
+        kind,
+        key: annotation,
+        item,
+        error,
+    } = bad;
+    let message = format!(
+        "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
+         invalid regex \"{item}\" in reload annotation \"{annotation}\": {error}",
+        key.kind, key.name, key.namespace,
+    );
+    Complaint {
+        source: *kind,
+        message,
+        is_error: true,
     }
 }
 

@@ -31,15 +31,6 @@ pub struct ReloadOn {
     pub sync_after_restart: bool,
 }
 
-/// The names of the annotations that pause a Deployment after a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PauseAnnotations {
-    /// How long, in Go's notation; set by users.
-    pub period: String,
-    /// Since when, in RFC 3339; written by Reloader.
-    pub paused_at: String,
-}
-
 /// What is said about Go's profiles: nothing comes of it but a warning and what the meta-info tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pprof {

@@ -87,6 +87,7 @@ fn everything_has_its_place() {
             search: "6/search".to_owned(),
             match_: "7/match".to_owned(),
             ignore: "8/ignore".to_owned(),
+            ..AnnotationKeys::default()
         },
         auto_reload_all: true,
         strategy: Strategy::Annotations,

@@ -24,6 +24,7 @@ fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         uid: "uid".into(),
         resource_version: 1,
         created_at: 0,
+        pause: None,
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
             containers,

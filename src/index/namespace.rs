@@ -90,7 +90,8 @@ impl Namespace {
         }
         Effect {
             touched: self.opted_sources(),
-            opted: self.workloads_with_bad_patterns(),
+            pauses: self.paused(),
+            opted: self.workloads_to_check(),
             ..Effect::default()
         }
     }
@@ -225,14 +226,22 @@ impl Namespace {
             slot.owed.clear();
         }
         let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
+        let pause_changed = before.pause != workload.pause;
+        if before.opt_in == workload.opt_in && before.template == workload.template && !pause_changed {
+            return effect;
+        }
+        // Any change may be what a refused resume has waited for.
+        if self.selected && (is_paused(&before) || is_paused(&workload)) {
+            effect.pauses.push(workload.key.clone());
+        }
+        if pause_changed || before.opt_in != workload.opt_in {
+            effect.opted.extend(self.selected.then(|| Arc::clone(&workload)));
+        }
         if before.opt_in == workload.opt_in && before.template == workload.template {
             return effect;
         }
         if !slot.owed.is_empty() {
             effect.woken.push(workload.key.clone());
-        }
-        if before.opt_in != workload.opt_in {
-            effect.opted.extend(self.selected.then(|| Arc::clone(&workload)));
         }
         // A restart changes the template's markers and nothing that this is about.
         if before.opt_in != workload.opt_in
@@ -263,7 +272,11 @@ impl Namespace {
         Effect {
             due: self.claim(id, &workload).into_iter().collect(),
             touched: self.sources_of(&workload),
-            opted: (self.selected && !workload.opt_in.is_empty())
+            pauses: (self.selected && is_paused(&workload))
+                .then(|| workload.key.clone())
+                .into_iter()
+                .collect(),
+            opted: (self.selected && (!workload.opt_in.is_empty() || workload.pause.is_some()))
                 .then_some(workload)
                 .into_iter()
                 .collect(),
@@ -358,12 +371,25 @@ impl Namespace {
         self.sources.len()
     }
 
-    pub(super) fn workloads_with_bad_patterns(&self) -> Vec<Arc<Workload>> {
+    pub(super) fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
         let workloads = self.workloads.values().map(|slot| &slot.workload);
         workloads
-            .filter(|workload| self.selected && workload.opt_in.bad_patterns().next().is_some())
+            .filter(|_| self.selected)
+            .filter(|workload| workload.pause.is_some() || workload.opt_in.bad_patterns().next().is_some())
             .cloned()
             .collect()
+    }
+
+    pub(super) fn workload(&self, key: &WorkloadKey) -> Option<Arc<Workload>> {
+        Some(Arc::clone(&self.workloads.get(&local(key))?.workload))
+    }
+
+    pub(super) fn paused(&self) -> Vec<WorkloadKey> {
+        let paused = self
+            .workloads
+            .values()
+            .filter(|slot| self.selected && is_paused(&slot.workload));
+        paused.map(|slot| slot.workload.key.clone()).collect()
     }
 
     /// The sources that some workload opted into, deleted ones included.
@@ -452,6 +478,11 @@ impl Namespace {
         }
         self.with_patterns.remove(id);
     }
+}
+
+/// Whether Reloader has paused it.
+fn is_paused(workload: &Workload) -> bool {
+    workload.pause.as_ref().is_some_and(|pause| pause.is_ours())
 }
 
 /// The sources a workload may want to hear of: those it references and those it lists by their exact name.

@@ -1,3 +1,4 @@
+mod pauses;
 mod selection;
 
 use std::time::Duration;
@@ -143,6 +144,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         uid: "uid".into(),
         resource_version: version,
         created_at: 0,
+        pause: None,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),

@@ -43,6 +43,10 @@ pub struct AnnotationKeys {
     pub match_: String,
     /// On a source, exactly `true`: it restarts nothing.
     pub ignore: String,
+    /// On a Deployment, a Go duration: it stays paused that long after a change, see [`super::Pause`].
+    pub pause_period: String,
+    /// On a Deployment that Reloader paused, an RFC 3339 time: when it did.
+    pub paused_at: String,
 }
 
 impl Default for AnnotationKeys {
@@ -57,6 +61,8 @@ impl Default for AnnotationKeys {
             search: key("reloader.stakater.com/search"),
             match_: key("reloader.stakater.com/match"),
             ignore: key("reloader.stakater.com/ignore"),
+            pause_period: key("deployment.reloader.stakater.com/pause-period"),
+            paused_at: key("deployment.reloader.stakater.com/paused-at"),
         }
     }
 }

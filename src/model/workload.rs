@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OptIn, Source, SourceRef, WorkloadKey};
+use super::{OptIn, Pause, Source, SourceRef, WorkloadKey};
 
 /// A workload as the watch last showed it, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Workload {
     pub created_at: i64,
     /// The reload annotations of the workload and of its pod template, parsed.
     pub opt_in: OptIn,
+    /// What it says about pausing; `None` on most workloads, and so one pointer.
+    pub pause: Option<Box<Pause>>,
     /// The pod template, reduced.
     pub template: PodTemplate,
 }

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, fmt::Debug};
 use serde::Serialize;
 
 use crate::{
-    decide::{Plan, Strategy},
-    model::opt_in::LAST_RELOADED_FROM,
+    decide::{Plan, Strategy, pause::Change},
+    model::{AnnotationKeys, opt_in::LAST_RELOADED_FROM},
 };
 
 /// The strategic merge patch of the pod template that carries every marker of the plan.
@@ -16,12 +16,15 @@ use crate::{
 /// A strategic merge patch touches only what it names: containers and variables are merged by their names, so fields
 /// that this program does not know stay as they are
 /// ([reference](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/)).
-pub fn strategic_merge(plan: &Plan) -> impl Serialize + Debug {
+///
+/// A pause is begun and ended in the same patch. Upstream sends one of its own for it, before the marker's: what is
+/// stored in the end is the same, but here no moment exists in which only one of them is.
+pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Serialize + Debug + use<'a> {
     let template = match plan.strategy {
         Strategy::EnvVars => Template::Spec(PodSpec {
             containers: containers(plan),
         }),
-        Strategy::Annotations => Template::Metadata(Metadata {
+        Strategy::Annotations => Template::Metadata(TemplateMetadata {
             annotations: plan
                 .marks
                 .iter()
@@ -29,11 +32,21 @@ pub fn strategic_merge(plan: &Plan) -> impl Serialize + Debug {
                 .collect(),
         }),
     };
+    let paused_at = plan.pause.map(|change| match change {
+        // As Go formats RFC 3339 in UTC, with whole seconds.
+        Change::Begin(since) => Some(since.to_string()),
+        Change::End => None,
+    });
+    let metadata = Metadata {
+        resource_version: plan.resource_version.map(|version| version.to_string()),
+        annotations: paused_at.map(|value| BTreeMap::from([(keys.paused_at.as_str(), value)])),
+    };
     Body {
-        metadata: plan.resource_version.map(|version| Precondition {
-            resource_version: version.to_string(),
-        }),
-        spec: Spec { template },
+        metadata: (metadata != Metadata::default()).then_some(metadata),
+        spec: Spec {
+            paused: plan.pause.map(|change| matches!(change, Change::Begin(_))),
+            template: (!plan.marks.is_empty()).then_some(template),
+        },
     }
 }
 
@@ -57,28 +70,35 @@ fn containers(plan: &Plan) -> Vec<Container<'_>> {
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Precondition>,
+    metadata: Option<Metadata<'a>>,
     spec: Spec<'a>,
 }
 
-/// A patch that names a resourceVersion is refused with 409 on any other
-/// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply)).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Precondition {
-    resource_version: String,
+struct Metadata<'a> {
+    /// A patch that names a resourceVersion is refused with 409 on any other
+    /// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<String>,
+    /// `null` takes an annotation away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<BTreeMap<&'a str, Option<String>>>,
 }
 
 #[derive(Debug, Serialize)]
 struct Spec<'a> {
-    template: Template<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<Template<'a>>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Template<'a> {
     Spec(PodSpec<'a>),
-    Metadata(Metadata),
+    Metadata(TemplateMetadata),
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +119,7 @@ struct Variable<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Metadata {
+struct TemplateMetadata {
     annotations: BTreeMap<&'static str, String>,
 }
 
@@ -130,16 +150,17 @@ mod tests {
             resource_version: None,
             strategy,
             marks: marks.iter().map(mark).collect(),
+            pause: None,
             settled: Vec::new(),
         }
     }
 
     fn text(plan: &Plan) -> String {
-        serde_json::to_string(&strategic_merge(plan)).unwrap()
+        serde_json::to_string(&strategic_merge(plan, &AnnotationKeys::default())).unwrap()
     }
 
     fn value(plan: &Plan) -> Value {
-        serde_json::to_value(strategic_merge(plan)).unwrap()
+        serde_json::to_value(strategic_merge(plan, &AnnotationKeys::default())).unwrap()
     }
 
     #[test]
@@ -184,6 +205,36 @@ mod tests {
             body["spec"]["template"]["metadata"]["annotations"]["reloader.stakater.com/last-reloaded-from"],
             format!(
                 r#"{{"type":"CONFIGMAP","name":"app","namespace":"team","hash":"{DIGEST}","containerRefs":["main"],"observedAt":1790000000}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_pause_goes_with_the_marker() {
+        let since = "2026-01-01T00:00:05Z".parse().unwrap();
+        let pausing = Plan {
+            pause: Some(Change::Begin(since)),
+            ..plan(Strategy::EnvVars, &[("main", "app")])
+        };
+        let without = text(&plan(Strategy::EnvVars, &[("main", "app")]));
+        let with_pause = concat!(
+            r#"{"metadata":{"annotations":{"deployment.reloader.stakater.com/paused-at":"2026-01-01T00:00:05Z"}},"#,
+            r#""spec":{"paused":true,"#
+        );
+        assert_eq!(text(&pausing), without.replacen(r#"{"spec":{"#, with_pause, 1));
+    }
+
+    #[test]
+    fn resuming_is_upstreams_body() {
+        let resuming = Plan {
+            pause: Some(Change::End),
+            ..plan(Strategy::EnvVars, &[])
+        };
+        assert_eq!(
+            text(&resuming),
+            concat!(
+                r#"{"metadata":{"annotations":{"deployment.reloader.stakater.com/paused-at":null}},"#,
+                r#""spec":{"paused":false}}"#
             )
         );
     }

@@ -80,8 +80,12 @@ pub(super) fn take_over(
             }
         }
     }
-    for workload in worker.index.workloads_with_bad_patterns() {
+    for workload in worker.index.workloads_to_check() {
         worker.complain(&workload);
+    }
+    // Timers died with the leader before; the pauses are on the Deployments.
+    for key in worker.index.paused() {
+        worker.plan_resume(&key);
     }
     let owing = worker.index.owing();
     tracing::info!(owed = owing.len(), "became leader, starting controllers");

@@ -34,18 +34,30 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause before a namespace that could not be listed is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// The streams whose workloads are needed, by namespace; `None` is all of them.
+type Wanted = HashMap<Option<Arc<str>>, BTreeSet<StreamId>>;
+
 /// Asks for fresh lists; clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Lister {
-    wanted: Arc<Mutex<HashMap<Arc<str>, BTreeSet<StreamId>>>>,
+    wanted: Arc<Mutex<Wanted>>,
     news: Arc<Notify>,
 }
 
 impl Lister {
     /// The workloads of these streams in the namespace are needed as they are now.
     pub fn request(&self, namespace: &Arc<str>, streams: impl IntoIterator<Item = StreamId>) {
+        self.want(Some(Arc::clone(namespace)), streams);
+    }
+
+    /// All workloads of this stream are needed as they are now.
+    pub fn request_all(&self, stream: StreamId) {
+        self.want(stream.namespace.clone(), [stream]);
+    }
+
+    fn want(&self, namespace: Option<Arc<str>>, streams: impl IntoIterator<Item = StreamId>) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.entry(Arc::clone(namespace)).or_default().extend(streams);
+        wanted.entry(namespace).or_default().extend(streams);
         drop(wanted);
         self.news.notify_one();
     }
@@ -63,16 +75,17 @@ impl Lister {
             sleep(window).await;
             let wanted = std::mem::take(&mut *self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
             let lists = wanted.into_iter().flat_map(|(namespace, streams)| {
-                streams
-                    .into_iter()
-                    .map(move |stream| (Arc::clone(&namespace), stream))
+                streams.into_iter().map(move |stream| (namespace.clone(), stream))
             });
-            let list = async |(namespace, stream): (Arc<str>, StreamId)| {
-                match list(&client, &settings, &stream, &namespace).await {
+            let list = async |(namespace, stream): (Option<Arc<str>>, StreamId)| {
+                match list(&client, &settings, &stream, namespace.as_deref()).await {
                     Ok(workloads) => {
-                        let event = Event::NamespaceListed { namespace, workloads };
-                        // An error means that the process is ending.
-                        let _ = sink.send(Observation { stream, event }).await;
+                        for (namespace, workloads) in by_namespace(namespace, workloads) {
+                            let event = Event::NamespaceListed { namespace, workloads };
+                            let stream = stream.clone();
+                            // An error means that the process is ending.
+                            let _ = sink.send(Observation { stream, event }).await;
+                        }
                     }
                     // Nobody may wait for what is not permitted.
                     Err(error) if error.is_forbidden() => {
@@ -85,29 +98,49 @@ impl Lister {
                         });
                         let _ = sink.send(Observation { stream, event }).await;
                     }
-                    Err(error) => self.ask_again(&namespace, stream, &error).await,
+                    Err(error) => self.ask_again(namespace, stream, &error).await,
                 }
             };
             stream::iter(lists).for_each_concurrent(AT_ONCE, list).await;
         }
     }
 
-    async fn ask_again(&self, namespace: &Arc<str>, stream: StreamId, error: &ApiError) {
+    async fn ask_again(&self, namespace: Option<Arc<str>>, stream: StreamId, error: &ApiError) {
         tracing::warn!(
             category = error.category(),
-            "Failed to list {} in namespace '{namespace}', trying again: {error}",
+            "Failed to list {} in {}, trying again: {error}",
             stream.watched.resource(),
+            namespace.as_ref().map_or_else(
+                || "all namespaces".to_owned(),
+                |name| format!("namespace '{name}'")
+            ),
         );
         sleep(PAUSE).await;
-        self.request(namespace, [stream]);
+        self.want(namespace, [stream]);
     }
+}
+
+/// The workloads of one namespace, even if there are none; or those of every namespace that has some.
+fn by_namespace(
+    namespace: Option<Arc<str>>,
+    workloads: Vec<Workload>,
+) -> impl Iterator<Item = (Arc<str>, Vec<Workload>)> {
+    let mut grouped: HashMap<Arc<str>, Vec<Workload>> = HashMap::new();
+    grouped.extend(namespace.map(|name| (name, Vec::new())));
+    for workload in workloads {
+        grouped
+            .entry(Arc::clone(&workload.key.namespace))
+            .or_default()
+            .push(workload);
+    }
+    grouped.into_iter()
 }
 
 async fn list(
     client: &Client,
     settings: &Settings,
     stream: &StreamId,
-    namespace: &str,
+    namespace: Option<&str>,
 ) -> Result<Vec<Workload>, ApiError> {
     match stream.watched {
         super::Watched::Workload(WorkloadKind::Deployment) => {
@@ -127,9 +160,12 @@ async fn list(
 async fn pages<T: WorkloadType>(
     client: &Client,
     settings: &Settings,
-    namespace: &str,
+    namespace: Option<&str>,
 ) -> Result<Vec<Workload>, ApiError> {
-    let api: Api<WorkloadObject<T>> = Api::namespaced(client.clone(), namespace);
+    let api: Api<WorkloadObject<T>> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
     let mut params = ListParams::default().limit(settings.page_size);
     let mut workloads = Vec::new();
     loop {
@@ -143,5 +179,40 @@ async fn pages<T: WorkloadType>(
             Some(token) => params = params.continue_token(&token),
             None => return Ok(workloads),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{OptIn, PodTemplate, WorkloadKey};
+
+    fn workload(namespace: &str, name: &str) -> Workload {
+        Workload {
+            key: WorkloadKey::new(WorkloadKind::Deployment, namespace, name),
+            uid: "uid".into(),
+            resource_version: 1,
+            created_at: 0,
+            opt_in: OptIn::default(),
+            pause: None,
+            template: PodTemplate::default(),
+        }
+    }
+
+    #[test]
+    fn a_list_of_all_namespaces_is_one_for_each() {
+        let listed = vec![workload("a", "1"), workload("b", "1"), workload("a", "2")];
+        let mut grouped: Vec<_> = by_namespace(None, listed)
+            .map(|(namespace, workloads)| (namespace.to_string(), workloads.len()))
+            .collect();
+        grouped.sort();
+        assert_eq!(grouped, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_namespace_without_workloads_is_told_too() {
+        let grouped: Vec<_> = by_namespace(Some("a".into()), Vec::new()).collect();
+        assert_eq!(grouped.len(), 1);
+        assert!(grouped[0].1.is_empty());
     }
 }

@@ -14,8 +14,8 @@ use k8s_openapi::{
 use serde::{Deserialize, Deserializer};
 
 use crate::model::{
-    AnnotationKeys, Container, OptIn, PodTemplate, SourceKind, SourceRef, Volume, Workload, WorkloadKey,
-    WorkloadKind, opt_in::LAST_RELOADED_FROM,
+    AnnotationKeys, Container, OptIn, Pause, PodTemplate, SourceKind, SourceRef, Volume, Workload,
+    WorkloadKey, WorkloadKind, opt_in::LAST_RELOADED_FROM,
 };
 
 /// Environment variables with this prefix are markers of the env-vars strategy.
@@ -48,6 +48,8 @@ pub struct WorkloadObject<T> {
     metadata: ObjectMeta,
     annotations: Annotations,
     template_annotations: Annotations,
+    /// `spec.paused`, which only Deployments have.
+    paused: bool,
     template: PodTemplate,
     kind: std::marker::PhantomData<T>,
 }
@@ -72,6 +74,13 @@ impl<T: WorkloadType> WorkloadObject<T> {
                 ..self.template.clone()
             }
         };
+        let annotation = |key: &str| self.annotations.get(key).map(String::as_str);
+        let pause = Pause::parse(
+            T::KIND,
+            annotation(&keys.pause_period),
+            annotation(&keys.paused_at),
+            self.paused,
+        );
         Workload {
             uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
             resource_version: self
@@ -87,6 +96,7 @@ impl<T: WorkloadType> WorkloadObject<T> {
                 .map_or(0, |time| time.0.as_second()),
             key: self.key(),
             opt_in,
+            pause: pause.map(Box::new),
             template,
         }
     }
@@ -130,6 +140,7 @@ impl<T> From<Wire> for WorkloadObject<T> {
             metadata,
             spec:
                 SpecWire {
+                    paused,
                     template:
                         TemplateWire {
                             metadata: template_metadata,
@@ -162,6 +173,7 @@ impl<T> From<Wire> for WorkloadObject<T> {
             },
             annotations: without_absent(annotations),
             template_annotations: without_absent(template_metadata.annotations),
+            paused,
             template: PodTemplate {
                 containers: containers.into_iter().map(Container::from).collect(),
                 init_containers: init_containers.into_iter().map(Container::from).collect(),
@@ -297,7 +309,7 @@ wire! {
         creation_timestamp: Option<String> = "null_as_default",
         annotations: BTreeMap<String, Option<String>> = "null_as_default",
     }
-    SpecWire { template: TemplateWire = "null_as_default" }
+    SpecWire { paused: bool = "null_as_default", template: TemplateWire = "null_as_default" }
     TemplateWire { metadata: MetaWire = "null_as_default", spec: PodSpecWire = "null_as_default" }
     PodSpecWire {
         containers: Vec<ContainerWire> = "null_items",

@@ -27,6 +27,9 @@ use crate::{
 /// How often the loop shows that it lives while nothing happens.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// How long the resumes of paused Deployments wait for the first lists of all sources, at most.
+const SOURCES_KNOWN: Duration = Duration::from_secs(15);
+
 /// How long a refusal (403) must last to be believed: an API server that has just started refuses everybody until it
 /// knows its roles. Until then the controller is not ready.
 const REFUSAL_LASTS: Duration = Duration::from_secs(2);
@@ -41,6 +44,11 @@ pub struct Intake {
     unlistable: BTreeSet<StreamId>,
     /// This replica has been the leader before.
     led: bool,
+    /// Streams of Deployments that may not be watched, as they were listed while another replica led: it may have
+    /// paused some since.
+    outdated: BTreeSet<StreamId>,
+    /// Since when sources are waited for before anybody is resumed; `None`: not any more.
+    waiting_since: Option<Instant>,
     checks: HashMap<StreamId, WatchCheck>,
     /// Told once the first list of namespaces has been taken in.
     selection_known: watch::Sender<bool>,
@@ -69,6 +77,8 @@ impl Intake {
             unwatchable: BTreeSet::new(),
             unlistable: BTreeSet::new(),
             led: false,
+            outdated: BTreeSet::new(),
+            waiting_since: Some(Instant::now()),
             checks: checks.collect(),
             selection_known,
         }
@@ -79,10 +89,15 @@ impl Intake {
         loop {
             beat.beat();
             self.catch_up_as_leader();
-            match tokio::time::timeout(BEAT, observations.recv()).await {
-                Ok(Some(observation)) => self.take(observation),
-                Ok(None) => return,
-                Err(_) => {}
+            self.let_resume();
+            tokio::select! {
+                observation = observations.recv() => match observation {
+                    Some(observation) => self.take(observation),
+                    None => return,
+                },
+                due = self.worker.resumes.due() => due.iter().for_each(|key| self.worker.plan_resume(key)),
+                () = self.worker.leadership.acquired(), if !self.led => {}
+                () = tokio::time::sleep(BEAT) => {}
             }
         }
     }
@@ -162,6 +177,7 @@ impl Intake {
                     "Not allowed to watch {stream}: after each change the namespace of the source is listed \
                          instead. Grant the verb watch on them to make reloads faster and cheaper"
                 );
+                self.find_pauses();
             }
             Event::Failed(failure) if failure.denied && !failure.only_watch => {
                 self.unlistable.insert(stream.clone());
@@ -170,7 +186,16 @@ impl Intake {
             Event::NamespaceListed { .. } if self.unlistable.remove(stream) => {
                 self.unwatchable.insert(stream.clone());
             }
-            Event::Listed => _ = self.unlistable.remove(stream),
+            Event::Listed => {
+                self.unlistable.remove(stream);
+                if stream.watched == Watched::Workload(WorkloadKind::Deployment) {
+                    if self.worker.leadership.is_leader() {
+                        self.outdated.remove(stream);
+                    } else {
+                        self.outdated.insert(stream.clone());
+                    }
+                }
+            }
             // Events of the watch itself: it is allowed now.
             Event::WorkloadSeen(_) | Event::WorkloadGone(_) if !self.worker.index.is_listing(stream) => {
                 self.unwatchable.remove(stream);
@@ -196,6 +221,32 @@ impl Intake {
             for namespace in self.worker.index.unsettled_namespaces() {
                 self.list_first(&namespace);
             }
+            self.find_pauses();
+        }
+    }
+
+    /// Deployments that the leader before has paused have to be known to be resumed: where they may not be watched,
+    /// they are listed once more.
+    fn find_pauses(&mut self) {
+        if self.worker.leadership.is_leader() {
+            for stream in self.outdated.intersection(&self.unwatchable) {
+                self.lister.request_all(stream.clone());
+            }
+            self.outdated.retain(|stream| !self.unwatchable.contains(stream));
+        }
+    }
+
+    /// Lets paused Deployments be resumed once every source is known that can be.
+    fn let_resume(&mut self) {
+        let known = |(stream, check): (&StreamId, &WatchCheck)| {
+            matches!(stream.watched, Watched::Workload(_))
+                || !matches!(check.state(), WatchState::Unsynced | WatchState::Failing { .. })
+        };
+        if let Some(since) = self.waiting_since
+            && (since.elapsed() >= SOURCES_KNOWN || self.checks.iter().all(known))
+        {
+            self.waiting_since = None;
+            self.worker.resumes.release();
         }
     }
 
@@ -225,10 +276,14 @@ impl Intake {
         for key in effect.woken {
             self.worker.queue.wake(key);
         }
+        for key in &effect.pauses {
+            self.worker.plan_resume(key);
+        }
         for key in effect.gone {
             self.worker.queue.remove(&key);
             self.worker.reported.remove(&key);
             self.worker.complaints.remove(&key);
+            self.worker.plan_resume(&key);
         }
         // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
         // nobody opts into it any more.

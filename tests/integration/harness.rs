@@ -72,6 +72,12 @@ impl World {
         Self::on(Box::leak(Box::new(plane)), name).await
     }
 
+    /// The same with kube-controller-manager, so that Deployments get ReplicaSets.
+    pub async fn with_controller_manager(name: &str) -> Self {
+        let plane = ControlPlane::builder().controller_manager(true).start().await;
+        Self::on(Box::leak(Box::new(plane.expect("a control plane"))), name).await
+    }
+
     async fn on(plane: &'static ControlPlane, name: &str) -> Self {
         let namespace = format!("{name}-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let client = plane.admin();

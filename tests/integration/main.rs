@@ -19,6 +19,7 @@ mod ledger;
 mod matrix;
 mod opt_in;
 mod outage;
+mod pause;
 mod quiet;
 mod restart;
 mod scopes;

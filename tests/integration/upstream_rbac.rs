@@ -33,6 +33,12 @@ fn own() -> Value {
     ])
 }
 
+/// Replaces the roles that ship with upstream's.
+pub async fn replace_rules(world: &World) {
+    world.replace_rules("watched", watched()).await;
+    world.replace_rules("own", own()).await;
+}
+
 /// How many list requests for workloads the world's controllers have sent so far.
 fn workload_lists(world: &World) -> usize {
     let lists = world.plane.audit().matching(|entry| {
@@ -45,8 +51,7 @@ fn workload_lists(world: &World) -> usize {
 fn everything_works_by_listing_the_affected_namespace() {
     run(async {
         let world = World::new("upstream").await;
-        world.replace_rules("watched", watched()).await;
-        world.replace_rules("own", own()).await;
+        replace_rules(&world).await;
         world.create(&config_map("settings", "0")).await;
         world.create(&config_map("nobodys", "0")).await;
         world
@@ -58,7 +63,6 @@ fn everything_works_by_listing_the_affected_namespace() {
         let controller = world.controller().elected().start().await;
         controller.wait_log("Not allowed to watch statefulsets").await;
         controller.wait_log("became leader").await;
-        let at_start = workload_lists(&world);
 
         // Created, and deleted, without the controller seeing it.
         world
@@ -72,14 +76,19 @@ fn everything_works_by_listing_the_affected_namespace() {
             .delete("gone", &DeleteParams::default())
             .await
             .expect("it is deleted");
+        let mut after_the_first = 0;
         for round in 1..=3 {
             world.change_config_map("settings", &round.to_string()).await;
             for name in ["before", "after"] {
                 world.wait_for_rollouts("deployments", name, round).await;
             }
+            if round == 1 {
+                after_the_first = workload_lists(&world);
+            }
         }
-        // One list for each of the three kinds and each of the three changes.
-        assert_eq!(workload_lists(&world) - at_start, 9);
+        // One list for each of the three kinds and each of the later changes. Before the first a new leader may have
+        // looked for what the one before had paused.
+        assert_eq!(workload_lists(&world) - after_the_first, 6);
         assert_eq!(world.rollouts("deployments", "bystander"), 0);
         for name in ["before", "after"] {
             assert_eq!(world.rollouts("deployments", name), 3, "{name}");

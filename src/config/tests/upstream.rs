@@ -49,9 +49,10 @@ fn every_flag_has_its_place() {
             delete: true,
             sync_after_restart: true,
         },
-        pause: PauseAnnotations {
-            period: "9/period".to_owned(),
+        annotations: AnnotationKeys {
+            pause_period: "9/period".to_owned(),
             paused_at: "10/since".to_owned(),
+            ..AnnotationKeys::default()
         },
         webhook_url: HiddenUrl::of_webhook("http://sink").unwrap(),
         pprof: Pprof {

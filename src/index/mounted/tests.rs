@@ -86,6 +86,7 @@ impl Fixture {
             resource_version: 1,
             created_at,
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
+            pause: None,
             template,
         };
         let deployments = Watched::Workload(WorkloadKind::Deployment);

@@ -57,7 +57,7 @@ fn nobody_owes_anything_where_the_labels_are_missing() {
     fixture.assert_nothing_is_owed();
     assert_eq!(fixture.standing(), None);
     assert!(fixture.index.opted_sources().is_empty());
-    assert!(fixture.index.workloads_with_bad_patterns().is_empty());
+    assert!(fixture.index.workloads_to_check().is_empty());
 }
 
 #[test]
@@ -170,4 +170,18 @@ fn what_an_earlier_leader_left_counts_only_with_the_labels() {
 #[test]
 fn without_a_selector_every_namespace_counts() {
     assert!(Fixture::settled().index.selects("anywhere"));
+}
+
+#[test]
+fn a_pause_where_the_labels_are_missing_is_another_reloaders() {
+    let fixture = Fixture::selecting();
+    let paused = pauses::pausing(Some("5m"), Some("2026-01-01T00:00:00Z"), true, 1);
+    let effect = fixture.event(
+        Watched::Workload(WorkloadKind::Deployment),
+        Event::WorkloadSeen(paused),
+    );
+    assert!(effect.pauses.is_empty() && effect.opted.is_empty());
+    assert!(fixture.index.paused().is_empty());
+    assert_eq!(fixture.select().pauses, [key("web")]);
+    assert_eq!(fixture.index.paused(), [key("web")]);
 }

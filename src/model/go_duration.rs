@@ -1,11 +1,11 @@
 //! Durations as Go writes them: `100ms`, `2s`, `1m30s`, `1.5h`.
 //!
-//! Input: text. Output: [`Duration`]. I/O: none.
+//! Input: text. Output: [`Duration`], and back. I/O: none.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Why a text is not a duration.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Nothing, a sign, or a unit without a number.
     #[error("expected a duration like 100ms, 2s or 1m30s")]
@@ -13,7 +13,7 @@ pub enum DurationError {
     /// A number without a unit; only a bare `0` may do without.
     #[error("missing unit; write for example 100ms, 2s or 1m30s")]
     MissingUnit,
-    /// A unit that Go does not know.
+    /// A unit that Go does not know, cut after [`LONGEST_UNIT`] characters.
     #[error("unknown unit `{0}`; allowed are ns, us, µs, ms, s, m, h")]
     UnknownUnit(String),
     /// A duration below zero.
@@ -23,6 +23,9 @@ pub enum DurationError {
     #[error("too long")]
     TooLong,
 }
+
+/// The most characters of an unknown unit that are kept: an annotation may have 256 KiB.
+const LONGEST_UNIT: usize = 16;
 
 /// Go's `time.Duration` counts nanoseconds in an `int64`.
 const MAX_NANOSECONDS: u128 = i64::MAX as u128;
@@ -35,11 +38,19 @@ const MAX_NANOSECONDS: u128 = i64::MAX as u128;
 /// # Errors
 /// [`DurationError`] says what is wrong with the text and what would be right.
 pub fn parse_go_duration(text: &str) -> Result<Duration, DurationError> {
-    let unsigned = match text.strip_prefix('-') {
-        Some("0") => "0",
-        Some(_) => return Err(DurationError::Negative),
-        None => text.strip_prefix('+').unwrap_or(text),
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(magnitude) => (true, magnitude),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
+    let magnitude = magnitude(unsigned)?;
+    if negative && !magnitude.is_zero() {
+        return Err(DurationError::Negative);
+    }
+    Ok(magnitude)
+}
+
+/// A duration without a sign.
+fn magnitude(unsigned: &str) -> Result<Duration, DurationError> {
     if unsigned == "0" {
         return Ok(Duration::ZERO);
     }
@@ -87,7 +98,11 @@ fn unit_length(unit: &str) -> Result<u128, DurationError> {
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
         "h" => 3_600_000_000_000,
-        other => return Err(DurationError::UnknownUnit(other.to_owned())),
+        other => {
+            return Err(DurationError::UnknownUnit(
+                other.chars().take(LONGEST_UNIT).collect(),
+            ));
+        }
     })
 }
 
@@ -103,6 +118,29 @@ fn nanoseconds(whole: &str, fraction: &str, unit: u128) -> Option<u128> {
         digits.parse::<u128>().ok()? * unit / scale
     };
     whole.checked_mul(unit)?.checked_add(part)
+}
+
+/// A duration as Go's [`Duration.String`](https://pkg.go.dev/time#Duration.String) writes it from one second on:
+/// `5m0s`, `1h0m1.5s`. Shorter ones are written as a fraction of a second.
+#[derive(Clone, Copy, Debug)]
+pub struct GoDuration(pub Duration);
+
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (minutes, seconds) = (self.0.as_secs() / 60, self.0.as_secs() % 60);
+        let (hours, minutes) = (minutes / 60, minutes % 60);
+        if hours > 0 {
+            write!(f, "{hours}h")?;
+        }
+        if hours > 0 || minutes > 0 {
+            write!(f, "{minutes}m")?;
+        }
+        let fraction = format!("{:09}", self.0.subsec_nanos());
+        match fraction.trim_end_matches('0') {
+            "" => write!(f, "{seconds}s"),
+            digits => write!(f, "{seconds}.{digits}s"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -143,10 +181,21 @@ mod tests {
     #[case("1d", DurationError::UnknownUnit("d".to_owned()))]
     #[case("1s ", DurationError::UnknownUnit("s ".to_owned()))]
     #[case("-1s", DurationError::Negative)]
+    #[case("-", DurationError::NotADuration)]
+    #[case("-1d", DurationError::UnknownUnit("d".to_owned()))]
     #[case("2562048h", DurationError::TooLong)]
     #[case("99999999999999999999999999999999999999999999h", DurationError::TooLong)]
     fn rejects_the_rest(#[case] text: &str, #[case] error: DurationError) {
         assert_eq!(parse_go_duration(text), Err(error));
+    }
+
+    #[rstest]
+    #[case(Duration::ZERO, "0s")]
+    #[case(Duration::from_millis(1500), "1.5s")]
+    #[case(Duration::from_mins(5), "5m0s")]
+    #[case(Duration::from_millis(3_601_250), "1h0m1.25s")]
+    fn is_written_as_go_does(#[case] duration: Duration, #[case] text: &str) {
+        assert_eq!(GoDuration(duration).to_string(), text);
     }
 
     proptest! {

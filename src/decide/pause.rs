@@ -1,0 +1,111 @@
+//! When a Deployment is paused, and when it is resumed.
+//!
+//! Input: a [`Workload`] and the time. Output: what its next write says about the pause; when it is to be resumed.
+//! I/O: none; the same input always gives the same output.
+//!
+//! ```text
+//!            first restart: paused + marker          last moment of the period: resumed
+//! rolling ──────────────────────────────► paused by us ──────────────────────────────► rolling: one rollout
+//!                                          further restarts: marker only
+//! ```
+//!
+//! The window ends [`Pause::length`] after the paused-at annotation and is not extended by further changes. What
+//! upstream waits for or fails at ends the pause here: nothing may stay paused for ever.
+
+use std::{num::NonZeroU64, time::Duration};
+
+use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+
+use super::{Plan, Strategy};
+use crate::model::{Pause, Workload, WorkloadKind, pause::Paused};
+
+/// How far ahead of this replica's clock another's may be. A paused-at further in the future was not written by a leader
+/// with a sane clock, or this clock has been set back: waiting for it could take for ever.
+const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
+
+/// What a write does to a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Begins it, at that time, in whole seconds.
+    Begin(Timestamp),
+    /// Ends it.
+    End,
+}
+
+/// When a Deployment is to be resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It is not paused, or not by Reloader.
+    Never,
+    /// At that time, which is still to come.
+    At(Timestamp),
+    /// Now.
+    Now,
+}
+
+/// When the workload is to be resumed.
+///
+/// At once, too, where the period is not there any more, is no duration or zero, and where paused-at cannot be read or
+/// lies in the future.
+pub fn resume(workload: &Workload, now: Timestamp) -> Resume {
+    let Some(pause) = workload.pause.as_deref().filter(|pause| pause.is_ours()) else {
+        return Resume::Never;
+    };
+    match end(pause, now) {
+        Some(end) if end > now => Resume::At(end),
+        _ => Resume::Now,
+    }
+}
+
+/// When the pause is over; `None`: it is not known, so now.
+fn end(pause: &Pause, now: Timestamp) -> Option<Timestamp> {
+    let Paused::ByReloader { since } = pause.paused else {
+        return None;
+    };
+    let (since, length) = (since?, pause.length()?);
+    let latest = now.checked_add(CLOCK_DIFFERENCE).ok()?;
+    if since > latest {
+        return None;
+    }
+    since.checked_add(SignedDuration::try_from(length).ok()?).ok()
+}
+
+/// What a restart of the workload does to its pause: begins it, ends it when it is over, or leaves it alone.
+///
+/// In the same write, so that a restart that is refused leaves nothing paused, and a change that meets a pause which
+/// should have ended long ago needs no second rollout.
+pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<Change> {
+    let pause = workload.pause.as_deref()?;
+    match (pause.paused, resume(workload, now)) {
+        (Paused::No, _) if is_deployment(workload) && pause.length().is_some() => {
+            Some(Change::Begin(whole_seconds(now)))
+        }
+        (_, Resume::Now) => Some(Change::End),
+        _ => None,
+    }
+}
+
+/// The write that only resumes the workload.
+pub fn resuming(workload: &Workload) -> Plan {
+    Plan {
+        workload: workload.key.clone(),
+        resource_version: NonZeroU64::new(workload.resource_version),
+        strategy: Strategy::default(),
+        marks: Vec::new(),
+        pause: Some(Change::End),
+        settled: Vec::new(),
+    }
+}
+
+/// Up to the next whole second: a pause should rather last a little longer than its period than shorter.
+fn whole_seconds(now: Timestamp) -> Timestamp {
+    let up = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    now.round(up).unwrap_or(now)
+}
+
+fn is_deployment(workload: &Workload) -> bool {
+    workload.key.kind == WorkloadKind::Deployment
+}
+
+#[cfg(test)]
+mod tests;
