@@ -19,9 +19,11 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("ledger", &["model", "api_error", "index", "lease", "patch"]),
     // It reads the answers to its patches as the watch reads objects.
     ("patch", &["model", "api_error", "decide", "watch"]),
+    // Alerts and webhook calls.
+    ("notify", &["model", "metrics"]),
     // `config` is what `args` becomes; flags parse into its types.
     ("args", &["model", "config"]),
-    ("config", &["model", "args", "decide", "lease"]),
+    ("config", &["model", "args", "decide", "lease", "notify"]),
     ("telemetry", &["config"]),
     ("admin", &["config", "metrics"]),
     // The two that put boxes together.
@@ -36,6 +38,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "ledger",
             "metrics",
             "model",
+            "notify",
             "patch",
             "queue",
             "telemetry",
@@ -54,6 +57,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "ledger",
             "metrics",
             "model",
+            "notify",
             "patch",
             "queue",
             "telemetry",
@@ -71,6 +75,8 @@ const PURE: &[&str] = &[
     "src/ledger/chunks",
     "src/ledger/text",
     "src/config",
+    "src/notify/endpoint",
+    "src/notify/payload",
     "src/patch/body",
     "src/queue/core",
     "src/queue/namespace",
