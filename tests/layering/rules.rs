@@ -21,9 +21,13 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("patch", &["model", "api_error", "decide", "watch"]),
     // Alerts and webhook calls.
     ("notify", &["model", "metrics"]),
+    ("meta_info", &["model", "api_error"]),
     // `config` is what `args` becomes; flags parse into its types.
     ("args", &["model", "config"]),
-    ("config", &["model", "args", "decide", "lease", "notify"]),
+    (
+        "config",
+        &["model", "args", "decide", "lease", "meta_info", "notify"],
+    ),
     ("telemetry", &["config"]),
     ("admin", &["config", "metrics"]),
     // The two that put boxes together.
@@ -55,6 +59,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "index",
             "lease",
             "ledger",
+            "meta_info",
             "metrics",
             "model",
             "notify",
@@ -75,6 +80,7 @@ const PURE: &[&str] = &[
     "src/ledger/chunks",
     "src/ledger/text",
     "src/config",
+    "src/meta_info/document",
     "src/notify/endpoint",
     "src/notify/payload",
     "src/patch/body",
