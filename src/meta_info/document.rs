@@ -103,7 +103,7 @@ pub struct Options {
     pub configmap_update_on_change_annotation: String,
     /// `--secret-annotation`.
     pub secret_update_on_change_annotation: String,
-    /// The list annotation for SecretProviderClasses; not configurable.
+    /// The list annotation for `SecretProviderClasses`; not configurable.
     pub secret_provider_class_update_on_change_annotation: String,
     /// `--auto-annotation`.
     pub reloader_auto_annotation: String,
@@ -113,13 +113,13 @@ pub struct Options {
     pub configmap_reloader_auto_annotation: String,
     /// `--secret-auto-annotation`.
     pub secret_reloader_auto_annotation: String,
-    /// The auto annotation for SecretProviderClasses; not configurable.
+    /// The auto annotation for `SecretProviderClasses`; not configurable.
     pub secret_provider_class_reloader_auto_annotation: String,
     /// The exclude annotation for ConfigMaps; not configurable.
     pub configmap_exclude_reloader_annotation: String,
     /// The exclude annotation for Secrets; not configurable.
     pub secret_exclude_reloader_annotation: String,
-    /// The exclude annotation for SecretProviderClasses; not configurable.
+    /// The exclude annotation for `SecretProviderClasses`; not configurable.
     pub secret_provider_class_exclude_reloader_annotation: String,
     /// `--auto-search-annotation`.
     pub auto_search_annotation: String,

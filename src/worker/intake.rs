@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Worker, now};
+use super::{Worker, announce::Announcer, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
@@ -34,6 +34,8 @@ const REFUSAL_LASTS: Duration = Duration::from_secs(2);
 /// The one task that writes to the index from the watches.
 pub struct Intake {
     worker: Worker,
+    /// Tells the webhook: webhook mode.
+    announcer: Option<Announcer>,
     lister: Lister,
     /// Streams of workloads that may be listed but not watched.
     unwatchable: BTreeSet<StreamId>,
@@ -51,6 +53,7 @@ impl Intake {
     /// which namespaces count, where that takes a list of them.
     pub fn new(
         worker: Worker,
+        announcer: Option<Announcer>,
         streams: &[StreamId],
         lister: Lister,
         health: &Health,
@@ -65,6 +68,7 @@ impl Intake {
             .map(|stream| (stream.clone(), health.watch(name(stream))));
         Self {
             worker,
+            announcer,
             lister,
             unwatchable: BTreeSet::new(),
             unlistable: BTreeSet::new(),
@@ -76,13 +80,23 @@ impl Intake {
 
     /// Takes in observations until every stream has ended.
     pub async fn run(mut self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
+        let mut election = self.worker.leadership.state();
+        let mut elected = true;
         loop {
             beat.beat();
             self.catch_up_as_leader();
-            match tokio::time::timeout(BEAT, observations.recv()).await {
-                Ok(Some(observation)) => self.take(observation),
-                Ok(None) => return,
-                Err(_) => {}
+            if let Some(announcer) = &mut self.announcer {
+                announcer.follow();
+            }
+            tokio::select! {
+                // Who leads is noted before the next observation is.
+                biased;
+                changed = election.changed(), if elected => elected = changed.is_ok(),
+                observation = observations.recv() => match observation {
+                    Some(observation) => self.take(observation),
+                    None => return,
+                },
+                () = tokio::time::sleep(BEAT) => {}
             }
         }
     }
@@ -97,11 +111,14 @@ impl Intake {
             Event::SourceGone(key) => Some(key.clone()),
             _ => None,
         };
-        let selection_is_known =
-            stream.watched == Watched::Namespace && matches!(observation.event, Event::Listed);
+        let listed = matches!(observation.event, Event::Listed);
+        let selection_is_known = listed && stream.watched == Watched::Namespace;
         let mut effect = self.worker.index.apply(observation, now());
         if selection_is_known {
             self.selection_known.send_replace(true);
+        }
+        if let Some(announcer) = &mut self.announcer {
+            announcer.take(&stream, listed, about.as_ref(), &effect);
         }
         if let (Some(source), Some(change)) = (&about, effect.source) {
             if effect.unselected {

@@ -16,6 +16,7 @@ mod growth;
 mod harness;
 mod ledger;
 mod matrix;
+mod notify;
 mod opt_in;
 mod outage;
 mod quiet;

@@ -1,74 +1,13 @@
 //! Against a receiver of the test's own on a local port.
 
-use std::sync::{Arc, Mutex};
-
 use rstest::rstest;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use testbed::{Answer, Receiver};
+use tokio::net::TcpListener;
 
 use super::*;
 
-/// A receiver that gives one answer to each request and keeps what was asked.
-struct Receiver {
-    address: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Receiver {
-    async fn start(answer: impl Fn(usize) -> String + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let receiver = Self {
-            address,
-            asked: Arc::clone(&asked),
-        };
-        tokio::spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let request = read_request(&mut stream).await;
-                let number = {
-                    let mut asked = asked.lock().unwrap();
-                    asked.push(request);
-                    asked.len() - 1
-                };
-                stream.write_all(answer(number).as_bytes()).await.unwrap();
-            }
-        });
-        receiver
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> String {
-    let mut request = String::new();
-    loop {
-        let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer).await.unwrap();
-        request.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-        let Some((head, body)) = request.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |length| length.parse().unwrap());
-        if read == 0 || body.len() >= length {
-            return request;
-        }
-    }
-}
-
-fn answer(status: &str, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+async fn receiver(answer: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Receiver {
+    Receiver::start(answer).await.unwrap()
 }
 
 fn payload() -> Payload {
@@ -100,28 +39,23 @@ async fn every_2xx_is_a_success_and_nothing_else(
     #[case] outcome: Result<&str, &str>,
 ) {
     let body = if status.starts_with("204") { "" } else { "fine\n" };
-    let receiver = Receiver::start(move |_| answer(status, "", body)).await;
-    let result = post(
-        &format!("http://{}/hook?key=1", receiver.address),
-        None,
-        Redirects::Refused,
-    )
-    .await;
+    let receiver = receiver(move |_| Answer::full(status, "", body)).await;
+    let result = post(&receiver.url("/hook?key=1"), None, Redirects::Refused).await;
     let result = result.map_err(|error| error.to_string());
-    assert_eq!(
-        result.as_deref().map_err(String::as_str),
-        outcome.map_err(|text| text)
+    assert_eq!(result.as_deref().map_err(String::as_str), outcome);
+    let asked = receiver.received();
+    assert!(
+        asked[0].head.starts_with("POST /hook?key=1 HTTP/1.1\n"),
+        "{asked:?}"
     );
-    let asked = receiver.asked();
-    assert!(asked[0].starts_with("POST /hook?key=1 HTTP/1.1\r\n"), "{asked:?}");
-    assert!(asked[0].contains("content-type: text/plain\r\n"), "{asked:?}");
-    assert!(asked[0].ends_with("\r\n\r\nbody"), "{asked:?}");
+    assert!(asked[0].head.contains("content-type: text/plain"), "{asked:?}");
+    assert_eq!(asked[0].body, "body");
 }
 
 #[tokio::test]
 async fn a_pause_that_was_asked_for_is_read() {
-    let receiver = Receiver::start(|_| answer("429 Too Many Requests", "retry-after: 7\r\n", "")).await;
-    let error = post(&format!("http://{}", receiver.address), None, Redirects::Refused)
+    let receiver = receiver(|_| Answer::full("429 Too Many Requests", "retry-after: 7\r\n", "")).await;
+    let error = post(&receiver.url(""), None, Redirects::Refused)
         .await
         .unwrap_err();
     assert_eq!(error.retry(), Some(Duration::from_secs(7)));
@@ -140,43 +74,45 @@ async fn a_redirect_is_taken_as_upstream_takes_it(
     #[case] redirects: Redirects,
     #[case] methods: &[&str],
 ) {
-    let receiver = Receiver::start(move |number| match number {
-        0 => answer(status, "location: /elsewhere\r\n", ""),
-        _ => answer("200 OK", "", "there"),
+    let receiver = receiver(move |number| match number {
+        0 => Answer::full(status, "location: /elsewhere\r\n", ""),
+        _ => Answer::full("200 OK", "", "there"),
     })
     .await;
-    let result = post(&format!("http://{}/hook", receiver.address), None, redirects).await;
+    let result = post(&receiver.url("/hook"), None, redirects).await;
     match redirects {
         Redirects::Refused => assert_eq!(result, Err(PostError::Redirected)),
         Redirects::Followed => assert_eq!(result.as_deref(), Ok("there")),
     }
-    let asked = receiver.asked();
+    let asked = receiver.received();
     let found: Vec<&str> = asked
         .iter()
-        .map(|request| request.split(' ').next().unwrap())
+        .map(|request| request.head.split(' ').next().unwrap())
         .collect();
     assert_eq!(found, methods);
     assert!(
         asked
             .iter()
             .skip(1)
-            .all(|request| request.contains(" /elsewhere "))
+            .all(|request| request.head.contains(" /elsewhere "))
     );
 }
 
 #[tokio::test]
 async fn the_proxy_is_used() {
-    let proxy = Receiver::start(|_| answer("200 OK", "", "")).await;
+    let proxy = receiver(|_| Answer::full("200 OK", "", "")).await;
     let url = "http://nowhere.invalid/hook";
-    let through = format!("http://user:pass@{}", proxy.address);
+    let through = proxy.url("").replace("http://", "http://user:pass@");
     post(url, Some(&through), Redirects::Refused).await.unwrap();
-    let asked = proxy.asked();
+    let asked = proxy.received();
     assert!(
-        asked[0].starts_with(&format!("POST {url} HTTP/1.1\r\n")),
+        asked[0].head.starts_with(&format!("POST {url} HTTP/1.1\n")),
         "{asked:?}"
     );
     assert!(
-        asked[0].contains("proxy-authorization: Basic dXNlcjpwYXNz\r\n"),
+        asked[0]
+            .head
+            .contains("proxy-authorization: Basic dXNlcjpwYXNz\n"),
         "{asked:?}"
     );
 }
@@ -194,16 +130,16 @@ async fn errors_do_not_show_the_url() {
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     assert!(error.to_string().contains("onnection refused"), "{error}");
 
-    let endless = Receiver::start(|_| answer("307 Temporary Redirect", "location: /canary\r\n", "")).await;
-    let url = format!("http://{}/canary", endless.address);
+    let endless = receiver(|_| Answer::full("307 Temporary Redirect", "location: /canary\r\n", "")).await;
+    let url = endless.url("/canary");
     let error = post(&url, None, Redirects::Followed).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
-    assert_eq!(endless.asked().len(), MOST_REDIRECTS + 1);
+    assert_eq!(endless.received().len(), MOST_REDIRECTS + 1);
 }
 
 #[tokio::test]
 async fn only_the_beginning_of_an_answer_is_read() {
-    let receiver = Receiver::start(|_| answer("200 OK", "", &"x".repeat(100_000))).await;
-    let result = post(&format!("http://{}", receiver.address), None, Redirects::Followed).await;
+    let receiver = receiver(|_| Answer::full("200 OK", "", "x".repeat(100_000))).await;
+    let result = post(&receiver.url(""), None, Redirects::Followed).await;
     assert_eq!(result.map(|answer| answer.len()), Ok(ANSWER));
 }
