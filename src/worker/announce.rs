@@ -3,8 +3,8 @@
 //! Input: effects of observations, the state of the election. Output: calls of [`Webhook`]. I/O: none of its own.
 //!
 //! Only the leader posts. A standby keeps what it sees, and when it becomes the leader it posts what the one before may
-//! not have posted: everything since the lease was given back, or, where its holder was lost, everything since a little
-//! before that. So a change is posted at least once while any replica runs, and twice only around the loss of a leader.
+//! not have posted: everything since a little before the lease was given back or its holder was lost. So a change is
+//! posted at least once while any replica runs, and twice only around a change of leaders.
 //! What changes while none runs is not posted: that would need a durable memory of every source in the cluster, where
 //! the ledger holds only those that some workload opted into, and in webhook mode there are none.
 

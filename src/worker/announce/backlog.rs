@@ -28,6 +28,8 @@ pub(super) struct Backlog<T> {
     holder: Holder,
     /// Since when nobody leads.
     free_since: Instant,
+    /// How late this replica may learn that the lease was given back, or lost.
+    late: Duration,
     /// How long before its takeover a replica may have lost its leader.
     longest_gap: Duration,
     kept: VecDeque<(Instant, T)>,
@@ -43,8 +45,10 @@ impl<T> Backlog<T> {
                 Holder::Me
             },
             free_since: now,
-            // A lost holder's lease runs out a lease duration after its last renewal was seen. That may be seen a retry
-            // period late, and this replica's own attempt comes up to two and a bit later.
+            // A replica that may not watch the lease looks at it each 1 to 2.2 retry periods. Before it is free, its
+            // holder tells nothing more for as long as giving it back takes, one request.
+            late: timings.map_or(Duration::ZERO, |timings| timings.retry_period() * 4),
+            // A lost holder's lease runs out a lease duration after its last renewal was seen.
             longest_gap: timings.map_or(Duration::ZERO, |timings| {
                 timings.lease_duration() + timings.retry_period() * 4
             }),
@@ -61,13 +65,12 @@ impl<T> Backlog<T> {
         if holder != Holder::Me {
             return Vec::new();
         }
-        let lost_since = now.checked_sub(self.longest_gap).unwrap_or(now);
-        let since = match before {
-            Holder::Nobody => self.free_since,
-            Holder::Me | Holder::Other => lost_since,
+        let (end, before_it) = match before {
+            Holder::Nobody => (self.free_since, self.late),
+            Holder::Me | Holder::Other => (now, self.longest_gap),
         };
         let kept = std::mem::take(&mut self.kept).into_iter();
-        kept.filter(|(seen, _)| *seen >= since)
+        kept.filter(|(seen, _)| *seen + before_it >= end)
             .map(|(_, change)| change)
             .collect()
     }
@@ -118,13 +121,24 @@ mod tests {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
         assert_eq!(backlog.keep(1, at(1)), None);
-        backlog.follow(Holder::Nobody, at(2));
-        assert_eq!(backlog.keep(2, at(3)), None);
-        backlog.follow(Holder::Nobody, at(4));
-        assert_eq!(backlog.keep(3, at(5)), None);
-        assert_eq!(backlog.follow(Holder::Me, at(6)), [2, 3]);
-        assert_eq!(backlog.keep(4, at(7)), Some(4));
-        assert!(backlog.follow(Holder::Me, at(8)).is_empty());
+        backlog.follow(Holder::Nobody, at(60));
+        assert_eq!(backlog.keep(2, at(61)), None);
+        backlog.follow(Holder::Nobody, at(62));
+        assert_eq!(backlog.keep(3, at(63)), None);
+        assert_eq!(backlog.follow(Holder::Me, at(64)), [2, 3]);
+        assert_eq!(backlog.keep(4, at(65)), Some(4));
+        assert!(backlog.follow(Holder::Me, at(66)).is_empty());
+    }
+
+    /// The watch of sources may be quicker than the look at the lease.
+    #[test]
+    fn a_change_that_is_seen_before_the_lease_is_known_to_be_free_is_told() {
+        let (mut backlog, begun) = standby();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        backlog.keep(1, at(51));
+        backlog.keep(2, at(52));
+        backlog.follow(Holder::Nobody, at(60));
+        assert_eq!(backlog.follow(Holder::Me, at(61)), [2]);
     }
 
     #[test]
