@@ -99,7 +99,8 @@ Environment without a flag:
   ALERT_ON_RELOAD             exactly `true`: send an alert for each restart to ALERT_WEBHOOK_URL, in the form that
                               ALERT_SINK names (slack, teams, gchat; else plain text), after ALERT_ADDITIONAL_INFO,
                               through ALERT_WEBHOOK_PROXY
-  RELOADER_NAMESPACE          where Reloader runs; not RELOADER_NAMESPACES, which is --namespaces
+  RELOADER_NAMESPACE          where Reloader runs and reloader-meta-info goes; not RELOADER_NAMESPACES, which is
+                              --namespaces
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 

@@ -113,6 +113,8 @@ impl Client {
                 Redirects::Refused => Policy::none(),
                 Redirects::Followed => Policy::limited(MOST_REDIRECTS),
             })
+            // It would tell whoever is redirected to the URL, and with it the token.
+            .referer(false)
             .no_proxy();
         if let Some(proxy) = proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy.url()).map_err(failed)?);
