@@ -14,6 +14,7 @@
 )]
 
 mod environment;
+mod notification;
 mod opt_in;
 mod reload;
 mod scope;
@@ -33,6 +34,7 @@ use crate::config::{ListenAddress, parse_go_duration};
 use values::go_bool;
 
 pub use environment::Environment;
+pub use notification::NotificationArgs;
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;
@@ -64,6 +66,9 @@ pub struct Args {
     /// How and when they are restarted.
     #[command(flatten)]
     pub reload: ReloadArgs,
+    /// Who is told of it, or instead.
+    #[command(flatten)]
+    pub notification: NotificationArgs,
     /// Several replicas, one of which acts.
     #[command(flatten)]
     pub high_availability: HighAvailabilityArgs,

@@ -17,7 +17,8 @@ mod tests;
 use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use crate::args::{
-    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, OptInArgs, ReloadArgs,
+    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs,
+    OptInArgs, ReloadArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
@@ -177,6 +178,7 @@ impl Config {
             scope,
             opt_in,
             reload,
+            notification,
             high_availability,
             limits,
             observability,
@@ -192,15 +194,17 @@ impl Config {
             reload_on_create,
             reload_on_delete,
             sync_after_restart,
-            webhook_url,
-            webhook_payload,
-            alert_on_failure,
             pause_deployment_annotation,
             pause_deployment_time_annotation,
         } = reload;
         if coalesce_window > MAX_COALESCE_WINDOW {
             return Err(ConfigError::CoalesceWindow(coalesce_window));
         }
+        let NotificationArgs {
+            webhook_url,
+            webhook_payload,
+            alert_on_failure,
+        } = notification;
         let LimitArgs {
             workers,
             namespace_rate,

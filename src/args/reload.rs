@@ -1,4 +1,4 @@
-//! Flags that say what causes a restart, how it is written, and who is told instead.
+//! Flags that say what causes a restart and how it is written.
 //!
 //! Input: command line and variables, through clap. Output: [`ReloadArgs`]. I/O: none.
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 use clap::ArgAction;
 
 use super::values::go_bool;
-use crate::config::{WEBHOOK_PAYLOADS, parse_go_duration};
+use crate::config::parse_go_duration;
 
-/// What causes a restart, how it is written, how long changes are gathered first, and who is told instead.
+/// What causes a restart, how it is written, and how long changes are gathered first.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Reload")]
 pub struct ReloadArgs {
@@ -55,30 +55,6 @@ pub struct ReloadArgs {
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub sync_after_restart: bool,
-    /// Instead of restarting anything, send a POST request to this URL for each change (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_WEBHOOK_URL",
-        value_name = "URL",
-        default_value = "",
-        hide_default_value = true,
-        hide_env_values = true,
-        allow_hyphen_values = true
-    )]
-    pub webhook_url: String,
-    /// What --webhook-url is told: constant, which is upstream's body, or details
-    ///
-    /// details adds the kind, namespace and name of what changed, how and when; never anything of its content.
-    #[arg(long, env = "RELOADER_WEBHOOK_PAYLOAD", value_name = "PAYLOAD", default_value = WEBHOOK_PAYLOADS[0],
-        value_parser = WEBHOOK_PAYLOADS, hide_possible_values = true)]
-    pub webhook_payload: String,
-    /// Send an alert when a restart fails as well; ALERT_WEBHOOK_URL says where to
-    ///
-    /// One for each workload and reason, not one for each attempt.
-    #[arg(long, env = "RELOADER_ALERT_ON_FAILURE", value_name = "BOOL", value_parser = go_bool,
-        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        hide_possible_values = true)]
-    pub alert_on_failure: bool,
     /// Annotation on a Deployment: how long it stays paused after a restart, so that further changes join it (upstream)
     #[arg(
         long,

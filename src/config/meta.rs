@@ -79,7 +79,7 @@ fn options(args: &Args) -> Options {
         sync_after_restart: reload.sync_after_restart,
         enable_ha: *enable_ha,
         enable_csi_integration: *enable_csi_integration,
-        webhook_url: Endpoint::parse(&reload.webhook_url)
+        webhook_url: Endpoint::parse(&args.notification.webhook_url)
             .map(|url| url.to_string())
             .unwrap_or_default(),
         resources_to_ignore: items(resources_to_ignore),
