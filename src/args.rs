@@ -14,6 +14,7 @@
 )]
 
 mod environment;
+mod notification;
 mod opt_in;
 mod reload;
 mod scope;
@@ -33,6 +34,7 @@ use crate::config::{ListenAddress, parse_go_duration};
 use values::go_bool;
 
 pub use environment::Environment;
+pub use notification::NotificationArgs;
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;
@@ -64,6 +66,9 @@ pub struct Args {
     /// How and when they are restarted.
     #[command(flatten)]
     pub reload: ReloadArgs,
+    /// Who is told of it, or instead.
+    #[command(flatten)]
+    pub notification: NotificationArgs,
     /// Several replicas, one of which acts.
     #[command(flatten)]
     pub high_availability: HighAvailabilityArgs,
@@ -99,7 +104,8 @@ Environment without a flag:
   ALERT_ON_RELOAD             exactly `true`: send an alert for each restart to ALERT_WEBHOOK_URL, in the form that
                               ALERT_SINK names (slack, teams, gchat; else plain text), after ALERT_ADDITIONAL_INFO,
                               through ALERT_WEBHOOK_PROXY
-  RELOADER_NAMESPACE          where Reloader runs; not RELOADER_NAMESPACES, which is --namespaces
+  RELOADER_NAMESPACE          where Reloader runs and reloader-meta-info goes; not RELOADER_NAMESPACES, which is
+                              --namespaces
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 

@@ -6,6 +6,7 @@
 mod alerts;
 mod filters;
 mod listen_address;
+mod meta;
 mod selector;
 mod settings;
 mod startup;
@@ -15,14 +16,17 @@ mod tests;
 use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use crate::args::{
-    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, OptInArgs, ReloadArgs,
+    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs,
+    OptInArgs, ReloadArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
+use crate::meta_info::MetaInfo;
 use crate::model::AnnotationKeys;
+use crate::notify::{AlertSettings, EndpointError, WebhookSettings};
 
 pub use crate::model::go_duration::{DurationError, parse_go_duration};
-pub use alerts::{AlertSink, Alerts, HiddenUrl};
+pub use alerts::WEBHOOK_PAYLOADS;
 pub use filters::Filters;
 pub use listen_address::{ListenAddress, ListenAddressError};
 pub use selector::{LabelSelector, SelectorError};
@@ -52,9 +56,9 @@ pub struct Config {
     /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
     pub coalesce_window: Duration,
     /// Set: nothing is restarted, each change is posted there instead.
-    pub webhook_url: Option<HiddenUrl>,
-    /// Alerts after restarts; none: not wanted.
-    pub alerts: Option<Alerts>,
+    pub webhook: Option<WebhookSettings>,
+    /// Alerts about restarts; none: not wanted, or nowhere to send them to.
+    pub alerts: Option<AlertSettings>,
     /// Leader election, with the pod's name as the identity; none: this replica always acts.
     pub lease: Option<lease::Settings>,
     /// Restarts written at the same time, 1 to 1000.
@@ -79,10 +83,14 @@ pub struct Config {
     pub pod_name: Option<String>,
     /// Where the ledger is kept; none: the environment does not tell the namespace Reloader runs in.
     pub ledger: Option<LedgerSettings>,
+    /// What the meta-info ConfigMap says; none: the environment does not tell the namespace Reloader runs in.
+    pub meta_info: Option<MetaInfo>,
     /// What was said about Go's profiles.
     pub pprof: Pprof,
     /// What was ignored or replaced by a default: to be logged once logging works.
     pub warnings: Vec<String>,
+    /// What was asked for and cannot work, while the rest can: to be logged as well.
+    pub errors: Vec<String>,
 }
 
 /// A setting that makes starting pointless.
@@ -118,9 +126,9 @@ pub enum ConfigError {
     /// `--ignored-workload-types` names something that cannot be ignored.
     #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
     IgnoredWorkloadType(String),
-    /// `--webhook-url` cannot be posted to.
-    #[error("--webhook-url {0:?} is not a URL to post to; expected http://host/path or https://host/path")]
-    WebhookUrl(String),
+    /// `--webhook-url` cannot be posted to. It is not quoted: it may hold a token.
+    #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]
+    WebhookUrl(EndpointError),
     /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
     #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
     WatchTimeout(Duration),
@@ -162,10 +170,12 @@ impl Config {
     /// # Errors
     /// The first setting that cannot work, in one line.
     pub fn from_args(args: Args, environment: Environment) -> Result<Self, ConfigError> {
+        let meta_info = meta::meta_info(&args, &environment);
         let Args {
             scope,
             opt_in,
             reload,
+            notification,
             high_availability,
             limits,
             observability,
@@ -174,20 +184,24 @@ impl Config {
         } = args;
         let mut warnings = Vec::new();
         let traces = TraceExport::from_environment(&environment, &mut warnings);
-        let alerts = Alerts::from_environment(&environment, &mut warnings);
+        let mut errors = Vec::new();
         let ReloadArgs {
             reload_strategy,
             coalesce_window,
             reload_on_create,
             reload_on_delete,
             sync_after_restart,
-            webhook_url,
             pause_deployment_annotation,
             pause_deployment_time_annotation,
         } = reload;
         if coalesce_window > MAX_COALESCE_WINDOW {
             return Err(ConfigError::CoalesceWindow(coalesce_window));
         }
+        let NotificationArgs {
+            webhook_url,
+            webhook_payload,
+            alert_on_failure,
+        } = notification;
         let LimitArgs {
             workers,
             namespace_rate,
@@ -232,8 +246,8 @@ impl Config {
                 sync_after_restart,
             },
             coalesce_window,
-            webhook_url: HiddenUrl::of_webhook(&webhook_url)?,
-            alerts,
+            webhook: alerts::webhook(&webhook_url, &webhook_payload)?,
+            alerts: alerts::alerts(&environment, alert_on_failure, &mut warnings, &mut errors),
             lease: lease_settings(high_availability, &environment)?,
             workers: workers.into(),
             namespace_rate: NonZeroU32::new(namespace_rate),
@@ -250,7 +264,9 @@ impl Config {
                 enabled: enable_pprof,
                 address: pprof_addr,
             },
+            meta_info,
             warnings,
+            errors,
         })
     }
 }

@@ -22,6 +22,8 @@
 //! | [`queue`] | workload keys | one key at a time, fairly, when it is due | none |
 //! | [`decide`] | a workload and what it owes | `decide::Decision` | none |
 //! | [`patch`] | a plan | one PATCH, one Event | writes |
+//! | [`notify`] | what was restarted, or what changed | POSTs to a chat system or a webhook | writes |
+//! | [`meta_info`] | settings, build | the ConfigMap `reloader-meta-info` | reads and writes |
 //! | [`lease`] | the Lease object and a clock | who may write, until when | reads and writes |
 //! | [`worker`], [`run`] | all of the above | the running controller | – |
 //! | [`admin`], [`metrics`], [`telemetry`] | – | `/live`, `/ready`, `/metrics`, logs, traces | serves |
@@ -34,8 +36,10 @@ pub mod decide;
 pub mod index;
 pub mod lease;
 pub mod ledger;
+pub mod meta_info;
 pub mod metrics;
 pub mod model;
+pub mod notify;
 pub mod patch;
 pub mod queue;
 pub mod run;

@@ -24,7 +24,7 @@ use families::{Labels, LeaseFamilies, QueueFamilies, ReloadFamilies, RestClientF
 use process::ProcessCollector;
 use snapshot::SnapshotSource;
 
-pub use record::{EventResult, EventType, ReconcileResult};
+pub use record::{EventResult, EventType, NotificationResult, ReconcileResult};
 pub use snapshot::Snapshot;
 
 /// The media type of [`Metrics::encode`].

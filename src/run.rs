@@ -14,6 +14,7 @@ mod clients;
 mod fenced;
 mod supervise;
 mod takeover;
+mod tell;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -31,7 +32,9 @@ use crate::{
     index::Index,
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
     ledger::Keeper,
+    meta_info::{self, MetaInfo},
     metrics::{Metrics, MetricsOptions, Snapshot},
+    notify::BuildError,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     watch::{self, Lister, StreamId, Watched},
@@ -39,6 +42,7 @@ use crate::{
 };
 use clients::Clients;
 use supervise::{Election, Running};
+use tell::Telling;
 
 /// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
 const OBSERVATIONS: usize = 256;
@@ -58,6 +62,9 @@ pub enum RunError {
     /// The listen address is taken or not allowed.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The webhook cannot be called, which is all there is to do in webhook mode.
+    #[error(transparent)]
+    Webhook(#[from] BuildError),
     /// Signals cannot be received.
     #[error("signal handlers could not be installed: {0}")]
     Signals(std::io::Error),
@@ -78,6 +85,7 @@ impl RunError {
         match self {
             Self::NoCluster(_) => "no_cluster",
             Self::Bind(_) => "bind",
+            Self::Webhook(_) => "webhook",
             Self::Signals(_) => "signals",
             Self::LeadershipLost(_) => "leadership_lost",
             Self::LoopEnded(_) => "loop_ended",
@@ -125,13 +133,17 @@ fn start(
 ) -> Result<(Running, Option<Keeper>), RunError> {
     let keys = Arc::new(config.annotations.clone());
     let streams = streams(config);
+    let Telling {
+        alerts,
+        webhook,
+        sending,
+    } = tell::telling(config, metrics)?;
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
     // Events are told after the lease was given back, too: they are about what this replica did.
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
-    let (ledger, keeper) =
-        takeover::keeper(config.ledger.as_ref(), clients.fenced(&leadership)?, &leadership);
+    let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
@@ -142,6 +154,7 @@ fn start(
             config.auto_reload_all,
         ),
         recorder,
+        alerts,
         ledger,
         unflushed: Arc::new(DashMap::new()),
         metrics: Arc::clone(metrics),
@@ -155,11 +168,19 @@ fn start(
     };
     report_state(metrics, &worker, &health, &streams);
 
-    let mut running = Running::new(worker.clone(), election, recording);
+    let mut running = Running::new(worker.clone(), election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     let watches = clients.watching()?;
-    let intake = Intake::new(worker.clone(), &streams, lister.clone(), &health, selection);
+    let announcer = webhook.map(|webhook| tell::announcer(webhook, config, &worker));
+    let intake = Intake::new(
+        worker.clone(),
+        announcer,
+        &streams,
+        lister.clone(),
+        &health,
+        selection,
+    );
     running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
@@ -192,6 +213,10 @@ fn start(
         );
     }
     running.spawn("monitor", monitor(worker, health.heartbeat("workers", SILENCE)));
+    running.spawn(
+        "meta-info",
+        publish_meta_info(config.meta_info.clone(), clients.unfenced()?),
+    );
     if config.lease.is_some() {
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
@@ -229,7 +254,7 @@ fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> 
     (leadership, Box::pin(election))
 }
 
-/// One stream a kind and namespace in scope.
+/// One stream a kind and namespace in scope; in webhook mode none for workloads, since none is restarted.
 fn streams(config: &Config) -> Vec<StreamId> {
     let namespaces: Vec<Option<Arc<str>>> = match &config.scope {
         Scope::All => vec![None],
@@ -247,10 +272,11 @@ fn streams(config: &Config) -> Vec<StreamId> {
         namespace: None,
     });
     let csi = Watched::CSI.into_iter().filter(|_| config.integrations.csi);
-    let objects = Watched::all()
-        .chain(csi)
-        .filter(|watched| Some(*watched) != ignored)
-        .flat_map(of_kind);
+    let is_needed = |watched: &Watched| match watched {
+        Watched::Workload(_) => config.webhook.is_none(),
+        _ => Some(*watched) != ignored,
+    };
+    let objects = Watched::all().chain(csi).filter(is_needed).flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
 }
 
@@ -321,6 +347,16 @@ async fn monitor(worker: Worker, beat: admin::health::Beat) {
         }
         slow_path = counted;
     }
+}
+
+/// Says once which Reloader this is, and then nothing more.
+async fn publish_meta_info(info: Option<MetaInfo>, client: kube::Client) {
+    if let Some(info) = info {
+        meta_info::publish(client, &info).await;
+    } else {
+        tracing::warn!("RELOADER_NAMESPACE is not set, skipping meta info configmap creation");
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Keeps the leader gauge.

@@ -6,6 +6,7 @@
 //! A worker never acts on an event: it looks at what the workload owes *now*. A retry, a duplicate or a takeover
 //! therefore ends in the same place as the first attempt.
 
+pub mod announce;
 pub mod intake;
 mod pause;
 mod resumes;
@@ -27,6 +28,7 @@ use crate::{
     ledger::Ledger,
     metrics::{Metrics, ReconcileResult},
     model::{SourceKey, SourceKind, Workload, WorkloadKey, opt_in::BadPattern},
+    notify::Alerts,
     patch::{
         Writer,
         events::{Notice, Recorder, Severity},
@@ -67,6 +69,8 @@ pub struct Worker {
     pub writer: Writer,
     /// Writes Events.
     pub recorder: Recorder,
+    /// Tells a chat system.
+    pub alerts: Alerts,
     /// Is told what is settled.
     pub ledger: Ledger,
     /// Workloads whose last marker the next one would overwrite before the ledger has the restart it stands for: the
@@ -307,6 +311,7 @@ impl Worker {
                 key.name, key.kind,
             );
             self.record(pending, source, Severity::Normal, "Reloaded", message);
+            self.alerts.reloaded(source, key);
         }
     }
 
@@ -327,6 +332,7 @@ impl Worker {
             "{message}; it is tried again until it succeeds"
         );
         if let Some(source) = restarted_for(plan).next() {
+            self.alerts.failed(source, key, &error.message);
             self.record(pending, source, Severity::Warning, "ReloadFail", message);
         }
     }

@@ -21,7 +21,7 @@ use http::{Method, Request, Response};
 use reloader::{
     args::{Args, Environment},
     metrics::{
-        EventResult, EventType, Metrics, MetricsOptions, ReconcileResult, Snapshot,
+        EventResult, EventType, Metrics, MetricsOptions, NotificationResult, ReconcileResult, Snapshot,
         rest_client::RestClientLayer,
     },
     model::{SourceKind, WorkloadKind},
@@ -125,6 +125,7 @@ async fn touched() -> Arc<Metrics> {
     metrics.failed("conflict");
     metrics.reload_succeeded(WorkloadKind::Deployment, "shop", short, short);
     metrics.write_fenced();
+    metrics.notified("alert", NotificationResult::Success);
     metrics.watch_restarted("Secret", "watch");
     metrics.leadership_gained();
     metrics.lease_slow_path_taken();

@@ -1,4 +1,4 @@
-//! Flags that say what causes a restart, how it is written, and who is told instead.
+//! Flags that say what causes a restart and how it is written.
 //!
 //! Input: command line and variables, through clap. Output: [`ReloadArgs`]. I/O: none.
 
@@ -14,7 +14,7 @@ use clap::ArgAction;
 use super::values::go_bool;
 use crate::config::parse_go_duration;
 
-/// What causes a restart, how it is written, how long changes are gathered first, and who is told instead.
+/// What causes a restart, how it is written, and how long changes are gathered first.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Reload")]
 pub struct ReloadArgs {
@@ -55,17 +55,6 @@ pub struct ReloadArgs {
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub sync_after_restart: bool,
-    /// Instead of restarting anything, send a POST request to this URL for each change (upstream)
-    #[arg(
-        long,
-        env = "RELOADER_WEBHOOK_URL",
-        value_name = "URL",
-        default_value = "",
-        hide_default_value = true,
-        hide_env_values = true,
-        allow_hyphen_values = true
-    )]
-    pub webhook_url: String,
     /// Annotation on a Deployment: how long it stays paused after a restart, so that further changes join it (upstream)
     #[arg(
         long,

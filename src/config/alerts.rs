@@ -1,111 +1,90 @@
-//! Who is told of restarts over HTTP.
+//! Who is told over HTTP: of restarts, or of changes instead of restarts.
 //!
-//! Input: `--webhook-url` and the `ALERT_` variables. Output: [`Alerts`] and [`HiddenUrl`]. I/O: none.
-
-use std::fmt;
+//! Input: `--webhook-url` and what goes with it, the `ALERT_` variables. Output: [`AlertSettings`] and
+//! [`WebhookSettings`]. I/O: none.
 
 use super::ConfigError;
-use crate::args::Environment;
+use crate::{
+    args::Environment,
+    notify::{AlertSettings, Endpoint, Sink, WebhookPayload, WebhookSettings},
+};
 
-/// A URL that is never shown: webhook URLs hold tokens as a rule.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HiddenUrl(String);
+/// The values of `--webhook-payload`: upstream's constant body first.
+pub const WEBHOOK_PAYLOADS: [&str; 2] = ["constant", "details"];
 
-impl HiddenUrl {
-    /// The URL itself, for the request and nothing else.
-    pub fn reveal(&self) -> &str {
-        &self.0
+/// `--webhook-url` and `--webhook-payload`; nothing where the URL is empty.
+pub(super) fn webhook(url: &str, payload: &str) -> Result<Option<WebhookSettings>, ConfigError> {
+    if url.is_empty() {
+        return Ok(None);
     }
-
-    /// `--webhook-url`; nothing where it is empty.
-    pub(super) fn of_webhook(text: &str) -> Result<Option<Self>, ConfigError> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let after_scheme = text
-            .split_once("://")
-            .filter(|(scheme, _)| ["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()))
-            .map(|(_, rest)| rest);
-        let has_host = |rest: &str| {
-            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let host = authority.rsplit('@').next().unwrap_or_default();
-            !host.is_empty() && !host.starts_with(':')
-        };
-        let whole = !text.contains(|character: char| character.is_whitespace() || character.is_control());
-        if whole && after_scheme.is_some_and(has_host) {
-            Ok(Some(Self(text.to_owned())))
+    Ok(Some(WebhookSettings {
+        endpoint: Endpoint::parse(url).map_err(ConfigError::WebhookUrl)?,
+        payload: if payload == WEBHOOK_PAYLOADS[1] {
+            WebhookPayload::Details
         } else {
-            Err(ConfigError::WebhookUrl(text.to_owned()))
-        }
+            WebhookPayload::Constant
+        },
+    }))
+}
+
+/// Nothing unless `ALERT_ON_RELOAD` is exactly `true` or failures are to be told, and there is somewhere to send alerts
+/// to. Upstream complains about a missing URL at each alert; here it is said once.
+pub(super) fn alerts(
+    environment: &Environment,
+    on_failure: bool,
+    warnings: &mut Vec<String>,
+    errors: &mut Vec<String>,
+) -> Option<AlertSettings> {
+    let on_reload = environment.alert_on_reload.as_deref() == Some("true");
+    if !on_reload && !on_failure {
+        return None;
     }
-}
-
-impl fmt::Debug for HiddenUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HiddenUrl(…)")
-    }
-}
-
-/// The form of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AlertSink {
-    /// Slack's incoming webhooks.
-    Slack,
-    /// Microsoft Teams' incoming webhooks.
-    Teams,
-    /// Google Chat's incoming webhooks.
-    GoogleChat,
-    /// Plain text, for everything else.
-    Raw,
-}
-
-/// Alerts after restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alerts {
-    /// Where they are sent.
-    pub url: HiddenUrl,
-    /// Their form.
-    pub sink: AlertSink,
-    /// What is put before each, trimmed; empty and none differ, as in upstream: the colon after it stays.
-    pub additional_info: Option<String>,
-    /// The proxy they go through; other variables about proxies do not count.
-    pub proxy: Option<HiddenUrl>,
-}
-
-impl Alerts {
-    /// Nothing unless `ALERT_ON_RELOAD` is exactly `true` and there is somewhere to send alerts to.
-    pub(super) fn from_environment(environment: &Environment, warnings: &mut Vec<String>) -> Option<Self> {
-        if environment.alert_on_reload.as_deref() != Some("true") {
+    let wanted = if on_reload {
+        "ALERT_ON_RELOAD is true"
+    } else {
+        "--alert-on-failure is set"
+    };
+    let url = trimmed(environment.alert_webhook_url.as_ref());
+    let endpoint = match url.map(Endpoint::parse) {
+        Some(Ok(endpoint)) => endpoint,
+        Some(Err(error)) => {
+            errors.push(format!(
+                "{wanted}, but ALERT_WEBHOOK_URL cannot be posted to ({error}): no alerts are sent. Set it to the URL \
+                 of a webhook"
+            ));
             return None;
         }
-        let trimmed = |value: &Option<String>| {
-            let value = value.as_deref().map(str::trim);
-            value.filter(|value| !value.is_empty()).map(str::to_owned)
-        };
-        let Some(url) = trimmed(&environment.alert_webhook_url) else {
-            warnings.push(
-                "ALERT_ON_RELOAD is true, but ALERT_WEBHOOK_URL is not set: no alerts are sent. Set it to the URL of \
-                 a webhook"
-                    .to_owned(),
-            );
+        None => {
+            errors.push(format!(
+                "{wanted}, but ALERT_WEBHOOK_URL is not set: no alerts are sent. Set it to the URL of a webhook"
+            ));
             return None;
-        };
-        let sink = trimmed(&environment.alert_sink)
-            .unwrap_or_default()
-            .to_lowercase();
-        Some(Self {
-            url: HiddenUrl(url),
-            sink: match sink.as_str() {
-                "slack" => AlertSink::Slack,
-                "teams" => AlertSink::Teams,
-                "gchat" => AlertSink::GoogleChat,
-                _ => AlertSink::Raw,
-            },
-            additional_info: environment
-                .alert_additional_info
-                .as_deref()
-                .map(|info| info.trim().to_owned()),
-            proxy: trimmed(&environment.alert_webhook_proxy).map(HiddenUrl),
-        })
-    }
+        }
+    };
+    let proxy = match trimmed(environment.alert_webhook_proxy.as_ref()).map(Endpoint::parse_proxy) {
+        Some(Err(error)) => {
+            warnings.push(format!(
+                "ALERT_WEBHOOK_PROXY is ignored ({error}): alerts are sent without a proxy. Set it to the proxy's URL"
+            ));
+            None
+        }
+        Some(Ok(proxy)) => Some(proxy),
+        None => None,
+    };
+    Some(AlertSettings {
+        endpoint,
+        sink: Sink::parse(environment.alert_sink.as_deref().unwrap_or_default()),
+        additional_info: environment
+            .alert_additional_info
+            .as_deref()
+            .map(|info| info.trim().to_owned()),
+        proxy,
+        on_reload,
+        on_failure,
+    })
+}
+
+/// The value without the spaces around it, where something is left.
+fn trimmed(value: Option<&String>) -> Option<&str> {
+    value.map(|value| value.trim()).filter(|value| !value.is_empty())
 }

@@ -11,6 +11,7 @@ pub fn startup_lines(config: &Config) -> Vec<(Level, String)> {
             .iter()
             .map(|warning| (Level::Warning, warning.clone())),
     );
+    lines.extend(config.errors.iter().map(|error| (Level::Error, error.clone())));
     lines.push(match &config.scope {
         Scope::All => (
             Level::Warning,
@@ -32,7 +33,7 @@ pub fn startup_lines(config: &Config) -> Vec<(Level, String)> {
             "resource-label-selector is set, will only detect changes on resources with these labels: {selector}."
         ));
     }
-    if config.webhook_url.is_some() {
+    if config.webhook.is_some() {
         warn("webhook-url is set, will only send webhook, no resources will be reloaded".to_owned());
     }
     lines

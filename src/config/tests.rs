@@ -3,6 +3,7 @@ use rstest::rstest;
 
 use super::*;
 
+mod notify;
 mod upstream;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {

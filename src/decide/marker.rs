@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mark;
-use crate::model::{Source, SourceKind};
+use crate::model::{Source, SourceKind, go_values::escape_json};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -36,25 +36,8 @@ impl Mark {
         };
         // Strings and a number always serialize; the empty text would only cost one repeated restart.
         let json = serde_json::to_string(&marker).unwrap_or_default();
-        escape_as_go_does(&json)
+        escape_json(&json)
     }
-}
-
-/// Escapes what Go escapes so that JSON can stand in HTML and JavaScript, and Rust does not. In compact JSON these
-/// characters occur only within strings.
-fn escape_as_go_does(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' => escaped.push_str(r"\u003c"),
-            '>' => escaped.push_str(r"\u003e"),
-            '&' => escaped.push_str(r"\u0026"),
-            '\u{2028}' => escaped.push_str(r"\u2028"),
-            '\u{2029}' => escaped.push_str(r"\u2029"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 /// What the annotation on a pod template says.

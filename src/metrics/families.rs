@@ -40,6 +40,7 @@ pub(super) struct ReloadFamilies {
     pub(super) skipped: Counters<Labels<1>>,
     pub(super) errors: Counters<Labels<1>>,
     pub(super) fenced_writes: Counter,
+    pub(super) notifications: Counters<Labels<2>>,
     pub(super) workloads_scanned: Counters<Labels<1>>,
     pub(super) workloads_matched: Counters<Labels<1>>,
 }
@@ -115,6 +116,12 @@ impl ReloadFamilies {
                 "reloader_fenced_writes",
                 "Writes not sent because this replica could no longer be sure to lead",
                 Counter::default(),
+            ),
+            notifications: add(
+                r,
+                "reloader_notifications",
+                "Alerts and webhook calls, by channel and result",
+                Family::default(),
             ),
             workloads_scanned: add(
                 r,

@@ -56,6 +56,27 @@ impl ReconcileResult {
     }
 }
 
+/// What became of an alert or a webhook call: the label `result` of `reloader_notifications_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationResult {
+    /// The receiver took it.
+    Success,
+    /// It was given up.
+    Error,
+    /// Too many waited, so it was never sent.
+    Dropped,
+}
+
+impl NotificationResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
 impl Metrics {
     /// A watch showed a change of a source.
     pub fn event_received(&self, event: EventType, source: SourceKind) {
@@ -189,6 +210,12 @@ impl Metrics {
     /// A write was not sent, because the Lease might belong to somebody else by now.
     pub fn write_fenced(&self) {
         self.reload.fenced_writes.inc();
+    }
+
+    /// An alert or a webhook call came to an end; `channel` is `alert` or `webhook`.
+    pub fn notified(&self, channel: &'static str, result: NotificationResult) {
+        let labels = [("channel", channel), ("result", result.label())];
+        self.reload.notifications.get_or_create(&labels).inc();
     }
 
     /// A watch on `kind` (`ConfigMap`, `Deployment`, …) begins again.

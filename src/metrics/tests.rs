@@ -23,6 +23,7 @@ fn touched() -> Metrics {
     metrics.reload_succeeded(WorkloadKind::Deployment, "shop", SHORT, SHORT * 2);
     metrics.reload_failed(WorkloadKind::DaemonSet, "shop", SHORT);
     metrics.write_fenced();
+    metrics.notified("alert", NotificationResult::Success);
     metrics.watch_restarted("Secret", "expired");
     metrics.leadership_gained();
     metrics.lease_slow_path_taken();
@@ -109,6 +110,7 @@ fn names_and_labels_are_pinned() {
         // ours
         "reloader_build_info{version} gauge",
         "reloader_fenced_writes_total{} counter",
+        "reloader_notifications_total{channel,result} counter",
         "reloader_pending_reloads{} gauge",
         "reloader_reload_latency_seconds{} histogram",
         "reloader_tracked_objects{kind} gauge",

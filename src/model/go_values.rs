@@ -1,7 +1,7 @@
-//! Values written for Go's standard library, read with exactly its rules: a stricter or laxer reading would change
+//! Values as Go's standard library reads and writes them, by exactly its rules: a stricter or laxer reading would change
 //! what an existing manifest or command line means.
 //!
-//! Input: text of annotations and flags. Output: plain values. I/O: none.
+//! Input: text of annotations and flags, JSON. Output: plain values. I/O: none.
 
 /// A flag value that is not one CSV record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,23 @@ pub fn parse_go_bool(text: &str) -> Option<bool> {
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
         _ => None,
     }
+}
+
+/// Escapes what Go escapes so that JSON can stand in HTML and JavaScript, and Rust does not. In compact JSON these
+/// characters occur only within strings.
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '<' => escaped.push_str(r"\u003c"),
+            '>' => escaped.push_str(r"\u003e"),
+            '&' => escaped.push_str(r"\u0026"),
+            '\u{2028}' => escaped.push_str(r"\u2028"),
+            '\u{2029}' => escaped.push_str(r"\u2029"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 /// Reads a list flag as pflag's `StringSlice` does: one CSV record by the rules of Go's

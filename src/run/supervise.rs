@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RunError, takeover};
+use super::{RunError, takeover, tell::Sending};
 use crate::{config::Config, lease, ledger::Keeper, worker::Worker};
 
 /// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
@@ -21,6 +21,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 const RELEASE: Duration = Duration::from_secs(2);
 /// How long the last Events may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How long the last alerts or webhook calls may take to be posted, as long as one may take; with the rest it stays
+/// below the 30 s a pod is given.
+const LAST_POSTS: Duration = Duration::from_secs(10);
 
 /// The election's future.
 pub(super) type Election = Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
@@ -35,6 +38,8 @@ pub(super) struct Running {
     election: JoinHandle<Result<lease::Ended, lease::Error>>,
     /// Writes Events until nobody is left to record one.
     recording: JoinHandle<()>,
+    /// Posts alerts or calls the webhook until nobody is left to tell something.
+    sending: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -42,6 +47,7 @@ impl Running {
         worker: Worker,
         election: Election,
         recording: impl Future<Output = ()> + Send + 'static,
+        sending: Option<Sending>,
     ) -> Self {
         Self {
             worker,
@@ -49,6 +55,7 @@ impl Running {
             workers: JoinSet::new(),
             election: tokio::spawn(election),
             recording: tokio::spawn(recording),
+            sending: sending.map(tokio::spawn),
         }
     }
 
@@ -86,6 +93,7 @@ impl Running {
                     Err(error) => panicked(&error),
                 },
                 _ = &mut self.recording => return RunError::LoopEnded("events"),
+                () = ended(&mut self.sending) => return RunError::LoopEnded("notifications"),
                 () = leadership.acquired(), if candidate.is_some() => {
                     reading.spawn(takeover::read(candidate.take().flatten(), selection_known.clone()));
                 }
@@ -112,6 +120,7 @@ impl Running {
             mut workers,
             election,
             recording,
+            sending,
         } = self;
         worker.queue.shutdown();
         if timeout(DRAIN, async { while workers.join_next().await.is_some() {} })
@@ -133,12 +142,32 @@ impl Running {
             tracing::warn!("The lease could not be given back in time; it runs out by itself");
         }
         election.abort();
-        // Intake and workers hold the recorders: without them the Events that wait are the last ones.
+        // Intake and workers hold the recorders: without them the Events and messages that wait are the last ones.
         loops.shutdown().await;
         drop(worker);
-        if timeout(LAST_EVENTS, recording).await.is_err() {
-            tracing::warn!("The last Events could not be written in time");
-        }
+        let events = async {
+            if timeout(LAST_EVENTS, recording).await.is_err() {
+                tracing::warn!("The last Events could not be written in time");
+            }
+        };
+        let posts = async {
+            if let Some(sending) = sending
+                && timeout(LAST_POSTS, sending).await.is_err()
+            {
+                tracing::warn!(
+                    "The last alerts or webhook calls could not be delivered in time; check that their receiver answers"
+                );
+            }
+        };
+        tokio::join!(events, posts);
+    }
+}
+
+/// Completes when the task, if there is one, has ended.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => _ = task.await,
+        None => std::future::pending().await,
     }
 }
 

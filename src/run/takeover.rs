@@ -15,13 +15,16 @@ use crate::{
     worker::{Worker, now},
 };
 
-/// The ledger, where there is a namespace to keep it in.
+/// The ledger, where there is a namespace to keep it in; none in webhook mode, where no workload opts into anything.
 pub(super) fn keeper(
-    settings: Option<&LedgerSettings>,
+    config: &Config,
     client: kube::Client,
     leadership: &Leadership,
 ) -> (Ledger, Option<Keeper>) {
-    let Some(LedgerSettings { namespace, name }) = settings else {
+    if config.webhook.is_some() {
+        return (Ledger::none(), None);
+    }
+    let Some(LedgerSettings { namespace, name }) = &config.ledger else {
         tracing::warn!(
             "POD_NAMESPACE and RELOADER_NAMESPACE are not set, so no ledger is kept: changes made while no replica \
              runs are not noticed"

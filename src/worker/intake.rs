@@ -13,7 +13,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Worker, now};
+use super::{Worker, announce::Announcer, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
@@ -37,6 +37,8 @@ const REFUSAL_LASTS: Duration = Duration::from_secs(2);
 /// The one task that writes to the index from the watches.
 pub struct Intake {
     worker: Worker,
+    /// Tells the webhook: webhook mode.
+    announcer: Option<Announcer>,
     lister: Lister,
     /// Streams of workloads that may be listed but not watched.
     unwatchable: BTreeSet<StreamId>,
@@ -59,6 +61,7 @@ impl Intake {
     /// which namespaces count, where that takes a list of them.
     pub fn new(
         worker: Worker,
+        announcer: Option<Announcer>,
         streams: &[StreamId],
         lister: Lister,
         health: &Health,
@@ -73,6 +76,7 @@ impl Intake {
             .map(|stream| (stream.clone(), health.watch(name(stream))));
         Self {
             worker,
+            announcer,
             lister,
             unwatchable: BTreeSet::new(),
             unlistable: BTreeSet::new(),
@@ -86,17 +90,24 @@ impl Intake {
 
     /// Takes in observations until every stream has ended.
     pub async fn run(mut self, mut observations: mpsc::Receiver<Observation>, beat: Beat) {
+        let mut election = self.worker.leadership.state();
+        let mut elected = true;
         loop {
             beat.beat();
             self.catch_up_as_leader();
             self.let_resume();
+            if let Some(announcer) = &mut self.announcer {
+                announcer.follow();
+            }
             tokio::select! {
+                // Who leads is noted before the next observation is.
+                biased;
+                changed = election.changed(), if elected => elected = changed.is_ok(),
+                due = self.worker.resumes.due() => due.iter().for_each(|key| self.worker.plan_resume(key)),
                 observation = observations.recv() => match observation {
                     Some(observation) => self.take(observation),
                     None => return,
                 },
-                due = self.worker.resumes.due() => due.iter().for_each(|key| self.worker.plan_resume(key)),
-                () = self.worker.leadership.acquired(), if !self.led => {}
                 () = tokio::time::sleep(BEAT) => {}
             }
         }
@@ -115,11 +126,20 @@ impl Intake {
             }
             _ => None,
         };
-        let selection_is_known =
-            stream.watched == Watched::Namespace && matches!(observation.event, Event::Listed);
+        let source = match &observation.event {
+            Event::SourceSeen(source) => Some(source.key.clone()),
+            Event::SourceGone(key) => Some(key.clone()),
+            Event::PodStatusSeen(status) => Some(status.source()),
+            _ => None,
+        };
+        let listed = matches!(observation.event, Event::Listed);
+        let selection_is_known = listed && stream.watched == Watched::Namespace;
         let mut effect = self.worker.index.apply(observation, now());
         if selection_is_known {
             self.selection_known.send_replace(true);
+        }
+        if let Some(announcer) = &mut self.announcer {
+            announcer.take(&stream, listed, source.as_ref(), &effect);
         }
         if let (Some((kind, namespace)), Some(change)) = (&about, effect.source) {
             if effect.unselected {

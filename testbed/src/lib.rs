@@ -43,6 +43,7 @@ mod pki;
 mod ports;
 mod process;
 pub mod proxy;
+mod receiver;
 mod replica;
 mod session;
 
@@ -54,4 +55,5 @@ pub use eventually::{Probe, eventually};
 pub use nix::sys::signal::Signal;
 pub use ports::free_port;
 pub use proxy::Proxy;
+pub use receiver::{Answer, Received, Receiver};
 pub use replica::{Replica, ReplicaBuilder};

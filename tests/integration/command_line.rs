@@ -67,7 +67,7 @@ const NO_VARIABLES: &[(&str, &str)] = &[];
 #[case::selector(&["--namespace-selector=a=b*"], &["--namespace-selector", "\"a=b*\"", "a label value has"])]
 #[case::both_sources(&["--resources-to-ignore=secrets,configmaps"], &["only accepts 'configmaps' or 'secrets', not both"])]
 #[case::workload_type(&["--ignored-workload-types=job"], &["--ignored-workload-types", "\"job\"", "jobs, cronjobs"])]
-#[case::webhook(&["--webhook-url=sink"], &["--webhook-url", "\"sink\"", "http://host/path"])]
+#[case::webhook(&["--webhook-url=sink"], &["--webhook-url", "not a URL", "http://host/path"])]
 #[case::word(&["--reload-on-create=yes"], &["--reload-on-create", "'yes'", "expected true or false"])]
 #[case::word_without_value(&["--is-Argo-Rollouts"], &["a value is required", "--is-Argo-Rollouts"])]
 #[case::stray_quote(&["--namespaces-to-ignore=a\"b"], &["--namespaces-to-ignore", "bare \""])]

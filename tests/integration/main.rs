@@ -17,6 +17,7 @@ mod growth;
 mod harness;
 mod ledger;
 mod matrix;
+mod notify;
 mod opt_in;
 mod outage;
 mod pause;

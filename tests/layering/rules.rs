@@ -19,9 +19,15 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("ledger", &["model", "api_error", "index", "lease", "patch"]),
     // It reads the answers to its patches as the watch reads objects.
     ("patch", &["model", "api_error", "decide", "watch"]),
+    // Alerts and webhook calls.
+    ("notify", &["model", "metrics"]),
+    ("meta_info", &["model", "api_error"]),
     // `config` is what `args` becomes; flags parse into its types.
     ("args", &["model", "config"]),
-    ("config", &["model", "args", "decide", "lease"]),
+    (
+        "config",
+        &["model", "args", "decide", "lease", "meta_info", "notify"],
+    ),
     ("telemetry", &["config"]),
     ("admin", &["config", "metrics"]),
     // The two that put boxes together.
@@ -36,6 +42,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "ledger",
             "metrics",
             "model",
+            "notify",
             "patch",
             "queue",
             "telemetry",
@@ -52,8 +59,10 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "index",
             "lease",
             "ledger",
+            "meta_info",
             "metrics",
             "model",
+            "notify",
             "patch",
             "queue",
             "telemetry",
@@ -71,6 +80,9 @@ const PURE: &[&str] = &[
     "src/ledger/chunks",
     "src/ledger/text",
     "src/config",
+    "src/meta_info/document",
+    "src/notify/endpoint",
+    "src/notify/payload",
     "src/patch/body",
     "src/queue/core",
     "src/queue/namespace",

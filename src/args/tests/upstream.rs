@@ -107,6 +107,7 @@ fn the_defaults_are_upstreams() {
     let Args {
         scope,
         reload,
+        notification,
         observability,
         ..
     } = parse(&[]).unwrap();
@@ -132,7 +133,7 @@ fn the_defaults_are_upstreams() {
     }
     assert!(!is_argo_rollouts && !enable_csi_integration);
     assert!(!reload.reload_on_create && !reload.reload_on_delete && !reload.sync_after_restart);
-    assert_eq!(reload.webhook_url, "");
+    assert_eq!(notification.webhook_url, "");
     assert_eq!(
         reload.pause_deployment_annotation,
         "deployment.reloader.stakater.com/pause-period"

@@ -4,9 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::model::SourceKind;
-
-const ON: (&str, &str) = ("ALERT_ON_RELOAD", "true");
-const URL: (&str, &str) = ("ALERT_WEBHOOK_URL", " https://sink/token ");
+use crate::notify::{Endpoint, WebhookPayload};
 
 fn filters(arguments: &[&str]) -> Filters {
     config(arguments, &[]).unwrap().filters
@@ -54,7 +52,10 @@ fn every_flag_has_its_place() {
             paused_at: "10/since".to_owned(),
             ..AnnotationKeys::default()
         },
-        webhook_url: HiddenUrl::of_webhook("http://sink").unwrap(),
+        webhook: Some(WebhookSettings {
+            endpoint: Endpoint::parse("http://sink").unwrap(),
+            payload: WebhookPayload::Constant,
+        }),
         pprof: Pprof {
             enabled: false,
             address: ":7070".to_owned(),
@@ -130,7 +131,7 @@ fn ignored_workloads(#[case] value: &str, #[case] expected: (bool, bool)) {
 #[case("HTTP://[::1]:80/", true)]
 #[case("", false)]
 fn webhook_urls(#[case] value: &str, #[case] expected: bool) {
-    let url = config(&["--webhook-url", value], &[]).unwrap().webhook_url;
+    let url = config(&["--webhook-url", value], &[]).unwrap().webhook;
     assert_eq!(url.is_some(), expected);
 }
 
@@ -153,10 +154,11 @@ fn webhook_urls(#[case] value: &str, #[case] expected: bool) {
     "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs")]
 #[case::no_scheme(
     &["--webhook-url=sink"],
-    "--webhook-url \"sink\" is not a URL to post to; expected http://host/path or https://host/path")]
+    "--webhook-url cannot be posted to: it is not a URL (relative URL without a base); expected http://host/path or \
+     https://host/path")]
 #[case::no_host(
     &["--webhook-url=http://:80/"],
-    "--webhook-url \"http://:80/\" is not a URL to post to; expected http://host/path or https://host/path")]
+    "--webhook-url cannot be posted to: it is not a URL (empty host); expected http://host/path or https://host/path")]
 fn errors_name_flag_value_and_what_is_allowed(#[case] arguments: &[&str], #[case] expected: &str) {
     assert_eq!(config(arguments, &[]).unwrap_err().to_string(), expected);
 }
@@ -171,69 +173,6 @@ fn profiles_are_declined_once() {
         "{:?}",
         config.warnings
     );
-}
-
-#[rstest]
-#[case::off(&[URL], false)]
-#[case::not_exactly_true(&[("ALERT_ON_RELOAD", "True"), URL], false)]
-#[case::nowhere(&[ON], false)]
-#[case::blank(&[ON, ("ALERT_WEBHOOK_URL", " ")], false)]
-#[case::on(&[ON, URL], true)]
-fn alerts_are_on(#[case] variables: &[(&str, &str)], #[case] expected: bool) {
-    assert_eq!(config(&[], variables).unwrap().alerts.is_some(), expected);
-}
-
-#[test]
-fn alerts_without_a_url_are_a_warning() {
-    let config = config(&[], &[ON]).unwrap();
-    assert!(
-        config.warnings[0].contains("ALERT_WEBHOOK_URL"),
-        "{:?}",
-        config.warnings
-    );
-}
-
-#[rstest]
-#[case("slack", AlertSink::Slack)]
-#[case(" Teams ", AlertSink::Teams)]
-#[case("GCHAT", AlertSink::GoogleChat)]
-#[case("webhook", AlertSink::Raw)]
-#[case("", AlertSink::Raw)]
-fn alert_sinks(#[case] value: &str, #[case] expected: AlertSink) {
-    let alerts = config(&[], &[ON, URL, ("ALERT_SINK", value)])
-        .unwrap()
-        .alerts
-        .unwrap();
-    assert_eq!(alerts.sink, expected);
-}
-
-#[rstest]
-#[case::trimmed(" eu ", " http://proxy:3128 ", Some("eu"), Some("http://proxy:3128"))]
-#[case::empty("", " ", Some(""), None)]
-fn what_goes_with_alerts(
-    #[case] info: &str,
-    #[case] proxy: &str,
-    #[case] expected_info: Option<&str>,
-    #[case] expected_proxy: Option<&str>,
-) {
-    let variables = [
-        ON,
-        URL,
-        ("ALERT_ADDITIONAL_INFO", info),
-        ("ALERT_WEBHOOK_PROXY", proxy),
-    ];
-    let alerts = config(&[], &variables).unwrap().alerts.unwrap();
-    assert_eq!(alerts.url.reveal(), "https://sink/token");
-    assert_eq!(alerts.additional_info.as_deref(), expected_info);
-    assert_eq!(alerts.proxy.as_ref().map(HiddenUrl::reveal), expected_proxy);
-}
-
-/// They hold tokens.
-#[test]
-fn urls_are_never_shown() {
-    let config = config(&["--webhook-url=http://sink/token"], &[ON, URL]).unwrap();
-    let shown = format!("{config:?}{:?}", startup_lines(&config));
-    assert!(!shown.contains("token"), "{shown}");
 }
 
 #[rstest]

@@ -1,0 +1,41 @@
+//! Flags that say who is told of restarts, or of changes instead of restarts.
+//!
+//! Input: command line and variables, through clap. Output: [`NotificationArgs`]. I/O: none.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the comments of flags are their help texts, where backticks would show"
+)]
+
+use super::values::go_bool;
+use crate::config::WEBHOOK_PAYLOADS;
+
+/// Who is told over HTTP; the receiver of alerts is in variables, since its URL holds a token.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Notifications")]
+pub struct NotificationArgs {
+    /// Instead of restarting anything, send a POST request to this URL for each change (upstream)
+    #[arg(
+        long,
+        env = "RELOADER_WEBHOOK_URL",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub webhook_url: String,
+    /// What --webhook-url is told: constant, which is upstream's body, or details
+    ///
+    /// details adds the kind, namespace and name of what changed, how and when; never anything of its content.
+    #[arg(long, env = "RELOADER_WEBHOOK_PAYLOAD", value_name = "PAYLOAD", default_value = WEBHOOK_PAYLOADS[0],
+        value_parser = WEBHOOK_PAYLOADS, hide_possible_values = true)]
+    pub webhook_payload: String,
+    /// Send an alert when a restart fails as well; ALERT_WEBHOOK_URL says where to
+    ///
+    /// One for each workload and reason, not one for each attempt.
+    #[arg(long, env = "RELOADER_ALERT_ON_FAILURE", value_name = "BOOL", value_parser = go_bool,
+        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        hide_possible_values = true)]
+    pub alert_on_failure: bool,
+}

@@ -1,0 +1,163 @@
+//! Tells receivers outside the cluster: chat systems about restarts, a webhook about changes instead of restarts.
+//!
+//! Input: what happened, as calls of [`Alerts`] and [`Webhook`]. Output: HTTP POSTs. I/O: writes, to the one URL of
+//! the settings and nowhere else.
+//!
+//! ```text
+//! worker ──► Alerts ─┐
+//!                    ├─► bounded queue ──► one task: POST, retry ──► receiver
+//! intake ─► Webhook ─┘
+//! ```
+//!
+//! A receiver that is slow, away or broken never delays a restart: whoever tells only puts a payload into a queue, and
+//! where that is full the payload is dropped, counted and said once. Upstream posts in the middle of its work, without
+//! a timeout.
+
+mod client;
+mod endpoint;
+mod outbox;
+pub mod payload;
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    metrics::Metrics,
+    model::{SourceKey, WorkloadKey},
+};
+use client::{Client, Redirects};
+use outbox::Outbox;
+use payload::Alert;
+
+pub use client::BuildError;
+pub use endpoint::{Endpoint, EndpointError};
+pub use payload::{Change, Sink, WebhookPayload};
+
+/// What the two kinds of messages are called in metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Alert,
+    Webhook,
+}
+
+impl Channel {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Alerts about restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertSettings {
+    /// `ALERT_WEBHOOK_URL`: the receiver.
+    pub endpoint: Endpoint,
+    /// `ALERT_SINK`: the form of the message.
+    pub sink: Sink,
+    /// `ALERT_ADDITIONAL_INFO`: what every message begins with; `None` where the variable does not exist.
+    pub additional_info: Option<String>,
+    /// `ALERT_WEBHOOK_PROXY`. Without it there is none: as in upstream, `HTTPS_PROXY` and its kin do not count.
+    pub proxy: Option<Endpoint>,
+    /// `ALERT_ON_RELOAD`: alert about restarts that were written.
+    pub on_reload: bool,
+    /// `--alert-on-failure`: alert about restarts that were not.
+    pub on_failure: bool,
+}
+
+/// Webhook mode: changes are posted, nothing is restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// `--webhook-url`: the receiver.
+    pub endpoint: Endpoint,
+    /// `--webhook-payload`: how much is said.
+    pub payload: WebhookPayload,
+}
+
+/// Tells a chat system about restarts. Clones share one queue.
+#[derive(Clone, Debug)]
+pub struct Alerts(Option<Arc<Alerting>>);
+
+#[derive(Debug)]
+struct Alerting {
+    settings: AlertSettings,
+    outbox: Outbox,
+}
+
+impl Alerts {
+    /// Tells nobody.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Alerts by these settings, and the task that sends them; it ends when every clone is dropped and what waits is
+    /// sent. Fails where the HTTP client cannot be made, above all where the system has no CA certificates.
+    pub fn new(
+        settings: AlertSettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), BuildError> {
+        let client = Client::new(&settings.endpoint, settings.proxy.as_ref(), Redirects::Refused)?;
+        let (outbox, sending) = outbox::outbox(Channel::Alert, client, metrics);
+        Ok((Self(Some(Arc::new(Alerting { settings, outbox }))), sending))
+    }
+
+    /// A restart of the workload was written because of the source.
+    pub fn reloaded(&self, source: &SourceKey, workload: &WorkloadKey) {
+        if let Some(alerting) = self.0.as_ref().filter(|alerting| alerting.settings.on_reload) {
+            alerting.tell(Alert::Reloaded, source, workload);
+        }
+    }
+
+    /// A restart of the workload because of the source was not written, or nobody knows; `reason` holds no object data.
+    pub fn failed(&self, source: &SourceKey, workload: &WorkloadKey, reason: &str) {
+        if let Some(alerting) = self.0.as_ref().filter(|alerting| alerting.settings.on_failure) {
+            alerting.tell(Alert::Failed(reason), source, workload);
+        }
+    }
+}
+
+impl Alerting {
+    fn tell(&self, about: Alert<'_>, source: &SourceKey, workload: &WorkloadKey) {
+        let AlertSettings {
+            sink,
+            additional_info,
+            ..
+        } = &self.settings;
+        let payload = payload::alert(*sink, additional_info.as_deref(), about, source, workload);
+        self.outbox.post(payload);
+    }
+}
+
+/// Tells a webhook about changes of sources. Clones share one queue.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    settings: WebhookSettings,
+    outbox: Outbox,
+}
+
+impl Webhook {
+    /// A webhook by these settings, and the task that calls it; it ends when every clone is dropped and what waits is
+    /// sent. Fails where the HTTP client cannot be made, above all where the system has no CA certificates.
+    pub fn new(
+        settings: WebhookSettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + 'static), BuildError> {
+        let client = Client::new(&settings.endpoint, None, Redirects::Followed)?;
+        let (outbox, sending) = outbox::outbox(Channel::Webhook, client, metrics);
+        Ok((Self { settings, outbox }, sending))
+    }
+
+    /// The source changed; it was seen at `seen`.
+    pub fn changed(&self, source: &SourceKey, change: Change, seen: Timestamp) {
+        let WebhookSettings { endpoint, payload } = &self.settings;
+        tracing::info!(
+            "Changes detected in '{}' of type '{}' in namespace '{}', Sending webhook to '{endpoint}'",
+            source.name,
+            source.kind.type_name(),
+            source.namespace,
+        );
+        self.outbox.post(payload::webhook(*payload, source, change, seen));
+    }
+}

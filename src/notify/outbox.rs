@@ -1,0 +1,170 @@
+//! The bounded queue in front of one receiver, and the task that empties it.
+//!
+//! Input: payloads. Output: POSTs, one after the other, in order. I/O: writes, through what it is given.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Channel,
+    client::{Client, PostError},
+    payload::Payload,
+};
+use crate::metrics::{Metrics, NotificationResult};
+
+/// Payloads waiting to be posted. At some 400 bytes each they never matter to memory.
+const WAITING: usize = 1000;
+/// How long after it was queued a payload is tried again. Older news is no news, and what waits behind gets its turn.
+/// Each payload is tried once at least.
+const TRIED_FOR: Duration = Duration::from_mins(5);
+/// The first pause before another attempt, doubled up to [`LONGEST_PAUSE`], with jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Takes payloads and never waits. Clones share one queue.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    sink: mpsc::Sender<Queued>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    payload: Payload,
+    at: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    channel: Channel,
+    metrics: Arc<Metrics>,
+    /// It was said that payloads are dropped, and none was delivered since.
+    overflowing: AtomicBool,
+}
+
+/// An outbox and the task that empties it; the task ends when every clone of the outbox is dropped and what waits is
+/// posted.
+pub(super) fn outbox(
+    channel: Channel,
+    client: Client,
+    metrics: Arc<Metrics>,
+) -> (Outbox, impl Future<Output = ()> + Send + 'static) {
+    let (outbox, queue) = queue(channel, metrics, WAITING);
+    let shared = Arc::clone(&outbox.shared);
+    let client = Arc::new(client);
+    let post = move |payload: Payload| {
+        let client = Arc::clone(&client);
+        async move { client.post(&payload).await }
+    };
+    (outbox, empty(queue, shared, post))
+}
+
+fn queue(channel: Channel, metrics: Arc<Metrics>, length: usize) -> (Outbox, mpsc::Receiver<Queued>) {
+    let (sink, queue) = mpsc::channel(length);
+    let shared = Arc::new(Shared {
+        channel,
+        metrics,
+        overflowing: AtomicBool::new(false),
+    });
+    (Outbox { sink, shared }, queue)
+}
+
+impl Outbox {
+    /// Hands one payload over; drops it when too many wait.
+    pub(super) fn post(&self, payload: Payload) {
+        let at = Instant::now();
+        if self.sink.try_send(Queued { payload, at }).is_ok() {
+            return;
+        }
+        let Shared {
+            channel,
+            metrics,
+            overflowing,
+        } = &*self.shared;
+        metrics.notified(channel.as_str(), NotificationResult::Dropped);
+        if !overflowing.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "{} {}s wait for their receiver, so further ones are dropped until it takes them again; \
+                 check that it answers",
+                WAITING,
+                channel.as_str(),
+            );
+        }
+    }
+}
+
+/// Posts what waits until nobody is left to add to it.
+async fn empty<P>(
+    mut queue: mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
+    post: impl Fn(Payload) -> P + Send + 'static,
+) where
+    P: Future<Output = Result<String, PostError>> + Send,
+{
+    while let Some(Queued { payload, at }) = queue.recv().await {
+        let result = match deliver(&payload, at + TRIED_FOR, &post).await {
+            Ok(answer) => {
+                shared.overflowing.store(false, Ordering::Relaxed);
+                if shared.channel == Channel::Webhook && !answer.is_empty() {
+                    tracing::info!("{answer}");
+                }
+                NotificationResult::Success
+            }
+            Err(error) => {
+                match shared.channel {
+                    Channel::Alert => tracing::error!("Error sending alert: {error}"),
+                    Channel::Webhook => tracing::error!("Error sending webhook: {error}"),
+                }
+                NotificationResult::Error
+            }
+        };
+        shared.metrics.notified(shared.channel.as_str(), result);
+    }
+}
+
+/// Posts until it succeeds, cannot succeed, or the next attempt would come after `until`.
+async fn deliver<P>(
+    payload: &Payload,
+    until: Instant,
+    post: impl Fn(Payload) -> P,
+) -> Result<String, PostError>
+where
+    P: Future<Output = Result<String, PostError>>,
+{
+    let mut pauses = ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build();
+    loop {
+        let error = match post(payload.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let Some(wish) = error.retry() else {
+            return Err(error);
+        };
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE).max(wish);
+        if Instant::now() + pause > until {
+            return Err(error);
+        }
+        tracing::debug!("A message could not be delivered, trying again: {error}");
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! The bodies of alerts and webhook calls, equal byte for byte to upstream's, which Go's `encoding/json` writes.
+//!
+//! Input: what happened. Output: text and media type. I/O: none.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{SourceKey, WorkloadKey, go_values::escape_json};
+
+/// The media type of JSON.
+const JSON: &str = "application/json";
+
+/// What is posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// The header `Content-Type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+}
+
+impl Payload {
+    fn json(value: &impl Serialize) -> Self {
+        // Text in structs always serializes; an empty body would be refused by every receiver.
+        let json = serde_json::to_string(value).unwrap_or_default();
+        Self {
+            content_type: JSON,
+            body: escape_json(&json),
+        }
+    }
+}
+
+/// The chat system that alerts are written for (`ALERT_SINK`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sink {
+    /// An attachment in Slack's form.
+    Slack,
+    /// Microsoft Teams.
+    Teams,
+    /// Google Chat.
+    GoogleChat,
+    /// Plain text, for anything else.
+    #[default]
+    Raw,
+}
+
+impl Sink {
+    /// Upstream's names in any case, spaces around them ignored; everything else is [`Sink::Raw`].
+    pub fn parse(text: &str) -> Self {
+        match text.trim().to_lowercase().as_str() {
+            "slack" => Self::Slack,
+            "teams" => Self::Teams,
+            "gchat" => Self::GoogleChat,
+            _ => Self::Raw,
+        }
+    }
+}
+
+/// What an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alert<'a> {
+    /// A restart was written.
+    Reloaded,
+    /// A restart was refused, or its outcome is not known; this is why. Not in upstream.
+    Failed(&'a str),
+}
+
+#[derive(Serialize)]
+struct SlackMessage<'a> {
+    attachments: [SlackAttachment<'a>; 1],
+}
+
+/// Its fields in alphabetical order, as Go writes maps.
+#[derive(Serialize)]
+struct SlackAttachment<'a> {
+    author_name: &'a str,
+    color: &'a str,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct TextMessage<'a> {
+    text: &'a str,
+}
+
+/// An alert. `additional_info` (`ALERT_ADDITIONAL_INFO`) is put in front, even where it is empty, as upstream does.
+pub fn alert(
+    sink: Sink,
+    additional_info: Option<&str>,
+    about: Alert<'_>,
+    source: &SourceKey,
+    workload: &WorkloadKey,
+) -> Payload {
+    let changed = format!(
+        "Reloader detected changes in *{}* of type *{}* in namespace *{}*.",
+        source.name,
+        source.kind.type_name(),
+        source.namespace,
+    );
+    let restarted = format!(
+        "*{}* of type *{}* in namespace *{}*",
+        workload.name, workload.kind, workload.namespace
+    );
+    let message = match about {
+        Alert::Reloaded => format!("{changed} Hence reloaded {restarted}"),
+        Alert::Failed(reason) => format!("{changed} Failed to reload {restarted}: {reason}"),
+    };
+    let text = match additional_info {
+        Some(info) => format!("{} : {message}", info.trim()),
+        None => message,
+    };
+    match sink {
+        Sink::Slack => Payload::json(&SlackMessage {
+            attachments: [SlackAttachment {
+                author_name: "Reloader",
+                color: match about {
+                    Alert::Reloaded => "good",
+                    Alert::Failed(_) => "danger",
+                },
+                text: &text,
+            }],
+        }),
+        Sink::Teams | Sink::GoogleChat => Payload::json(&TextMessage { text: &text }),
+        Sink::Raw => Payload {
+            content_type: "text/plain",
+            body: text.replace('*', ""),
+        },
+    }
+}
+
+/// What happened to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Create,
+    /// Its content changed.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+impl Change {
+    /// The change as the payload spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// How much a webhook call says (`--webhook-payload`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebhookPayload {
+    /// Upstream's constant body.
+    #[default]
+    Constant,
+    /// The same and which source changed how and when. Never its digest: whoever may read that could try out short
+    /// Secrets.
+    Details,
+}
+
+/// Upstream's body: what its `webhook` field says.
+const UPDATE_SUCCESSFUL: &str = "update successful";
+
+#[derive(Serialize)]
+struct WebhookBody<'a> {
+    webhook: &'a str,
+    #[serde(flatten)]
+    details: Option<WebhookDetails<'a>>,
+}
+
+#[derive(Serialize)]
+struct WebhookDetails<'a> {
+    event: &'a str,
+    kind: &'a str,
+    namespace: &'a str,
+    name: &'a str,
+    time: Timestamp,
+}
+
+/// A webhook call for a change of `source` that was seen at `time`.
+pub fn webhook(payload: WebhookPayload, source: &SourceKey, change: Change, time: Timestamp) -> Payload {
+    let details = WebhookDetails {
+        event: change.as_str(),
+        kind: source.kind.as_str(),
+        namespace: &source.namespace,
+        name: &source.name,
+        time,
+    };
+    Payload::json(&WebhookBody {
+        webhook: UPDATE_SUCCESSFUL,
+        details: (payload == WebhookPayload::Details).then_some(details),
+    })
+}
+
+#[cfg(test)]
+mod tests;
