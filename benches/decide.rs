@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use reloader::{
     decide::{Options, decide},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, Owed, PodTemplate, Source, SourceKey, SourceKind,
+        AnnotationKeys, Container, Digest, OptIn, Owed, PodTemplate, Restart, Source, SourceKey, SourceKind,
         SourceRef, Workload, WorkloadKey, WorkloadKind,
     },
 };
@@ -29,6 +29,8 @@ fn workload(containers: usize, sources: usize) -> Workload {
         resource_version: 1,
         created_at: 0,
         pause: None,
+        template_of: None,
+        restart: Restart::default(),
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: (0..containers).map(container).collect(),
@@ -48,6 +50,7 @@ fn owed(number: usize) -> Owed {
             ignored: false,
             matched: false,
         },
+        version: 1,
         seen_at: 1_790_000_000,
         order: number as u64,
     }

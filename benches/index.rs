@@ -6,8 +6,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_ma
 use reloader::{
     index::{Index, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Source, SourceKey, SourceKind, SourceRef,
-        Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind,
+        SourceRef, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -60,6 +60,8 @@ fn workload(number: usize) -> Observation {
         resource_version: 1,
         created_at: 0,
         pause: None,
+        template_of: None,
+        restart: Restart::default(),
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: vec![container],

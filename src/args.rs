@@ -14,6 +14,7 @@
 )]
 
 mod environment;
+mod kinds;
 mod notification;
 mod opt_in;
 mod reload;
@@ -34,6 +35,7 @@ use crate::config::{ListenAddress, parse_go_duration};
 use values::go_bool;
 
 pub use environment::Environment;
+pub use kinds::KindArgs;
 pub use notification::NotificationArgs;
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
@@ -45,7 +47,8 @@ pub use values::CsvList;
 #[command(
     name = "reloader",
     about = "Restarts Kubernetes workloads when a ConfigMap or Secret they use changes",
-    long_about = "Restarts Deployments, StatefulSets and DaemonSets when a ConfigMap or Secret they use changes.\n\n\
+    long_about = "Restarts workloads when a ConfigMap or Secret they use changes: Deployments, StatefulSets,\n\
+        DaemonSets, CronJobs, Jobs, Argo Rollouts, custom resources.\n\n\
         Every flag can also be given as the environment variable shown beside it; the flag wins. Durations are \
         written as in Go: 100ms, 2s, 1m30s. Flags marked (upstream) mean what they mean in Stakater Reloader.",
     after_help = EXAMPLES,
@@ -60,6 +63,9 @@ pub struct Args {
     /// Which objects are watched.
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Which kinds of workloads are restarted.
+    #[command(flatten)]
+    pub kinds: KindArgs,
     /// Which workloads want to be restarted.
     #[command(flatten)]
     pub opt_in: OptInArgs,

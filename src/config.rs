@@ -5,6 +5,7 @@
 
 mod alerts;
 mod filters;
+mod kinds;
 mod listen_address;
 mod meta;
 mod selector;
@@ -23,11 +24,13 @@ use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::meta_info::MetaInfo;
 use crate::model::AnnotationKeys;
+use crate::model::workload_kind::CustomKindError;
 use crate::notify::{AlertSettings, EndpointError, WebhookSettings};
 
 pub use crate::model::go_duration::{DurationError, parse_go_duration};
 pub use alerts::WEBHOOK_PAYLOADS;
 pub use filters::Filters;
+pub use kinds::WorkloadSettings;
 pub use listen_address::{ListenAddress, ListenAddressError};
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
@@ -45,6 +48,8 @@ pub struct Config {
     pub filters: Filters,
     /// What is watched beside Kubernetes' own kinds.
     pub integrations: Integrations,
+    /// Which further kinds are restarted, and which Jobs are run.
+    pub workloads: WorkloadSettings,
     /// The names of the annotations that opt in and out, and of those of pauses.
     pub annotations: AnnotationKeys,
     /// Workloads without any opt-in annotation restart on every source they use.
@@ -132,6 +137,9 @@ pub enum ConfigError {
     /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
     #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
     WatchTimeout(Duration),
+    /// `--workload-kind` names no kind.
+    #[error("--workload-kind: {0}")]
+    WorkloadKind(#[from] CustomKindError),
     /// A wait so long that it looks like a mistake.
     #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
     CoalesceWindow(Duration),
@@ -145,6 +153,7 @@ impl ConfigError {
             Self::NoPodName | Self::NoPodNamespace => "identity",
             Self::LeaseTimings(error) => error.category(),
             Self::Namespace(_) => "namespace",
+            Self::WorkloadKind(_) => "workload_kind",
             Self::CoalesceWindow(_) => "coalesce_window",
             Self::WatchTimeout(_) => "watch_timeout",
             Self::Selector(..) => "selector",
@@ -173,6 +182,7 @@ impl Config {
         let meta_info = meta::meta_info(&args, &environment);
         let Args {
             scope,
+            kinds,
             opt_in,
             reload,
             notification,
@@ -231,6 +241,7 @@ impl Config {
                 argo_rollouts: scope.is_argo_rollouts,
                 csi: scope.enable_csi_integration,
             },
+            workloads: WorkloadSettings::parse(&kinds)?,
             annotations: AnnotationKeys {
                 pause_period: pause_deployment_annotation,
                 paused_at: pause_deployment_time_annotation,

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
 use crate::model::{
-    Container, Digest, Owed, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+    Container, Digest, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
 
@@ -14,8 +14,10 @@ mod container;
 mod env_name;
 mod marker;
 pub mod pause;
+mod write;
 
 pub use env_name::env_name;
+pub use write::{Write, unique_name};
 
 /// Where a restart leaves its marker in the pod template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Options {
     pub strategy: Strategy,
     /// `--auto-reload-all`: a workload whose annotations say nothing is restarted for every source its pods use.
     pub auto_reload_all: bool,
+    /// `--reload-suspended-cronjobs`: a suspended CronJob runs like any other.
+    pub reload_suspended: bool,
 }
 
 /// What to do about a workload.
@@ -83,6 +87,8 @@ pub enum SkipReason {
     Ignored,
     /// The workload excludes the source by name.
     Excluded,
+    /// The workload is a CronJob that somebody has suspended.
+    Suspended,
     /// The workload asks for it, but no container uses the source, or there is no container.
     NoContainer,
     /// The marker in the pod template already shows the source's digest.
@@ -97,13 +103,14 @@ impl SkipReason {
             Self::Ignored => "ignored",
             Self::Excluded => "excluded",
             Self::NotOptedIn => "not_opted_in",
+            Self::Suspended => "suspended",
             Self::NoContainer | Self::AlreadyMarked => "strategy_not_updated",
         }
     }
 
     /// Whether the workload asked for the source, so that upstream would count the skip.
     pub const fn is_opted_in(self) -> bool {
-        matches!(self, Self::NoContainer | Self::AlreadyMarked)
+        matches!(self, Self::Suspended | Self::NoContainer | Self::AlreadyMarked)
     }
 }
 
@@ -112,6 +119,10 @@ impl SkipReason {
 pub struct Plan {
     /// The workload.
     pub workload: WorkloadKey,
+    /// `metadata.uid` of the workload: an object of the same name that is another one is left alone.
+    pub uid: Box<str>,
+    /// How it is written.
+    pub write: Write,
     /// The workload's resourceVersion that the plan rests on: on any other the API server refuses the patch. `None`: to
     /// be written whatever the workload has become.
     pub resource_version: Option<NonZeroU64>,
@@ -157,7 +168,7 @@ pub struct Settlement {
 pub enum Outcome {
     /// The plan writes its marker.
     Marked,
-    /// The plan restarts the workload, but a later change takes the place of its marker.
+    /// The plan restarts the workload, but a later change takes the place of its marker, or its way to restart has none.
     Superseded,
     /// It leads to no write.
     Skipped(SkipReason),
@@ -168,13 +179,12 @@ pub enum Outcome {
 /// All owed sources are decided together, so several changes cause one restart. Applying the marks and deciding again
 /// gives [`Decision::Skip`], but for [`Strategy::Annotations`] with several sources: its marker holds only the last.
 pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision {
-    let wanted: Vec<Result<Wanted<'_>, SkipReason>> = owed
-        .iter()
-        .map(|owed| want(workload, owed, options.auto_reload_all))
-        .collect();
-    let outcomes = match options.strategy {
-        Strategy::EnvVars => mark_variables(workload, &wanted),
-        Strategy::Annotations => mark_annotation(workload, &wanted),
+    let wanted: Vec<Result<Wanted<'_>, SkipReason>> =
+        owed.iter().map(|owed| want(workload, owed, *options)).collect();
+    let outcomes = match (workload.restart, options.strategy) {
+        (Restart::At { last }, _) => mark_restart(last, &wanted),
+        (_, Strategy::EnvVars) => mark_variables(workload, &wanted),
+        (_, Strategy::Annotations) => mark_annotation(workload, &wanted),
     };
 
     let mut marks: Vec<&Wanted<'_>> = Vec::new();
@@ -187,9 +197,15 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         return Decision::Skip(most_telling(&outcomes));
     }
     marks.sort_unstable_by_key(|wanted| (wanted.position, &wanted.env_name));
+    let restarting = owed
+        .iter()
+        .zip(&outcomes)
+        .filter(|(_, outcome)| !matches!(outcome, Outcome::Skipped(_)));
     Decision::Patch(Plan {
         workload: workload.key.clone(),
+        uid: workload.uid.clone(),
         resource_version: NonZeroU64::new(workload.resource_version),
+        write: Write::of(workload, restarting.map(|(owed, _)| owed)),
         strategy: options.strategy,
         marks: marks.into_iter().map(Wanted::mark).collect(),
         pause: None,
@@ -251,8 +267,8 @@ impl Owed {
 }
 
 /// Whether and where the workload wants a marker of the source.
-fn want<'a>(workload: &'a Workload, owed: &'a Owed, auto_reload_all: bool) -> Result<Wanted<'a>, SkipReason> {
-    let named = match workload.opt_in.verdict(&owed.source, auto_reload_all) {
+fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: Options) -> Result<Wanted<'a>, SkipReason> {
+    let named = match workload.opt_in.verdict(&owed.source, options.auto_reload_all) {
         Verdict::Named => true,
         Verdict::Auto => false,
         Verdict::No(Refusal::Ignored) => return Err(SkipReason::Ignored),
@@ -263,6 +279,9 @@ fn want<'a>(workload: &'a Workload, owed: &'a Owed, auto_reload_all: bool) -> Re
     let position = container::choose(&workload.template, &key.reference(), named);
     let place = position.and_then(|position| Some((position, workload.template.containers.get(position)?)));
     let (position, container) = place.ok_or(SkipReason::NoContainer)?;
+    if workload.restart == (Restart::NewJob { suspended: true }) && !options.reload_suspended {
+        return Err(SkipReason::Suspended);
+    }
     Ok(Wanted {
         owed,
         position,
@@ -325,6 +344,26 @@ fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>
             Outcome::Marked
         } else {
             Outcome::Superseded
+        }
+    };
+    wanted
+        .iter()
+        .map(|wanted| {
+            wanted
+                .as_ref()
+                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
+        })
+        .collect()
+}
+
+/// One time for all sources: pods that were restarted after a source was last written have its content, whoever asked
+/// for it. A restart that somebody has put off into the future counts too.
+fn mark_restart(last: Option<i64>, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
+    let outcome = |wanted: &Wanted<'_>| {
+        if last.is_some_and(|last| last >= wanted.owed.restarted_at()) {
+            Outcome::Skipped(SkipReason::AlreadyMarked)
+        } else {
+            Outcome::Marked
         }
     };
     wanted

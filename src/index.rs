@@ -13,12 +13,14 @@
 
 mod content;
 mod debt;
+mod follow;
 mod mounted;
 mod namespace;
 mod selection;
 mod streams;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -157,6 +159,12 @@ impl Index {
         let Observation { stream, event } = observation;
         let generation = self.streams().note(&stream, &event, now.at);
         match event {
+            // A kind that is not installed has no objects.
+            Event::Failed(failure)
+                if failure.not_installed && matches!(stream.watched, Watched::Workload(_)) =>
+            {
+                self.sweep(&stream, generation, now)
+            }
             Event::ListStarted | Event::Failed(_) => Effect::default(),
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
@@ -340,8 +348,8 @@ impl Index {
         unsettled.map(|entry| Arc::clone(entry.key())).collect()
     }
 
-    /// How many workloads of each kind live in the namespace, in the order of [`WorkloadKind::ALL`].
-    pub fn workloads_in(&self, namespace: &str) -> [usize; WorkloadKind::ALL.len()] {
+    /// How many workloads live in the namespace, of each kind of which there is any.
+    pub fn workloads_in(&self, namespace: &str) -> BTreeMap<WorkloadKind, usize> {
         self.namespaces
             .get(namespace)
             .map(|inner| inner.workload_counts())
@@ -357,7 +365,9 @@ impl Index {
             Watched::Source(SourceKind::SecretProviderClass) => sum(&|inner| inner.mounted.statuses()),
             Watched::Class => sum(&|inner| inner.mounted.classes()),
             Watched::Source(kind) => sum(&|inner| inner.source_counts()[kind as usize]),
-            Watched::Workload(kind) => sum(&|inner| inner.workload_counts()[kind as usize]),
+            Watched::Workload(kind) => {
+                sum(&|inner| inner.workload_counts().get(&kind).copied().unwrap_or_default())
+            }
             Watched::Namespace => self.selection.count(),
         }
     }

@@ -12,11 +12,13 @@ pub mod pause;
 pub mod pod_status;
 pub mod source;
 pub mod workload;
+pub mod workload_kind;
 
 pub use digest::Digest;
-pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey, WorkloadKind};
+pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::Source;
-pub use workload::{Container, Owed, PodTemplate, Volume, Workload};
+pub use workload::{Container, Owed, PodTemplate, Restart, Volume, Workload};
+pub use workload_kind::{CustomKind, WorkloadKind};

@@ -1,23 +1,30 @@
-//! Writes: one PATCH a rollout, and the Events that tell about it.
+//! Writes: what restarts a workload, and the Events that tell about it.
 //!
 //! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to go on. I/O: writes.
 
 pub mod body;
 pub mod events;
+pub mod job;
+mod jobs;
+pub mod template;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
+use serde_json::json;
 
 use crate::{
-    api_error::ApiError,
-    decide::Plan,
-    model::{AnnotationKeys, Workload, WorkloadKey, WorkloadKind},
-    watch::workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
+    api_error::{ApiError, Class},
+    decide::{Plan, Write},
+    model::{Workload, WorkloadKey, WorkloadKind},
+    watch::workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
+
+pub use jobs::Recreator;
 
 /// The field manager of every write to a workload; upstream's, so that `managedFields` name one owner.
 pub const FIELD_MANAGER: &str = "Reloader";
@@ -26,6 +33,16 @@ pub const FIELD_MANAGER: &str = "Reloader";
 /// workload keeps others waiting, and the repeat is harmless.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a write has led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The object that was patched, as the API server stored it: the workload, or the Deployment whose template it uses.
+    /// `None` where nothing was patched.
+    pub stored: Option<Workload>,
+    /// `metadata.uid` of the Job that took the workload's place.
+    pub successor: Option<Box<str>>,
+}
+
 /// Sends patches.
 ///
 /// The client must not retry by itself (kube's default does, 15 times): a retry that fires later than the lease's
@@ -33,61 +50,157 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
-    keys: Arc<AnnotationKeys>,
-    auto_reload_all: bool,
+    reading: Reading,
+    recreator: Recreator,
 }
 
 impl Writer {
     /// A writer that reads the workloads in its answers as the watch would.
-    pub fn new(client: Client, keys: Arc<AnnotationKeys>, auto_reload_all: bool) -> Self {
+    pub fn new(client: Client, reading: Reading) -> Self {
+        let recreator = Recreator::new(client.clone(), reading.clone());
         Self {
             client,
-            keys,
-            auto_reload_all,
+            reading,
+            recreator,
         }
     }
 
     /// The key of the pause period's annotation.
     pub fn pause_period_key(&self) -> &str {
-        &self.keys.pause_period
+        &self.reading.keys.pause_period
     }
 
-    /// Sends the plan's one patch and returns the workload as the API server stored it.
-    pub async fn apply(&self, plan: &Plan) -> Result<Workload, ApiError> {
-        match plan.workload.kind {
-            WorkloadKind::Deployment => self.patch::<Deployment>(plan).await,
-            WorkloadKind::DaemonSet => self.patch::<DaemonSet>(plan).await,
-            WorkloadKind::StatefulSet => self.patch::<StatefulSet>(plan).await,
-        }
+    /// What finishes the recreations of Jobs that something has interrupted.
+    pub fn recreator(&self) -> Recreator {
+        self.recreator.clone()
     }
 
-    /// The workload as it is stored now: after a conflict the watch may still be behind.
-    pub async fn read(&self, key: &WorkloadKey) -> Result<Workload, ApiError> {
+    /// Writes the plan.
+    pub async fn apply(&self, plan: &Plan) -> Result<Applied, ApiError> {
+        let stored = match &plan.write {
+            Write::Strategic => {
+                let body = Patch::Strategic(body::strategic_merge(plan, &self.reading.keys));
+                self.patch(&plan.workload, &body).await?
+            }
+            Write::Live(target) => self.patch_live(target, plan).await?,
+            Write::RestartAt(seconds) => {
+                // Always within the range of the API's times.
+                let at = Timestamp::from_second(*seconds).unwrap_or_default();
+                let mut body = json!({ "spec": { "restartAt": at.to_string() } });
+                if let Some(version) = plan.resource_version {
+                    body["metadata"]["resourceVersion"] = version.to_string().into();
+                }
+                self.patch(&plan.workload, &Patch::Merge(body)).await?
+            }
+            Write::CreateJob { name } => {
+                self.create_job(name, plan).await?;
+                None
+            }
+            Write::RecreateJob => {
+                let successor = self.recreator.recreate(plan).await?;
+                return Ok(Applied {
+                    stored: None,
+                    successor,
+                });
+            }
+        };
+        Ok(Applied {
+            stored,
+            successor: None,
+        })
+    }
+
+    async fn patch<P: serde::Serialize + std::fmt::Debug>(
+        &self,
+        key: &WorkloadKey,
+        body: &Patch<P>,
+    ) -> Result<Option<Workload>, ApiError> {
         match key.kind {
-            WorkloadKind::Deployment => self.get::<Deployment>(key).await,
-            WorkloadKind::DaemonSet => self.get::<DaemonSet>(key).await,
-            WorkloadKind::StatefulSet => self.get::<StatefulSet>(key).await,
+            WorkloadKind::Custom(_) => self.patch_as::<RawObject, P>(key, body).await,
+            _ => self.patch_as::<WorkloadObject, P>(key, body).await,
         }
     }
 
-    async fn get<T: WorkloadType>(&self, key: &WorkloadKey) -> Result<Workload, ApiError> {
+    /// The workload as it is stored now: after a conflict the watch may still be behind. `None`: it is none any more.
+    pub async fn read(&self, key: &WorkloadKey) -> Result<Option<Workload>, ApiError> {
+        match key.kind {
+            WorkloadKind::Custom(_) => self.read_as::<RawObject>(key).await,
+            _ => self.read_as::<WorkloadObject>(key).await,
+        }
+    }
+
+    async fn read_as<T: Decoded>(&self, key: &WorkloadKey) -> Result<Option<Workload>, ApiError> {
         let object = ApiError::within(REQUEST_TIMEOUT, self.api::<T>(key).get(&key.name)).await?;
-        Ok(object.into_workload(&self.keys, self.auto_reload_all))
+        Ok(self.reading.read(object.into_object(key.kind), key.kind))
     }
 
-    fn api<T: WorkloadType>(&self, key: &WorkloadKey) -> Api<WorkloadObject<T>> {
-        Api::namespaced(self.client.clone(), &key.namespace)
-    }
-
-    async fn patch<T: WorkloadType>(&self, plan: &Plan) -> Result<Workload, ApiError> {
-        let api = self.api::<T>(&plan.workload);
+    async fn patch_as<T: Decoded, P: serde::Serialize + std::fmt::Debug>(
+        &self,
+        key: &WorkloadKey,
+        body: &Patch<P>,
+    ) -> Result<Option<Workload>, ApiError> {
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let body = Patch::Strategic(body::strategic_merge(plan, &self.keys));
-        let object =
-            ApiError::within(REQUEST_TIMEOUT, api.patch(&plan.workload.name, &params, &body)).await?;
-        Ok(object.into_workload(&self.keys, self.auto_reload_all))
+        let api: Api<T> = self.api(key);
+        let object = ApiError::within(REQUEST_TIMEOUT, api.patch(&key.name, &params, body)).await?;
+        Ok(self.reading.read(object.into_object(key.kind), key.kind))
+    }
+
+    /// Reads the object and patches what was read.
+    async fn patch_live(&self, target: &WorkloadKey, plan: &Plan) -> Result<Option<Workload>, ApiError> {
+        let api: Api<RawObject> = self.api(target);
+        let live = ApiError::within(REQUEST_TIMEOUT, api.get(&target.name)).await?;
+        let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
+        match body {
+            Some(body) => self.patch(target, &Patch::Merge(body)).await,
+            // Somebody else, or an attempt whose answer got lost, has done it.
+            None => Ok(self.reading.read(live.into_object(target.kind), target.kind)),
+        }
+    }
+
+    /// Creates the Job of a CronJob. A Job of that name is the one that an earlier attempt has created.
+    async fn create_job(&self, name: &str, plan: &Plan) -> Result<(), ApiError> {
+        let key = &plan.workload;
+        let cron_jobs: Api<RawObject> = self.api(key);
+        let cron_job = ApiError::within(REQUEST_TIMEOUT, cron_jobs.get(&key.name)).await?;
+        if cron_job.metadata_text("uid") != &*plan.uid {
+            return Err(stale("it was deleted and created again; it is looked at again"));
+        }
+        let jobs: Api<RawObject> =
+            Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
+        let create = async |blocking| {
+            let job = job::of_cron_job(cron_job.value(), name, blocking, plan).map_err(stale)?;
+            ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &RawObject::from(job))).await
+        };
+        let created = match create(true).await {
+            Err(error) if error.is_forbidden() && error.message.contains("finalizers") => create(false).await,
+            created => created,
+        };
+        match created {
+            Err(error) if error.class == Class::Conflict => Ok(()),
+            created => created.map(drop),
+        }
+    }
+
+    fn api<T: Decoded>(&self, key: &WorkloadKey) -> Api<T> {
+        Api::namespaced_with(self.client.clone(), &key.namespace, &key.kind)
+    }
+}
+
+fn post(dry_run: bool) -> PostParams {
+    PostParams {
+        dry_run,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+    }
+}
+
+/// The workload is not any more what the plan rests on.
+fn stale(what: impl std::fmt::Display) -> ApiError {
+    ApiError {
+        class: Class::Conflict,
+        code: None,
+        message: what.to_string(),
     }
 }

@@ -34,10 +34,11 @@ use crate::{
     ledger::Keeper,
     meta_info::{self, MetaInfo},
     metrics::{Metrics, MetricsOptions, Snapshot},
+    model::WorkloadKind,
     notify::BuildError,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
-    watch::{self, Lister, StreamId, Watched},
+    watch::{self, Lister, StreamId, Watched, workload::Reading},
     worker::{Resumes, Worker, intake::Intake},
 };
 use clients::Clients;
@@ -131,8 +132,14 @@ fn start(
     metrics: &Arc<Metrics>,
     selection: tokio::sync::watch::Sender<bool>,
 ) -> Result<(Running, Option<Keeper>), RunError> {
-    let keys = Arc::new(config.annotations.clone());
-    let streams = streams(config);
+    let kinds = config.kinds();
+    let reading = Reading {
+        keys: Arc::new(config.annotations.clone()),
+        auto_reload_all: config.auto_reload_all,
+        follow_references: kinds.contains(&WorkloadKind::Rollout),
+        every_job: config.workloads.every_job,
+    };
+    let streams = streams(config, &kinds);
     let Telling {
         alerts,
         webhook,
@@ -143,16 +150,12 @@ fn start(
     let instance = config.pod_name.clone().unwrap_or_default();
     // Events are told after the lease was given back, too: they are about what this replica did.
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
-    let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership);
+    let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let worker = Worker {
         index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
         leadership: leadership.clone(),
-        writer: Writer::new(
-            clients.fenced(&leadership)?,
-            Arc::clone(&keys),
-            config.auto_reload_all,
-        ),
+        writer: Writer::new(clients.fenced(&leadership)?, reading.clone()),
         recorder,
         alerts,
         ledger,
@@ -161,6 +164,7 @@ fn start(
         options: decide::Options {
             strategy: config.strategy,
             auto_reload_all: config.auto_reload_all,
+            reload_suspended: config.workloads.suspended_cron_jobs,
         },
         reported: Arc::new(DashMap::new()),
         complaints: Arc::new(DashMap::new()),
@@ -187,8 +191,7 @@ fn start(
     );
     let settings = watch::Settings {
         selectors: selectors(&config.filters),
-        keys,
-        auto_reload_all: config.auto_reload_all,
+        reading,
         page_size: config.list_page_size,
         timeout: config.watch_timeout,
     };
@@ -255,7 +258,7 @@ fn stand_for_election(lease: Option<&lease::Settings>, client: kube::Client) -> 
 }
 
 /// One stream a kind and namespace in scope; in webhook mode none for workloads, since none is restarted.
-fn streams(config: &Config) -> Vec<StreamId> {
+fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
     let namespaces: Vec<Option<Arc<str>>> = match &config.scope {
         Scope::All => vec![None],
         Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str().into())).collect(),
@@ -276,7 +279,10 @@ fn streams(config: &Config) -> Vec<StreamId> {
         Watched::Workload(_) => config.webhook.is_none(),
         _ => Some(*watched) != ignored,
     };
-    let objects = Watched::all().chain(csi).filter(is_needed).flat_map(of_kind);
+    let objects = Watched::with(kinds)
+        .chain(csi)
+        .filter(is_needed)
+        .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
 }
 
@@ -311,10 +317,16 @@ fn report_state(metrics: &Metrics, worker: &Worker, health: &Health, streams: &[
         let now = tokio::time::Instant::now();
         let ready = health.ready(now);
         let synced = |watched: Watched| {
-            let prefix = format!("watch-{}", watched.resource());
+            let name = format!("watch-{}", watched.resource());
             ready
                 .iter()
-                .filter(|check| check.name.starts_with(&prefix))
+                .filter(|check| {
+                    // One check for all namespaces, or one each.
+                    check
+                        .name
+                        .strip_prefix(&name)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+                })
                 .all(|check| check.outcome == admin::health::Outcome::Ok)
         };
         Snapshot {

@@ -37,7 +37,7 @@ pub enum Watched {
     Source(SourceKind),
     /// SecretProviderClasses: their annotations only, since they hold no content.
     Class,
-    /// Deployments, DaemonSets or StatefulSets.
+    /// Workloads of one kind.
     Workload(WorkloadKind),
     /// Namespaces with the labels of `--namespace-selector`; not watched without it.
     Namespace,
@@ -47,12 +47,19 @@ impl Watched {
     /// What is watched only with `--enable-csi-integration`. Classes first: they say whether a status matters.
     pub const CSI: [Self; 2] = [Self::Class, Self::Source(SourceKind::SecretProviderClass)];
 
-    /// Every kind that is always watched; sources first, so that a starting controller knows digests before owners.
+    /// Every kind that the user need not describe.
     pub fn all() -> impl Iterator<Item = Self> {
+        Self::with(&WorkloadKind::BUILT_IN)
+    }
+
+    /// The sources and these kinds of workloads; sources first, so that a starting controller knows digests before
+    /// owners.
+    pub fn with(workloads: &[WorkloadKind]) -> impl Iterator<Item = Self> {
+        let workloads = workloads.iter().copied().map(Self::Workload);
         [SourceKind::ConfigMap, SourceKind::Secret]
             .into_iter()
             .map(Self::Source)
-            .chain(WorkloadKind::ALL.into_iter().map(Self::Workload))
+            .chain(workloads)
     }
 
     /// The kind as the API spells it, also a metric label.

@@ -162,7 +162,9 @@ impl Worker {
             }
             conflicts += 1;
             match self.writer.read(key).await {
-                Ok(workload) => _ = self.index.written(workload),
+                Ok(Some(workload)) => _ = self.index.written(workload),
+                // A Job that is not run again any more: the watch will say so.
+                Ok(None) => break,
                 // A role that may not read: what the watch showed is all there is.
                 Err(error) if error.class == Class::Rejected => conflicts = CONFLICTS,
                 Err(error) => return (ReconcileResult::Error, Outcome::Retry(retry(&error))),
@@ -221,8 +223,10 @@ impl Worker {
             return Some((ReconcileResult::Error, Outcome::Retry(Retry::Unavailable)));
         };
         let done = match answer {
-            Ok(workload) => {
-                self.index.written(workload);
+            Ok(applied) => {
+                if let Some(stored) = applied.stored {
+                    self.index.written(stored);
+                }
                 let settled = plan
                     .settled
                     .iter()
@@ -236,7 +240,8 @@ impl Worker {
                     .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), took);
                 tracing::Span::current().record("result", "success");
                 self.reported.remove(key);
-                self.tell_success(pending, plan, took);
+                let uid = applied.successor.as_ref().unwrap_or(&pending.workload.uid);
+                self.tell_success(plan, uid, took);
                 self.tell_pause(&pending.workload, plan);
                 (ReconcileResult::Success, Outcome::Settled)
             }
@@ -250,7 +255,7 @@ impl Worker {
                     .reload_failed(key.kind, &key.namespace, begun.elapsed());
                 self.metrics.failed(error.category());
                 tracing::Span::current().record("result", error.category());
-                self.tell_failure(pending, plan, &error);
+                self.tell_failure(plan, &error);
                 (ReconcileResult::Error, Outcome::Retry(retry(&error)))
             }
         };
@@ -275,6 +280,10 @@ impl Worker {
             .iter()
             .map(|one| self.ledger.touch(one.source.clone(), false))
             .max();
+        if !plan.write.leaves_marker() {
+            self.ledger.flush().await;
+            return;
+        }
         if plan.strategy != Strategy::Annotations {
             return;
         }
@@ -294,7 +303,7 @@ impl Worker {
         }
     }
 
-    fn tell_success(&self, pending: &Pending, plan: &Plan, took: std::time::Duration) {
+    fn tell_success(&self, plan: &Plan, uid: &str, took: std::time::Duration) {
         let key = &plan.workload;
         for source in restarted_for(plan) {
             let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
@@ -310,13 +319,13 @@ impl Worker {
                  Updated '{}' of type '{}' in namespace '{namespace}'",
                 key.name, key.kind,
             );
-            self.record(pending, source, Severity::Normal, "Reloaded", message);
+            self.record(key, uid, source, Severity::Normal, "Reloaded", message);
             self.alerts.reloaded(source, key);
         }
     }
 
     /// Tells about a failure once, and again only when it is another one.
-    fn tell_failure(&self, pending: &Pending, plan: &Plan, error: &ApiError) {
+    fn tell_failure(&self, plan: &Plan, error: &ApiError) {
         let key = &plan.workload;
         let message = format!(
             "Update for '{}' of type '{}' in namespace '{}' failed with error {error}",
@@ -333,7 +342,7 @@ impl Worker {
         );
         if let Some(source) = restarted_for(plan).next() {
             self.alerts.failed(source, key, &error.message);
-            self.record(pending, source, Severity::Warning, "ReloadFail", message);
+            self.record(key, &plan.uid, source, Severity::Warning, "ReloadFail", message);
         }
     }
 
@@ -378,15 +387,16 @@ impl Worker {
 
     fn record(
         &self,
-        pending: &Pending,
+        workload: &WorkloadKey,
+        uid: &str,
         source: &SourceKey,
         severity: Severity,
         reason: &'static str,
         message: String,
     ) {
         self.recorder.record(Notice {
-            workload: pending.workload.key.clone(),
-            uid: pending.workload.uid.clone(),
+            workload: workload.clone(),
+            uid: uid.into(),
             source: source.kind,
             severity,
             reason,

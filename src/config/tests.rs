@@ -13,7 +13,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     })
 }
 
-fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+pub(super) fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let args = Args::try_parse_from([&["reloader"], arguments].concat()).unwrap();
     Config::from_args(args, environment(variables))
 }

@@ -16,7 +16,7 @@ use std::{num::NonZeroU64, time::Duration};
 
 use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
-use super::{Plan, Strategy};
+use super::{Plan, Strategy, Write};
 use crate::model::{Pause, Workload, WorkloadKind, pause::Paused};
 
 /// How far ahead of this replica's clock another's may be. A paused-at further in the future was not written by a leader
@@ -88,6 +88,8 @@ pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<Change> {
 /// The write that only resumes the workload.
 pub fn resuming(workload: &Workload) -> Plan {
     Plan {
+        uid: workload.uid.clone(),
+        write: Write::Strategic,
         workload: workload.key.clone(),
         resource_version: NonZeroU64::new(workload.resource_version),
         strategy: Strategy::default(),

@@ -2,7 +2,9 @@ use proptest::{prelude::*, strategy::Strategy as ProptestStrategy};
 use rstest::rstest;
 
 use super::{Strategy, *};
-use crate::model::{AnnotationKeys, OptIn, PodTemplate, Source, SourceKind, SourceRef, WorkloadKind};
+use crate::model::{
+    AnnotationKeys, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, WorkloadKind,
+};
 use SourceKind::{ConfigMap, Secret};
 
 mod classes;
@@ -10,14 +12,16 @@ mod classes;
 const ENV_VARS: Options = Options {
     strategy: Strategy::EnvVars,
     auto_reload_all: false,
+    reload_suspended: false,
 };
 const ANNOTATIONS: Options = Options {
     strategy: Strategy::Annotations,
     auto_reload_all: false,
+    reload_suspended: false,
 };
 
 /// A workload with the `auto` annotation if `auto`.
-fn workload(auto: bool, containers: Vec<Container>) -> Workload {
+pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
     let annotation = |key: &str| (auto && key == "reloader.stakater.com/auto").then_some("true");
     Workload {
         key: WorkloadKey::new(WorkloadKind::Deployment, "ns", "app"),
@@ -25,6 +29,8 @@ fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         resource_version: 1,
         created_at: 0,
         pause: None,
+        template_of: None,
+        restart: Restart::default(),
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
             containers,
@@ -34,7 +40,7 @@ fn workload(auto: bool, containers: Vec<Container>) -> Workload {
 }
 
 /// A container that uses those sources in its environment.
-fn container(name: &str, references: &[(SourceKind, &str)]) -> Container {
+pub(super) fn container(name: &str, references: &[(SourceKind, &str)]) -> Container {
     Container {
         name: name.into(),
         references: references
@@ -46,7 +52,7 @@ fn container(name: &str, references: &[(SourceKind, &str)]) -> Container {
 }
 
 /// A source whose digest is that byte twenty times.
-fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed {
+pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed {
     Owed {
         source: Source {
             key: SourceKey::new(kind, "ns", name),
@@ -57,6 +63,7 @@ fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed {
             ignored: false,
             matched: false,
         },
+        version: 1,
         seen_at: 1000 + i64::try_from(order).unwrap(),
         order,
     }
@@ -334,4 +341,84 @@ proptest! {
             (one, other) => prop_assert_eq!(one, other),
         }
     }
+}
+
+#[test]
+fn a_suspended_cron_job_is_left_alone_unless_asked_for() {
+    let suspended = Workload {
+        restart: Restart::NewJob { suspended: true },
+        ..workload(true, vec![container("main", &[(ConfigMap, "cm")])])
+    };
+    let owed = [owed(ConfigMap, "cm", 1, 0)];
+    assert_eq!(
+        decide(&suspended, &owed, &ENV_VARS),
+        Decision::Skip(SkipReason::Suspended)
+    );
+    let like_upstream = Options {
+        reload_suspended: true,
+        ..ENV_VARS
+    };
+    assert!(matches!(
+        decide(&suspended, &owed, &like_upstream),
+        Decision::Patch(_)
+    ));
+}
+
+/// The sources were last written in the seconds 10 and 20.
+#[rstest]
+#[case::never_restarted(None, Some(21), 2)]
+#[case::before_both(Some(5), Some(21), 2)]
+#[case::in_the_second_of_the_first(Some(10), Some(21), 2)]
+#[case::after_the_first(Some(11), Some(21), 1)]
+#[case::in_the_second_of_the_second(Some(20), Some(21), 1)]
+#[case::after_both(Some(21), None, 0)]
+#[case::much_later(Some(1000), None, 0)]
+fn a_restart_covers_what_was_written_before_it(
+    #[case] last: Option<i64>,
+    #[case] restart_at: Option<i64>,
+    #[case] restarted_for: usize,
+    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+) {
+    let rollout = Workload {
+        restart: Restart::At { last },
+        ..workload(
+            true,
+            vec![container("main", &[(ConfigMap, "a"), (ConfigMap, "b")])],
+        )
+    };
+    let mut owed = [owed(ConfigMap, "a", 1, 0), owed(ConfigMap, "b", 1, 1)];
+    owed[0].source.modified_at = 10;
+    owed[1].source.modified_at = 20;
+    match (decide(&rollout, &owed, &options), restart_at) {
+        (Decision::Skip(reason), None) => assert_eq!(reason, SkipReason::AlreadyMarked),
+        (Decision::Patch(plan), Some(at)) => {
+            assert_eq!(plan.write, Write::RestartAt(at));
+            assert_eq!(plan.marks.len(), restarted_for);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[rstest]
+#[case(WorkloadKind::StatefulSet, None, Write::Strategic)]
+#[case(
+    WorkloadKind::Rollout,
+    None,
+    Write::Live(WorkloadKey::new(WorkloadKind::Rollout, "ns", "app"))
+)]
+#[case(
+    WorkloadKind::Rollout,
+    Some("web"),
+    Write::Live(WorkloadKey::new(WorkloadKind::Deployment, "ns", "web"))
+)]
+fn a_template_is_patched_where_it_is(
+    #[case] kind: WorkloadKind,
+    #[case] template_of: Option<&str>,
+    #[case] write: Write,
+) {
+    let mut workload = workload(true, vec![container("main", &[(ConfigMap, "cm")])]);
+    workload.key.kind = kind;
+    workload.template_of = template_of.map(Arc::from);
+    let plan = plan(decide(&workload, &[owed(ConfigMap, "cm", 1, 0)], &ENV_VARS));
+    assert_eq!(plan.write, write);
 }

@@ -4,7 +4,7 @@
 
 use super::{
     Change, OwedBy, Pending, Seen, Standing,
-    namespace::{LocalWorkload, Namespace, local},
+    namespace::{LocalWorkload, Namespace, SourceSlot, local},
 };
 use crate::model::{Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
 
@@ -22,16 +22,26 @@ pub(super) struct Debt {
     /// When the last change was seen.
     last_unix: i64,
     order: u64,
+    /// The source's resourceVersion at that change.
+    version: u64,
 }
 
 impl Debt {
-    fn new(running: Option<Digest>, change: &Change) -> Self {
+    fn new(running: Option<Digest>, change: &Change, source: Option<&SourceSlot>) -> Self {
         Self {
             running,
             first: change.seen,
             last_unix: change.seen.unix,
             order: change.order,
+            version: source.map_or(0, |slot| slot.source.resource_version),
         }
+    }
+}
+
+impl Debt {
+    /// It is not known which content the workload runs with.
+    pub(super) const fn forget_running(&mut self) {
+        self.running = None;
     }
 }
 
@@ -55,13 +65,15 @@ impl Namespace {
         let now = slot.source.digest;
         let mut due = Vec::new();
         for id in self.concerned(&slot.source) {
+            let source = self.sources.get(reference);
             let Some(slot) = self.workloads.get_mut(&id) else {
                 continue;
             };
             let debt = slot
                 .owed
                 .entry(reference.clone())
-                .or_insert_with(|| Debt::new(Some(before), change));
+                .or_insert_with(|| Debt::new(Some(before), change, source));
+            debt.version = source.map_or(0, |slot| slot.source.resource_version);
             debt.order = change.order;
             debt.last_unix = change.seen.unix;
             if debt.running == Some(now) {
@@ -83,12 +95,14 @@ impl Namespace {
             };
             let changed = slot.source.digest != *before && self.concerns(&slot.source, workload);
             if changed && !workload.is_younger_than(&slot.source) {
-                owed.push((reference.clone(), Debt::new(Some(*before), change)));
+                owed.push((reference.clone(), Debt::new(Some(*before), change, Some(slot))));
             }
         }
         for (reference, running) in self.left_over.remove(id).unwrap_or_default() {
             if let Some((_, change)) = self.unclaimed.get(&reference) {
-                owed.push((reference, Debt::new(running, change)));
+                let source = self.sources.get(&reference);
+                let debt = Debt::new(running, change, source);
+                owed.push((reference, debt));
             }
         }
         let slot = self.workloads.get_mut(id)?;
@@ -114,6 +128,7 @@ impl Namespace {
                 .clone();
             Some(Owed {
                 source,
+                version: debt.version,
                 seen_at: debt.last_unix,
                 order: debt.order,
             })
@@ -151,7 +166,7 @@ impl Namespace {
                     let debt = slot
                         .owed
                         .entry(reference)
-                        .or_insert_with(|| Debt::new(None, change));
+                        .or_insert_with(|| Debt::new(None, change, Some(source)));
                     debt.running = Some(digest);
                 }
                 _ => _ = slot.owed.remove(&reference),
@@ -244,7 +259,8 @@ impl Namespace {
         for OwedBy { kind, name, running } in &standing.owed {
             let id = (*kind, name.clone());
             if let Some(slot) = self.workloads.get_mut(&id) {
-                slot.owed.insert(reference.clone(), Debt::new(*running, change));
+                let debt = Debt::new(*running, change, self.sources.get(&reference));
+                slot.owed.insert(reference.clone(), debt);
             } else if change.remember {
                 self.unclaimed
                     .entry(reference.clone())

@@ -3,7 +3,7 @@
 //! Input: sources and workloads. Output: [`Effect`]s. I/O: none.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Namespace {
     interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
     /// Workloads whose lists hold patterns: few, so each source is held against all of them.
     with_patterns: HashSet<LocalWorkload>,
+    /// Workloads that use the template of the Deployment of that name.
+    pub(super) followers: HashMap<Arc<str>, HashSet<LocalWorkload>>,
     /// Changes that workloads still unknown may owe: the content before, and when it changed.
     pub(super) unclaimed: HashMap<SourceRef, (Digest, Change)>,
     /// What an earlier leader wrote down of workloads that no stream has shown yet: sources they owe a restart for, and
@@ -73,6 +75,7 @@ impl Namespace {
             mounted: Mounted::default(),
             interested: HashMap::new(),
             with_patterns: HashSet::new(),
+            followers: HashMap::new(),
             unclaimed: HashMap::new(),
             left_over: HashMap::new(),
             deletions: 0,
@@ -209,7 +212,16 @@ impl Namespace {
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
-    pub(super) fn workload_seen(&mut self, workload: Workload, generation: Option<u32>) -> Effect {
+    pub(super) fn workload_seen(&mut self, mut workload: Workload, generation: Option<u32>) -> Effect {
+        let id = local(&workload.key);
+        self.lend_template(&mut workload);
+        let mut effect = self.take_in(workload, generation);
+        effect.merge(self.pass_on_template(&id));
+        effect
+    }
+
+    /// The same of a workload that has the template it uses.
+    pub(super) fn take_in(&mut self, workload: Workload, generation: Option<u32>) -> Effect {
         let id = local(&workload.key);
         let workload = Arc::new(workload);
         let Some(slot) = self.workloads.get_mut(&id) else {
@@ -222,12 +234,20 @@ impl Namespace {
             return effect;
         }
         if recreated {
-            // Its pods are new and started with what the sources held then.
-            slot.owed.clear();
+            // Its pods are new and started with what the sources held then. A later change is theirs as well: where
+            // workloads may not be watched, a Job that was recreated is seen only after the next change.
+            slot.owed.retain(|reference, debt| {
+                debt.forget_running();
+                let source = self.sources.get(reference);
+                source.is_some_and(|slot| !workload.is_younger_than(&slot.source))
+            });
         }
         let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
         let pause_changed = before.pause != workload.pause;
-        if before.opt_in == workload.opt_in && before.template == workload.template && !pause_changed {
+        let same = before.opt_in == workload.opt_in
+            && before.template == workload.template
+            && before.template_of == workload.template_of;
+        if same && !pause_changed {
             return effect;
         }
         // Any change may be what a refused resume has waited for.
@@ -237,7 +257,7 @@ impl Namespace {
         if pause_changed || before.opt_in != workload.opt_in {
             effect.opted.extend(self.selected.then(|| Arc::clone(&workload)));
         }
-        if before.opt_in == workload.opt_in && before.template == workload.template {
+        if same {
             return effect;
         }
         if !slot.owed.is_empty() {
@@ -245,6 +265,7 @@ impl Namespace {
         }
         // A restart changes the template's markers and nothing that this is about.
         if before.opt_in != workload.opt_in
+            || before.template_of != workload.template_of
             || !before.template.references().eq(workload.template.references())
         {
             effect.touched = self.sources_of(&before);
@@ -294,11 +315,13 @@ impl Namespace {
         for source in &touched {
             self.forget_deleted(&source.reference());
         }
-        Effect {
+        let mut effect = Effect {
             gone: vec![key.clone()],
             touched,
             ..Effect::default()
-        }
+        };
+        effect.merge(self.pass_on_template(&id));
+        effect
     }
 
     pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32) -> Vec<SourceKey> {
@@ -349,10 +372,10 @@ impl Namespace {
         self.workloads.get(&local(key)).map(|slot| &*slot.workload.uid)
     }
 
-    pub(super) fn workload_counts(&self) -> [usize; WorkloadKind::ALL.len()] {
-        let mut counts = [0; WorkloadKind::ALL.len()];
+    pub(super) fn workload_counts(&self) -> BTreeMap<WorkloadKind, usize> {
+        let mut counts = BTreeMap::new();
         for (kind, _) in self.workloads.keys() {
-            counts[*kind as usize] += 1;
+            *counts.entry(*kind).or_default() += 1;
         }
         counts
     }
@@ -456,6 +479,7 @@ impl Namespace {
     }
 
     fn link(&mut self, id: &LocalWorkload, workload: &Workload) {
+        self.follow(id, workload);
         for reference in interests(workload, self.auto_reload_all) {
             self.interested.entry(reference).or_default().insert(id.clone());
         }
@@ -468,6 +492,7 @@ impl Namespace {
     }
 
     fn unlink(&mut self, id: &LocalWorkload, workload: &Workload) {
+        self.unfollow(id, workload);
         for reference in interests(workload, self.auto_reload_all) {
             if let Some(interested) = self.interested.get_mut(&reference) {
                 interested.remove(id);

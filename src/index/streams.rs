@@ -49,6 +49,10 @@ impl Streams {
                 stream.listed = false;
                 stream.current_since = None;
             }
+            Event::Failed(failure) if failure.not_installed && matches!(id.watched, Watched::Workload(_)) => {
+                stream.listed = true;
+                stream.current_since = Some(now);
+            }
             Event::Listed => {
                 stream.listed = true;
                 stream.current_since = Some(now);

@@ -7,7 +7,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    model::{AnnotationKeys, Container, OptIn, PodTemplate, Source, SourceKey, SourceKind},
+    model::{AnnotationKeys, Container, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind},
     watch::Failure,
 };
 
@@ -145,6 +145,8 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         resource_version: version,
         created_at: 0,
         pause: None,
+        template_of: None,
+        restart: Restart::default(),
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),
@@ -319,17 +321,21 @@ fn the_answer_to_a_patch_does_not_bring_a_deleted_workload_back() {
     assert_eq!(fixture.index.count(deployments), 0);
 }
 
-#[test]
-fn a_recreated_workload_owes_nothing() {
+/// Where workloads may not be watched, one that was recreated is seen only after the next change.
+#[rstest]
+#[case::after_the_change(i64::MAX, 0)]
+#[case::before_the_change(1, 1)]
+fn a_recreated_workload_owes_what_changed_since(#[case] created_at: i64, #[case] owed: usize) {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
     fixture.workload("web", AUTO);
     fixture.source("app", 2);
     let mut recreated = workload("web", AUTO, 9);
     recreated.uid = "another".into();
+    recreated.created_at = created_at;
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     fixture.event(deployments, Event::WorkloadSeen(Box::new(recreated)));
-    assert!(fixture.owed("web").is_empty());
+    assert_eq!(fixture.owed("web").len(), owed);
 }
 
 #[test]

@@ -9,7 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
-use crate::{index::Standing, model::SourceKey};
+use crate::{
+    index::Standing,
+    model::{SourceKey, WorkloadKind},
+};
 
 /// Bytes of text above which the number of chunks doubles.
 pub(super) const LARGEST_CHUNK: usize = 256 * 1024;
@@ -106,10 +109,15 @@ impl Chunks {
     }
 
     /// Takes in text that was stored; lines that cannot be read are left out and counted.
-    pub(super) fn read(&mut self, stored: &str, mut known: impl FnMut(SourceKey, Standing)) -> usize {
+    pub(super) fn read(
+        &mut self,
+        stored: &str,
+        kinds: &[WorkloadKind],
+        mut known: impl FnMut(SourceKey, Standing),
+    ) -> usize {
         let mut garbled = 0;
         for line in stored.lines() {
-            if let Some((key, standing)) = text::parse(line) {
+            if let Some((key, standing)) = text::parse(line, kinds) {
                 let chunk = self.chunk_of(&key);
                 self.chunks[chunk].set(key.clone(), Some(Line::read(line)));
                 known(key, standing);
@@ -124,7 +132,7 @@ impl Chunks {
     /// before is out of date.
     pub(super) fn adopt(&mut self, stored: &str) {
         for line in stored.lines() {
-            let Some((key, _)) = text::parse(line) else {
+            let Some((key, _)) = text::parse(line, &[]) else {
                 continue;
             };
             let chunk = self.chunk_of(&key);
@@ -233,7 +241,7 @@ mod tests {
         let mut read = Chunks::new(chunks.count(), 4096);
         let mut seen = 0;
         for chunk in 0..chunks.count() {
-            assert_eq!(read.read(&chunks.text(chunk), |_, _| seen += 1), 0);
+            assert_eq!(read.read(&chunks.text(chunk), &[], |_, _| seen += 1), 0);
         }
         assert_eq!((seen, read.len()), (1000, 1000));
         assert!((0..chunks.count()).all(|chunk| read.text(chunk) == chunks.text(chunk)));
@@ -257,7 +265,7 @@ mod tests {
     fn garbled_lines_are_counted_and_left_out() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
         let text = format!("{}\nnonsense\n", text::line(&key(1), &standing(1)));
-        assert_eq!(chunks.read(&text, |_, _| {}), 1);
+        assert_eq!(chunks.read(&text, &[], |_, _| {}), 1);
         assert_eq!(chunks.len(), 1);
     }
 
@@ -265,7 +273,7 @@ mod tests {
     fn what_another_writer_stored_is_kept_and_wins_only_over_what_was_read() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
         let line = |number, byte| format!("{}\n", text::line(&key(number), &standing(byte)));
-        chunks.read(&(line(2, 2) + &line(3, 3)), |_, _| {});
+        chunks.read(&(line(2, 2) + &line(3, 3)), &[], |_, _| {});
         chunks.set([(key(1), Some(standing(1))), (key(3), Some(standing(4)))]);
         chunks.adopt(&(line(1, 9) + &line(2, 9) + &line(3, 9) + &line(5, 9)));
         assert_eq!(

@@ -15,7 +15,7 @@ use crate::{
     api_error::{ApiError, Class},
     index::Standing,
     lease::Leadership,
-    model::SourceKey,
+    model::{SourceKey, WorkloadKind},
 };
 
 /// The pause after a failed write, and between attempts to read.
@@ -33,11 +33,20 @@ pub struct Keeper {
     ledger: Ledger,
     store: Store,
     leadership: Leadership,
+    /// The kinds of workloads that may be among those who owe.
+    kinds: Vec<WorkloadKind>,
 }
 
 impl Keeper {
-    /// The keeper of the ledger `namespace`/`name`, and the handle through which it is told what to write.
-    pub fn new(client: kube::Client, namespace: &str, name: &str, leadership: Leadership) -> (Ledger, Self) {
+    /// The keeper of the ledger `namespace`/`name` for these kinds of workloads, and the handle through which it is
+    /// told what to write.
+    pub fn new(
+        client: kube::Client,
+        namespace: &str,
+        name: &str,
+        leadership: Leadership,
+        kinds: Vec<WorkloadKind>,
+    ) -> (Ledger, Self) {
         let ledger = Ledger::new();
         let store = Store::new(client, namespace, name);
         (
@@ -46,6 +55,7 @@ impl Keeper {
                 ledger,
                 store,
                 leadership,
+                kinds,
             },
         )
     }
@@ -87,10 +97,14 @@ impl Keeper {
         let mut chunks = Chunks::new(first.count, LARGEST_CHUNK);
         let mut versions = vec![first.version];
         let mut known = Vec::new();
-        let mut garbled = chunks.read(&first.text, |key, standing| known.push((key, standing)));
+        let mut garbled = chunks.read(&first.text, &self.kinds, |key, standing| {
+            known.push((key, standing));
+        });
         for chunk in 1..chunks.count() {
             let stored = self.store.read(chunks.count(), chunk).await?;
-            garbled += chunks.read(&stored.text, |key, standing| known.push((key, standing)));
+            garbled += chunks.read(&stored.text, &self.kinds, |key, standing| {
+                known.push((key, standing));
+            });
             versions.push(stored.version);
         }
         if garbled > 0 {

@@ -27,7 +27,7 @@ pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
     );
     for owed in &standing.owed {
         // Writing to a String cannot fail.
-        let _ = write!(line, " {}/{}", workload_kind(owed.kind), owed.name);
+        let _ = write!(line, " {}/{}", word(owed.kind), owed.name);
         if let Some(running) = owed.running {
             let _ = write!(line, "={running}");
         }
@@ -35,8 +35,8 @@ pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
     line
 }
 
-/// Reads one line; `None` where it is not one of ours.
-pub(super) fn parse(line: &str) -> Option<(SourceKey, Standing)> {
+/// Reads one line, in which workloads may be of these kinds; `None` where it is not one of ours.
+pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, Standing)> {
     let mut words = line.split(' ');
     let kind = SourceKind::ALL
         .into_iter()
@@ -45,7 +45,13 @@ pub(super) fn parse(line: &str) -> Option<(SourceKey, Standing)> {
     if namespace.is_empty() || name.is_empty() {
         return None;
     }
-    let owed = words.map(parse_owed).collect::<Option<Vec<_>>>()?;
+    let mut owed = Vec::new();
+    for word in words {
+        match parse_owed(word, kinds)? {
+            Word::Owed(workload) => owed.push(workload),
+            Word::Forgotten => {}
+        }
+    }
     let standing = Standing {
         digest: digest.parse().ok()?,
         owed,
@@ -53,20 +59,29 @@ pub(super) fn parse(line: &str) -> Option<(SourceKey, Standing)> {
     Some((SourceKey::new(kind, namespace, name), standing))
 }
 
-fn parse_owed(word: &str) -> Option<OwedBy> {
-    let (kind, rest) = word.split_once('/')?;
-    let kind = WorkloadKind::ALL
-        .into_iter()
-        .find(|known| workload_kind(*known) == kind)?;
+/// A workload that owes.
+enum Word {
+    Owed(OwedBy),
+    /// Of a named kind that is not restarted any more.
+    Forgotten,
+}
+
+fn parse_owed(text: &str, kinds: &[WorkloadKind]) -> Option<Word> {
+    let (kind, rest) = text.split_once('/')?;
+    let known = |known: &&WorkloadKind| word(**known) == kind;
+    let Some(kind) = WorkloadKind::BUILT_IN.iter().chain(kinds).find(known).copied() else {
+        return kind.contains('.').then_some(Word::Forgotten);
+    };
     let (name, running) = match rest.split_once('=') {
         Some((name, running)) => (name, Some(running.parse().ok()?)),
         None => (rest, None),
     };
-    (!name.is_empty()).then(|| OwedBy {
+    let owed = || OwedBy {
         kind,
         name: name.into(),
         running,
-    })
+    };
+    (!name.is_empty()).then(|| Word::Owed(owed()))
 }
 
 const fn source_kind(kind: SourceKind) -> &'static str {
@@ -77,11 +92,16 @@ const fn source_kind(kind: SourceKind) -> &'static str {
     }
 }
 
-const fn workload_kind(kind: WorkloadKind) -> &'static str {
+const fn word(kind: WorkloadKind) -> &'static str {
     match kind {
         WorkloadKind::Deployment => "deployment",
         WorkloadKind::DaemonSet => "daemonset",
         WorkloadKind::StatefulSet => "statefulset",
+        WorkloadKind::CronJob => "cronjob",
+        WorkloadKind::Job => "job",
+        WorkloadKind::Rollout => "rollout",
+        // With a dot, which the others have not.
+        WorkloadKind::Custom(_) => kind.resource(),
     }
 }
 
@@ -97,6 +117,13 @@ mod tests {
         any::<[u8; 20]>().prop_map(Digest::from_bytes)
     }
 
+    fn kinds() -> Vec<WorkloadKind> {
+        let custom = "example.com/v1/Clone".parse().unwrap();
+        let mut kinds = WorkloadKind::BUILT_IN.to_vec();
+        kinds.push(WorkloadKind::Custom(Box::leak(Box::new(custom))));
+        kinds
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
@@ -105,17 +132,17 @@ mod tests {
             name in "[a-z0-9.-]{1,253}",
             digest in digests(),
             owed in prop::collection::vec(
-                (prop::sample::select(&WorkloadKind::ALL[..]), "[a-z0-9.-]{1,63}", prop::option::of(digests())), 0..5),
+                (prop::sample::select(kinds()), "[a-z0-9.-]{1,63}", prop::option::of(digests())), 0..5),
         ) {
             let key = SourceKey::new(kind, namespace, name);
             let owed = owed.into_iter().map(|(kind, name, running)| OwedBy { kind, name: name.into(), running }).collect();
             let standing = Standing { digest, owed };
-            prop_assert_eq!(parse(&line(&key, &standing)), Some((key, standing)));
+            prop_assert_eq!(parse(&line(&key, &standing), &kinds()), Some((key, standing)));
         }
 
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
-            let _ = parse(&text);
+            let _ = parse(&text, &[]);
         }
     }
 
@@ -128,6 +155,15 @@ mod tests {
     #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 deployment/")]
     #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 deployment/web=1")]
     fn what_somebody_garbled_is_not_believed(#[case] text: &str) {
-        assert_eq!(parse(text), None);
+        assert_eq!(parse(text, &[]), None);
+    }
+
+    #[test]
+    fn a_kind_that_is_restarted_no_longer_owes_nothing() {
+        let text =
+            "configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 clones.example.com/a cronjob/b";
+        let (_, standing) = parse(text, &[]).unwrap();
+        assert_eq!(standing.owed.len(), 1);
+        assert_eq!(standing.owed[0].kind, WorkloadKind::CronJob);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use super::WorkloadKind;
+
 /// A kind of object whose change restarts workloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SourceKind {
@@ -48,46 +50,6 @@ impl SourceKind {
 }
 
 impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A kind of object that is restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum WorkloadKind {
-    /// `apps/v1` Deployment.
-    Deployment,
-    /// `apps/v1` DaemonSet.
-    DaemonSet,
-    /// `apps/v1` StatefulSet.
-    StatefulSet,
-}
-
-impl WorkloadKind {
-    /// Every kind, in the order in which they are declared.
-    pub const ALL: [Self; 3] = [Self::Deployment, Self::DaemonSet, Self::StatefulSet];
-
-    /// The kind as the API spells it, also a metric label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::DaemonSet => "DaemonSet",
-            Self::StatefulSet => "StatefulSet",
-        }
-    }
-
-    /// The plural resource name of the API.
-    pub const fn resource(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployments",
-            Self::DaemonSet => "daemonsets",
-            Self::StatefulSet => "statefulsets",
-        }
-    }
-}
-
-impl fmt::Display for WorkloadKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -153,7 +115,7 @@ impl fmt::Display for SourceKey {
 pub struct WorkloadKey {
     /// `metadata.namespace`; the work queues are keyed by it.
     pub namespace: Arc<str>,
-    /// Deployment, DaemonSet, StatefulSet.
+    /// Deployment, CronJob, …
     pub kind: WorkloadKind,
     /// `metadata.name`.
     pub name: Arc<str>,

@@ -165,7 +165,7 @@ struct Rules {
 }
 
 /// What is asked for one kind of source.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rule {
     excluded: Vec<Box<str>>,
     patterns: Vec<NamePattern>,
@@ -211,6 +211,25 @@ impl OptIn {
             classes: rule(SourceKind::SecretProviderClass),
         };
         Self((rules != Rules::default()).then(|| Arc::new(rules)))
+    }
+
+    /// The same, but `--auto-reload-all` decides nothing: what is not asked for is not wanted.
+    #[must_use]
+    pub fn explicit(self) -> Self {
+        let explicit = |rule: &Rule| Rule {
+            auto: match rule.auto {
+                Auto::Unset => Auto::Off,
+                said => said,
+            },
+            ..rule.clone()
+        };
+        Self(self.0.map(|rules| {
+            Arc::new(Rules {
+                configmaps: explicit(&rules.configmaps),
+                secrets: explicit(&rules.secrets),
+                classes: explicit(&rules.classes),
+            })
+        }))
     }
 
     /// Whether the workload asks for nothing by itself: without `--auto-reload-all` no source restarts it, and it has

@@ -24,6 +24,30 @@ pub struct Workload {
     pub pause: Option<Box<Pause>>,
     /// The pod template, reduced.
     pub template: PodTemplate,
+    /// The Deployment of the same namespace whose pod template this is (a Rollout's `workloadRef`); `None`: its own.
+    pub template_of: Option<Arc<str>>,
+    /// What restarts it.
+    pub restart: Restart,
+}
+
+/// What restarts a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// A marker in its pod template.
+    #[default]
+    Template,
+    /// A Rollout's `spec.restartAt`, which restarts the pods created before it and makes no new revision.
+    At {
+        /// What it says at present, in Unix seconds.
+        last: Option<i64>,
+    },
+    /// A new Job made of a CronJob, which itself is left as it is.
+    NewJob {
+        /// `spec.suspend`: nobody wants it to run at present.
+        suspended: bool,
+    },
+    /// A Job's deletion and creation: the pod template of a Job cannot be changed.
+    Recreate,
 }
 
 impl Workload {
@@ -86,6 +110,9 @@ pub struct Volume {
 pub struct Owed {
     /// The source as it is now.
     pub source: Source,
+    /// The source's resourceVersion when its present content was first seen, which later changes of its metadata leave
+    /// as it is; names the change where the workload cannot show a marker.
+    pub version: u64,
     /// When the change was first seen, in Unix seconds. It is fixed per change, so that a repeated patch is
     /// byte-identical and does nothing on the API server.
     pub seen_at: i64,

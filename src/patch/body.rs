@@ -124,20 +124,20 @@ struct TemplateMetadata {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::num::NonZeroU64;
 
     use serde_json::Value;
 
     use super::*;
     use crate::{
-        decide::Mark,
+        decide::{Mark, Write},
         model::{Digest, SourceKey, SourceKind, WorkloadKey, WorkloadKind},
     };
 
-    const DIGEST: &str = "dc30e0faa89a70dec1033016a2309bbeb9efcbd0";
+    pub(in crate::patch) const DIGEST: &str = "dc30e0faa89a70dec1033016a2309bbeb9efcbd0";
 
-    fn plan(strategy: Strategy, marks: &[(&str, &str)]) -> Plan {
+    pub(in crate::patch) fn plan(strategy: Strategy, marks: &[(&str, &str)]) -> Plan {
         let mark = |(container, name): &(&str, &str)| Mark {
             source: SourceKey::new(SourceKind::ConfigMap, "team", *name),
             digest: DIGEST.parse::<Digest>().unwrap(),
@@ -147,6 +147,8 @@ mod tests {
         };
         Plan {
             workload: WorkloadKey::new(WorkloadKind::Deployment, "team", "web"),
+            uid: "uid".into(),
+            write: Write::Strategic,
             resource_version: None,
             strategy,
             marks: marks.iter().map(mark).collect(),

@@ -180,7 +180,7 @@ fn event(notice: &Notice, instance: &str) -> Event {
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
-            api_version: Some("apps/v1".to_owned()),
+            api_version: Some(key.kind.api_version()),
             kind: Some(key.kind.to_string()),
             name: Some(key.name.to_string()),
             namespace: Some(key.namespace.to_string()),

@@ -12,7 +12,13 @@ use tokio::{
 };
 
 use super::{RunError, takeover, tell::Sending};
-use crate::{config::Config, lease, ledger::Keeper, worker::Worker};
+use crate::{
+    config::{Config, Scope},
+    lease,
+    ledger::Keeper,
+    model::WorkloadKind,
+    worker::Worker,
+};
 
 /// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
 /// since nobody else writes before the lease is given back or has run out.
@@ -101,6 +107,13 @@ impl Running {
                     Ok(left_over) => {
                         let writing = takeover::take_over(&self.worker, config, left_over);
                         self.spawn("ledger", writing);
+                        if config.webhook.is_none() && config.kinds().contains(&WorkloadKind::Job) {
+                            let namespaces = match &config.scope {
+                                Scope::All => None,
+                                Scope::Namespaces(names) => Some(names.clone()),
+                            };
+                            self.spawn("jobs", self.worker.writer.recreator().run(namespaces));
+                        }
                         for _ in 0..config.workers {
                             self.workers.spawn(self.worker.clone().run());
                         }

@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
     ledger::{Keeper, Ledger, Loaded, Writer},
-    model::{SourceKey, SourceKind},
+    model::{SourceKey, SourceKind, WorkloadKind},
     queue::Priority,
     worker::{Worker, now},
 };
@@ -20,6 +20,7 @@ pub(super) fn keeper(
     config: &Config,
     client: kube::Client,
     leadership: &Leadership,
+    kinds: &[WorkloadKind],
 ) -> (Ledger, Option<Keeper>) {
     if config.webhook.is_some() {
         return (Ledger::none(), None);
@@ -31,7 +32,7 @@ pub(super) fn keeper(
         );
         return (Ledger::none(), None);
     };
-    let (ledger, keeper) = Keeper::new(client, namespace, name, leadership.clone());
+    let (ledger, keeper) = Keeper::new(client, namespace, name, leadership.clone(), kinds.to_vec());
     (ledger, Some(keeper))
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Event, Failure, Observation, Settings, StreamId,
-    workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
+    workload::{Decoded, RawObject, WorkloadObject},
 };
 use crate::{
     api_error::ApiError,
@@ -143,28 +143,24 @@ async fn list(
     namespace: Option<&str>,
 ) -> Result<Vec<Workload>, ApiError> {
     match stream.watched {
-        super::Watched::Workload(WorkloadKind::Deployment) => {
-            pages::<Deployment>(client, settings, namespace).await
+        super::Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
+            pages::<RawObject>(client, settings, kind, namespace).await
         }
-        super::Watched::Workload(WorkloadKind::DaemonSet) => {
-            pages::<DaemonSet>(client, settings, namespace).await
-        }
-        super::Watched::Workload(WorkloadKind::StatefulSet) => {
-            pages::<StatefulSet>(client, settings, namespace).await
-        }
+        super::Watched::Workload(kind) => pages::<WorkloadObject>(client, settings, kind, namespace).await,
         // Sources have to be watched: without, there is nothing to react to.
         super::Watched::Source(_) | super::Watched::Class | super::Watched::Namespace => Ok(Vec::new()),
     }
 }
 
-async fn pages<T: WorkloadType>(
+async fn pages<T: Decoded>(
     client: &Client,
     settings: &Settings,
+    kind: WorkloadKind,
     namespace: Option<&str>,
 ) -> Result<Vec<Workload>, ApiError> {
-    let api: Api<WorkloadObject<T>> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+    let api: Api<T> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
     };
     let mut params = ListParams::default().limit(settings.page_size);
     let mut workloads = Vec::new();
@@ -173,7 +169,7 @@ async fn pages<T: WorkloadType>(
         workloads.extend(
             page.items
                 .into_iter()
-                .map(|object| object.into_workload(&settings.keys, settings.auto_reload_all)),
+                .filter_map(|object| settings.reading.read(object.into_object(kind), kind)),
         );
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
@@ -192,6 +188,8 @@ mod tests {
             key: WorkloadKey::new(WorkloadKind::Deployment, namespace, name),
             uid: "uid".into(),
             resource_version: 1,
+            template_of: None,
+            restart: crate::model::Restart::default(),
             created_at: 0,
             opt_in: OptIn::default(),
             pause: None,

@@ -18,11 +18,11 @@ use super::{
     csi::{ClassObject, PodStatusObject},
     namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
-    workload::{DaemonSet, Deployment, StatefulSet, WorkloadObject, WorkloadType},
+    workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
 use crate::{
     api_error::ApiError,
-    model::{AnnotationKeys, SourceKind, WorkloadKind},
+    model::{AnnotationKeys, SourceKind, WorkloadKey, WorkloadKind},
 };
 
 /// The first pause after a failure, doubled up to [`LONGEST_PAUSE`]. With jitter, so that several streams and
@@ -48,10 +48,8 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Which objects are asked for.
     pub selectors: Selectors,
-    /// The configured annotation keys.
-    pub keys: Arc<AnnotationKeys>,
-    /// Workloads without annotations are opted in, so their pod templates matter.
-    pub auto_reload_all: bool,
+    /// What is kept of workloads.
+    pub reading: Reading,
     /// Objects a page of a list that is not streamed, 1 to 500. The page is what peaks in memory: 500 Secrets of 1 MiB would be
     /// 500 MiB of JSON at once.
     pub page_size: u32,
@@ -61,8 +59,7 @@ pub struct Settings {
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
 pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: mpsc::Sender<Observation>) {
-    let keys = Arc::clone(&settings.keys);
-    let all = settings.auto_reload_all;
+    let keys = Arc::clone(&settings.reading.keys);
     let output = Output {
         stream: stream.clone(),
         selected: settings.selectors.config(stream.watched),
@@ -83,13 +80,10 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
             let api = output.api(client);
             output.run(api, seen, gone).await;
         }
-        Watched::Workload(WorkloadKind::Deployment) => {
-            workloads::<Deployment>(client, output, keys, all).await;
+        Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
+            workloads::<RawObject>(client, output, kind, settings.reading).await;
         }
-        Watched::Workload(WorkloadKind::DaemonSet) => workloads::<DaemonSet>(client, output, keys, all).await,
-        Watched::Workload(WorkloadKind::StatefulSet) => {
-            workloads::<StatefulSet>(client, output, keys, all).await;
-        }
+        Watched::Workload(kind) => workloads::<WorkloadObject>(client, output, kind, settings.reading).await,
         Watched::Namespace => {
             let seen = |object: NamespaceObject| Event::NamespaceSeen(object.into_name());
             let gone = |object: NamespaceObject| Event::NamespaceGone(object.into_name());
@@ -117,11 +111,25 @@ fn status_gone(object: PodStatusObject) -> Event {
     Event::PodStatusGone { namespace, name }
 }
 
-async fn workloads<T: WorkloadType>(client: Client, output: Output, keys: Arc<AnnotationKeys>, all: bool) {
-    let seen =
-        move |object: WorkloadObject<T>| Event::WorkloadSeen(Box::new(object.into_workload(&keys, all)));
-    let gone = |object: WorkloadObject<T>| Event::WorkloadGone(object.key());
-    let api = output.api(client);
+async fn workloads<T: Decoded>(client: Client, output: Output, kind: WorkloadKind, reading: Reading) {
+    let key = move |object: &T| {
+        let meta = object.meta();
+        let text = |field: &Option<String>| field.as_deref().unwrap_or_default().to_owned();
+        WorkloadKey::new(kind, text(&meta.namespace), text(&meta.name))
+    };
+    let seen = move |object: T| {
+        let key = key(&object);
+        match reading.read(object.into_object(kind), kind) {
+            Some(workload) => Event::WorkloadSeen(Box::new(workload)),
+            // It may have been one before: a Job that has finished.
+            None => Event::WorkloadGone(key),
+        }
+    };
+    let gone = move |object: T| Event::WorkloadGone(key(&object));
+    let api = match &output.stream.namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &kind),
+        None => Api::all_with(client, &kind),
+    };
     output.run(api, seen, gone).await;
 }
 
@@ -148,7 +156,7 @@ impl Output {
 
     async fn run<K>(self, api: Api<K>, seen: impl Fn(K) -> Event, gone: impl Fn(K) -> Event)
     where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let mut listing = Listing::Streamed;
         let mut pauses = pauses();

@@ -1,158 +1,143 @@
-//! Decodes Deployments, DaemonSets and StatefulSets into what a decision needs.
+//! Decodes workloads of every kind into what a decision needs.
 //!
 //! Input: JSON of the API. Output: [`crate::model::Workload`]. I/O: none.
 //!
 //! Every field may be absent or null: a workload that cannot be understood is one that uses nothing, never an error
 //! that hides the rest of the list.
 
+mod raw;
+mod reading;
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::{
-    NamespaceResourceScope,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-};
-use serde::{Deserialize, Deserializer};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::{Resource, core::DynamicResourceScope};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::model::{
-    AnnotationKeys, Container, OptIn, Pause, PodTemplate, SourceKind, SourceRef, Volume, Workload,
-    WorkloadKey, WorkloadKind, opt_in::LAST_RELOADED_FROM,
+    Container, PodTemplate, SourceKind, SourceRef, Volume, WorkloadKey, WorkloadKind,
+    opt_in::LAST_RELOADED_FROM,
 };
+
+pub use raw::RawObject;
+pub use reading::{RECREATES, Reading};
 
 /// Environment variables with this prefix are markers of the env-vars strategy.
 const MARKER_PREFIX: &str = "STAKATER_";
 
-/// Which workload kind a decoded object is.
-pub trait WorkloadType: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// The kind it decodes; all are of API group `apps/v1`.
-    const KIND: WorkloadKind;
+/// What a client can decode workloads into; which kind they are of is said apart from them.
+pub trait Decoded:
+    Resource<DynamicType = WorkloadKind, Scope = DynamicResourceScope>
+    + Clone
+    + DeserializeOwned
+    + std::fmt::Debug
+    + Send
+    + 'static
+{
+    /// The same, with its pod template found.
+    fn into_object(self, kind: WorkloadKind) -> WorkloadObject;
 }
 
-macro_rules! workload_type {
-    ($($name:ident),*) => {$(
-        #[doc = concat!("`apps/v1` ", stringify!($name), ".")]
-        #[derive(Clone, Debug)]
-        pub struct $name;
-
-        impl WorkloadType for $name {
-            const KIND: WorkloadKind = WorkloadKind::$name;
-        }
-    )*};
-}
-workload_type!(Deployment, DaemonSet, StatefulSet);
-
-/// A workload as the client decodes it.
+/// A workload as the client decodes it, of any kind but a custom one.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of the API that have nothing to do with each other"
+)]
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Wire", bound = "T: WorkloadType")]
-pub struct WorkloadObject<T> {
-    /// Name, namespace, uid and resourceVersion only.
+#[serde(from = "Wire")]
+pub struct WorkloadObject {
+    /// Name, namespace, uid, resourceVersion and creation time only.
     metadata: ObjectMeta,
     annotations: Annotations,
     template_annotations: Annotations,
     /// `spec.paused`, which only Deployments have.
     paused: bool,
     template: PodTemplate,
-    kind: std::marker::PhantomData<T>,
+    /// Another controller created it and looks after it.
+    is_controlled: bool,
+    /// A Job that has succeeded or failed for good.
+    is_finished: bool,
+    /// `spec.suspend`.
+    is_suspended: bool,
+    /// `spec.restartAt` of a Rollout.
+    restart_at: Option<Time>,
+    /// The Deployment whose pod template a Rollout uses.
+    template_of: Option<String>,
 }
 
-impl<T: WorkloadType> WorkloadObject<T> {
-    /// The workload, with its annotations read under the configured keys. A workload that opts into nothing keeps
-    /// no pod template (unless `auto_reload_all` opts everything in): on most clusters that is most of them.
-    pub fn into_workload(self, keys: &AnnotationKeys, auto_reload_all: bool) -> Workload {
-        let opt_in = OptIn::parse(
-            keys,
-            |key| self.annotations.get(key).map(String::as_str),
-            |key| self.template_annotations.get(key).map(String::as_str),
-        );
-        let template = if opt_in.is_empty() && !auto_reload_all {
-            PodTemplate::default()
-        } else {
-            PodTemplate {
-                last_reloaded_from: self
-                    .template_annotations
-                    .get(LAST_RELOADED_FROM)
-                    .map(|text| text.as_str().into()),
-                ..self.template.clone()
-            }
-        };
-        let annotation = |key: &str| self.annotations.get(key).map(String::as_str);
-        let pause = Pause::parse(
-            T::KIND,
-            annotation(&keys.pause_period),
-            annotation(&keys.paused_at),
-            self.paused,
-        );
-        Workload {
-            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
-            resource_version: self
-                .metadata
-                .resource_version
-                .as_deref()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0),
-            created_at: self
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map_or(0, |time| time.0.as_second()),
-            key: self.key(),
-            opt_in,
-            pause: pause.map(Box::new),
-            template,
-        }
+impl Decoded for WorkloadObject {
+    fn into_object(self, _kind: WorkloadKind) -> WorkloadObject {
+        self
     }
+}
 
+impl WorkloadObject {
     /// Which object this is.
-    pub fn key(&self) -> WorkloadKey {
+    pub fn key(&self, kind: WorkloadKind) -> WorkloadKey {
         let text = |field: &Option<String>| field.as_deref().unwrap_or_default().to_owned();
-        WorkloadKey::new(T::KIND, text(&self.metadata.namespace), text(&self.metadata.name))
+        WorkloadKey::new(kind, text(&self.metadata.namespace), text(&self.metadata.name))
     }
 }
 
-impl<T: WorkloadType> kube::Resource for WorkloadObject<T> {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
+macro_rules! resource_of_any_kind {
+    ($name:ty) => {
+        impl kube::Resource for $name {
+            type DynamicType = WorkloadKind;
+            type Scope = DynamicResourceScope;
 
-    fn kind((): &()) -> Cow<'_, str> {
-        T::KIND.as_str().into()
-    }
-    fn group((): &()) -> Cow<'_, str> {
-        "apps".into()
-    }
-    fn version((): &()) -> Cow<'_, str> {
-        "v1".into()
-    }
-    fn plural((): &()) -> Cow<'_, str> {
-        T::KIND.resource().into()
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
+            fn kind(kind: &WorkloadKind) -> Cow<'_, str> {
+                kind.as_str().into()
+            }
+            fn group(kind: &WorkloadKind) -> Cow<'_, str> {
+                kind.group().into()
+            }
+            fn version(kind: &WorkloadKind) -> Cow<'_, str> {
+                kind.version().into()
+            }
+            fn plural(kind: &WorkloadKind) -> Cow<'_, str> {
+                kind.plural().into()
+            }
+            fn meta(&self) -> &ObjectMeta {
+                &self.metadata
+            }
+            fn meta_mut(&mut self) -> &mut ObjectMeta {
+                &mut self.metadata
+            }
+        }
+    };
 }
+use resource_of_any_kind;
+resource_of_any_kind!(WorkloadObject);
 
 type Annotations = BTreeMap<String, String>;
 
-impl<T> From<Wire> for WorkloadObject<T> {
+impl From<Wire> for WorkloadObject {
     fn from(wire: Wire) -> Self {
         let Wire {
             metadata,
-            spec:
-                SpecWire {
-                    paused,
-                    template:
-                        TemplateWire {
-                            metadata: template_metadata,
-                            spec,
-                        },
-                },
+            spec,
+            status,
         } = wire;
+        let SpecWire {
+            paused,
+            template,
+            job_template,
+            suspend,
+            restart_at,
+            workload_ref,
+        } = spec;
+        // Only a CronJob has the one, only the others have the other.
+        let TemplateWire {
+            metadata: template_metadata,
+            spec: pod,
+        } = job_template.map_or(template, |job| job.spec.template);
         let PodSpecWire {
             containers,
             init_containers,
             volumes,
-        } = spec;
+        } = pod;
         let MetaWire {
             name,
             namespace,
@@ -160,19 +145,23 @@ impl<T> From<Wire> for WorkloadObject<T> {
             resource_version,
             creation_timestamp,
             annotations,
+            owner_references,
         } = metadata;
-        let creation_timestamp = creation_timestamp.and_then(|text| text.parse().ok()).map(Time);
+        let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Time);
+        let is_true = |condition: &ConditionWire| condition.status.as_deref() == Some("True");
+        let is_last =
+            |condition: &ConditionWire| matches!(condition.r#type.as_deref(), Some("Complete" | "Failed"));
+        let template_annotations = without_absent(template_metadata.annotations);
         Self {
             metadata: ObjectMeta {
                 name,
                 namespace,
                 uid,
                 resource_version,
-                creation_timestamp,
+                creation_timestamp: time(creation_timestamp),
                 ..ObjectMeta::default()
             },
             annotations: without_absent(annotations),
-            template_annotations: without_absent(template_metadata.annotations),
             paused,
             template: PodTemplate {
                 containers: containers.into_iter().map(Container::from).collect(),
@@ -182,9 +171,21 @@ impl<T> From<Wire> for WorkloadObject<T> {
                     .map(Volume::from)
                     .filter(|volume| !volume.sources.is_empty())
                     .collect(),
-                last_reloaded_from: None,
+                last_reloaded_from: template_annotations
+                    .get(LAST_RELOADED_FROM)
+                    .map(|text| text.as_str().into()),
             },
-            kind: std::marker::PhantomData,
+            template_annotations,
+            is_controlled: owner_references.iter().any(|owner| owner.controller),
+            is_finished: status
+                .conditions
+                .iter()
+                .any(|condition| is_last(condition) && is_true(condition)),
+            is_suspended: suspend,
+            restart_at: time(restart_at),
+            template_of: workload_ref
+                .filter(|reference| reference.kind.as_deref() == Some("Deployment"))
+                .and_then(|reference| reference.name),
         }
     }
 }
@@ -300,7 +301,11 @@ macro_rules! wire {
     )*};
 }
 wire! {
-    Wire { metadata: MetaWire = "null_as_default", spec: SpecWire = "null_as_default" }
+    Wire {
+        metadata: MetaWire = "null_as_default",
+        spec: SpecWire = "null_as_default",
+        status: StatusWire = "null_as_default",
+    }
     MetaWire {
         name: Option<String> = "null_as_default",
         namespace: Option<String> = "null_as_default",
@@ -308,8 +313,22 @@ wire! {
         resource_version: Option<String> = "null_as_default",
         creation_timestamp: Option<String> = "null_as_default",
         annotations: BTreeMap<String, Option<String>> = "null_as_default",
+        owner_references: Vec<OwnerWire> = "null_items",
     }
-    SpecWire { paused: bool = "null_as_default", template: TemplateWire = "null_as_default" }
+    OwnerWire { controller: bool = "null_as_default" }
+    SpecWire {
+        paused: bool = "null_as_default",
+        template: TemplateWire = "null_as_default",
+        job_template: Option<JobTemplateWire> = "null_as_default",
+        suspend: bool = "null_as_default",
+        restart_at: Option<String> = "null_as_default",
+        workload_ref: Option<WorkloadRefWire> = "null_as_default",
+    }
+    JobTemplateWire { spec: JobSpecWire = "null_as_default" }
+    JobSpecWire { template: TemplateWire = "null_as_default" }
+    WorkloadRefWire { kind: Option<String> = "null_as_default", name: Option<String> = "null_as_default" }
+    StatusWire { conditions: Vec<ConditionWire> = "null_items" }
+    ConditionWire { r#type: Option<String> = "null_as_default", status: Option<String> = "null_as_default" }
     TemplateWire { metadata: MetaWire = "null_as_default", spec: PodSpecWire = "null_as_default" }
     PodSpecWire {
         containers: Vec<ContainerWire> = "null_items",

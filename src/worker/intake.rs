@@ -358,10 +358,7 @@ impl Intake {
         match change {
             SourceChange::Unchanged => self.worker.metrics.change_skipped("no_data_change"),
             SourceChange::Updated => {
-                for (kind, count) in WorkloadKind::ALL
-                    .into_iter()
-                    .zip(self.worker.index.workloads_in(namespace))
-                {
+                for (kind, count) in self.worker.index.workloads_in(namespace) {
                     self.worker.metrics.workloads_scanned(kind, count as u64);
                 }
             }

@@ -60,8 +60,10 @@ impl Worker {
                 return Some((ReconcileResult::Error, Outcome::Retry(Retry::Unavailable)));
             };
             let conflict = match answer {
-                Ok(stored) => {
-                    self.index.written(stored);
+                Ok(applied) => {
+                    if let Some(stored) = applied.stored {
+                        self.index.written(stored);
+                    }
                     self.reported.remove(key);
                     self.tell_pause(&workload, &plan);
                     return Some((ReconcileResult::Success, Outcome::Settled));
@@ -71,8 +73,8 @@ impl Worker {
             };
             match conflict {
                 // Another object of that name: the one that was paused is gone.
-                Ok(stored) if stored.uid != workload.uid => return None,
-                Ok(stored) => _ = self.index.written(stored),
+                Ok(Some(stored)) if stored.uid == workload.uid => _ = self.index.written(stored),
+                Ok(_) => return None,
                 Err(error) if error.class == Class::NotFound => return None,
                 Err(error) => {
                     self.metrics.failed(error.category());

@@ -8,6 +8,7 @@ pub mod controller;
 pub mod csi;
 pub mod field;
 pub mod fleet;
+pub mod kinds;
 pub mod ledger;
 pub mod manifests;
 pub mod objects;
@@ -75,6 +76,12 @@ impl World {
     /// The same with kube-controller-manager, so that Deployments get ReplicaSets.
     pub async fn with_controller_manager(name: &str) -> Self {
         let plane = ControlPlane::builder().controller_manager(true).start().await;
+        Self::on(Box::leak(Box::new(plane.expect("a control plane"))), name).await
+    }
+
+    /// A fresh namespace on a control plane of the test's own, whose API server runs with one more flag.
+    pub async fn with_apiserver_flag(flag: &str, name: &str) -> Self {
+        let plane = ControlPlane::builder().apiserver_flag(flag).start().await;
         Self::on(Box::leak(Box::new(plane.expect("a control plane"))), name).await
     }
 

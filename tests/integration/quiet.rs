@@ -282,11 +282,14 @@ fn requests(world: &World) -> HashSet<String> {
 
 /// The requests of the world's controllers since then, without those that the sentinel's rollouts took.
 fn requests_since(world: &World, seen: &HashSet<String>) -> Vec<Arc<Entry>> {
+    // A new leader looks once for Jobs whose recreation was interrupted.
+    let is_takeover = |entry: &Entry| entry.resource == "jobs" && entry.uri.contains("labelSelector=");
     let is_new = |entry: &Entry| {
         entry.user == world.user()
             && !seen.contains(&entry.audit_id)
             && (!entry.is_write() || !entry.name.starts_with(Sentinel::NAME))
             && !is_ledger(entry)
+            && !is_takeover(entry)
     };
     world.plane.audit().matching(is_new).expect("the audit log")
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     World,
+    kinds::{cron_job, job},
     ledger::is_ledger,
     objects::{config_map, deployment, plain_pod, pod_with_config_map},
     run,
@@ -21,6 +22,8 @@ fn watched() -> Value {
             "apiGroups": ["apps"], "resources": ["deployments", "daemonsets", "statefulsets"],
             "verbs": ["list", "get", "update", "patch"]
         },
+        { "apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["list", "get"] },
+        { "apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list", "get"] },
         { "apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"] },
     ])
 }
@@ -109,6 +112,39 @@ fn everything_works_by_listing_the_affected_namespace() {
                 .count(),
             1
         );
+    });
+}
+
+#[test]
+fn a_cron_job_runs_and_a_job_runs_again() {
+    run(async {
+        let world = World::new("upstream-batch").await;
+        world.replace_rules("watched", watched()).await;
+        world.replace_rules("own", own()).await;
+        world.create(&config_map("settings", "0")).await;
+        let pod = pod_with_config_map("settings");
+        let migration = world.create(&job("migrate", &[AUTO], &pod)).await;
+        let controller = world.controller().start().await;
+        controller.wait_log("Not allowed to watch cronjobs").await;
+        controller.wait_log("Not allowed to watch jobs").await;
+        world.change_config_map("settings", "1").await;
+        let migration = world.wait_for_successor(&migration).await;
+
+        // Created without the controller seeing it.
+        world.create(&cron_job("backup", &[AUTO], &pod)).await;
+        world.change_config_map("settings", "2").await;
+        let is_backup = |name: &Option<String>| name.as_ref().is_some_and(|name| name.starts_with("backup-"));
+        testbed::eventually(crate::harness::PATIENCE, "both Jobs", async || {
+            let jobs = world.jobs().await;
+            let backups = jobs.iter().filter(|job| is_backup(&job.metadata.name)).count();
+            let again = jobs.iter().any(|job| {
+                job.metadata.name == migration.metadata.name && job.metadata.uid != migration.metadata.uid
+            });
+            (backups == 1 && again && jobs.len() == 2).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", controller.replica.log()));
+        controller.wait_idle().await;
     });
 }
 

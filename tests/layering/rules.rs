@@ -84,6 +84,8 @@ const PURE: &[&str] = &[
     "src/notify/endpoint",
     "src/notify/payload",
     "src/patch/body",
+    "src/patch/job",
+    "src/patch/template",
     "src/queue/core",
     "src/queue/namespace",
     "src/queue/backoff",

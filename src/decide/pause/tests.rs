@@ -20,6 +20,8 @@ fn workload(kind: WorkloadKind, pause: Option<Pause>) -> Workload {
         key: WorkloadKey::new(kind, "team", "web"),
         uid: "uid".into(),
         resource_version: 7,
+        template_of: None,
+        restart: crate::model::Restart::default(),
         created_at: 0,
         opt_in: OptIn::default(),
         pause: pause.map(Box::new),

@@ -84,6 +84,8 @@ impl Fixture {
             key: WorkloadKey::new(WorkloadKind::Deployment, "team", name),
             uid: "uid".into(),
             resource_version: 1,
+            template_of: None,
+            restart: crate::model::Restart::default(),
             created_at,
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
             pause: None,

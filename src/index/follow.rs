@@ -1,0 +1,229 @@
+//! Workloads that use the pod template of another: a Rollout's `workloadRef` names a Deployment.
+//!
+//! Input: workloads as the watches show them, in any order. Output: the followers with the template they use. I/O: none.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{
+    Effect,
+    namespace::{LocalWorkload, Namespace},
+};
+use crate::model::{PodTemplate, Workload, WorkloadKind};
+
+impl Namespace {
+    /// Gives the workload the template it uses; an empty one while its Deployment is unknown.
+    pub(super) fn lend_template(&self, workload: &mut Workload) {
+        if let Some(name) = &workload.template_of {
+            workload.template = self.template_of(name);
+        }
+    }
+
+    /// A workload has changed, appeared or gone: those that use its template get what it is now.
+    pub(super) fn pass_on_template(&mut self, (kind, name): &LocalWorkload) -> Effect {
+        let mut effect = Effect::default();
+        if *kind != WorkloadKind::Deployment {
+            return effect;
+        }
+        let Some(followers) = self.followers.get(name).cloned() else {
+            return effect;
+        };
+        let template = self.template_of(name);
+        for id in followers {
+            let Some(slot) = self.workloads.get(&id) else {
+                continue;
+            };
+            if slot.workload.template == template {
+                continue;
+            }
+            let used_nothing = slot.workload.template.references().next().is_none();
+            let follower = Workload {
+                template: template.clone(),
+                ..Workload::clone(&slot.workload)
+            };
+            effect.merge(self.take_in(follower.clone(), None));
+            if used_nothing {
+                // What it uses was not known when it appeared, nor which changes it owes.
+                effect.due.extend(self.claim(&id, &follower));
+            }
+        }
+        effect
+    }
+
+    pub(super) fn follow(&mut self, id: &LocalWorkload, workload: &Workload) {
+        if let Some(name) = &workload.template_of {
+            self.followers
+                .entry(Arc::clone(name))
+                .or_default()
+                .insert(id.clone());
+        }
+    }
+
+    pub(super) fn unfollow(&mut self, id: &LocalWorkload, workload: &Workload) {
+        let Some(name) = &workload.template_of else {
+            return;
+        };
+        let followers = self.followers.get_mut(name);
+        if followers.is_some_and(|followers: &mut HashSet<_>| {
+            followers.remove(id);
+            followers.is_empty()
+        }) {
+            self.followers.remove(name);
+        }
+    }
+
+    fn template_of(&self, deployment: &Arc<str>) -> PodTemplate {
+        self.workloads
+            .get(&(WorkloadKind::Deployment, Arc::clone(deployment)))
+            .map(|slot| slot.workload.template.clone())
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{
+        index::{Index, Seen},
+        model::{
+            AnnotationKeys, Container, Digest, OptIn, Restart, Source, SourceKey, SourceKind, SourceRef,
+            WorkloadKey,
+        },
+        watch::{Event, Observation, StreamId, Watched},
+    };
+
+    fn apply(index: &Index, watched: Watched, event: Event) -> Effect {
+        let stream = StreamId {
+            watched,
+            namespace: None,
+        };
+        let now = Seen {
+            at: Instant::now(),
+            unix: 1_790_000_000,
+        };
+        index.apply(Observation { stream, event }, now)
+    }
+
+    fn see(index: &Index, workload: Workload) -> Effect {
+        let watched = Watched::Workload(workload.key.kind);
+        apply(index, watched, Event::WorkloadSeen(Box::new(workload)))
+    }
+
+    fn change(index: &Index, content: u8) -> Effect {
+        let source = Source {
+            key: SourceKey::new(SourceKind::ConfigMap, "team", "app"),
+            uid: "1".into(),
+            resource_version: content.into(),
+            modified_at: content.into(),
+            digest: Digest::from_bytes([content; 20]),
+            ignored: false,
+            matched: false,
+        };
+        apply(
+            index,
+            Watched::Source(SourceKind::ConfigMap),
+            Event::SourceSeen(source),
+        )
+    }
+
+    fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
+        let auto = |key: &str| (kind == WorkloadKind::Rollout && key.ends_with("/auto")).then_some("true");
+        let references = uses
+            .iter()
+            .map(|name| SourceRef::new(SourceKind::ConfigMap, *name));
+        Workload {
+            key: WorkloadKey::new(kind, "team", "web"),
+            uid: "2".into(),
+            resource_version: version,
+            created_at: 0,
+            pause: None,
+            opt_in: OptIn::parse(&AnnotationKeys::default(), auto, |_| None),
+            template: PodTemplate {
+                containers: vec![Container {
+                    name: "main".into(),
+                    references: references.collect(),
+                    ..Container::default()
+                }],
+                ..PodTemplate::default()
+            },
+            template_of: (kind == WorkloadKind::Rollout).then(|| "web".into()),
+            restart: Restart::Template,
+        }
+    }
+
+    fn rollout() -> Workload {
+        workload(WorkloadKind::Rollout, &[], 1)
+    }
+
+    fn deployment(uses: &[&str], version: u64) -> Workload {
+        workload(WorkloadKind::Deployment, uses, version)
+    }
+
+    fn index() -> Index {
+        Index::new(
+            false,
+            Watched::all().map(|watched| StreamId {
+                watched,
+                namespace: None,
+            }),
+        )
+    }
+
+    #[test]
+    fn whoever_is_seen_first_the_rollout_owes_what_its_deployments_pods_use() {
+        for rollout_first in [true, false] {
+            let index = index();
+            change(&index, 1);
+            let mut workloads = vec![deployment(&["app"], 1), rollout()];
+            if rollout_first {
+                workloads.reverse();
+            }
+            for workload in workloads {
+                see(&index, workload);
+            }
+            assert_eq!(change(&index, 2).due, [rollout().key], "{rollout_first}");
+        }
+    }
+
+    #[test]
+    fn a_change_before_the_deployment_was_seen_is_owed() {
+        let index = index();
+        change(&index, 1);
+        see(&index, rollout());
+        assert!(change(&index, 2).due.is_empty());
+        assert_eq!(see(&index, deployment(&["app"], 1)).due, [rollout().key]);
+    }
+
+    #[test]
+    fn a_rollout_follows_its_deployments_template() {
+        let index = index();
+        change(&index, 1);
+        see(&index, rollout());
+        see(&index, deployment(&["other"], 1));
+        assert!(change(&index, 2).due.is_empty());
+        see(&index, deployment(&["app"], 2));
+        assert_eq!(change(&index, 3).due, [rollout().key]);
+        let key = deployment(&[], 0).key;
+        apply(
+            &index,
+            Watched::Workload(WorkloadKind::Deployment),
+            Event::WorkloadGone(key),
+        );
+        assert!(change(&index, 4).due.is_empty());
+    }
+
+    #[test]
+    fn a_rollout_that_is_gone_owes_nothing() {
+        let index = index();
+        change(&index, 1);
+        see(&index, rollout());
+        apply(
+            &index,
+            Watched::Workload(WorkloadKind::Rollout),
+            Event::WorkloadGone(rollout().key),
+        );
+        see(&index, deployment(&["app"], 1));
+        assert!(change(&index, 2).due.is_empty());
+    }
+}

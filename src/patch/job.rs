@@ -1,0 +1,178 @@
+//! The Jobs that are created: of a CronJob, and in the place of another Job.
+//!
+//! Input: the JSON of a CronJob or Job, a [`Plan`]. Output: the JSON to create. I/O: none.
+
+use serde_json::{Map, Value, json};
+use sha1::{Digest as _, Sha1};
+
+use super::template::{MissingContainer, mark};
+use crate::{
+    decide::{Plan, unique_name},
+    watch::workload::RECREATES,
+};
+
+/// Fields of `metadata` that the API server gives every object it creates.
+const GIVEN: [&str; 8] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "selfLink",
+];
+/// Labels that the API server gives the pods of a Job, unless the Job has a selector of its own.
+const GIVEN_LABELS: [&str; 4] = [
+    "controller-uid",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "job-name",
+];
+
+/// A Job of a CronJob, as `kubectl create job --from` makes it, with the plan's markers.
+///
+/// `blocking`: deleting the CronJob in the foreground waits for the Job. Where the admission plugin
+/// [`OwnerReferencesPermissionEnforcement`](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement)
+/// is on, that takes a permission on the CronJob's finalizers.
+pub fn of_cron_job(
+    cron_job: &Value,
+    name: &str,
+    blocking: bool,
+    plan: &Plan,
+) -> Result<Value, MissingContainer> {
+    let template = &cron_job["spec"]["jobTemplate"];
+    let mut annotations = Map::from_iter([(
+        "cronjob.kubernetes.io/instantiate".to_owned(),
+        Value::from("manual"),
+    )]);
+    if let Some(own) = template["metadata"]["annotations"].as_object() {
+        annotations.extend(own.clone());
+    }
+    let mut owner = json!({
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "name": cron_job["metadata"]["name"],
+        "uid": cron_job["metadata"]["uid"],
+        "controller": true,
+    });
+    if blocking {
+        owner["blockOwnerDeletion"] = true.into();
+    }
+    let mut spec = template["spec"].clone();
+    mark(&mut spec["template"], plan)?;
+    Ok(json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": cron_job["metadata"]["namespace"],
+            "labels": template["metadata"]["labels"],
+            "annotations": annotations,
+            "ownerReferences": [owner],
+        },
+        "spec": spec,
+    }))
+}
+
+/// The Job that takes the place of this one: the same, but for what the API server gives, and with the plan's markers.
+///
+/// A Job that selects its pods itself (`manualSelector`) keeps selector and labels; any other gets new ones.
+pub fn successor(job: &Value, plan: &Plan) -> Result<Value, MissingContainer> {
+    let mut metadata = job["metadata"].clone();
+    remove(&mut metadata, &GIVEN);
+    let mut spec = job["spec"].clone();
+    if spec["manualSelector"].as_bool() != Some(true) {
+        remove(&mut spec, &["selector"]);
+        if let Some(labels) = spec.pointer_mut("/template/metadata/labels") {
+            remove(labels, &GIVEN_LABELS);
+        }
+    }
+    mark(&mut spec["template"], plan)?;
+    Ok(json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec }))
+}
+
+/// What has to be done about a Job, from before its deletion until its successor exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recreation {
+    /// `metadata.uid` of the Job to be deleted.
+    pub old_uid: String,
+    /// The Job to be created.
+    pub successor: Value,
+}
+
+impl Recreation {
+    /// `metadata.name` of the Job.
+    pub fn name(&self) -> &str {
+        self.successor["metadata"]["name"].as_str().unwrap_or_default()
+    }
+
+    /// The name of its copy: the same for every attempt to replace this Job.
+    pub fn copy_name(&self) -> String {
+        unique_name(self.name(), &Sha1::digest(&self.old_uid))
+    }
+
+    /// The successor under the copy's name, as it will be: to ask the API server whether it would be accepted.
+    pub fn rehearsal(&self) -> Value {
+        let mut job = self.successor.clone();
+        job["metadata"]["name"] = self.copy_name().into();
+        job
+    }
+
+    /// A suspended Job that holds all of this: it runs nothing, is of the same namespace and under the same permissions
+    /// as the Job itself, and says everything that is needed to go on after a crash.
+    pub fn copy(&self) -> Value {
+        let mut spec = self.successor["spec"].clone();
+        let said = json!({
+            "uid": self.old_uid,
+            "suspend": spec["suspend"],
+            "metadata": self.successor["metadata"],
+        });
+        spec["suspend"] = true.into();
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": self.copy_name(),
+                "namespace": self.successor["metadata"]["namespace"],
+                "labels": { RECREATES: "job" },
+                "annotations": { RECREATES: said.to_string() },
+            },
+            "spec": spec,
+        })
+    }
+
+    /// Reads a copy; `None` for a Job that is none.
+    pub fn of_copy(copy: &Value) -> Option<Self> {
+        let said = copy["metadata"]["annotations"][RECREATES].as_str()?;
+        let said: Value = serde_json::from_str(said).ok()?;
+        let mut spec = copy["spec"].clone();
+        match &said["suspend"] {
+            Value::Null => remove(&mut spec, &["suspend"]),
+            suspend => spec["suspend"] = suspend.clone(),
+        }
+        if spec["manualSelector"].as_bool() != Some(true) {
+            remove(&mut spec, &["selector"]);
+            if let Some(labels) = spec.pointer_mut("/template/metadata/labels") {
+                remove(labels, &GIVEN_LABELS);
+            }
+        }
+        let metadata = said["metadata"].clone();
+        metadata["name"].as_str()?;
+        Some(Self {
+            old_uid: said["uid"].as_str()?.to_owned(),
+            successor: json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec }),
+        })
+    }
+}
+
+fn remove(value: &mut Value, fields: &[&str]) {
+    if let Some(object) = value.as_object_mut() {
+        for field in fields {
+            object.remove(*field);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

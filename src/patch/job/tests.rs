@@ -1,0 +1,177 @@
+use rstest::rstest;
+
+use super::super::body::tests::{DIGEST, plan};
+use super::*;
+use crate::decide::Strategy;
+
+fn env_vars() -> Plan {
+    plan(Strategy::EnvVars, &[("main", "app")])
+}
+
+fn marker() -> Value {
+    json!([{ "name": "STAKATER_APP_CONFIGMAP", "value": DIGEST }])
+}
+
+fn cron_job(job_metadata: &Value) -> Value {
+    json!({
+        "metadata": { "name": "backup", "namespace": "team", "uid": "cron-1", "resourceVersion": "3" },
+        "spec": {
+            "schedule": "@daily",
+            "jobTemplate": {
+                "metadata": job_metadata,
+                "spec": { "backoffLimit": 2, "template": { "spec": { "containers": [{ "name": "main" }] } } },
+            },
+        },
+    })
+}
+
+#[test]
+fn a_cron_jobs_job_belongs_to_it() {
+    let template = json!({ "labels": { "app": "backup" }, "annotations": { "team": "a" } });
+    let job = of_cron_job(&cron_job(&template), "backup-1", true, &env_vars()).unwrap();
+    let expected = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "backup-1",
+            "namespace": "team",
+            "labels": { "app": "backup" },
+            "annotations": { "cronjob.kubernetes.io/instantiate": "manual", "team": "a" },
+            "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "CronJob", "name": "backup", "uid": "cron-1",
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {
+            "backoffLimit": 2,
+            "template": { "spec": { "containers": [{ "name": "main", "env": marker() }] } },
+        },
+    });
+    assert_eq!(job, expected);
+}
+
+#[test]
+fn the_templates_annotations_win_and_the_owner_need_not_block() {
+    let template = json!({ "annotations": { "cronjob.kubernetes.io/instantiate": "never" } });
+    let job = of_cron_job(&cron_job(&template), "backup-1", false, &env_vars()).unwrap();
+    assert_eq!(
+        job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"],
+        "never"
+    );
+    assert!(
+        job["metadata"]["ownerReferences"][0]
+            .get("blockOwnerDeletion")
+            .is_none()
+    );
+}
+
+fn job(selector: bool, suspend: &Value) -> Value {
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "migrate", "namespace": "team", "uid": "old", "resourceVersion": "3", "generation": 4,
+            "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{}],
+            "labels": { "app": "x" }, "annotations": { "a": "b" }, "finalizers": ["f/g"],
+            "ownerReferences": [{ "kind": "Application" }],
+        },
+        "spec": {
+            "selector": { "matchLabels": { "controller-uid": "old" } },
+            "fieldOfTomorrow": 1,
+            "template": {
+                "metadata": { "labels": {
+                    "app": "x", "controller-uid": "old", "batch.kubernetes.io/controller-uid": "old",
+                    "job-name": "migrate", "batch.kubernetes.io/job-name": "migrate",
+                } },
+                "spec": { "containers": [{ "name": "main" }] },
+            },
+        },
+        "status": { "succeeded": 1 },
+    });
+    if selector {
+        job["spec"]["manualSelector"] = true.into();
+    }
+    if !suspend.is_null() {
+        job["spec"]["suspend"] = suspend.clone();
+    }
+    job
+}
+
+#[test]
+fn a_successor_is_the_same_without_what_the_api_server_gives() {
+    let expected = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "migrate", "namespace": "team", "labels": { "app": "x" }, "annotations": { "a": "b" },
+            "finalizers": ["f/g"], "ownerReferences": [{ "kind": "Application" }],
+        },
+        "spec": {
+            "fieldOfTomorrow": 1,
+            "template": {
+                "metadata": { "labels": { "app": "x" } },
+                "spec": { "containers": [{ "name": "main", "env": marker() }] },
+            },
+        },
+    });
+    assert_eq!(successor(&job(false, &Value::Null), &env_vars()), Ok(expected));
+}
+
+#[test]
+fn a_job_that_selects_its_pods_keeps_its_selector() {
+    let job = job(true, &Value::Null);
+    let successor = successor(&job, &env_vars()).unwrap();
+    assert_eq!(successor["spec"]["selector"], job["spec"]["selector"]);
+    assert_eq!(
+        successor["spec"]["template"]["metadata"],
+        job["spec"]["template"]["metadata"]
+    );
+}
+
+/// The API server gives the copy a selector and labels of its own.
+#[rstest]
+fn a_copy_runs_nothing_and_tells_everything(
+    #[values(Value::Null, json!(false), json!(true))] suspend: Value,
+    #[values(false, true)] selector: bool,
+) {
+    let recreation = Recreation {
+        old_uid: "old".to_owned(),
+        successor: successor(&job(selector, &suspend), &env_vars()).unwrap(),
+    };
+    let mut copy = recreation.copy();
+    assert_eq!(copy["spec"]["suspend"], true);
+    assert_eq!(
+        copy["metadata"]["name"],
+        recreation.rehearsal()["metadata"]["name"]
+    );
+    for absent in ["finalizers", "ownerReferences"] {
+        assert!(copy["metadata"].get(absent).is_none());
+    }
+    copy["metadata"]["uid"] = "copy".into();
+    if !selector {
+        copy["spec"]["selector"] = json!({ "matchLabels": { "controller-uid": "copy" } });
+        copy["spec"]["template"]["metadata"]["labels"]["controller-uid"] = "copy".into();
+    }
+    assert_eq!(Recreation::of_copy(&copy), Some(recreation));
+}
+
+#[rstest]
+#[case(json!({}))]
+#[case(json!({ "metadata": { "annotations": { RECREATES: "no JSON" } } }))]
+#[case(json!({ "metadata": { "annotations": { RECREATES: "{}" } } }))]
+#[case(json!({ "metadata": { "annotations": { RECREATES: r#"{"uid":"1","metadata":{}}"# } } }))]
+fn what_is_no_copy_is_left_alone(#[case] job: Value) {
+    assert_eq!(Recreation::of_copy(&job), None);
+}
+
+#[test]
+fn only_a_rehearsal_is_not_suspended() {
+    let recreation = Recreation {
+        old_uid: "old".to_owned(),
+        successor: successor(&job(false, &Value::Null), &env_vars()).unwrap(),
+    };
+    let mut rehearsal = recreation.rehearsal();
+    assert_ne!(rehearsal["metadata"]["name"], "migrate");
+    rehearsal["metadata"]["name"] = "migrate".into();
+    assert_eq!(rehearsal, recreation.successor);
+}

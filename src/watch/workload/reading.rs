@@ -1,0 +1,117 @@
+//! What is kept of a decoded workload, by the settings.
+//!
+//! Input: a [`WorkloadObject`], [`Reading`]. Output: a [`Workload`], or nothing where it is none of Reloader's business.
+//! I/O: none.
+
+use std::sync::Arc;
+
+use super::WorkloadObject;
+use crate::model::{AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind};
+
+/// On a Job that is the copy of another one which is being deleted and created: what is to be created, as JSON. It is no
+/// workload.
+pub const RECREATES: &str = "reloader.stakater.com/recreates";
+/// On a Rollout: what a restart is. Not configurable.
+const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
+
+/// The settings that say what is kept of a workload.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The configured annotation keys.
+    pub keys: Arc<AnnotationKeys>,
+    /// Workloads without annotations are opted in, so their pod templates matter.
+    pub auto_reload_all: bool,
+    /// Rollouts are watched, which may use the pod template of a Deployment that asks for nothing itself.
+    pub follow_references: bool,
+    /// Finished Jobs, and Jobs that another controller looks after, are run again like any other.
+    pub every_job: bool,
+}
+
+impl Reading {
+    /// The workload, with its annotations read under the configured keys; `None` for a Job that is never run again. A
+    /// workload that opts into nothing keeps no pod template: on most clusters that is most of them.
+    pub fn read(&self, object: WorkloadObject, kind: WorkloadKind) -> Option<Workload> {
+        let opt_in = self.opt_in(&object, kind)?;
+        let key = object.key(kind);
+        let WorkloadObject {
+            metadata,
+            annotations,
+            paused,
+            template,
+            is_suspended,
+            restart_at,
+            template_of,
+            ..
+        } = object;
+        let annotation = |key: &str| annotations.get(key).map(String::as_str);
+        let pause = Pause::parse(
+            kind,
+            annotation(&self.keys.pause_period),
+            annotation(&self.keys.paused_at),
+            paused,
+        );
+        let wants_nothing = opt_in.is_empty() && !self.auto_reload_all;
+        let is_followed = self.follow_references && kind == WorkloadKind::Deployment;
+        Some(Workload {
+            key,
+            uid: metadata.uid.as_deref().unwrap_or_default().into(),
+            resource_version: metadata
+                .resource_version
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+            created_at: metadata.creation_timestamp.map_or(0, |time| time.0.as_second()),
+            template: if wants_nothing && !is_followed {
+                PodTemplate::default()
+            } else {
+                template
+            },
+            pause: pause.map(Box::new),
+            template_of: template_of.map(Arc::from).filter(|_| !wants_nothing),
+            restart: match kind {
+                WorkloadKind::CronJob => Restart::NewJob {
+                    suspended: is_suspended,
+                },
+                WorkloadKind::Job => Restart::Recreate,
+                WorkloadKind::Rollout
+                    if annotations
+                        .get(ROLLOUT_STRATEGY)
+                        .is_some_and(|text| text == "restart") =>
+                {
+                    Restart::At {
+                        last: restart_at.map(|time| time.0.as_second()),
+                    }
+                }
+                _ => Restart::Template,
+            },
+            opt_in,
+        })
+    }
+
+    /// What the workload asks for.
+    ///
+    /// A Job that has finished is run again where its own annotations ask for it: a migration that is run a second
+    /// time because somebody turned on `--auto-reload-all` does harm. A Job that a controller looks after (a CronJob's,
+    /// a workflow's) would be replaced by one that its controller did not ask for. Neither is kept at all: there may be
+    /// thousands of them.
+    fn opt_in(&self, object: &WorkloadObject, kind: WorkloadKind) -> Option<OptIn> {
+        let own = |key: &str| object.annotations.get(key).map(String::as_str);
+        let of_template = |key: &str| object.template_annotations.get(key).map(String::as_str);
+        if kind != WorkloadKind::Job {
+            return Some(OptIn::parse(&self.keys, own, of_template));
+        }
+        if object.annotations.contains_key(RECREATES) {
+            return None;
+        }
+        if self.every_job {
+            return Some(OptIn::parse(&self.keys, own, of_template));
+        }
+        if object.is_controlled {
+            return None;
+        }
+        if object.is_finished {
+            let opt_in = OptIn::parse(&self.keys, own, |_| None);
+            return (!opt_in.is_empty()).then(|| opt_in.explicit());
+        }
+        Some(OptIn::parse(&self.keys, own, of_template))
+    }
+}

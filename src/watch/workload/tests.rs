@@ -1,0 +1,135 @@
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::{Restart, SourceRef, Workload};
+
+fn reading() -> Reading {
+    Reading::default()
+}
+
+fn read(kind: WorkloadKind, object: Value, reading: &Reading) -> Option<Workload> {
+    let object: WorkloadObject = serde_json::from_value(object).unwrap();
+    reading.read(object, kind)
+}
+
+fn uses(workload: &Workload) -> Vec<&SourceRef> {
+    workload.template.references().collect()
+}
+
+/// A pod template that uses the ConfigMap `app`.
+fn template() -> Value {
+    json!({ "spec": { "containers": [{ "name": "main", "envFrom": [{ "configMapRef": { "name": "app" } }] }] } })
+}
+
+fn auto() -> Value {
+    json!({ "name": "web", "namespace": "team", "annotations": { "reloader.stakater.com/auto": "true" } })
+}
+
+#[test]
+fn a_cron_jobs_template_is_that_of_its_jobs() {
+    let object = json!({
+        "metadata": auto(),
+        "spec": { "suspend": true, "jobTemplate": { "spec": { "template": template() } } },
+    });
+    let workload = read(WorkloadKind::CronJob, object, &reading()).unwrap();
+    assert_eq!(uses(&workload), [&SourceRef::new(SourceKind::ConfigMap, "app")]);
+    assert_eq!(workload.restart, Restart::NewJob { suspended: true });
+}
+
+#[rstest]
+#[case::running(auto(), json!({}), false, true)]
+#[case::unfinished_condition(auto(), json!({ "conditions": [{ "type": "Complete", "status": "False" }] }), false, true)]
+#[case::complete_and_annotated(auto(), json!({ "conditions": [{ "type": "Complete", "status": "True" }] }), false, true)]
+#[case::complete(json!({ "name": "web" }), json!({ "conditions": [{ "type": "Complete", "status": "True" }] }), false, false)]
+#[case::failed(json!({ "name": "web" }), json!({ "conditions": [{ "type": "Failed", "status": "True" }] }), false, false)]
+#[case::controlled(json!({ "name": "web", "annotations": auto()["annotations"],
+    "ownerReferences": [{ "kind": "CronJob", "controller": true }] }), json!({}), false, false)]
+#[case::owned(json!({ "name": "web", "ownerReferences": [{ "kind": "Application" }] }), json!({}), false, true)]
+#[case::copy(json!({ "name": "web", "annotations": { RECREATES: "{}" } }), json!({}), false, false)]
+#[case::every_complete(json!({ "name": "web" }), json!({ "conditions": [{ "type": "Complete", "status": "True" }] }), true, true)]
+#[case::every_controlled(json!({ "name": "web", "ownerReferences": [{ "controller": true }] }), json!({}), true, true)]
+#[case::never_the_copy(json!({ "name": "web", "annotations": { RECREATES: "{}" } }), json!({}), true, false)]
+fn which_jobs_are_run_again(
+    #[case] metadata: Value,
+    #[case] status: Value,
+    #[case] every_job: bool,
+    #[case] kept: bool,
+) {
+    let reading = Reading {
+        every_job,
+        auto_reload_all: true,
+        ..reading()
+    };
+    let object = json!({ "metadata": metadata, "spec": { "template": template() }, "status": status });
+    let workload = read(WorkloadKind::Job, object, &reading);
+    assert_eq!(workload.is_some(), kept);
+    assert!(
+        workload.is_none_or(|workload| workload.restart == Restart::Recreate && !uses(&workload).is_empty())
+    );
+}
+
+#[test]
+fn a_rollout_says_how_it_is_restarted() {
+    let rollout = |strategy: &str| {
+        let mut metadata = auto();
+        metadata["annotations"]["reloader.stakater.com/rollout-strategy"] = json!(strategy);
+        let object = json!({
+            "metadata": metadata,
+            "spec": { "restartAt": "2026-01-02T03:04:05Z", "template": template() },
+        });
+        read(WorkloadKind::Rollout, object, &reading()).unwrap().restart
+    };
+    assert_eq!(
+        rollout("restart"),
+        Restart::At {
+            last: Some(1_767_323_045)
+        }
+    );
+    assert_eq!(rollout("rollout"), Restart::Template);
+    assert_eq!(rollout("Restart"), Restart::Template);
+}
+
+#[test]
+fn a_rollout_may_use_the_template_of_a_deployment_only() {
+    let of = |kind: &str| {
+        let object =
+            json!({ "metadata": auto(), "spec": { "workloadRef": { "kind": kind, "name": "web" } } });
+        read(WorkloadKind::Rollout, object, &reading())
+            .unwrap()
+            .template_of
+    };
+    assert_eq!(of("Deployment").as_deref(), Some("web"));
+    assert_eq!(of("ReplicaSet"), None);
+}
+
+#[test]
+fn a_deployment_that_asks_for_nothing_keeps_its_template_only_for_rollouts() {
+    let object = json!({ "metadata": { "name": "web" }, "spec": { "template": template() } });
+    let followed = Reading {
+        follow_references: true,
+        ..reading()
+    };
+    let kept = |reading: &Reading| {
+        !uses(&read(WorkloadKind::Deployment, object.clone(), reading).unwrap()).is_empty()
+    };
+    assert!(!kept(&reading()) && kept(&followed));
+}
+
+#[rstest]
+#[case::by_default("example.com/v1/Clone", json!({ "spec": { "template": template() } }), 1)]
+#[case::elsewhere("example.com/v1/Clone:spec.pods.template", json!({ "spec": { "pods": { "template": template() } } }), 1)]
+#[case::nowhere("example.com/v1/Clone:spec.pods", json!({ "spec": {} }), 0)]
+#[case::of_another_form("example.com/v1/Clone", json!({ "spec": { "template": 7 } }), 0)]
+fn a_custom_resources_template_is_where_the_user_says(
+    #[case] kind: &str,
+    #[case] mut object: Value,
+    #[case] references: usize,
+) {
+    let kind = WorkloadKind::Custom(Box::leak(Box::new(kind.parse().unwrap())));
+    object["metadata"] = auto();
+    let object: RawObject = serde_json::from_value(object).unwrap();
+    let workload = reading().read(object.into_object(kind), kind).unwrap();
+    assert_eq!(uses(&workload).len(), references);
+    assert_eq!((&*workload.key.namespace, &*workload.key.name), ("team", "web"));
+}
