@@ -105,7 +105,8 @@ where
         .with(traces.map(traces::layer))
 }
 
-/// Our own events from the chosen level on; of the libraries only warnings, unless everything is asked for.
+/// Our own events from the chosen level on; of the libraries only warnings, unless everything is asked for. Each failure
+/// of kube's watcher is one of our own lines, said once, not at every attempt.
 fn log_filter(level: Level) -> Targets {
     let own = level_filter(level);
     let libraries = match level {
@@ -113,8 +114,13 @@ fn log_filter(level: Level) -> Targets {
         Level::Debug | Level::Info | Level::Warning => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
+    let watcher = match level {
+        Level::Trace => LevelFilter::DEBUG,
+        _ => LevelFilter::OFF,
+    };
     Targets::new()
         .with_default(libraries)
+        .with_target("kube_runtime::watcher", watcher)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 

@@ -429,7 +429,8 @@ impl Intake {
             return;
         }
         if failure.denied && lasts {
-            if !matches!(before, WatchState::Denied { .. }) {
+            // Who may be listed is not ignored, and has had its own line.
+            if !matches!(before, WatchState::Denied { .. }) && !self.unwatchable.contains(stream) {
                 tracing::error!(
                     "Not allowed to list and watch {stream}: {message}. Grant the verbs list and watch on them; \
                      until then they are ignored, and it is tried again"

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod permissions;
 pub mod sentinel;
 pub mod sources;
+pub mod usage;
 
 use std::{
     path::PathBuf,

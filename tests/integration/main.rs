@@ -31,6 +31,7 @@ mod scopes;
 mod secrets;
 mod sick;
 mod storms;
+mod table;
 mod upstream_rbac;
 mod visible;
 mod wire;

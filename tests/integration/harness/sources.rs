@@ -1,7 +1,7 @@
 //! ConfigMaps and Secrets under one name, for what must hold for both.
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{
@@ -88,6 +88,16 @@ impl World {
             SourceType::ConfigMap => self.change_config_map(name, value).await,
             SourceType::Secret => self.change_secret(name, value).await,
         }
+    }
+
+    /// Deletes a source.
+    pub async fn delete_source(&self, kind: SourceType, name: &str) {
+        let params = DeleteParams::default();
+        match kind {
+            SourceType::ConfigMap => self.api::<ConfigMap>().delete(name, &params).await.map(drop),
+            SourceType::Secret => self.api::<Secret>().delete(name, &params).await.map(drop),
+        }
+        .expect("the source is deleted");
     }
 
     /// Changes anything about a source, by a merge patch.
