@@ -13,11 +13,14 @@
 //! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
 
 pub mod csi;
+mod lenient;
 mod namespace;
 mod on_demand;
 mod selectors;
 pub mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod workload;
 
 use std::{fmt, sync::Arc};

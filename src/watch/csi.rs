@@ -2,13 +2,15 @@
 //!
 //! Input: JSON of the API. Output: [`PodStatus`]es and [`ClassAnnotations`]. I/O: none.
 //!
-//! The objects that a status lists are names and versions, never values; even so they are hashed and dropped.
+//! The objects that a status lists are names and versions, never values; even so they are hashed and dropped. Every field
+//! may be absent, null or of another type: the kinds are custom resources, and one object must not hide the others.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::lenient::wire;
 use crate::model::{
     AnnotationKeys, ClassAnnotations, Digest, PodStatus, SourceKey, SourceKind, digest::Canonical,
 };
@@ -181,20 +183,6 @@ impl MetaWire {
     }
 }
 
-/// The API's `null` for a field means the same as its absence.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-macro_rules! wire {
-    ($($name:ident { $($field:ident: $kind:ty),* $(,)? })*) => {$(
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct $name { $(#[serde(deserialize_with = "null_as_default")] $field: $kind,)* }
-    )*};
-}
 wire! {
     StatusObjectWire { metadata: MetaWire, status: StatusWire }
     ClassObjectWire { metadata: MetaWire }

@@ -7,6 +7,8 @@ use std::{borrow::Cow, sync::Arc};
 use k8s_openapi::{ClusterResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde::{Deserialize, Deserializer};
 
+use super::lenient::wire;
+
 /// A namespace as the client decodes it. Its labels were looked at by the API server.
 #[derive(Clone, Debug)]
 pub(super) struct NamespaceObject {
@@ -22,16 +24,9 @@ impl NamespaceObject {
 
 impl<'de> Deserialize<'de> for NamespaceObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct Meta {
-            name: Option<String>,
-            resource_version: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct Wire {
-            #[serde(default)]
-            metadata: Meta,
+        wire! {
+            Meta { name: Option<String>, resource_version: Option<String> }
+            Wire { metadata: Meta }
         }
         let Meta {
             name,

@@ -11,6 +11,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
+use super::lenient::{Lenient, Loose, wire};
 use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, digest::Canonical};
 
 /// A source kind that can be watched: says how its data becomes canonical entries.
@@ -142,14 +143,16 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
         let mut canonical = Canonical::new();
         while let Some(field) = map.next_key::<Cow<'de, str>>()? {
             match &*field {
-                "metadata" => metadata = map.next_value::<Option<SourceMeta>>()?.unwrap_or_default(),
+                "metadata" => Loose(metadata) = map.next_value()?,
                 "data" => {
-                    for (key, value) in map.next_value::<Pairs>()?.0 {
+                    let Loose(Pairs(pairs)) = map.next_value()?;
+                    for (key, value) in pairs {
                         D::push_data(&mut canonical, &key, &value);
                     }
                 }
                 "binaryData" => {
-                    for (key, value) in map.next_value::<Pairs>()?.0 {
+                    let Loose(Pairs(pairs)) = map.next_value()?;
+                    for (key, value) in pairs {
                         canonical.push_base64(&key, &value);
                     }
                 }
@@ -168,7 +171,6 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
         } = metadata;
         let written = managed_fields
             .into_iter()
-            .flatten()
             .filter_map(|entry| entry.time?.parse::<Timestamp>().ok());
         let true_annotations = annotations
             .into_iter()
@@ -190,48 +192,30 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct SourceMeta {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    annotations: Pairs,
-    managed_fields: Option<Vec<ManagedFields>>,
+wire! {
+    SourceMeta {
+        name: Option<String>,
+        namespace: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        annotations: Pairs,
+        managed_fields: Vec<ManagedFields>,
+    }
+    /// Of an entry of `managedFields` only the time; the rest, often half of the metadata, is skipped.
+    ManagedFields { time: Option<String> }
 }
 
-/// Of an entry of `managedFields` only the time; the rest, often half of the metadata, is skipped.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ManagedFields {
-    time: Option<String>,
-}
-
-/// A JSON object of texts in which nulls, in place of the object or of a value, mean absent.
+/// A JSON object of texts, in order; values that are no text are left out.
 #[derive(Default)]
 struct Pairs(Vec<(String, String)>);
 
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<T: Deserializer<'de>>(deserializer: T) -> Result<Self, T::Error> {
-        struct PairsVisitor;
-        impl<'de> Visitor<'de> for PairsVisitor {
-            type Value = Pairs;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts or null")
-            }
-            fn visit_unit<E>(self) -> Result<Pairs, E> {
-                Ok(Pairs::default())
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, Option<String>>()? {
-                    pairs.extend(value.map(|value| (key, value)));
-                }
-                Ok(Pairs(pairs))
-            }
+impl Lenient for Pairs {
+    fn from_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some((key, Loose(value))) = object.next_entry::<String, Loose<Option<String>>>()? {
+            pairs.extend(value.map(|value| (key, value)));
         }
-        deserializer.deserialize_any(PairsVisitor)
+        Ok(Some(Self(pairs)))
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Input: JSON of the API. Output: [`crate::model::Workload`]. I/O: none.
 //!
-//! Every field may be absent or null: a workload that cannot be understood is one that uses nothing, never an error
-//! that hides the rest of the list.
+//! Every field may be absent, null or of another type: a workload that cannot be understood is one that uses nothing,
+//! never an error that hides the rest of the list.
 
 mod raw;
 mod reading;
@@ -14,8 +14,9 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource, core::DynamicResourceScope};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 
+use super::lenient::wire;
 use crate::model::{
     Container, PodTemplate, SourceKind, SourceRef, Volume, WorkloadKey, WorkloadKind,
     opt_in::LAST_RELOADED_FROM,
@@ -274,91 +275,65 @@ impl NameWire {
     }
 }
 
-/// The API's `null` for a field means the same as its absence.
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// A list in which a null item means an item without fields.
-fn null_items<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    let items: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
-    Ok(items
-        .unwrap_or_default()
-        .into_iter()
-        .map(Option::unwrap_or_default)
-        .collect())
-}
-
-macro_rules! wire {
-    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $kind:ty = $with:literal),* $(,)? })*) => {$(
-        #[derive(Default, Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        struct $name { $($(#[$attribute])* #[serde(deserialize_with = $with)] $field: $kind,)* }
-    )*};
-}
 wire! {
     Wire {
-        metadata: MetaWire = "null_as_default",
-        spec: SpecWire = "null_as_default",
-        status: StatusWire = "null_as_default",
+        metadata: MetaWire,
+        spec: SpecWire,
+        status: StatusWire,
     }
     MetaWire {
-        name: Option<String> = "null_as_default",
-        namespace: Option<String> = "null_as_default",
-        uid: Option<String> = "null_as_default",
-        resource_version: Option<String> = "null_as_default",
-        creation_timestamp: Option<String> = "null_as_default",
-        annotations: BTreeMap<String, Option<String>> = "null_as_default",
-        owner_references: Vec<OwnerWire> = "null_items",
+        name: Option<String>,
+        namespace: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        creation_timestamp: Option<String>,
+        annotations: BTreeMap<String, Option<String>>,
+        owner_references: Vec<OwnerWire>,
     }
-    OwnerWire { controller: bool = "null_as_default" }
+    OwnerWire { controller: bool }
     SpecWire {
-        paused: bool = "null_as_default",
-        template: TemplateWire = "null_as_default",
-        job_template: Option<JobTemplateWire> = "null_as_default",
-        suspend: bool = "null_as_default",
-        restart_at: Option<String> = "null_as_default",
-        workload_ref: Option<WorkloadRefWire> = "null_as_default",
+        paused: bool,
+        template: TemplateWire,
+        job_template: Option<JobTemplateWire>,
+        suspend: bool,
+        restart_at: Option<String>,
+        workload_ref: Option<WorkloadRefWire>,
     }
-    JobTemplateWire { spec: JobSpecWire = "null_as_default" }
-    JobSpecWire { template: TemplateWire = "null_as_default" }
-    WorkloadRefWire { kind: Option<String> = "null_as_default", name: Option<String> = "null_as_default" }
-    StatusWire { conditions: Vec<ConditionWire> = "null_items" }
-    ConditionWire { r#type: Option<String> = "null_as_default", status: Option<String> = "null_as_default" }
-    TemplateWire { metadata: MetaWire = "null_as_default", spec: PodSpecWire = "null_as_default" }
+    JobTemplateWire { spec: JobSpecWire }
+    JobSpecWire { template: TemplateWire }
+    WorkloadRefWire { kind: Option<String>, name: Option<String> }
+    StatusWire { conditions: Vec<ConditionWire> }
+    ConditionWire { r#type: Option<String>, status: Option<String> }
+    TemplateWire { metadata: MetaWire, spec: PodSpecWire }
     PodSpecWire {
-        containers: Vec<ContainerWire> = "null_items",
-        init_containers: Vec<ContainerWire> = "null_items",
-        volumes: Vec<VolumeWire> = "null_items",
+        containers: Vec<ContainerWire>,
+        init_containers: Vec<ContainerWire>,
+        volumes: Vec<VolumeWire>,
     }
     ContainerWire {
-        name: Option<String> = "null_as_default",
-        env: Vec<EnvWire> = "null_items",
-        env_from: Vec<EnvFromWire> = "null_items",
-        volume_mounts: Vec<NameWire> = "null_items",
+        name: Option<String>,
+        env: Vec<EnvWire>,
+        env_from: Vec<EnvFromWire>,
+        volume_mounts: Vec<NameWire>,
     }
     EnvWire {
-        name: Option<String> = "null_as_default",
-        value: Option<String> = "null_as_default",
-        value_from: ValueFromWire = "null_as_default",
+        name: Option<String>,
+        value: Option<String>,
+        value_from: ValueFromWire,
     }
-    ValueFromWire { config_map_key_ref: NameWire = "null_as_default", secret_key_ref: NameWire = "null_as_default" }
-    EnvFromWire { config_map_ref: NameWire = "null_as_default", secret_ref: NameWire = "null_as_default" }
+    ValueFromWire { config_map_key_ref: NameWire, secret_key_ref: NameWire }
+    EnvFromWire { config_map_ref: NameWire, secret_ref: NameWire }
     VolumeWire {
-        name: Option<String> = "null_as_default",
-        config_map: NameWire = "null_as_default",
-        secret: SecretVolumeWire = "null_as_default",
-        projected: ProjectedWire = "null_as_default",
-        csi: CsiWire = "null_as_default",
+        name: Option<String>,
+        config_map: NameWire,
+        secret: SecretVolumeWire,
+        projected: ProjectedWire,
+        csi: CsiWire,
     }
-    CsiWire { volume_attributes: VolumeAttributesWire = "null_as_default" }
-    VolumeAttributesWire { secret_provider_class: Option<String> = "null_as_default" }
-    SecretVolumeWire { secret_name: Option<String> = "null_as_default" }
-    ProjectedWire { sources: Vec<ProjectionWire> = "null_items" }
-    ProjectionWire { config_map: NameWire = "null_as_default", secret: NameWire = "null_as_default" }
-    NameWire { name: Option<String> = "null_as_default" }
+    CsiWire { volume_attributes: VolumeAttributesWire }
+    VolumeAttributesWire { secret_provider_class: Option<String> }
+    SecretVolumeWire { secret_name: Option<String> }
+    ProjectedWire { sources: Vec<ProjectionWire> }
+    ProjectionWire { config_map: NameWire, secret: NameWire }
+    NameWire { name: Option<String> }
 }

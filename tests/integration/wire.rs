@@ -3,6 +3,7 @@
 
 mod cut_off;
 mod ledger;
+mod lines;
 mod watches;
 mod writes;
 

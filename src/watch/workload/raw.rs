@@ -7,13 +7,20 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
 use super::{Decoded, MetaWire, SpecWire, TemplateWire, Wire, WorkloadObject, resource_of_any_kind};
 use crate::model::WorkloadKind;
 
-/// An object of any kind, nothing left out.
+/// How many levels of nesting are kept. No field of a built-in kind lies deeper than 30; `serde_json` fails at 128, and
+/// with one object the list that holds it. The API server stores custom resources nested deeper than that.
+const DEEPEST: usize = 100;
+
+/// An object of any kind, nothing left out but what lies [deeper](DEEPEST) than anything that Kubernetes knows.
 #[derive(Clone)]
 pub struct RawObject {
     /// Name, namespace, uid and resourceVersion only.
@@ -53,7 +60,77 @@ impl From<Value> for RawObject {
 
 impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(Self::from)
+        deserializer.deserialize_map(Levels(DEEPEST)).map(Self::from)
+    }
+}
+
+/// Reads JSON of which so many levels are kept: what lies deeper is null.
+struct Levels(usize);
+
+impl Levels {
+    const fn below(&self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Levels {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.0 == 0 {
+            // Skipped without recursion.
+            IgnoredAny::deserialize(deserializer).map(|_| Value::Null)
+        } else {
+            deserializer.deserialize_any(self)
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Levels {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(self.below())? {
+            items.push(item);
+        }
+        Ok(items.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = object.next_key::<String>()? {
+            fields.insert(key, object.next_value_seed(self.below())?);
+        }
+        Ok(fields.into())
     }
 }
 

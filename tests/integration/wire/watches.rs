@@ -10,7 +10,7 @@ use super::{ANNOTATIONS, ENV_VARS, ONE_WORKER, create_app, is_about, world};
 use crate::harness::{PATIENCE, run, sentinel::Sentinel};
 
 /// Does something to the open watch of a kind; waits until there is one.
-async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
+pub(super) async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
     let what = format!("an open watch of {resource}");
     eventually(PATIENCE, &what, async || {
         (proxy.disturb(is_about(resource), fault) == 1).then_some(())
@@ -25,9 +25,9 @@ fn is_streamed_list(head: &RequestHead) -> bool {
 }
 
 /// How often a kind was listed, pages after the first not counted.
-fn lists(proxy: &Proxy, resource: &'static str) -> usize {
+pub(super) fn lists(proxy: &Proxy, resource: &'static str) -> usize {
     let is_list = |head: &RequestHead| {
-        let paged = !head.is_watch() && !head.query.contains("continue=");
+        let paged = head.method == "GET" && !head.is_watch() && !head.query.contains("continue=");
         is_about(resource)(head) && (paged || is_streamed_list(head))
     };
     proxy
