@@ -121,6 +121,10 @@ fn log_filter(level: Level) -> Targets {
     Targets::new()
         .with_default(libraries)
         .with_target("kube_runtime::watcher", watcher)
+        // At warning level the API client logs the whole of an answer that it could not decode (kube-client 5.0,
+        // `Client::request`): a page of Secrets, for example. Its module for TLS says nothing of the kind.
+        .with_target("kube_client::client", LevelFilter::ERROR)
+        .with_target("kube_client::client::tls", libraries)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 

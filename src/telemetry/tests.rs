@@ -4,6 +4,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
+use k8s_openapi::api::core::v1::Secret;
 use rstest::rstest;
 use tokio::{net::TcpListener, sync::mpsc};
 
@@ -77,6 +78,38 @@ fn logged(level: Level) -> Vec<String> {
       "library:debug", "library:info", "library:warning", "library:error"])]
 fn libraries_are_quiet(#[case] level: Level, #[case] expected: &[&str]) {
     assert_eq!(logged(level), expected);
+}
+
+/// The library's own warning holds the whole answer.
+#[rstest]
+fn an_answer_that_cannot_be_decoded_is_not_logged(
+    #[values(Level::Error, Level::Warning, Level::Info, Level::Debug, Level::Trace)] level: Level,
+) {
+    let kept = Kept::default();
+    let make_writer = {
+        let kept = kept.clone();
+        move || kept.clone()
+    };
+    let log = LogSettings {
+        format: LogFormat::Text,
+        level,
+    };
+    let secrets = r#"{"metadata":{},"items":[{"metadata":{"name":"db"},"data":{"password":"Y2FuYXJ5"}}"#;
+    let service = tower::service_fn(async move |_: http::Request<kube::client::Body>| {
+        http::Response::builder().body(kube::client::Body::from(secrets.as_bytes().to_vec()))
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let listed = tracing::subscriber::with_default(subscriber(log, make_writer, None), || {
+        runtime.block_on(async {
+            let client = kube::Client::new(service, "default");
+            let api: kube::Api<Secret> = kube::Api::all(client);
+            tracing::error!("before");
+            api.list(&kube::api::ListParams::default()).await.map(drop)
+        })
+    });
+    assert!(matches!(listed, Err(kube::Error::SerdeError(_))), "{listed:?}");
+    let text = kept.text();
+    assert!(text.contains("before") && !text.contains("Y2FuYXJ5"), "{text}");
 }
 
 #[test]
