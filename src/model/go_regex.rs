@@ -16,8 +16,12 @@ mod syntax;
 /// The longest item that is compiled, in bytes. Names have at most 253, so no useful pattern comes near.
 pub const MAX_PATTERN_LENGTH: usize = 1024;
 
-/// The most memory one compiled expression may take, in bytes, before it is refused.
-const MAX_COMPILED_SIZE: usize = 1 << 20;
+/// The most memory one compiled expression may take, in bytes, before it is refused; its cache for matching may take as
+/// much again.
+///
+/// The largest that a name of 253 characters can need takes 64 KiB, most take 10 to 16 KiB. A workload may have three
+/// lists of [`MAX_REGEXES`](super::opt_in::MAX_REGEXES): built to be large, they take 25 MiB and not 200.
+const MAX_COMPILED_SIZE: usize = 128 << 10;
 
 /// Why an item is not a pattern. No variant carries the item: the caller names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

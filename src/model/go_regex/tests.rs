@@ -111,6 +111,36 @@ fn refuses_what_would_take_too_much_memory() {
     assert_eq!(PatternError::TooLarge.category(), "limit");
 }
 
+/// Counts within counts multiply: what would need more than its share of memory is refused, whatever its form.
+#[rstest]
+#[case::multiplied("(a{1,1000}){1,1000}", PatternError::RepeatSize)]
+#[case::multiplied_thrice("((a{1,10}){1,10}){1,11}", PatternError::RepeatSize)]
+#[case::side_by_side(&r"(\w{0,500}x?)".repeat(70), PatternError::TooLarge)]
+#[case::classes(&r"[a-ce-gi-km-o]{1000}".repeat(50), PatternError::TooLarge)]
+#[case::alternatives("(?:(?:ab|cd|ef|gh|ij|kl)*m?){1000}", PatternError::TooLarge)]
+#[case::any_case("(?i)[a-z]{1000}[a-z]{1000}", PatternError::TooLarge)]
+#[case::empty_repeats(&"(?:a?){1000}".repeat(80), PatternError::TooLarge)]
+#[case::groups(&"(".repeat(1000), PatternError::MissingParenthesis)]
+fn bombs_are_refused(#[case] item: &str, #[case] error: PatternError) {
+    assert_eq!(NamePattern::compile(item).unwrap_err(), error);
+}
+
+/// On these a backtracking engine takes 2²⁵³ steps, which is for ever.
+#[rstest]
+#[case("(a*)*b")]
+#[case("(a+)+b")]
+#[case("(a|aa)+b")]
+#[case("(.*a){20}b")]
+#[case("(a?){250}a{250}b")]
+#[case(&"a*".repeat(500))]
+#[case(&".*".repeat(512))]
+#[case(&format!("{}b", ".*a".repeat(300)))]
+fn matching_takes_no_longer_than_pattern_times_name(#[case] item: &str) {
+    let pattern = NamePattern::compile(item).unwrap();
+    let name = "a".repeat(253);
+    assert_eq!(pattern.is_match(&name), !item.ends_with('b'), "{item}");
+}
+
 #[test]
 fn every_name_length_of_kubernetes_can_be_asked_for() {
     let pattern = NamePattern::compile("[a-z0-9.-]{1,253}|.{250}").unwrap();
