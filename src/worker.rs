@@ -97,6 +97,8 @@ pub struct Complaint {
     message: String,
     /// Logged as an error, as upstream does; otherwise as a warning.
     is_error: bool,
+    /// The first about its annotation. Only that becomes an Event: a list of a hundred bad items is one mistake.
+    is_first: bool,
 }
 
 impl Worker {
@@ -351,7 +353,11 @@ impl Worker {
     /// repeat it.
     pub(crate) fn complain(&self, workload: &Workload) {
         let key = &workload.key;
-        let bad_patterns = workload.opt_in.bad_patterns().map(|bad| bad_pattern(key, bad));
+        let mut annotation = None;
+        let bad_patterns = workload.opt_in.bad_patterns().map(|bad| {
+            let is_first = annotation.replace(&bad.key) != Some(&bad.key);
+            bad_pattern(key, bad, is_first)
+        });
         let complaints: Vec<Complaint> = bad_patterns.chain(self.pause_complaint(workload)).collect();
         let leads = self.leadership.is_leader();
         if complaints.is_empty()
@@ -363,6 +369,7 @@ impl Worker {
             source,
             message,
             is_error,
+            is_first,
         } in complaints
         {
             match (leads, is_error) {
@@ -374,6 +381,9 @@ impl Worker {
                 (true, false) => tracing::warn!("{message}"),
             }
             self.metrics.failed("invalid_annotation");
+            if !is_first {
+                continue;
+            }
             self.recorder.record(Notice {
                 workload: key.clone(),
                 uid: workload.uid.clone(),
@@ -405,7 +415,7 @@ impl Worker {
     }
 }
 
-fn bad_pattern(key: &WorkloadKey, bad: &BadPattern) -> Complaint {
+fn bad_pattern(key: &WorkloadKey, bad: &BadPattern, is_first: bool) -> Complaint {
     let BadPattern {
         kind,
         key: annotation,
@@ -421,6 +431,7 @@ fn bad_pattern(key: &WorkloadKey, bad: &BadPattern) -> Complaint {
         source: *kind,
         message,
         is_error: true,
+        is_first,
     }
 }
 

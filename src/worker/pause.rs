@@ -156,6 +156,7 @@ impl Worker {
             source: SourceKind::ConfigMap,
             message,
             is_error: false,
+            is_first: true,
         })
     }
 }

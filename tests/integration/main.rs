@@ -15,6 +15,7 @@ mod failover;
 mod first;
 mod growth;
 mod harness;
+mod hostile;
 mod kinds_cron_job;
 mod kinds_custom;
 mod kinds_job;
