@@ -108,6 +108,7 @@ pub fn next_renew_time(wall: Timestamp, previous: Option<Timestamp>) -> Timestam
 #[cfg(test)]
 mod tests {
     use k8s_openapi::serde_json::{self, json};
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
@@ -210,5 +211,50 @@ mod tests {
     fn two_renewals_never_look_the_same(#[case] wall: &str, #[case] previous: &str, #[case] expected: &str) {
         let at = |text: &str| time(&format!("2025-11-20T{text}"));
         assert_eq!(next_renew_time(at(wall), Some(at(previous))), at(expected));
+    }
+
+    proptest! {
+        /// Whatever the API server stores: the next record is a valid one, and different.
+        #[test]
+        fn no_lease_makes_it_panic(
+            holder in prop::option::of("\\PC{0,300}"),
+            duration in prop::option::of(any::<i32>()),
+            transitions in prop::option::of(any::<i32>()),
+            times in prop::collection::vec(prop::option::of(-400_000_000_000_i64..300_000_000_000), 2),
+            wall in 0_i64..4_000_000_000,
+        ) {
+            let time = |seconds: Option<i64>| seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+            let spec = LeaseSpec {
+                holder_identity: holder,
+                lease_duration_seconds: duration,
+                lease_transitions: transitions,
+                acquire_time: time(times[0]).map(MicroTime),
+                renew_time: time(times[1]).map(MicroTime),
+                ..LeaseSpec::default()
+            };
+            let stored = Lease { spec: Some(spec), ..Lease::default() };
+            let record = Record::of(&stored);
+            prop_assert!(record.duration.is_none_or(|duration| duration >= Duration::from_secs(1)));
+            prop_assert!(record.transitions >= 0);
+            let wall = Timestamp::from_second(wall).unwrap();
+            let renewed = Record { renew_time: Some(next_renew_time(wall, record.renew_time)), ..record.clone() };
+            prop_assert_ne!(&renewed, &record);
+            prop_assert_eq!(Record::of(&renewed.written_over(&stored)), renewed);
+        }
+
+        /// A byte of the stored object is wrong: it is read or refused.
+        #[test]
+        fn no_text_makes_it_panic(
+            garbled in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut text = client_go().to_string().into_bytes();
+            for (at, byte) in garbled {
+                *at.get_mut(&mut text) = byte;
+            }
+            if let Ok(lease) = serde_json::from_slice::<Lease>(&text) {
+                let record = Record::of(&lease);
+                prop_assert_eq!(Record::of(&record.written_over(&lease)), record);
+            }
+        }
     }
 }

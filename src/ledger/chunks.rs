@@ -203,6 +203,8 @@ fn fnv1a(key: &SourceKey) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::model::{Digest, SourceKind};
 
@@ -267,6 +269,69 @@ mod tests {
         let text = format!("{}\nnonsense\n", text::line(&key(1), &standing(1)));
         assert_eq!(chunks.read(&text, &[], |_, _| {}), 1);
         assert_eq!(chunks.len(), 1);
+    }
+
+    /// A ledger that somebody edited, or a disk that lost a bit: each line stands for itself.
+    #[test]
+    fn a_garbled_byte_costs_its_own_line_at_most() {
+        let lines: Vec<String> = (1..=3)
+            .map(|number| format!("{}\n", text::line(&key(number), &standing(7))))
+            .collect();
+        let stored = lines.concat();
+        for (at, byte) in
+            (0..stored.len()).flat_map(|at| [0, b'\n', b' ', b'/', b'=', b'0', 0xff].map(|byte| (at, byte)))
+        {
+            let mut garbled = stored.clone().into_bytes();
+            garbled[at] = byte;
+            let garbled = String::from_utf8_lossy(&garbled);
+            let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+            let mut known = BTreeMap::new();
+            chunks.read(&garbled, &[], |key, standing| _ = known.insert(key, standing));
+            chunks.adopt(&garbled);
+
+            let hit = stored[..at].matches('\n').count();
+            // Where a line's end is gone, the next line is part of it.
+            let next = usize::from(stored.as_bytes()[at] == b'\n' && byte != b'\n');
+            for number in (0..3).filter(|number| !(hit..=hit + next).contains(number)) {
+                assert_eq!(known.get(&key(number + 1)), Some(&standing(7)), "{garbled}");
+            }
+            let kept = chunks.text(0);
+            assert!(kept.len() <= garbled.len(), "{garbled}");
+            assert_eq!(
+                Chunks::new(1, LARGEST_CHUNK).read(&kept, &[], |_, _| {}),
+                0,
+                "{garbled}"
+            );
+        }
+    }
+
+    proptest! {
+        /// Text of any form is read into no more than it is, and what is kept of it is read back whole.
+        #[test]
+        fn no_stored_text_makes_it_panic_or_grow(
+            pieces in prop::collection::vec(prop_oneof![
+                "\\PC{0,40}",
+                "(configmap|secret|secretproviderclass|pod) [a-z ]{0,9} [a-z]{0,9} [0-9a-f]{39,41}",
+                " (deployment|daemonset|job)/[a-z=/ ]{0,9}",
+                Just("dc30e0faa89a70dec1033016a2309bbeb9efcbd0".to_owned()),
+                Just("\n".to_owned()),
+                Just("\r\n".to_owned()),
+            ], 0..20),
+            count in any::<usize>(),
+        ) {
+            let stored = pieces.concat();
+            let mut chunks = Chunks::new(count, 64);
+            prop_assert!((1..=MOST_CHUNKS).contains(&chunks.count()));
+            let mut known = 0;
+            chunks.read(&stored, &[], |_, _| known += 1);
+            chunks.adopt(&stored);
+            prop_assert!(chunks.len() <= known);
+            let kept: String = (0..chunks.count()).map(|chunk| chunks.text(chunk)).collect();
+            prop_assert!(kept.len() <= stored.len() + 1);
+            let mut again = Chunks::new(1, LARGEST_CHUNK);
+            prop_assert_eq!(again.read(&kept, &[], |_, _| {}), 0);
+            prop_assert_eq!(again.len(), chunks.len());
+        }
     }
 
     #[test]

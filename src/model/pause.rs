@@ -101,6 +101,7 @@ fn parse_period(text: &str) -> Result<Duration, BadPeriod> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
@@ -160,5 +161,19 @@ mod tests {
     fn other_kinds_cannot_be_paused() {
         let read = Pause::parse(WorkloadKind::StatefulSet, Some("5m"), Some(AT), true).unwrap();
         assert_eq!(read.paused, Paused::No);
+    }
+
+    proptest! {
+        /// Up to the 256 KiB that annotations may have: little is kept of what is no period.
+        #[test]
+        fn no_annotation_makes_it_panic_or_grow(
+            text in "[-+.0-9hms\u{b5}]{0,9}|\\PC{0,9}", times in prop::sample::select(&[1_usize, 100, 20_000][..]),
+        ) {
+            let text = text.repeat(times);
+            let pause = deployment(Some(&text), Some(&text), true).unwrap();
+            let kept = format!("{pause:?}").len();
+            prop_assert!(kept < 2048, "{} bytes", kept);
+            prop_assert!(pause.length().is_none_or(|length| i64::try_from(length.as_nanos()).is_ok()));
+        }
     }
 }

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
@@ -79,4 +80,17 @@ fn invalid(#[case] value: &str, #[case] requirement: &str, #[case] reason: &'sta
             reason
         })
     );
+}
+
+proptest! {
+    /// What is taken is in Kubernetes' syntax: said once more it means the same, and it is no longer than it was.
+    #[test]
+    fn no_selector_makes_it_panic_or_grow(text in "([a-c*:=!()<>,/\"1 -]| in | notin |\\PC){0,40}") {
+        let Ok(elements) = parse_csv_list(&text) else { return Ok(()) };
+        if let Ok(Some(selector)) = LabelSelector::parse(&elements) {
+            let again = LabelSelector::parse(selector.requirements()).unwrap().unwrap();
+            prop_assert_eq!(&again, &selector);
+            prop_assert!(selector.to_string().len() <= text.len());
+        }
+    }
 }

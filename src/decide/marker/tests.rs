@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
@@ -86,4 +87,27 @@ fn reading_is_bounded() {
             .fields
             .is_none()
     );
+}
+
+proptest! {
+    /// Garbled, cut or spliced, the text never stands for another source or for other content.
+    #[test]
+    fn no_text_makes_it_panic_or_lie(
+        garbled in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in any::<prop::sample::Index>(),
+        more in "\\PC{0,8}",
+    ) {
+        let mark = Mark { digest: Digest::from_bytes([7; 20]), ..mark("app") };
+        let mut text = mark.annotation_value().into_bytes();
+        for (at, byte) in garbled {
+            *at.get_mut(&mut text) = byte;
+        }
+        text.truncate(cut.index(text.len() + 1));
+        let text = String::from_utf8_lossy(&text).into_owned() + &more;
+        let marker = LastReloadedFrom::read(&text);
+        for kind in SourceKind::ALL {
+            prop_assert!(!marker.shows(&source(kind, "my-config", 8)));
+            prop_assert!(!marker.shows(&source(kind, "another-source", 7)));
+        }
+    }
 }

@@ -219,6 +219,35 @@ fn hostile_lists_stay_small() {
     );
 }
 
+/// As much as the API server takes: 256 KiB of annotations. What is kept is at most one item for each two bytes, and
+/// 32 engines.
+#[rstest]
+#[case::names("a,", 131_072, 0)]
+#[case::long_names("app-config.example.com,", 11_397, 0)]
+#[case::wildcards("a.*,", 65_536, 0)]
+#[case::engines("[ab]+,", MAX_REGEXES, MAX_BAD_PATTERNS)]
+#[case::multiplied("(a{999}){999},", 0, MAX_BAD_PATTERNS)]
+#[case::large("(?:(?:ab|cd|ef|gh|ij|kl)*m?){1000},", 0, MAX_BAD_PATTERNS)]
+#[case::unclosed("[,", 0, MAX_BAD_PATTERNS)]
+#[case::blanks(" \t,", 0, 0)]
+#[case::one_long_name("a", 0, 1)]
+#[case::one_of_nests("(", 0, 1)]
+#[case::beyond_ascii("\u{1F980}", 0, 1)]
+fn the_largest_annotation_is_bounded(#[case] item: &str, #[case] patterns: usize, #[case] bad: usize) {
+    let list = item.repeat((256 << 10) / item.len());
+    let opt_in = parse(&[(CONFIGMAP_RELOAD, &list), (CONFIGMAP_EXCLUDE, &list)], &[]);
+    let rule = opt_in.rule(ConfigMap);
+    assert_eq!((rule.patterns.len(), rule.bad_patterns.len()), (patterns, bad));
+    let engines = rule
+        .patterns
+        .iter()
+        .filter(|pattern| matches!(pattern, NamePattern::Regex(..)));
+    assert!(engines.count() <= MAX_REGEXES);
+    let said = opt_in.bad_patterns().map(|bad| bad.item.len()).max().unwrap_or(0);
+    assert!(said <= MAX_BAD_ITEM_LENGTH * 4);
+    opt_in.verdict(&source(ConfigMap, "none"), true);
+}
+
 proptest! {
     // Few cases: each compiles up to 32 expressions.
     #![proptest_config(ProptestConfig::with_cases(24))]
