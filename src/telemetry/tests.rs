@@ -51,8 +51,8 @@ fn logged(level: Level) -> Vec<String> {
         tracing::error!("own:error");
         tracing::trace!(target: "hyper_util::client", "library:trace");
         tracing::debug!(target: "hyper_util::client", "library:debug");
-        tracing::info!(target: "kube_runtime::watcher", "library:info");
-        tracing::warn!(target: "kube_runtime::watcher", "library:warning");
+        tracing::info!(target: "kube_client::client::tls", "library:info");
+        tracing::warn!(target: "kube_client::client::tls", "library:warning");
         tracing::error!(target: "tower::buffer", "library:error");
     });
     let text = kept.text();
