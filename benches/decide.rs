@@ -6,8 +6,8 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use reloader::{
     decide::{Options, decide},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, Owed, PodTemplate, Restart, Source, SourceKey, SourceKind,
-        SourceRef, Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Container, Content, Digest, OptIn, Owed, PodTemplate, Restart, Source, SourceKey,
+        SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind,
     },
 };
 
@@ -51,6 +51,8 @@ fn owed(number: usize) -> Owed {
             matched: false,
         },
         version: 1,
+        content: Content::Present(Digest::from_bytes([7; 20])),
+        only_if_marked: false,
         seen_at: 1_790_000_000,
         order: number as u64,
     }

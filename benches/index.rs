@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use reloader::{
-    index::{Index, Seen},
+    index::{Index, Options, Seen},
     model::{
         AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind,
         SourceRef, Workload, WorkloadKey, WorkloadKind,
@@ -80,7 +80,7 @@ fn filled(users: usize) -> Index {
         watched,
         namespace: None,
     });
-    let index = Index::new(false, streams);
+    let index = Index::new(Options::default(), streams);
     let listed = |watched| index.apply(observation(watched, Event::Listed), now());
     for watched in Watched::all() {
         index.apply(observation(watched, Event::ListStarted), now());

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
 use crate::model::{
-    Container, Digest, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+    Container, Content, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
 
@@ -89,9 +89,11 @@ pub enum SkipReason {
     Excluded,
     /// The workload is a CronJob that somebody has suspended.
     Suspended,
+    /// It is not known whether the source has changed, and no marker of it shows that it has.
+    Unmarked,
     /// The workload asks for it, but no container uses the source, or there is no container.
     NoContainer,
-    /// The marker in the pod template already shows the source's digest.
+    /// The marker in the pod template already shows the source's digest; or the source is gone and has no variable.
     AlreadyMarked,
 }
 
@@ -104,13 +106,16 @@ impl SkipReason {
             Self::Excluded => "excluded",
             Self::NotOptedIn => "not_opted_in",
             Self::Suspended => "suspended",
-            Self::NoContainer | Self::AlreadyMarked => "strategy_not_updated",
+            Self::NoContainer | Self::Unmarked | Self::AlreadyMarked => "strategy_not_updated",
         }
     }
 
     /// Whether the workload asked for the source, so that upstream would count the skip.
     pub const fn is_opted_in(self) -> bool {
-        matches!(self, Self::Suspended | Self::NoContainer | Self::AlreadyMarked)
+        matches!(
+            self,
+            Self::Suspended | Self::NoContainer | Self::Unmarked | Self::AlreadyMarked
+        )
     }
 }
 
@@ -142,8 +147,8 @@ pub struct Plan {
 pub struct Mark {
     /// The source.
     pub source: SourceKey,
-    /// Its digest, which the marker shows.
-    pub digest: Digest,
+    /// What the marker shows: its digest, or that it is gone. For the latter [`Strategy::EnvVars`] removes the variable.
+    pub content: Content,
     /// The container that carries the marker, or that the annotation names.
     pub container: Arc<str>,
     /// The variable's name; only [`Strategy::EnvVars`] writes it.
@@ -157,8 +162,8 @@ pub struct Mark {
 pub struct Settlement {
     /// The source.
     pub source: SourceKey,
-    /// The digest that is settled.
-    pub digest: Digest,
+    /// The content that is settled.
+    pub content: Content,
     /// How it is settled.
     pub outcome: Outcome,
 }
@@ -182,7 +187,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
     let wanted: Vec<Result<Wanted<'_>, SkipReason>> =
         owed.iter().map(|owed| want(workload, owed, *options)).collect();
     let outcomes = match (workload.restart, options.strategy) {
-        (Restart::At { last }, _) => mark_restart(last, &wanted),
+        (Restart::At { last }, strategy) => mark_restart(last, strategy, &wanted),
         (_, Strategy::EnvVars) => mark_variables(workload, &wanted),
         (_, Strategy::Annotations) => mark_annotation(workload, &wanted),
     };
@@ -232,23 +237,32 @@ impl Wanted<'_> {
         (self.owed.order, &self.owed.source.key)
     }
 
-    /// Whether the container already shows the digest; for a SecretProviderClass, whether the first of all containers
-    /// with the variable does. Of two variables of one name the first counts. All of it is upstream's.
+    /// Who gets a variable that several share: a source that exists before one that is gone, then the latest.
+    fn claim(&self) -> (bool, (u64, &SourceKey)) {
+        (self.owed.content != Content::Absent, self.recency())
+    }
+
+    /// Whether the container already shows the digest, or has no variable for a source that is gone; for a
+    /// SecretProviderClass, whether the first of all containers with the variable does. Of two variables of one name
+    /// the first counts. All of it is upstream's.
     fn is_marked(&self, workload: &Workload) -> bool {
-        let marker = |container: &Container| {
-            let mut markers = container.markers.iter();
-            let (_, value) = markers.find(|(name, _)| **name == *self.env_name)?;
-            Some(value.parse() == Ok(self.owed.source.digest))
+        let shown = |container: &Container| {
+            let mut variables = container.markers.iter();
+            let (_, value) = variables.find(|(name, _)| **name == *self.env_name)?;
+            Some(value.parse().ok())
         };
-        let in_any = || workload.template.containers.iter().find_map(marker) == Some(true);
+        let Content::Present(digest) = self.owed.content else {
+            return shown(self.container).is_none();
+        };
+        let in_any = || workload.template.containers.iter().find_map(shown) == Some(Some(digest));
         let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
-        marker(self.container) == Some(true) || anywhere && in_any()
+        shown(self.container) == Some(Some(digest)) || anywhere && in_any()
     }
 
     fn mark(&self) -> Mark {
         Mark {
             source: self.owed.source.key.clone(),
-            digest: self.owed.source.digest,
+            content: self.owed.content,
             container: Arc::clone(&self.container.name),
             env_name: self.env_name.clone(),
             observed_at: self.owed.seen_at,
@@ -260,7 +274,7 @@ impl Owed {
     fn settle(&self, outcome: Outcome) -> Settlement {
         Settlement {
             source: self.source.key.clone(),
-            digest: self.source.digest,
+            content: self.content,
             outcome,
         }
     }
@@ -282,29 +296,37 @@ fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: Options) -> Result<
     if workload.restart == (Restart::NewJob { suspended: true }) && !options.reload_suspended {
         return Err(SkipReason::Suspended);
     }
+    let env_name = env_name(key.kind, &key.name);
+    let has_marker = || match options.strategy {
+        Strategy::EnvVars => container.markers.iter().any(|(name, _)| **name == *env_name),
+        Strategy::Annotations => last_reloaded_from(workload).is_of(key),
+    };
+    if owed.only_if_marked && !has_marker() {
+        return Err(SkipReason::Unmarked);
+    }
     Ok(Wanted {
         owed,
         position,
         container,
-        env_name: env_name(key.kind, &key.name),
+        env_name,
     })
 }
 
-/// One variable for each source. Of several sources that share a variable (`a.b` and `a-b`) the latest gets it; were
-/// each compared with it, they would overwrite each other for ever.
+/// One variable for each source, removed when the source is gone. Of several sources that share a variable (`a.b` and
+/// `a-b`) one gets it; were each compared with it, they would overwrite each other for ever.
 fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
     let mut latest: BTreeMap<(usize, &str), &Wanted<'_>> = BTreeMap::new();
     for wanted in wanted.iter().flatten() {
         let holder = latest
             .entry((wanted.position, &wanted.env_name))
             .or_insert(wanted);
-        if wanted.recency() > holder.recency() {
+        if wanted.claim() > holder.claim() {
             *holder = wanted;
         }
     }
     let outcome = |wanted: &Wanted<'_>| {
         let holder = latest.get(&(wanted.position, wanted.env_name.as_str()));
-        let is_holder = holder.is_some_and(|holder| holder.recency() == wanted.recency());
+        let is_holder = holder.is_some_and(|holder| holder.claim() == wanted.claim());
         match (holder.is_some_and(|holder| holder.is_marked(workload)), is_holder) {
             (true, _) => Outcome::Skipped(SkipReason::AlreadyMarked),
             (false, true) => Outcome::Marked,
@@ -321,16 +343,15 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
         .collect()
 }
 
+fn last_reloaded_from(workload: &Workload) -> LastReloadedFrom<'_> {
+    let text = workload.template.last_reloaded_from.as_deref();
+    LastReloadedFrom::read(text.unwrap_or_default())
+}
+
 /// One annotation for all sources: the latest that it does not show yet gets it.
 fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
-    let marker = LastReloadedFrom::read(
-        workload
-            .template
-            .last_reloaded_from
-            .as_deref()
-            .unwrap_or_default(),
-    );
-    let is_marked = |wanted: &Wanted<'_>| marker.shows(&wanted.owed.source);
+    let marker = last_reloaded_from(workload);
+    let is_marked = |wanted: &Wanted<'_>| marker.shows(&wanted.owed.source.key, wanted.owed.content);
     let latest = wanted
         .iter()
         .flatten()
@@ -358,9 +379,15 @@ fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>
 
 /// One time for all sources: pods that were restarted after a source was last written have its content, whoever asked
 /// for it. A restart that somebody has put off into the future counts too.
-fn mark_restart(last: Option<i64>, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
+fn mark_restart(
+    last: Option<i64>,
+    strategy: Strategy,
+    wanted: &[Result<Wanted<'_>, SkipReason>],
+) -> Vec<Outcome> {
     let outcome = |wanted: &Wanted<'_>| {
-        if last.is_some_and(|last| last >= wanted.owed.restarted_at()) {
+        // There never is a variable to remove.
+        let nothing_to_remove = strategy == Strategy::EnvVars && wanted.owed.content == Content::Absent;
+        if nothing_to_remove || last.is_some_and(|last| last >= wanted.owed.restarted_at()) {
             Outcome::Skipped(SkipReason::AlreadyMarked)
         } else {
             Outcome::Marked

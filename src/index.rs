@@ -9,7 +9,8 @@
 //! Pods can only use sources of their own namespace, so everything is kept by namespace, each behind its own lock.
 //! Where namespaces are selected by their labels, what lives in the others is kept and nobody there owes anything.
 //! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
-//! makes somebody owe something. That includes a source that was deleted and created again with other content.
+//! makes somebody owe something. That includes a source that was deleted and created again with other content. With
+//! [`Options`], creations and deletions are changes too.
 
 mod content;
 mod debt;
@@ -17,6 +18,7 @@ mod follow;
 mod mounted;
 mod namespace;
 mod selection;
+mod sources;
 mod streams;
 
 use std::{
@@ -31,7 +33,7 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    model::{Content, Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
 use namespace::Namespace;
@@ -45,6 +47,21 @@ pub struct Seen {
     pub at: Instant,
     /// Unix seconds, for markers.
     pub unix: i64,
+}
+
+/// The settings that change what is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Options {
+    /// Workloads without annotations are opted in (`--auto-reload-all`).
+    pub auto_reload_all: bool,
+    /// The creation of a source is a change (`--reload-on-create`).
+    pub reload_on_create: bool,
+    /// The deletion of a source is a change (`--reload-on-delete`).
+    pub reload_on_delete: bool,
+    /// A source of which neither this process nor the ledger knows anything may have changed: markers that show
+    /// something else tell (`--sync-after-restart` with `--reload-on-create`).
+    pub trust_markers: bool,
 }
 
 /// What an observation led to.
@@ -61,17 +78,24 @@ pub struct Effect {
     pub gone: Vec<WorkloadKey>,
     /// What happened to the source, where the observation was about one.
     pub source: Option<SourceChange>,
+    /// Sources whose change workloads may owe a restart for, those included that no stream has shown yet.
+    pub changed: Vec<SourceKey>,
     /// Sources whose [`Standing`] may be another now.
     pub touched: Vec<SourceKey>,
     /// Workloads of which what they say about reloads or pauses is new, differs from before or counts from now on.
     pub opted: Vec<Arc<Workload>>,
     /// The object's namespace is not selected: whatever happened to it, nobody owes anything.
     pub unselected: bool,
-    /// Sources whose content turned out to be another when a list was complete.
-    pub changed: Vec<SourceKey>,
 }
 
 impl Effect {
+    fn of(change: SourceChange) -> Self {
+        Self {
+            source: Some(change),
+            ..Self::default()
+        }
+    }
+
     /// Adds what another object's observation led to; which object it was about is not kept.
     fn merge(&mut self, other: Self) {
         self.due.extend(other.due);
@@ -86,10 +110,40 @@ impl Effect {
 /// How far the workloads have got with a source: what a later leader needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The content that is settled for everybody but [`Standing::owed`].
-    pub digest: Digest,
+    /// What is settled for everybody but [`Standing::owed`].
+    pub state: SourceState,
     /// The workloads that still owe a restart for it.
     pub owed: Vec<OwedBy>,
+}
+
+/// A source, for those who were not there to see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceState {
+    /// It exists with this content.
+    Present(Digest),
+    /// It was deleted, and this was its last content; whoever had to be restarted for the deletion was.
+    Deleted(Digest),
+    /// It was never there, but a workload uses it: its creation will be a change.
+    Missing,
+}
+
+impl SourceState {
+    /// Its content, or its last one.
+    const fn content(self) -> Option<Content> {
+        match self {
+            Self::Present(digest) | Self::Deleted(digest) => Some(Content::Present(digest)),
+            Self::Missing => None,
+        }
+    }
+}
+
+/// How a workload was brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was restarted, or its markers show that it was.
+    ByRestart,
+    /// Nothing had to be written.
+    WithoutRestart,
 }
 
 /// A workload of the source's namespace that owes a restart for it.
@@ -100,13 +154,13 @@ pub struct OwedBy {
     /// Its name.
     pub name: Arc<str>,
     /// The content it runs with; `None` where a patch of unknown outcome was sent.
-    pub running: Option<Digest>,
+    pub running: Option<Content>,
 }
 
 /// What happened to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceChange {
-    /// Seen for the first time.
+    /// Seen for the first time, or again after its deletion.
     Created,
     /// Its content differs from before.
     Updated,
@@ -121,7 +175,8 @@ pub enum SourceChange {
 pub struct Pending {
     /// The workload as the watch last showed it.
     pub workload: Arc<Workload>,
-    /// The sources it owes a restart for, as they are now; sources that do not exist at the moment are left out.
+    /// The sources it owes a restart for, as they are now. A source that does not exist is among them only with
+    /// [`Options::reload_on_delete`].
     pub owed: Vec<Owed>,
     /// When the oldest of the changes was seen.
     pub since: Instant,
@@ -130,8 +185,7 @@ pub struct Pending {
 /// The index. Written by the task that reads the watch streams and, after a patch, by the workers.
 #[derive(Debug)]
 pub struct Index {
-    /// Workloads without annotations are opted in (`--auto-reload-all`).
-    auto_reload_all: bool,
+    options: Options,
     namespaces: DashMap<Arc<str>, Namespace>,
     selection: Selection,
     streams: Mutex<Streams>,
@@ -141,12 +195,12 @@ pub struct Index {
 
 impl Index {
     /// An empty index that expects these streams. With one of namespaces among them, only those that it shows count.
-    pub fn new(auto_reload_all: bool, expected: impl IntoIterator<Item = StreamId>) -> Self {
+    pub fn new(options: Options, expected: impl IntoIterator<Item = StreamId>) -> Self {
         let expected: Vec<StreamId> = expected.into_iter().collect();
         let by_labels = expected.iter().any(|stream| stream.watched == Watched::Namespace);
         let streams = Mutex::new(Streams::new(expected));
         Self {
-            auto_reload_all,
+            options,
             namespaces: DashMap::new(),
             selection: Selection::new(by_labels),
             streams,
@@ -169,11 +223,19 @@ impl Index {
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);
+                let listed = self.streams().has_listed(&stream);
                 let change = self.change(&namespace, now);
-                self.namespace(namespace, |inner| inner.source_seen(source, generation, &change))
+                self.namespace(namespace, |inner| Effect {
+                    unselected: !inner.selected,
+                    ..inner.source_seen(source, generation, listed, &change)
+                })
             }
             Event::SourceGone(key) => {
-                self.existing(&key.namespace, |inner| inner.source_gone(&key.reference()))
+                let change = self.change(&key.namespace, now);
+                self.existing(&key.namespace, |inner| Effect {
+                    unselected: !inner.selected,
+                    ..inner.source_gone(&key.reference(), &change)
+                })
             }
             Event::PodStatusSeen(status) => {
                 let namespace = Arc::clone(&status.namespace);
@@ -212,7 +274,11 @@ impl Index {
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
             Event::NamespaceSeen(name) => {
                 self.selection.add(Arc::clone(&name), generation);
-                self.existing(&name, Namespace::select)
+                self.existing(&name, |inner| {
+                    let mut effect = inner.select();
+                    effect.touched.extend(inner.awaited_in(&name));
+                    effect
+                })
             }
             Event::NamespaceGone(name) => {
                 self.selection.remove(&name);
@@ -250,12 +316,13 @@ impl Index {
         }
     }
 
-    /// The workload has been brought to these digests, or need not be. Returns whether it owes something still,
+    /// The workload has been brought to these contents, or need not be. Returns whether it owes something still,
     /// because a source has moved on meanwhile.
     pub fn settle(
         &self,
         key: &WorkloadKey,
-        settled: impl IntoIterator<Item = (SourceRef, Digest)>,
+        settled: impl IntoIterator<Item = (SourceRef, Content)>,
+        by: Settled,
         now: Seen,
     ) -> bool {
         let order = self.order.fetch_add(1, Ordering::Relaxed);
@@ -263,9 +330,10 @@ impl Index {
             seen: now,
             order,
             remember: false,
+            tentative: false,
         };
         match self.namespaces.get_mut(&key.namespace) {
-            Some(mut inner) => inner.settle(key, settled, &change),
+            Some(mut inner) => inner.settle(key, settled, by, &change),
             None => false,
         }
     }
@@ -280,16 +348,24 @@ impl Index {
 
     /// What a later leader needs to know of the source; `None` where no workload opted into it.
     pub fn standing(&self, source: &SourceKey) -> Option<Standing> {
-        self.namespaces
+        let standing = self
+            .namespaces
             .get(&source.namespace)?
-            .standing(&source.reference())
+            .standing(&source.reference())?;
+        // What was not listed yet is not missing.
+        let known = standing.state != SourceState::Missing || self.has_listed(source);
+        known.then_some(standing)
     }
 
-    /// Every source that some workload opted into.
+    /// Every source that some workload opted into or, with [`Options::reload_on_create`], waits for.
     pub fn opted_sources(&self) -> Vec<SourceKey> {
+        let of = |name: &Arc<str>, inner: &Namespace| {
+            let opted = inner.opted_sources().into_iter();
+            opted.chain(inner.awaited_in(name)).collect::<Vec<_>>()
+        };
         self.namespaces
             .iter()
-            .flat_map(|entry| entry.value().opted_sources())
+            .flat_map(|entry| of(entry.key(), entry.value()))
             .collect()
     }
 
@@ -301,14 +377,17 @@ impl Index {
         if !self.selection.contains(&source.namespace) {
             return false;
         }
+        // A class comes and goes with the pods that mount it.
+        let listed = source.kind != SourceKind::SecretProviderClass && self.has_listed(source);
         let change = Change {
             seen: now,
             order: self.order.fetch_add(1, Ordering::Relaxed),
             remember: true,
+            tentative: false,
         };
         let listing = self.streams().is_listing_statuses(&source.namespace);
         self.namespace(Arc::clone(&source.namespace), |inner| {
-            inner.restore(source, standing, listing, &change);
+            inner.restore(source, standing, (listed, listing), &change);
         });
         true
     }
@@ -396,7 +475,11 @@ impl Index {
                 effect.merge(inner.sweep_statuses(name, generation, &change));
             }
             Watched::Class => inner.sweep_classes(generation),
-            Watched::Source(kind) => effect.touched.extend(inner.sweep_sources(kind, generation)),
+            Watched::Source(kind) => {
+                effect.merge(inner.sweep_sources(kind, generation, &self.change(name, now)));
+                let awaited = inner.awaited_in(name).into_iter();
+                effect.touched.extend(awaited.filter(|one| one.kind == kind));
+            }
             Watched::Workload(kind) => {
                 for gone in inner.sweep_workloads(kind, generation) {
                     effect.merge(gone);
@@ -432,7 +515,13 @@ impl Index {
             seen: now,
             order: self.order.fetch_add(1, Ordering::Relaxed),
             remember: self.streams().some_workloads_unknown(namespace, now.at),
+            tentative: false,
         }
+    }
+
+    /// Whether the stream of that source has shown a complete list.
+    fn has_listed(&self, source: &SourceKey) -> bool {
+        self.streams().has_listed_sources(source.kind, &source.namespace)
     }
 
     fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
@@ -445,7 +534,7 @@ impl Index {
         let mut inner = self
             .namespaces
             .entry(name)
-            .or_insert_with(|| Namespace::new(self.auto_reload_all, self.selection.contains(&key)));
+            .or_insert_with(|| Namespace::new(self.options, self.selection.contains(&key)));
         act(&mut inner)
     }
 
@@ -470,6 +559,8 @@ struct Change {
     order: u64,
     /// Workloads that are not known yet may owe it too.
     remember: bool,
+    /// It may not have happened: see [`Options::trust_markers`].
+    tentative: bool,
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ use tokio::{
 
 use crate::{
     admin::{self, BindError, health::Health},
-    config::{Config, Filters, Level, Scope, startup_lines},
+    config::{Config, Filters, Level, ReloadOn, Scope, startup_lines},
     decide,
-    index::Index,
+    index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
     ledger::Keeper,
     meta_info::{self, MetaInfo},
@@ -152,7 +152,7 @@ fn start(
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let worker = Worker {
-        index: Arc::new(Index::new(config.auto_reload_all, streams.iter().cloned())),
+        index: Arc::new(Index::new(index_options(config), streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
         leadership: leadership.clone(),
         writer: Writer::new(clients.fenced(&leadership)?, reading.clone()),
@@ -291,6 +291,24 @@ fn selectors(filters: &Filters) -> watch::Selectors {
         ignored_namespaces: filters.namespaces_to_ignore.clone(),
         source_labels: filters.source_selector.as_ref().map(ToString::to_string),
         namespace_labels: filters.namespace_selector.as_ref().map(ToString::to_string),
+    }
+}
+
+fn index_options(config: &Config) -> index::Options {
+    // In webhook mode nobody is restarted; creations and deletions are announced without the index's help.
+    let ReloadOn {
+        create,
+        delete,
+        sync_after_restart,
+    } = match config.webhook {
+        Some(_) => ReloadOn::default(),
+        None => config.reload_on,
+    };
+    index::Options {
+        auto_reload_all: config.auto_reload_all,
+        reload_on_create: create,
+        reload_on_delete: delete,
+        trust_markers: create && sync_after_restart,
     }
 }
 

@@ -23,7 +23,7 @@ use tracing::Instrument;
 use crate::{
     api_error::{ApiError, Class},
     decide::{self, Decision, Plan, SkipReason, Strategy},
-    index::{Index, Pending, Seen},
+    index::{Index, Pending, Seen, Settled},
     lease::Leadership,
     ledger::Ledger,
     metrics::{Metrics, ReconcileResult},
@@ -185,8 +185,8 @@ impl Worker {
         let settled = pending
             .owed
             .iter()
-            .map(|owed| (owed.source.key.reference(), owed.source.digest));
-        let still_owing = self.index.settle(key, settled, now());
+            .map(|owed| (owed.source.key.reference(), owed.content));
+        let still_owing = self.index.settle(key, settled, Settled::WithoutRestart, now());
         for owed in &pending.owed {
             self.ledger.touch(owed.source.key.clone(), false);
         }
@@ -232,8 +232,8 @@ impl Worker {
                 let settled = plan
                     .settled
                     .iter()
-                    .map(|one| (one.source.reference(), one.digest));
-                if self.index.settle(key, settled, now()) {
+                    .map(|one| (one.source.reference(), one.content));
+                if self.index.settle(key, settled, Settled::ByRestart, now()) {
                     self.queue.add(key.clone(), Priority::High);
                 }
                 self.write_down(plan).await;

@@ -27,7 +27,7 @@ pub struct ReloadOn {
     pub create: bool,
     /// Sources that are deleted (`--reload-on-delete`).
     pub delete: bool,
-    /// Sources that were created while no replica ran, too (`--sync-after-restart`).
+    /// Markers tell what changed where no ledger does (`--sync-after-restart`).
     pub sync_after_restart: bool,
 }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mark;
-use crate::model::{Source, SourceKind, go_values::escape_json};
+use crate::model::{Content, SourceKey, SourceKind, go_values::escape_json};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -30,7 +30,7 @@ impl Mark {
             kind: self.source.kind.type_name(),
             name: &self.source.name,
             namespace: &self.source.namespace,
-            hash: self.digest.to_string(),
+            hash: self.content.shown().to_string(),
             container_refs: [&self.container],
             observed_at: self.observed_at,
         };
@@ -63,19 +63,22 @@ impl<'a> LastReloadedFrom<'a> {
         Self { text, fields }
     }
 
-    /// Whether it names that source with its current digest. Upstream restarts once more here, for every repeated event
-    /// of a ConfigMap or Secret; for a SecretProviderClass it is content with the name and the digest anywhere in the
-    /// text.
-    pub(super) fn shows(&self, source: &Source) -> bool {
-        if source.key.kind == SourceKind::SecretProviderClass {
-            let digest = source.digest.to_string();
-            return self.text.contains(&*source.key.name) && self.text.contains(&digest);
+    /// Whether it names that source with that content. Upstream restarts once more here, for every repeated event of a
+    /// ConfigMap or Secret; for a SecretProviderClass it is content with the name and the digest anywhere in the text.
+    pub(super) fn shows(&self, source: &SourceKey, content: Content) -> bool {
+        if source.kind == SourceKind::SecretProviderClass {
+            let digest = content.shown().to_string();
+            return self.text.contains(&*source.name) && self.text.contains(&digest);
         }
-        self.fields.as_ref().is_some_and(|fields| {
-            fields.kind == source.key.kind.type_name()
-                && *fields.name == *source.key.name
-                && fields.hash.parse() == Ok(source.digest)
-        })
+        let shows = |fields: &Fields| fields.hash.parse() == Ok(content.shown());
+        self.is_of(source) && self.fields.as_ref().is_some_and(shows)
+    }
+
+    /// Whether it names that source.
+    pub(super) fn is_of(&self, source: &SourceKey) -> bool {
+        self.fields
+            .as_ref()
+            .is_some_and(|fields| fields.kind == source.kind.type_name() && *fields.name == *source.name)
     }
 }
 

@@ -3,7 +3,7 @@ use rstest::rstest;
 
 use super::{Strategy, *};
 use crate::model::{
-    AnnotationKeys, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, WorkloadKind,
+    AnnotationKeys, Digest, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, WorkloadKind,
 };
 use SourceKind::{ConfigMap, Secret};
 
@@ -64,8 +64,22 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
             matched: false,
         },
         version: 1,
+        content: Content::Present(Digest::from_bytes([digest; 20])),
+        only_if_marked: false,
         seen_at: 1000 + i64::try_from(order).unwrap(),
         order,
+    }
+}
+
+fn present(digest: u8) -> Content {
+    Content::Present(Digest::from_bytes([digest; 20]))
+}
+
+/// A source that was deleted.
+fn gone(kind: SourceKind, name: &str, order: u64) -> Owed {
+    Owed {
+        content: Content::Absent,
+        ..owed(kind, name, 1, order)
     }
 }
 
@@ -81,7 +95,11 @@ fn apply(mut workload: Workload, plan: &Plan) -> Workload {
             .iter_mut()
             .find(|container| container.name == mark.container)
             .unwrap();
-        let value: Box<str> = mark.digest.to_string().into();
+        let Content::Present(digest) = mark.content else {
+            container.markers.retain(|(name, _)| **name != *mark.env_name);
+            continue;
+        };
+        let value: Box<str> = digest.to_string().into();
         match container
             .markers
             .iter_mut()
@@ -120,13 +138,13 @@ fn several_changes_are_one_patch() {
     let marks: Vec<_> = plan
         .marks
         .iter()
-        .map(|mark| (&*mark.container, mark.env_name.as_str(), mark.digest))
+        .map(|mark| (&*mark.container, mark.env_name.as_str(), mark.content))
         .collect();
     assert_eq!(
         marks,
         [
-            ("a", "STAKATER_S_SECRET", owed[1].source.digest),
-            ("b", "STAKATER_CM_CONFIGMAP", owed[0].source.digest),
+            ("a", "STAKATER_S_SECRET", owed[1].content),
+            ("b", "STAKATER_CM_CONFIGMAP", owed[0].content),
         ]
     );
     assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Marked]);
@@ -195,7 +213,7 @@ fn of_sources_that_share_a_variable_the_later_change_gets_it() {
     let before = workload(true, vec![used]);
     let plan = plan(decide(&before, &both, &ENV_VARS));
     assert_eq!(plan.marks.len(), 1);
-    assert_eq!(plan.marks[0].digest, both[0].source.digest);
+    assert_eq!(plan.marks[0].content, both[0].content);
     assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Superseded]);
 
     // The loser does not take the variable back.
@@ -247,8 +265,104 @@ fn new_content_is_written_over_the_old_marker() {
             &plan(decide(&before, &[owed(ConfigMap, "cm", 1, 1)], &options)),
         );
         let plan = plan(decide(&after, &[owed(ConfigMap, "cm", 2, 2)], &options));
-        assert_eq!(plan.marks[0].digest, Digest::from_bytes([2; 20]));
+        assert_eq!(
+            plan.marks[0].content,
+            Content::Present(Digest::from_bytes([2; 20]))
+        );
     }
+}
+
+#[test]
+fn the_variable_of_a_deleted_source_is_removed_where_there_is_one() {
+    let owed = [gone(ConfigMap, "cm", 1)];
+    let mut using = container("a", &[(ConfigMap, "cm")]);
+    assert_eq!(
+        decide(&workload(true, vec![using.clone()]), &owed, &ENV_VARS),
+        Decision::Skip(SkipReason::AlreadyMarked),
+        "nothing shows that the workload was ever restarted for it"
+    );
+    // Whatever it shows; a variable of that name elsewhere does not count.
+    using.markers = vec![("STAKATER_CM_CONFIGMAP".into(), "09".repeat(20).into())];
+    let other = Container {
+        name: "other".into(),
+        references: Vec::new(),
+        ..using.clone()
+    };
+    let before = workload(true, vec![using, other]);
+    let plan = plan(decide(&before, &owed, &ENV_VARS));
+    assert_eq!(plan.marks.len(), 1);
+    assert_eq!(
+        (&*plan.marks[0].container, plan.marks[0].content),
+        ("a", Content::Absent)
+    );
+    assert_eq!(
+        decide(&apply(before, &plan), &owed, &ENV_VARS),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
+}
+
+/// What `--sync-after-restart` makes of a source of which nothing is known.
+#[rstest]
+#[case::never_restarted_for_it(None, Some(SkipReason::Unmarked))]
+#[case::restarted_for_this_content(Some(present(1)), Some(SkipReason::AlreadyMarked))]
+#[case::restarted_for_another(Some(present(2)), None)]
+fn only_a_marker_that_shows_something_else_counts(
+    #[case] marked: Option<Content>,
+    #[case] skipped: Option<SkipReason>,
+    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+) {
+    let mut workload = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    if let Some(content) = marked {
+        let before = Owed {
+            content,
+            ..owed(ConfigMap, "cm", 1, 1)
+        };
+        let plan = plan(decide(&workload, &[before], &options));
+        workload = apply(workload, &plan);
+    }
+    let tentative = Owed {
+        only_if_marked: true,
+        ..owed(ConfigMap, "cm", 1, 2)
+    };
+    match (decide(&workload, &[tentative], &options), skipped) {
+        (Decision::Skip(reason), Some(expected)) => assert_eq!(reason, expected),
+        (Decision::Patch(_), None) => {}
+        (decision, _) => panic!("{decision:?}"),
+    }
+}
+
+#[test]
+fn the_annotation_shows_a_deletion_once() {
+    let before = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    let owed = [gone(ConfigMap, "cm", 1)];
+    let plan = plan(decide(&before, &owed, &ANNOTATIONS));
+    assert_eq!(plan.marks[0].content, Content::Absent);
+    assert_eq!(
+        decide(&apply(before, &plan), &owed, &ANNOTATIONS),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
+}
+
+#[test]
+fn a_deleted_source_does_not_take_the_variable_from_one_that_shares_it() {
+    let used = container("a", &[(ConfigMap, "a.b"), (ConfigMap, "a-b")]);
+    let both = [owed(ConfigMap, "a.b", 1, 1), gone(ConfigMap, "a-b", 2)];
+    let before = workload(true, vec![used]);
+    let plan = plan(decide(&before, &both, &ENV_VARS));
+    assert_eq!(plan.marks.len(), 1);
+    assert_eq!(plan.marks[0].content, both[0].content);
+    assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Superseded]);
+}
+
+#[test]
+fn a_deleted_source_that_is_ignored_restarts_nothing() {
+    let mut ignored = gone(ConfigMap, "cm", 1);
+    ignored.source.ignored = true;
+    let workload = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    assert_eq!(
+        decide(&workload, &[ignored], &ANNOTATIONS),
+        Decision::Skip(SkipReason::Ignored)
+    );
 }
 
 #[test]
@@ -283,14 +397,18 @@ fn strategies_are_spelt_as_the_flag_has_them() {
 /// Sources with few names, so that they share variables and digests.
 fn owed_set() -> impl ProptestStrategy<Value = Vec<Owed>> {
     let kinds = prop_oneof![Just(ConfigMap), Just(Secret)];
-    let one = (kinds, "(a\\.b|a-b|c|d)", 0..3_u8, 0..4_u64);
+    // A source without a digest is gone.
+    let one = (kinds, "(a\\.b|a-b|c|d)", prop::option::of(0..3_u8), 0..4_u64);
     let sets = prop::collection::vec(one, 0..6);
     sets.prop_map(|mut sources| {
         sources.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         sources.dedup_by(|one, other| (one.0, &one.1) == (other.0, &other.1));
         sources
             .into_iter()
-            .map(|(kind, name, digest, order)| owed(kind, &name, digest, order))
+            .map(|(kind, name, digest, order)| match digest {
+                Some(digest) => owed(kind, &name, digest, order),
+                None => gone(kind, &name, order),
+            })
             .collect()
     })
 }
@@ -397,6 +515,29 @@ fn a_restart_covers_what_was_written_before_it(
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// As upstream: there is no variable to remove, and no annotation that would show the deletion.
+#[test]
+fn a_deletion_restarts_what_keeps_no_marker_under_annotations_only() {
+    let pods = workload(true, vec![container("main", &[(ConfigMap, "cm")])]);
+    let rollout = |last| Workload {
+        restart: Restart::At { last },
+        ..pods.clone()
+    };
+    let owed = [gone(ConfigMap, "cm", 5)];
+    for last in [None, Some(900)] {
+        assert_eq!(
+            decide(&rollout(last), &owed, &ENV_VARS),
+            Decision::Skip(SkipReason::AlreadyMarked)
+        );
+        let plan = plan(decide(&rollout(last), &owed, &ANNOTATIONS));
+        assert_eq!(plan.write, Write::RestartAt(1006), "after it was seen to be gone");
+    }
+    assert_eq!(
+        decide(&rollout(Some(1006)), &owed, &ANNOTATIONS),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
 }
 
 #[rstest]

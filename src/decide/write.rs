@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use sha1::{Digest as _, Sha1};
 
-use crate::model::{Owed, Restart, Workload, WorkloadKey, WorkloadKind};
+use crate::model::{Content, Owed, Restart, Workload, WorkloadKey, WorkloadKind};
 
 /// The most characters of a CronJob's name in the names of its Jobs. A CronJob's name has 52 at most, because its own
 /// Jobs append 11 ([limit](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/)).
@@ -66,12 +66,13 @@ impl Write {
 impl Owed {
     /// The second from which on a pod has the source's present content, in Unix seconds: the one after it was last
     /// written. It follows from the source alone, so that a repetition by this or another replica asks for the same
-    /// restart.
+    /// restart. Nobody wrote the deletion of a source: it has the second in which it was seen.
     ///
     /// A pod counts as restarted if it was created in that second or later. Argo waits for a `restartAt` that is still
     /// to come, and restarts whatever was created before it, so that any further write within the same second is covered.
     pub(super) fn restarted_at(&self) -> i64 {
         let written = match self.source.modified_at {
+            _ if self.content == Content::Absent => self.seen_at,
             i64::MAX => self.seen_at,
             written => written,
         };
@@ -87,7 +88,11 @@ fn job_name<'a>(workload: &Workload, sources: impl Iterator<Item = &'a Owed>) ->
             let key = &source.key;
             format!(
                 "{}/{} {} {} {}",
-                key.kind, key.name, source.uid, owed.version, source.digest
+                key.kind,
+                key.name,
+                source.uid,
+                owed.version,
+                owed.content.shown()
             )
         })
         .collect();
@@ -150,6 +155,7 @@ mod tests {
     fn another_change_another_object_or_another_cron_job_gives_another_job() {
         let base = owed(ConfigMap, "a", 1, 0);
         let source = |source: Source| Owed {
+            content: Content::Present(source.digest),
             source,
             ..base.clone()
         };
@@ -160,6 +166,10 @@ mod tests {
         let recreated = Source {
             uid: "other".into(),
             ..base.source.clone()
+        };
+        let deleted = Owed {
+            content: Content::Absent,
+            ..base.clone()
         };
         let back_again = Owed {
             version: base.version + 1,
@@ -174,12 +184,13 @@ mod tests {
             name(&cron_job(), &[source(content)]),
             name(&cron_job(), &[source(recreated)]),
             name(&cron_job(), &[back_again]),
+            name(&cron_job(), &[deleted]),
             name(&other, std::slice::from_ref(&base)),
             name(&cron_job(), &[base.clone(), owed(ConfigMap, "b", 1, 0)]),
         ];
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 6);
+        assert_eq!(names.len(), 7);
     }
 
     #[rstest]

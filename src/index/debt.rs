@@ -2,11 +2,14 @@
 //!
 //! Input: changes of sources, outcomes of patches. Output: [`Pending`] work, [`Standing`]s. I/O: none.
 
+use std::collections::HashMap;
+
 use super::{
-    Change, OwedBy, Pending, Seen, Standing,
-    namespace::{LocalWorkload, Namespace, SourceSlot, local},
+    Change, Effect, OwedBy, Pending, Seen, Settled, SourceState, Standing,
+    namespace::{LocalWorkload, Namespace, WorkloadSlot, local},
+    sources::{Presence, SourceSlot},
 };
-use crate::model::{Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
+use crate::model::{Content, Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
 
 /// Above so many workloads owing one source, the ledger's line says that all of them do: their markers tell a later
 /// leader who was served already, and a line of a few KiB stays one.
@@ -16,7 +19,14 @@ const LONGEST_LIST: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debt {
     /// The content the workload runs with; `None` where it may be either, after a patch of unknown outcome.
-    running: Option<Digest>,
+    running: Option<Content>,
+    /// Nothing is known to have changed: only a marker that shows something else makes it due.
+    tentative: bool,
+    /// The ledger said so: the leader before may have done more than it had written down.
+    hearsay: bool,
+    /// The source is gone, and the workload need not be restarted for that: nothing is due, but should the source
+    /// return with what the workload runs with, nothing has happened at all.
+    declined: bool,
     /// When the first change since then was seen.
     first: Seen,
     /// When the last change was seen.
@@ -27,14 +37,32 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    fn new(running: Option<Digest>, change: &Change, source: Option<&SourceSlot>) -> Self {
+    fn new(running: Option<Content>, change: &Change, source: Option<&SourceSlot>) -> Self {
         Self {
             running,
+            tentative: change.tentative,
+            hearsay: false,
+            declined: false,
             first: change.seen,
             last_unix: change.seen.unix,
             order: change.order,
             version: source.map_or(0, |slot| slot.source.resource_version),
         }
+    }
+
+    /// As the ledger has it.
+    fn restored(running: Option<Content>, change: &Change, source: Option<&SourceSlot>) -> Self {
+        Self {
+            hearsay: true,
+            ..Self::new(running, change, source)
+        }
+    }
+}
+
+impl WorkloadSlot {
+    /// Whether it owes a restart for some source.
+    pub(super) fn owes(&self) -> bool {
+        self.owed.values().any(|debt| !debt.declined)
     }
 }
 
@@ -46,11 +74,12 @@ impl Debt {
 }
 
 impl Namespace {
-    /// The source had that content before: notes it against every workload it concerns, known or not.
+    /// The source held `before` until now, as far as that is known: notes the change against every workload it
+    /// concerns, known or not.
     pub(super) fn changed(
         &mut self,
         reference: &SourceRef,
-        before: Digest,
+        before: Option<Content>,
         change: &Change,
     ) -> Vec<WorkloadKey> {
         if change.remember && self.selected {
@@ -59,10 +88,9 @@ impl Namespace {
                 .or_insert((before, *change))
                 .1 = *change;
         }
-        let Some(slot) = self.sources.get(reference) else {
+        let (Some(slot), Some(target)) = (self.sources.get(reference), self.target(reference)) else {
             return Vec::new();
         };
-        let now = slot.source.digest;
         let mut due = Vec::new();
         for id in self.concerned(&slot.source) {
             let source = self.sources.get(reference);
@@ -72,12 +100,32 @@ impl Namespace {
             let debt = slot
                 .owed
                 .entry(reference.clone())
-                .or_insert_with(|| Debt::new(Some(before), change, source));
+                .or_insert_with(|| Debt::new(before, change, source));
             debt.version = source.map_or(0, |slot| slot.source.resource_version);
             debt.order = change.order;
             debt.last_unix = change.seen.unix;
-            if debt.running == Some(now) {
+            debt.declined = false;
+            debt.tentative &= change.tentative;
+            if debt.running == Some(target) {
                 // Back to the content it runs with, before anything was sent.
+                slot.owed.remove(reference);
+            } else {
+                due.push(slot.workload.key.clone());
+            }
+        }
+        due
+    }
+
+    /// The source is back as it was last: who owed a restart for it before still does, but for those that run with it.
+    pub(super) fn weigh_again(&mut self, reference: &SourceRef) -> Vec<WorkloadKey> {
+        let target = self.target(reference);
+        let mut due = Vec::new();
+        for slot in self.workloads.values_mut() {
+            let Some(debt) = slot.owed.get_mut(reference) else {
+                continue;
+            };
+            debt.declined = false;
+            if debt.running.is_some() && debt.running == target {
                 slot.owed.remove(reference);
             } else {
                 due.push(slot.workload.key.clone());
@@ -88,26 +136,30 @@ impl Namespace {
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
     pub(super) fn claim(&mut self, id: &LocalWorkload, workload: &Workload) -> Option<WorkloadKey> {
-        let mut owed: Vec<(SourceRef, Debt)> = Vec::new();
+        let mut owed: HashMap<SourceRef, Debt> = HashMap::new();
         for (reference, (before, change)) in &self.unclaimed {
-            let Some(slot) = self.sources.get(reference) else {
+            let (Some(slot), Some(target)) = (self.sources.get(reference), self.target(reference)) else {
                 continue;
             };
-            let changed = slot.source.digest != *before && self.concerns(&slot.source, workload);
-            if changed && !workload.is_younger_than(&slot.source) {
-                owed.push((reference.clone(), Debt::new(Some(*before), change, Some(slot))));
+            let excused = match target {
+                Content::Present(_) => workload.is_younger_than(&slot.source, workload.resource_version),
+                Content::Absent => workload.created_at > change.seen.unix,
+            };
+            if *before != Some(target) && !excused && self.concerns(&slot.source, workload) {
+                owed.insert(reference.clone(), Debt::new(*before, change, Some(slot)));
             }
         }
         for (reference, running) in self.left_over.remove(id).unwrap_or_default() {
-            if let Some((_, change)) = self.unclaimed.get(&reference) {
-                let source = self.sources.get(&reference);
-                let debt = Debt::new(running, change, source);
-                owed.push((reference, debt));
+            if running.is_some() && running == self.target(&reference) {
+                owed.remove(&reference);
+            } else if let Some((_, change)) = self.unclaimed.get(&reference) {
+                let debt = Debt::restored(running, change, self.sources.get(&reference));
+                owed.insert(reference, debt);
             }
         }
         let slot = self.workloads.get_mut(id)?;
         slot.owed.extend(owed);
-        (!slot.owed.is_empty()).then(|| workload.key.clone())
+        slot.owes().then(|| workload.key.clone())
     }
 
     /// Every workload is known now.
@@ -118,17 +170,14 @@ impl Namespace {
 
     pub(super) fn pending(&self, key: &WorkloadKey) -> Option<Pending> {
         let slot = self.workloads.get(&local(key))?;
-        let since = slot.owed.values().map(|debt| debt.first.at).min()?;
-        let owed = slot.owed.iter().filter_map(|(reference, debt)| {
-            let source = self
-                .sources
-                .get(reference)
-                .filter(|slot| slot.is_present())?
-                .source
-                .clone();
+        let due = || slot.owed.iter().filter(|(_, debt)| !debt.declined);
+        let since = due().map(|(_, debt)| debt.first.at).min()?;
+        let owed = due().filter_map(|(reference, debt)| {
             Some(Owed {
-                source,
+                content: self.target(reference)?,
+                source: self.sources.get(reference)?.source.clone(),
                 version: debt.version,
+                only_if_marked: debt.tentative,
                 seen_at: debt.last_unix,
                 order: debt.order,
             })
@@ -154,42 +203,54 @@ impl Namespace {
     pub(super) fn settle(
         &mut self,
         key: &WorkloadKey,
-        settled: impl IntoIterator<Item = (SourceRef, Digest)>,
+        settled: impl IntoIterator<Item = (SourceRef, Content)>,
+        by: Settled,
         change: &Change,
     ) -> bool {
+        let settled: Vec<_> = settled
+            .into_iter()
+            .map(|(reference, content)| {
+                let target = self.target(&reference);
+                let last = self.sources.get(&reference);
+                let now = target.or_else(|| last.map(|slot| Content::Present(slot.source.digest)));
+                (reference, content, now)
+            })
+            .collect();
         let Some(slot) = self.workloads.get_mut(&local(key)).filter(|_| self.selected) else {
             return false;
         };
-        for (reference, digest) in settled {
-            match self.sources.get(&reference) {
-                Some(source) if source.source.digest != digest => {
-                    let debt = slot
-                        .owed
-                        .entry(reference)
-                        .or_insert_with(|| Debt::new(None, change, Some(source)));
-                    debt.running = Some(digest);
+        for (reference, content, now) in settled {
+            let moved_on = now.is_some_and(|now| now != content);
+            let source = self.sources.get(&reference);
+            if by == Settled::WithoutRestart && content == Content::Absent {
+                // The pods run with what they ran with before the deletion.
+                match slot.owed.get_mut(&reference) {
+                    Some(debt) if !moved_on && debt.running.is_some() && !debt.hearsay => {
+                        debt.declined = true;
+                    }
+                    Some(_) if !moved_on => _ = slot.owed.remove(&reference),
+                    _ => {}
                 }
-                _ => _ = slot.owed.remove(&reference),
+            } else if moved_on {
+                let debt = slot
+                    .owed
+                    .entry(reference)
+                    .or_insert_with(|| Debt::new(None, change, source));
+                debt.running = Some(content);
+            } else {
+                slot.owed.remove(&reference);
             }
         }
-        !slot.owed.is_empty()
+        slot.owes()
     }
 
     pub(super) fn owing(&self) -> Vec<WorkloadKey> {
-        let owing = self.workloads.values().filter(|slot| !slot.owed.is_empty());
-        owing.map(|slot| slot.workload.key.clone()).collect()
-    }
-
-    pub(super) fn owing_for(&self, reference: &SourceRef) -> Vec<WorkloadKey> {
-        let owing = self
-            .workloads
-            .values()
-            .filter(|slot| slot.owed.contains_key(reference));
+        let owing = self.workloads.values().filter(|slot| slot.owes());
         owing.map(|slot| slot.workload.key.clone()).collect()
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
-        !self.unclaimed.is_empty() || self.workloads.values().any(|slot| !slot.owed.is_empty())
+        !self.unclaimed.is_empty() || self.workloads.values().any(WorkloadSlot::owes)
     }
 
     pub(super) fn owes(&self, key: &WorkloadKey, reference: &SourceRef) -> bool {
@@ -199,14 +260,19 @@ impl Namespace {
     }
 
     pub(super) fn standing(&self, reference: &SourceRef) -> Option<Standing> {
-        let source = &self.sources.get(reference)?.source;
-        let concerned = self.concerned(source);
+        let Some(slot) = self.sources.get(reference) else {
+            return self.is_awaited(reference).then_some(Standing {
+                state: SourceState::Missing,
+                owed: Vec::new(),
+            });
+        };
+        let concerned = self.concerned(&slot.source);
         if concerned.is_empty() {
             return None;
         }
         let debts = concerned.iter().filter_map(|id| {
             let debt = self.workloads.get(id)?.owed.get(reference)?;
-            Some(OwedBy {
+            (!debt.declined && !debt.tentative).then(|| OwedBy {
                 kind: id.0,
                 name: id.1.clone(),
                 running: debt.running,
@@ -214,63 +280,97 @@ impl Namespace {
         });
         let owed: Vec<OwedBy> = debts.collect();
         if owed.len() > LONGEST_LIST {
-            // The content before the change, or one that no source can have: either way everybody owes.
-            let before = owed.iter().find_map(|owed| owed.running);
-            let digest = before.unwrap_or_else(|| Digest::from_bytes([0; 20]));
+            // As it was before the change, or with a digest that no source can have: either way everybody owes.
+            let none = Digest::from_bytes([0; 20]);
+            let state = match owed.iter().find_map(|owed| owed.running) {
+                Some(Content::Present(digest)) => SourceState::Present(digest),
+                Some(Content::Absent) => SourceState::Deleted(none),
+                None => SourceState::Present(none),
+            };
             return Some(Standing {
-                digest,
+                state,
                 owed: Vec::new(),
             });
         }
-        Some(Standing {
-            digest: source.digest,
-            owed,
-        })
+        let digest = slot.source.digest;
+        let state = match slot.presence {
+            Presence::Here | Presence::Unconfirmed(_) => SourceState::Present(digest),
+            Presence::Gone(_) => SourceState::Deleted(digest),
+        };
+        Some(Standing { state, owed })
     }
 
-    /// `listing`: a complete list of the statuses that show classes is still to come.
-    pub(super) fn restore(&mut self, key: &SourceKey, standing: &Standing, listing: bool, change: &Change) {
+    /// `listed`: the source's stream has shown a complete list. `listing`: a complete list of the statuses that show
+    /// classes is still to come.
+    pub(super) fn restore(
+        &mut self,
+        key: &SourceKey,
+        standing: &Standing,
+        (listed, listing): (bool, bool),
+        change: &Change,
+    ) -> Effect {
         if !self.selected {
-            return;
+            return Effect::default();
         }
         let reference = key.reference();
         for slot in self.workloads.values_mut() {
             slot.owed.remove(&reference);
         }
-        if key.kind == SourceKind::SecretProviderClass {
-            self.restore_class(key, standing.digest, listing);
+        if key.kind == SourceKind::SecretProviderClass
+            && let SourceState::Present(digest) | SourceState::Deleted(digest) = standing.state
+        {
+            self.restore_class(key, digest, listing);
         }
-        match self.sources.get(&reference) {
-            None => self.insert_absent(Source {
-                key: key.clone(),
-                uid: Box::default(),
-                resource_version: 0,
-                modified_at: i64::MAX,
-                digest: standing.digest,
-                ignored: false,
-                matched: false,
-            }),
-            Some(slot) if slot.source.digest != standing.digest => {
-                self.changed(&reference, standing.digest, change);
-                self.excuse_the_younger(&reference);
+        if matches!(self.unclaimed.get(&reference), Some((_, noted)) if noted.tentative) {
+            self.unclaimed.remove(&reference);
+        }
+        let here = self.sources.get(&reference).filter(|slot| slot.is_present());
+        let mut effect = Effect::default();
+        match (standing.state, here.map(|slot| slot.source.digest)) {
+            (SourceState::Present(digest), None) => {
+                self.insert_away(key, digest, Presence::Unconfirmed);
+                if listed {
+                    self.confirm_gone(&reference, change, &mut effect);
+                }
             }
-            Some(_) => {}
+            (SourceState::Deleted(digest), None) => self.insert_away(key, digest, Presence::Gone),
+            (SourceState::Missing, None) if listed => {}
+            (SourceState::Missing, None) => _ = self.missing.insert(reference.clone()),
+            (SourceState::Present(before), Some(_)) => {
+                self.came(&reference, Some(Content::Present(before)), change, &mut effect);
+            }
+            (SourceState::Deleted(before), Some(_)) => {
+                let from = self.while_deleted(key.kind, before);
+                self.came(&reference, Some(from), change, &mut effect);
+            }
+            (SourceState::Missing, Some(_)) if self.counts_creation(key.kind) => {
+                self.came(&reference, Some(Content::Absent), change, &mut effect);
+            }
+            (SourceState::Missing, Some(_)) => {}
         }
+        let target = self.target(&reference);
         for OwedBy { kind, name, running } in &standing.owed {
             let id = (*kind, name.clone());
             if let Some(slot) = self.workloads.get_mut(&id) {
-                let debt = Debt::new(*running, change, self.sources.get(&reference));
-                slot.owed.insert(reference.clone(), debt);
+                if running.is_some() && *running == target {
+                    slot.owed.remove(&reference);
+                } else {
+                    let debt = Debt::restored(*running, change, self.sources.get(&reference));
+                    slot.owed.insert(reference.clone(), debt);
+                }
             } else if change.remember {
+                // What this says of the others is that they owe nothing.
+                let settled = target.or(standing.state.content());
                 self.unclaimed
                     .entry(reference.clone())
-                    .or_insert((standing.digest, *change));
+                    .or_insert((settled, *change));
                 self.left_over
                     .entry(id)
                     .or_default()
                     .push((reference.clone(), *running));
             }
         }
+        effect
     }
 
     /// Workloads created after the source was last written have always had its present content.
@@ -279,7 +379,7 @@ impl Namespace {
             return;
         };
         for slot in self.workloads.values_mut() {
-            if slot.workload.is_younger_than(&source.source) {
+            if slot.workload.is_younger_than(&source.source, slot.first_version) {
                 slot.owed.remove(reference);
             }
         }

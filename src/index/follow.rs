@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        index::{Index, Seen},
+        index::{Index, Options, Seen},
         model::{
             AnnotationKeys, Container, Digest, OptIn, Restart, Source, SourceKey, SourceKind, SourceRef,
             WorkloadKey,
@@ -162,7 +162,7 @@ mod tests {
 
     fn index() -> Index {
         Index::new(
-            false,
+            Options::default(),
             Watched::all().map(|watched| StreamId {
                 watched,
                 namespace: None,

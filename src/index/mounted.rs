@@ -195,7 +195,6 @@ impl Namespace {
                 let reference = key.reference();
                 self.excuse_the_younger(&reference);
                 shown.due.retain(|workload| self.owes(workload, &reference));
-                effect.changed.push(key);
             }
             effect.merge(shown);
         }
@@ -253,13 +252,13 @@ impl Namespace {
     fn show_class(&mut self, key: SourceKey, change: &Change) -> Effect {
         let reference = key.reference();
         if let Some(source) = self.mounted.source(key) {
-            return self.source_seen(source, 0, change);
+            return self.source_seen(source, 0, false, change);
         }
         let shown = |content: &Content| content.is_shown();
         if self.mounted.contents.get(&reference.name).is_some_and(shown) {
             return Effect::default();
         }
-        let effect = self.source_gone(&reference);
+        let effect = self.source_gone(&reference, change);
         if !self.sources.contains_key(&reference) {
             self.mounted.forget(&reference.name);
         }

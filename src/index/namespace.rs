@@ -1,27 +1,21 @@
-//! One namespace of the index: its sources, its workloads, and who wants to hear of which source.
+//! One namespace of the index: its workloads, and who wants to hear of which source.
 //!
-//! Input: sources and workloads. Output: [`Effect`]s. I/O: none.
+//! Input: workloads. Output: [`Effect`]s. I/O: none.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use super::{Change, Effect, SourceChange, debt::Debt, mounted::Mounted};
-use crate::model::{
-    Digest, Source, SourceKey, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
-};
-
-/// How many deleted sources a namespace remembers so that a recreated one with other content counts as a change.
-/// Bounds tools that give every version of a ConfigMap a new name.
-const DELETED_SOURCES_KEPT: usize = 1024;
+use super::{Change, Effect, Options, debt::Debt, mounted::Mounted, sources::SourceSlot};
+use crate::model::{Content, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind};
 
 /// A workload inside its namespace.
 pub(super) type LocalWorkload = (WorkloadKind, Arc<str>);
 
 #[derive(Debug)]
 pub(super) struct Namespace {
-    auto_reload_all: bool,
+    pub(super) options: Options,
     /// Not so: no source concerns any workload here.
     pub(super) selected: bool,
     pub(super) sources: HashMap<SourceRef, SourceSlot>,
@@ -30,45 +24,36 @@ pub(super) struct Namespace {
     pub(super) mounted: Mounted,
     /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
     /// name. A superset; the verdict on the annotations is what counts.
-    interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
+    pub(super) interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
     /// Workloads whose lists hold patterns: few, so each source is held against all of them.
     with_patterns: HashSet<LocalWorkload>,
     /// Workloads that use the template of the Deployment of that name.
     pub(super) followers: HashMap<Arc<str>, HashSet<LocalWorkload>>,
-    /// Changes that workloads still unknown may owe: the content before, and when it changed.
-    pub(super) unclaimed: HashMap<SourceRef, (Digest, Change)>,
+    /// Sources that workloads waited for when an earlier leader wrote the ledger. Kept until the first list shows
+    /// which of them exist.
+    pub(super) missing: HashSet<SourceRef>,
+    /// Changes that workloads still unknown may owe: the content before where that is known, and when it changed.
+    pub(super) unclaimed: HashMap<SourceRef, (Option<Content>, Change)>,
     /// What an earlier leader wrote down of workloads that no stream has shown yet: sources they owe a restart for, and
     /// the content they run with.
-    pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Digest>)>>,
+    pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Content>)>>,
     /// Counts deletions of sources, so that the oldest can be told.
-    deletions: u64,
-}
-
-#[derive(Debug)]
-pub(super) struct SourceSlot {
-    pub(super) source: Source,
-    /// Set: it is deleted; its last content is kept because some workload opted into it. The number orders deletions.
-    deleted: Option<u64>,
-    generation: u32,
+    pub(super) deletions: u64,
 }
 
 #[derive(Debug)]
 pub(super) struct WorkloadSlot {
     pub(super) workload: Arc<Workload>,
     generation: u32,
+    /// The earliest resourceVersion it was seen with: the nearest to its creation.
+    pub(super) first_version: u64,
     pub(super) owed: HashMap<SourceRef, Debt>,
 }
 
-impl SourceSlot {
-    pub(super) const fn is_present(&self) -> bool {
-        self.deleted.is_none()
-    }
-}
-
 impl Namespace {
-    pub(super) fn new(auto_reload_all: bool, selected: bool) -> Self {
+    pub(super) fn new(options: Options, selected: bool) -> Self {
         Self {
-            auto_reload_all,
+            options,
             selected,
             sources: HashMap::new(),
             workloads: HashMap::new(),
@@ -76,6 +61,7 @@ impl Namespace {
             interested: HashMap::new(),
             with_patterns: HashSet::new(),
             followers: HashMap::new(),
+            missing: HashSet::new(),
             unclaimed: HashMap::new(),
             left_over: HashMap::new(),
             deletions: 0,
@@ -83,7 +69,10 @@ impl Namespace {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.sources.is_empty() && self.workloads.is_empty() && self.mounted.is_empty()
+        self.sources.is_empty()
+            && self.workloads.is_empty()
+            && self.missing.is_empty()
+            && self.mounted.is_empty()
     }
 
     /// It counts from now on. What its sources hold at this moment is what the workloads are taken to run with.
@@ -111,104 +100,10 @@ impl Namespace {
             slot.owed.clear();
         }
         self.forget_changes();
+        self.missing.clear();
         self.sources.retain(|_, slot| slot.is_present());
         self.mounted.forget_absent();
         effect
-    }
-
-    pub(super) fn source_seen(&mut self, source: Source, generation: u32, change: &Change) -> Effect {
-        let reference = source.key.reference();
-        let mut effect = Effect {
-            unselected: !self.selected,
-            ..Effect::default()
-        };
-        let Some(slot) = self.sources.get_mut(&reference) else {
-            effect.source = Some(SourceChange::Created);
-            effect
-                .touched
-                .extend((!self.concerned(&source).is_empty()).then(|| source.key.clone()));
-            self.sources.insert(
-                reference,
-                SourceSlot {
-                    source,
-                    deleted: None,
-                    generation,
-                },
-            );
-            return effect;
-        };
-        let (before, now) = (slot.source.digest, source.digest);
-        let recreated = !slot.is_present();
-        *slot = SourceSlot {
-            source,
-            deleted: None,
-            generation,
-        };
-        if before != now {
-            effect.due = self.changed(&reference, before, change);
-            if recreated {
-                self.excuse_the_younger(&reference);
-                effect.due.retain(|key| self.owes(key, &reference));
-            }
-            effect.source = Some(SourceChange::Updated);
-        } else if recreated {
-            // Workloads may owe a change that was seen before the deletion.
-            effect.due = self.owing_for(&reference);
-            effect.source = Some(SourceChange::Created);
-        } else {
-            effect.source = Some(SourceChange::Unchanged);
-        }
-        effect
-    }
-
-    pub(super) fn source_gone(&mut self, reference: &SourceRef) -> Effect {
-        let Some(slot) = self.sources.get_mut(reference).filter(|slot| slot.is_present()) else {
-            return Effect::default();
-        };
-        self.deletions += 1;
-        slot.deleted = Some(self.deletions);
-        let key = slot.source.key.clone();
-        if !self.forget_deleted(reference) {
-            self.bound_deleted();
-        }
-        Effect {
-            source: Some(SourceChange::Deleted),
-            touched: vec![key],
-            unselected: !self.selected,
-            ..Effect::default()
-        }
-    }
-
-    /// Drops a deleted source that no workload opted into. Returns whether it is gone now.
-    fn forget_deleted(&mut self, reference: &SourceRef) -> bool {
-        let Some(slot) = self.sources.get(reference).filter(|slot| !slot.is_present()) else {
-            return false;
-        };
-        let forgotten = self.concerned(&slot.source).is_empty();
-        if forgotten {
-            self.drop_source(reference);
-        }
-        forgotten
-    }
-
-    fn bound_deleted(&mut self) {
-        let deleted = self
-            .sources
-            .iter()
-            .filter_map(|(reference, slot)| Some((slot.deleted?, reference)));
-        if deleted.clone().count() > DELETED_SOURCES_KEPT
-            && let Some(oldest) = deleted.min().map(|(_, reference)| reference.clone())
-        {
-            self.drop_source(&oldest);
-        }
-    }
-
-    fn drop_source(&mut self, reference: &SourceRef) {
-        self.sources.remove(reference);
-        self.unclaimed.remove(reference);
-        if reference.kind == SourceKind::SecretProviderClass {
-            self.mounted.forget(&reference.name);
-        }
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
@@ -236,12 +131,14 @@ impl Namespace {
         if recreated {
             // Its pods are new and started with what the sources held then. A later change is theirs as well: where
             // workloads may not be watched, a Job that was recreated is seen only after the next change.
+            slot.first_version = workload.resource_version;
             slot.owed.retain(|reference, debt| {
                 debt.forget_running();
-                let source = self.sources.get(reference);
-                source.is_some_and(|slot| !workload.is_younger_than(&slot.source))
+                let source = self.sources.get(reference).filter(|slot| slot.is_present());
+                source.is_some_and(|slot| !workload.is_younger_than(&slot.source, workload.resource_version))
             });
         }
+        slot.first_version = slot.first_version.min(workload.resource_version);
         let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
         let pause_changed = before.pause != workload.pause;
         let same = before.opt_in == workload.opt_in
@@ -260,7 +157,7 @@ impl Namespace {
         if same {
             return effect;
         }
-        if !slot.owed.is_empty() {
+        if slot.owes() {
             effect.woken.push(workload.key.clone());
         }
         // A restart changes the template's markers and nothing that this is about.
@@ -286,6 +183,7 @@ impl Namespace {
         let slot = WorkloadSlot {
             workload: Arc::clone(&workload),
             generation,
+            first_version: workload.resource_version,
             owed: HashMap::new(),
         };
         self.workloads.insert(id.clone(), slot);
@@ -324,17 +222,6 @@ impl Namespace {
         effect
     }
 
-    pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32) -> Vec<SourceKey> {
-        let unseen = |(reference, slot): (&SourceRef, &SourceSlot)| {
-            (reference.kind == kind && slot.is_present() && slot.generation != generation)
-                .then(|| reference.clone())
-        };
-        let gone: Vec<SourceRef> = self.sources.iter().filter_map(unseen).collect();
-        gone.iter()
-            .flat_map(|reference| self.source_gone(reference).touched)
-            .collect()
-    }
-
     pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Vec<Effect> {
         let unseen = |((of_kind, _), slot): (&LocalWorkload, &WorkloadSlot)| {
             (*of_kind == kind && slot.generation != generation).then(|| slot.workload.key.clone())
@@ -357,17 +244,6 @@ impl Namespace {
         effect
     }
 
-    /// The content of a source before this process ran, for one that no stream has shown (yet).
-    pub(super) fn insert_absent(&mut self, source: Source) {
-        self.deletions += 1;
-        let slot = SourceSlot {
-            deleted: Some(self.deletions),
-            generation: 0,
-            source,
-        };
-        self.sources.insert(slot.source.key.reference(), slot);
-    }
-
     pub(super) fn uid(&self, key: &WorkloadKey) -> Option<&str> {
         self.workloads.get(&local(key)).map(|slot| &*slot.workload.uid)
     }
@@ -378,20 +254,6 @@ impl Namespace {
             *counts.entry(*kind).or_default() += 1;
         }
         counts
-    }
-
-    pub(super) fn source_counts(&self) -> [usize; SourceKind::ALL.len()] {
-        let mut counts = [0; SourceKind::ALL.len()];
-        for (reference, slot) in &self.sources {
-            counts[reference.kind as usize] += usize::from(slot.is_present());
-        }
-        counts
-    }
-
-    /// Sources that take up memory, deleted ones included.
-    #[cfg(test)]
-    pub(super) fn known_sources(&self) -> usize {
-        self.sources.len()
     }
 
     pub(super) fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
@@ -415,38 +277,6 @@ impl Namespace {
         paused.map(|slot| slot.workload.key.clone()).collect()
     }
 
-    /// The sources that some workload opted into, deleted ones included.
-    pub(super) fn opted_sources(&self) -> Vec<SourceKey> {
-        let opted = self
-            .sources
-            .values()
-            .filter(|slot| !self.concerned(&slot.source).is_empty());
-        opted.map(|slot| slot.source.key.clone()).collect()
-    }
-
-    /// The known sources that the workload opted into.
-    fn sources_of(&self, workload: &Workload) -> Vec<SourceKey> {
-        if workload.opt_in.is_empty() && !self.auto_reload_all {
-            return Vec::new();
-        }
-        let patterns = SourceKind::ALL
-            .into_iter()
-            .any(|kind| workload.opt_in.has_patterns(kind));
-        let candidates: Vec<&SourceSlot> = if patterns {
-            self.sources.values().collect()
-        } else {
-            let named: HashSet<SourceRef> = interests(workload, self.auto_reload_all).into_iter().collect();
-            named
-                .iter()
-                .filter_map(|reference| self.sources.get(reference))
-                .collect()
-        };
-        let opted = candidates
-            .into_iter()
-            .filter(|slot| self.concerns(&slot.source, workload));
-        opted.map(|slot| slot.source.key.clone()).collect()
-    }
-
     /// The workloads that opted into this source.
     pub(super) fn concerned(&self, source: &Source) -> Vec<LocalWorkload> {
         let reference = source.key.reference();
@@ -468,7 +298,7 @@ impl Namespace {
         if !self.selected {
             return false;
         }
-        match workload.opt_in.verdict(source, self.auto_reload_all) {
+        match workload.opt_in.verdict(source, self.options.auto_reload_all) {
             Verdict::No(_) => false,
             Verdict::Named => true,
             Verdict::Auto => {
@@ -480,7 +310,7 @@ impl Namespace {
 
     fn link(&mut self, id: &LocalWorkload, workload: &Workload) {
         self.follow(id, workload);
-        for reference in interests(workload, self.auto_reload_all) {
+        for reference in interests(workload, self.options.auto_reload_all) {
             self.interested.entry(reference).or_default().insert(id.clone());
         }
         if SourceKind::ALL
@@ -493,7 +323,7 @@ impl Namespace {
 
     fn unlink(&mut self, id: &LocalWorkload, workload: &Workload) {
         self.unfollow(id, workload);
-        for reference in interests(workload, self.auto_reload_all) {
+        for reference in interests(workload, self.options.auto_reload_all) {
             if let Some(interested) = self.interested.get_mut(&reference) {
                 interested.remove(id);
                 if interested.is_empty() {
@@ -511,7 +341,7 @@ fn is_paused(workload: &Workload) -> bool {
 }
 
 /// The sources a workload may want to hear of: those it references and those it lists by their exact name.
-fn interests(workload: &Workload, auto_reload_all: bool) -> Vec<SourceRef> {
+pub(super) fn interests(workload: &Workload, auto_reload_all: bool) -> Vec<SourceRef> {
     let opt_in = &workload.opt_in;
     let listed = SourceKind::ALL
         .into_iter()

@@ -27,8 +27,10 @@ pub(super) struct Streams {
 struct Stream {
     /// Counts complete lists; objects carry the generation in which they were last seen.
     generation: u32,
-    /// A complete list has ended at least once.
+    /// A complete list has ended, and no other has begun since.
     listed: bool,
+    /// A complete list has ended at least once.
+    listed_once: bool,
     /// Since when events flow; `None` during a list and after a failure.
     current_since: Option<Instant>,
 }
@@ -55,6 +57,7 @@ impl Streams {
             }
             Event::Listed => {
                 stream.listed = true;
+                stream.listed_once = true;
                 stream.current_since = Some(now);
             }
             Event::Failed(_) => stream.current_since = None,
@@ -75,6 +78,19 @@ impl Streams {
             .iter()
             .filter(|(id, _)| id.watched == statuses && id.covers(namespace))
             .any(|(_, stream)| !stream.listed)
+    }
+
+    /// Whether the stream has shown a complete list at least once.
+    pub(super) fn has_listed(&self, id: &StreamId) -> bool {
+        self.streams.get(id).is_some_and(|stream| stream.listed_once)
+    }
+
+    /// As [`Self::has_listed`], of the stream that shows those sources. Where no stream does, nothing is known of them.
+    pub(super) fn has_listed_sources(&self, kind: SourceKind, namespace: &str) -> bool {
+        let mut streams = self.streams.iter();
+        streams.any(|(id, stream)| {
+            stream.listed_once && id.watched == Watched::Source(kind) && id.covers(namespace)
+        })
     }
 
     /// Whether the namespace may hold workloads that no stream has shown yet.

@@ -1,3 +1,5 @@
+mod create_delete;
+mod model;
 mod pauses;
 mod selection;
 
@@ -7,7 +9,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    model::{AnnotationKeys, Container, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind},
+    model::{AnnotationKeys, Container, OptIn, PodTemplate, Restart, Source, SourceKind},
     watch::Failure,
 };
 
@@ -21,7 +23,16 @@ struct Fixture {
 impl Fixture {
     /// Everything is listed, and long enough ago that no workload can be unknown.
     fn settled() -> Self {
-        let mut fixture = Self::starting();
+        Self::settled_with(Options::default())
+    }
+
+    /// Nothing is listed yet.
+    fn starting() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn settled_with(options: Options) -> Self {
+        let mut fixture = Self::with(options);
         for watched in Watched::all() {
             fixture.list(watched, |_| {});
         }
@@ -29,8 +40,7 @@ impl Fixture {
         fixture
     }
 
-    /// Nothing is listed yet.
-    fn starting() -> Self {
+    fn with(options: Options) -> Self {
         let streams = Watched::all().map(|watched| StreamId {
             watched,
             namespace: None,
@@ -40,7 +50,7 @@ impl Fixture {
             unix: 1_790_000_000,
         };
         Self {
-            index: Index::new(false, streams),
+            index: Index::new(options, streams),
             now,
             version: 0,
         }
@@ -102,8 +112,12 @@ impl Fixture {
     }
 
     fn settle(&self, name: &str, content: u8) -> bool {
-        self.index
-            .settle(&key(name), [(reference("app"), digest(content))], self.now)
+        self.index.settle(
+            &key(name),
+            [(reference("app"), Content::Present(digest(content)))],
+            Settled::ByRestart,
+            self.now,
+        )
     }
 }
 
@@ -236,18 +250,6 @@ fn a_patch_that_ends_after_the_source_returned_is_undone() {
         "the workload runs with 2, the source is 1"
     );
     assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(1))]);
-}
-
-#[test]
-fn delete_and_recreate_counts_only_with_other_content() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    assert_eq!(fixture.source_gone("app").source, Some(SourceChange::Deleted));
-    assert_eq!(fixture.source("app", 1).source, Some(SourceChange::Created));
-    assert!(fixture.owed("web").is_empty());
-    fixture.source_gone("app");
-    assert_eq!(fixture.source("app", 2).due, [key("web")]);
 }
 
 #[test]
@@ -431,21 +433,9 @@ fn namespaces_do_not_mix_and_empty_ones_are_dropped() {
 }
 
 #[test]
-fn the_memory_of_deleted_sources_is_bounded() {
-    let mut fixture = Fixture::settled();
-    fixture.workload("web", ("configmap.reloader.stakater.com/reload", "version-.*"));
-    for version in 0..3000 {
-        fixture.source(&format!("version-{version}"), 1);
-        fixture.source_gone(&format!("version-{version}"));
-    }
-    let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
-    assert_eq!(kept, 1024);
-}
-
-#[test]
 fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
     let standing = Standing {
-        digest: digest(1),
+        state: SourceState::Present(digest(1)),
         owed: Vec::new(),
     };
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
@@ -481,7 +471,7 @@ fn what_a_standby_noted_gives_way_to_the_ledger() {
     fixture.index.restore(
         &settings,
         &Standing {
-            digest: digest(2),
+            state: SourceState::Present(digest(2)),
             owed: Vec::new(),
         },
         fixture.now,
@@ -495,7 +485,7 @@ fn what_a_standby_noted_gives_way_to_the_ledger() {
     fixture.index.restore(
         &settings,
         &Standing {
-            digest: digest(2),
+            state: SourceState::Present(digest(2)),
             owed: vec![left],
         },
         fixture.now,
@@ -517,7 +507,10 @@ fn the_standing_of_a_source_is_what_restores_it() {
     fixture.settle("api", 2);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     let standing = fixture.index.standing(&settings).unwrap();
-    assert_eq!((standing.digest, standing.owed.len()), (digest(2), 1));
+    assert_eq!(
+        (standing.state, standing.owed.len()),
+        (SourceState::Present(digest(2)), 1)
+    );
 
     let mut next = Fixture::settled();
     next.source("app", 2);
@@ -539,7 +532,7 @@ fn a_source_that_very_many_owe_stands_where_it_was() {
     assert_eq!(
         fixture.index.standing(&settings),
         Some(Standing {
-            digest: digest(1),
+            state: SourceState::Present(digest(1)),
             owed: Vec::new()
         })
     );

@@ -206,7 +206,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{Digest, SourceKind};
+    use crate::{
+        index::SourceState,
+        model::{Digest, SourceKind},
+    };
 
     fn key(number: usize) -> SourceKey {
         SourceKey::new(SourceKind::ConfigMap, "team", format!("settings-{number}"))
@@ -214,7 +217,7 @@ mod tests {
 
     fn standing(byte: u8) -> Standing {
         Standing {
-            digest: Digest::from_bytes([byte; 20]),
+            state: SourceState::Present(Digest::from_bytes([byte; 20])),
             owed: Vec::new(),
         }
     }

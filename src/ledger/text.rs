@@ -5,32 +5,40 @@
 //! ```text
 //! configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0
 //! secret team db 2834cb2f26ce41acf3a5c4c63b1815df75bae06e deployment/web=a7af69c8e47e67ff2c3e99c1e39c4d4ff67311c4 daemonset/log
+//! configmap team old 2834cb2f26ce41acf3a5c4c63b1815df75bae06e absent
+//! configmap team awaited absent
 //! ```
 //! Kind, namespace, name, digest; then the workloads that still owe a restart for it, each with the digest it runs
-//! with where that is known. Kubernetes names hold neither blanks nor `/` nor `=`.
+//! with where that is known. `absent` stands for what is not there: alone for a source that workloads wait for, after the
+//! last digest for one that was deleted, and for a workload whose pods started without the source. Kubernetes names hold
+//! neither blanks nor `/` nor `=`.
 
 use std::fmt::Write;
 
 use crate::{
-    index::{OwedBy, Standing},
-    model::{SourceKey, SourceKind, WorkloadKind},
+    index::{OwedBy, SourceState, Standing},
+    model::{Content, SourceKey, SourceKind, WorkloadKind},
 };
+
+/// What is not there.
+const ABSENT: &str = "absent";
 
 /// One line, without its end.
 pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
-    let mut line = format!(
-        "{} {} {} {}",
-        source_kind(key.kind),
-        key.namespace,
-        key.name,
-        standing.digest
-    );
+    let mut line = format!("{} {} {}", source_kind(key.kind), key.namespace, key.name);
+    // Writing to a String cannot fail.
+    let _ = match standing.state {
+        SourceState::Present(digest) => write!(line, " {digest}"),
+        SourceState::Deleted(digest) => write!(line, " {digest} {ABSENT}"),
+        SourceState::Missing => write!(line, " {ABSENT}"),
+    };
     for owed in &standing.owed {
-        // Writing to a String cannot fail.
         let _ = write!(line, " {}/{}", word(owed.kind), owed.name);
-        if let Some(running) = owed.running {
-            let _ = write!(line, "={running}");
-        }
+        let _ = match owed.running {
+            Some(Content::Present(digest)) => write!(line, "={digest}"),
+            Some(Content::Absent) => write!(line, "={ABSENT}"),
+            None => Ok(()),
+        };
     }
     line
 }
@@ -41,10 +49,18 @@ pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, St
     let kind = SourceKind::ALL
         .into_iter()
         .find(|kind| words.clone().next() == Some(source_kind(*kind)))?;
-    let [_, namespace, name, digest] = [words.next()?, words.next()?, words.next()?, words.next()?];
+    let [_, namespace, name, state] = [words.next()?, words.next()?, words.next()?, words.next()?];
     if namespace.is_empty() || name.is_empty() {
         return None;
     }
+    let state = match state {
+        ABSENT => SourceState::Missing,
+        digest if words.clone().next() == Some(ABSENT) => {
+            words.next();
+            SourceState::Deleted(digest.parse().ok()?)
+        }
+        digest => SourceState::Present(digest.parse().ok()?),
+    };
     let mut owed = Vec::new();
     for word in words {
         match parse_owed(word, kinds)? {
@@ -52,11 +68,7 @@ pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, St
             Word::Forgotten => {}
         }
     }
-    let standing = Standing {
-        digest: digest.parse().ok()?,
-        owed,
-    };
-    Some((SourceKey::new(kind, namespace, name), standing))
+    Some((SourceKey::new(kind, namespace, name), Standing { state, owed }))
 }
 
 /// A workload that owes.
@@ -73,7 +85,8 @@ fn parse_owed(text: &str, kinds: &[WorkloadKind]) -> Option<Word> {
         return kind.contains('.').then_some(Word::Forgotten);
     };
     let (name, running) = match rest.split_once('=') {
-        Some((name, running)) => (name, Some(running.parse().ok()?)),
+        Some((name, ABSENT)) => (name, Some(Content::Absent)),
+        Some((name, running)) => (name, Some(Content::Present(running.parse().ok()?))),
         None => (rest, None),
     };
     let owed = || OwedBy {
@@ -124,19 +137,31 @@ mod tests {
         kinds
     }
 
+    fn states() -> impl Strategy<Value = SourceState> {
+        prop_oneof![
+            digests().prop_map(SourceState::Present),
+            digests().prop_map(SourceState::Deleted),
+            Just(SourceState::Missing),
+        ]
+    }
+
+    fn contents() -> impl Strategy<Value = Content> {
+        prop_oneof![digests().prop_map(Content::Present), Just(Content::Absent)]
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
             kind in prop::sample::select(&SourceKind::ALL[..]),
             namespace in "[a-z0-9-]{1,63}",
             name in "[a-z0-9.-]{1,253}",
-            digest in digests(),
+            state in states(),
             owed in prop::collection::vec(
-                (prop::sample::select(kinds()), "[a-z0-9.-]{1,63}", prop::option::of(digests())), 0..5),
+                (prop::sample::select(kinds()), "[a-z0-9.-]{1,63}", prop::option::of(contents())), 0..5),
         ) {
             let key = SourceKey::new(kind, namespace, name);
             let owed = owed.into_iter().map(|(kind, name, running)| OwedBy { kind, name: name.into(), running }).collect();
-            let standing = Standing { digest, owed };
+            let standing = Standing { state, owed };
             prop_assert_eq!(parse(&line(&key, &standing), &kinds()), Some((key, standing)));
         }
 
@@ -154,6 +179,9 @@ mod tests {
     #[case("configmap  app dc30e0faa89a70dec1033016a2309bbeb9efcbd0")]
     #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 deployment/")]
     #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 deployment/web=1")]
+    #[case("configmap team app gone")]
+    #[case("configmap team app absent dc30e0faa89a70dec1033016a2309bbeb9efcbd0")]
+    #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 absent absent")]
     fn what_somebody_garbled_is_not_believed(#[case] text: &str) {
         assert_eq!(parse(text, &[]), None);
     }

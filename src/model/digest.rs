@@ -21,6 +21,13 @@ pub struct Digest([u8; 20]);
 pub struct ParseDigestError;
 
 impl Digest {
+    /// What stands for a source that was deleted: upstream's markers show the SHA-1 of this text,
+    /// `__RELOADER_EMPTY_DELETE_MARKER__`. No source has it, since the canonical form of data holds a `=`.
+    pub const OF_NOTHING: Self = Self([
+        0xaa, 0xe4, 0x5b, 0xad, 0xef, 0x99, 0x28, 0x4e, 0x4d, 0xae, 0x01, 0xd6, 0x04, 0x61, 0x54, 0xea, 0x9d,
+        0x99, 0x53, 0x2f,
+    ]);
+
     /// A digest from its raw bytes.
     pub const fn from_bytes(bytes: [u8; 20]) -> Self {
         Self(bytes)

@@ -72,6 +72,15 @@ impl SourceRef {
             name: name.into(),
         }
     }
+
+    /// The source that a pod spec of that namespace means.
+    pub fn in_namespace(&self, namespace: &Arc<str>) -> SourceKey {
+        SourceKey {
+            namespace: Arc::clone(namespace),
+            kind: self.kind,
+            name: Arc::clone(&self.name),
+        }
+    }
 }
 
 /// One source in the cluster.

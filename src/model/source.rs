@@ -2,6 +2,25 @@
 
 use super::{Digest, SourceKey};
 
+/// What a workload can be restarted for: a source that holds something, or one that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It exists, with data of this digest.
+    Present(Digest),
+    /// It does not exist.
+    Absent,
+}
+
+impl Content {
+    /// The digest that the annotations strategy's marker shows.
+    pub const fn shown(self) -> Digest {
+        match self {
+            Self::Present(digest) => digest,
+            Self::Absent => Digest::OF_NOTHING,
+        }
+    }
+}
+
 /// A ConfigMap or Secret as the watch last showed it, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {

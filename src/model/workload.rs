@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OptIn, Pause, Source, SourceRef, WorkloadKey};
+use super::{Content, OptIn, Pause, Source, SourceRef, WorkloadKey};
 
 /// A workload as the watch last showed it, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,10 +53,10 @@ pub enum Restart {
 impl Workload {
     /// Whether it was created after the source was last written, so that its pods have always had this content.
     ///
-    /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was written
-    /// last before the source was certainly created before it.
-    pub fn is_younger_than(&self, source: &Source) -> bool {
-        let version = (self.created_at, self.resource_version);
+    /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was seen
+    /// with a version before the source's (`first_version`, the earliest one) was certainly created before it.
+    pub fn is_younger_than(&self, source: &Source, first_version: u64) -> bool {
+        let version = (self.created_at, first_version);
         version > (source.modified_at, source.resource_version)
     }
 }
@@ -105,14 +105,18 @@ pub struct Volume {
     pub sources: Vec<SourceRef>,
 }
 
-/// A source whose change a workload has not been restarted for yet.
+/// A source whose change, creation or deletion a workload has not been restarted for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
-    /// The source as it is now.
+    /// The source as it is now; as it was last, where it is gone.
     pub source: Source,
     /// The source's resourceVersion when its present content was first seen, which later changes of its metadata leave
     /// as it is; names the change where the workload cannot show a marker.
     pub version: u64,
+    /// What the workload is to be brought to: the source's digest, or its absence.
+    pub content: Content,
+    /// Nothing shows that the source changed at all: only a marker of it that shows something else does.
+    pub only_if_marked: bool,
     /// When the change was first seen, in Unix seconds. It is fixed per change, so that a repeated patch is
     /// byte-identical and does nothing on the API server.
     pub seen_at: i64,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     decide::{Plan, Strategy, pause::Change},
-    model::{AnnotationKeys, opt_in::LAST_RELOADED_FROM},
+    model::{AnnotationKeys, Content, opt_in::LAST_RELOADED_FROM},
 };
 
 /// The strategic merge patch of the pod template that carries every marker of the plan.
@@ -54,9 +54,15 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
 fn containers(plan: &Plan) -> Vec<Container<'_>> {
     let mut containers: BTreeMap<&str, Vec<Variable<'_>>> = BTreeMap::new();
     for mark in &plan.marks {
+        let value = match mark.content {
+            Content::Present(digest) => Value::Set {
+                value: digest.to_string(),
+            },
+            Content::Absent => Value::Remove { patch: "delete" },
+        };
         containers.entry(&mark.container).or_default().push(Variable {
             name: &mark.env_name,
-            value: mark.digest.to_string(),
+            value,
         });
     }
     containers
@@ -115,7 +121,22 @@ struct Container<'a> {
 #[derive(Debug, Serialize)]
 struct Variable<'a> {
     name: &'a str,
-    value: String,
+    #[serde(flatten)]
+    value: Value,
+}
+
+/// Upstream removes by position, and so whatever stands there by then; a directive finds its variable by name
+/// ([directives](https://github.com/kubernetes/community/blob/main/contributors/devel/sig-api-machinery/strategic-merge-patch.md#directives)).
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Value {
+    Set {
+        value: String,
+    },
+    Remove {
+        #[serde(rename = "$patch")]
+        patch: &'static str,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -127,7 +148,7 @@ struct TemplateMetadata {
 pub(super) mod tests {
     use std::num::NonZeroU64;
 
-    use serde_json::Value;
+    use serde_json::{Value as Json, json};
 
     use super::*;
     use crate::{
@@ -140,7 +161,7 @@ pub(super) mod tests {
     pub(in crate::patch) fn plan(strategy: Strategy, marks: &[(&str, &str)]) -> Plan {
         let mark = |(container, name): &(&str, &str)| Mark {
             source: SourceKey::new(SourceKind::ConfigMap, "team", *name),
-            digest: DIGEST.parse::<Digest>().unwrap(),
+            content: Content::Present(DIGEST.parse::<Digest>().unwrap()),
             container: (*container).into(),
             env_name: format!("STAKATER_{}_CONFIGMAP", name.to_uppercase()),
             observed_at: 1_790_000_000,
@@ -161,7 +182,7 @@ pub(super) mod tests {
         serde_json::to_string(&strategic_merge(plan, &AnnotationKeys::default())).unwrap()
     }
 
-    fn value(plan: &Plan) -> Value {
+    fn value(plan: &Plan) -> Json {
         serde_json::to_value(strategic_merge(plan, &AnnotationKeys::default())).unwrap()
     }
 
@@ -185,6 +206,22 @@ pub(super) mod tests {
         assert_eq!(
             text(&rests_on),
             without.replacen('{', r#"{"metadata":{"resourceVersion":"1234"},"#, 1)
+        );
+    }
+
+    #[test]
+    fn the_variable_of_a_deleted_source_is_removed_by_its_name() {
+        let mut plan = plan(Strategy::EnvVars, &[("main", "app"), ("main", "other")]);
+        plan.marks[0].content = Content::Absent;
+        let body = value(&plan);
+        let env = &body["spec"]["template"]["spec"]["containers"][0]["env"];
+        assert_eq!(
+            env[0],
+            json!({ "name": "STAKATER_APP_CONFIGMAP", "$patch": "delete" })
+        );
+        assert_eq!(
+            env[1],
+            json!({ "name": "STAKATER_OTHER_CONFIGMAP", "value": DIGEST })
         );
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     decide::{Mark, Plan, Strategy},
-    model::opt_in::LAST_RELOADED_FROM,
+    model::{Content, opt_in::LAST_RELOADED_FROM},
 };
 
 /// The pod template has no container of that name: the plan rests on another state of the workload.
@@ -74,18 +74,22 @@ fn set_variable(template: &mut Value, mark: &Mark) -> Result<(), MissingContaine
         .find(|container| container["name"].as_str() == Some(&mark.container))
         .and_then(Value::as_object_mut)
         .ok_or_else(|| MissingContainer(mark.container.to_string()))?;
-    let marker = json!({ "name": mark.env_name, "value": mark.digest.to_string() });
+    let is_marker = |variable: &Value| variable["name"].as_str() == Some(&mark.env_name);
+    let Content::Present(digest) = mark.content else {
+        if let Some(variables) = container.get_mut("env").and_then(Value::as_array_mut) {
+            variables.retain(|variable| !is_marker(variable));
+        }
+        return Ok(());
+    };
+    let marker = json!({ "name": mark.env_name, "value": digest.to_string() });
     match container.get_mut("env").and_then(Value::as_array_mut) {
         None => {
             container.insert("env".to_owned(), json!([marker]));
         }
-        Some(variables) => {
-            let is_marker = |variable: &&mut Value| variable["name"].as_str() == Some(&mark.env_name);
-            match variables.iter_mut().find(is_marker) {
-                Some(variable) => *variable = marker,
-                None => variables.push(marker),
-            }
-        }
+        Some(variables) => match variables.iter_mut().find(|variable| is_marker(variable)) {
+            Some(variable) => *variable = marker,
+            None => variables.push(marker),
+        },
     }
     Ok(())
 }
@@ -147,6 +151,19 @@ mod tests {
             "spec": { "template": { "spec": { "containers": [side, main] } } },
         });
         assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn the_variable_of_a_deleted_source_is_removed_and_nothing_else() {
+        let mut plan = plan(Strategy::EnvVars, &[("main", "app")]);
+        plan.marks[0].content = Content::Absent;
+        let own = json!({ "name": "A", "value": "1" });
+        let marked =
+            json!({ "name": "main", "env": [{ "name": "STAKATER_APP_CONFIGMAP", "value": "1" }, own] });
+        let body = merge(&live(&json!([marked])), &PATH, &plan).unwrap().unwrap();
+        assert_eq!(*containers(&body), json!([{ "name": "main", "env": [own] }]));
+        let without = json!([{ "name": "main" }]);
+        assert_eq!(merge(&live(&without), &PATH, &plan), Ok(None));
     }
 
     #[test]

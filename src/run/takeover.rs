@@ -66,7 +66,12 @@ pub(super) fn take_over(
             for (source, standing) in &sources {
                 match covers(config, source) {
                     Coverage::Elsewhere => {}
-                    Coverage::Watched if worker.index.restore(source, standing, now) => {}
+                    Coverage::Watched if worker.index.restore(source, standing, now) => {
+                        let present = worker.index.standing(source);
+                        if present.is_some_and(|present| present != *standing) {
+                            worker.ledger.touch(source.clone(), false);
+                        }
+                    }
                     // What happens while it is left out does not count when it is taken in again.
                     Coverage::LeftOut | Coverage::Watched => _ = worker.ledger.touch(source.clone(), false),
                 }

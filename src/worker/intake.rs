@@ -17,9 +17,9 @@ use super::{Worker, announce::Announcer, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
-    index::{Effect, SourceChange},
+    index::{Effect, Settled, SourceChange},
     metrics::{EventResult, EventType},
-    model::{PodStatus, SourceKind, WorkloadKey, WorkloadKind},
+    model::{SourceKind, WorkloadKey, WorkloadKind},
     queue::Priority,
     watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
@@ -119,11 +119,9 @@ impl Intake {
         let stream = observation.stream.clone();
         self.count_namespace(&observation.event);
         let about = match &observation.event {
-            Event::SourceSeen(source) => Some((source.key.kind, Arc::clone(&source.key.namespace))),
-            Event::SourceGone(key) => Some((key.kind, Arc::clone(&key.namespace))),
-            Event::PodStatusSeen(PodStatus { namespace, .. }) | Event::PodStatusGone { namespace, .. } => {
-                Some((SourceKind::SecretProviderClass, Arc::clone(namespace)))
-            }
+            Event::SourceSeen(source) => Some(source.key.kind),
+            Event::SourceGone(key) => Some(key.kind),
+            Event::PodStatusSeen(_) | Event::PodStatusGone { .. } => Some(SourceKind::SecretProviderClass),
             _ => None,
         };
         let source = match &observation.event {
@@ -141,25 +139,28 @@ impl Intake {
         if let Some(announcer) = &mut self.announcer {
             announcer.take(&stream, listed, source.as_ref(), &effect);
         }
-        if let (Some((kind, namespace)), Some(change)) = (&about, effect.source) {
+        if let (Some(kind), Some(change)) = (&about, effect.source) {
             if effect.unselected {
                 self.count_unselected(*kind, change);
             } else {
-                self.count(*kind, namespace, change);
+                self.count(*kind, change);
             }
         }
         for workload in &effect.opted {
             self.worker.complain(workload);
         }
-        let updated = about.filter(|_| effect.source == Some(SourceChange::Updated) && !effect.unselected);
-        let mut changed_in: Vec<Arc<str>> = updated.into_iter().map(|(_, namespace)| namespace).collect();
-        changed_in.extend(effect.changed.iter().map(|source| Arc::clone(&source.namespace)));
-        for namespace in changed_in {
+        let changed_in: BTreeSet<Arc<str>> = effect
+            .changed
+            .iter()
+            .map(|source| Arc::clone(&source.namespace))
+            .collect();
+        for namespace in &changed_in {
+            self.count_scanned(namespace);
             // Who is listed first is due when the list has come; other kinds do not wait for it.
-            let listed = self.list_first(&namespace);
+            let listed = self.list_first(namespace);
             effect
                 .due
-                .retain(|key| key.namespace != namespace || !listed.contains(&key.kind));
+                .retain(|key| key.namespace != *namespace || !listed.contains(&key.kind));
         }
         if list_refused {
             effect.due.extend(self.owing_in(&stream));
@@ -322,16 +323,16 @@ impl Intake {
             Decision::Skip(_) => pending
                 .owed
                 .iter()
-                .map(|owed| (owed.source.key.reference(), owed.source.digest))
+                .map(|owed| (owed.source.key.reference(), owed.content))
                 .collect(),
             Decision::Patch(plan) => plan
                 .settled
                 .iter()
                 .filter(|one| matches!(one.outcome, Outcome::Skipped(_)))
-                .map(|one| (one.source.reference(), one.digest))
+                .map(|one| (one.source.reference(), one.content))
                 .collect(),
         };
-        self.worker.index.settle(key, settled, now());
+        self.worker.index.settle(key, settled, Settled::ByRestart, now());
     }
 
     fn count_namespace(&self, event: &Event) {
@@ -352,17 +353,17 @@ impl Intake {
         }
     }
 
-    fn count(&self, kind: SourceKind, namespace: &str, change: SourceChange) {
+    fn count(&self, kind: SourceKind, change: SourceChange) {
         self.worker.metrics.event_received(event_type(change), kind);
         self.worker.metrics.event_processed(kind, EventResult::Success);
-        match change {
-            SourceChange::Unchanged => self.worker.metrics.change_skipped("no_data_change"),
-            SourceChange::Updated => {
-                for (kind, count) in self.worker.index.workloads_in(namespace) {
-                    self.worker.metrics.workloads_scanned(kind, count as u64);
-                }
-            }
-            SourceChange::Created | SourceChange::Deleted => {}
+        if change == SourceChange::Unchanged {
+            self.worker.metrics.change_skipped("no_data_change");
+        }
+    }
+
+    fn count_scanned(&self, namespace: &str) {
+        for (kind, count) in self.worker.index.workloads_in(namespace) {
+            self.worker.metrics.workloads_scanned(kind, count as u64);
         }
     }
 

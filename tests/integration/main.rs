@@ -10,6 +10,7 @@
 mod bursts;
 mod command_line;
 mod crash;
+mod create_delete;
 mod csi;
 mod failover;
 mod first;

@@ -178,3 +178,29 @@ fn a_permission_granted_later_is_used_without_a_restart() {
         world.wait_for_rollouts("deployments", "web", 2).await;
     });
 }
+
+#[test]
+fn sources_that_come_and_go_are_noticed_by_listing_too() {
+    run(async {
+        let world = World::new("upstream-create").await;
+        world.replace_rules("watched", watched()).await;
+        world.replace_rules("own", own()).await;
+        let controller = world
+            .controller()
+            .args(["--reload-on-create=true", "--reload-on-delete=true"])
+            .start()
+            .await;
+        controller.wait_log("Not allowed to watch deployments").await;
+        world
+            .create(&deployment("web", &[AUTO], &pod_with_config_map("settings")))
+            .await;
+        world.create(&config_map("settings", "0")).await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        let deleted = world
+            .api::<k8s_openapi::api::core::v1::ConfigMap>()
+            .delete("settings", &DeleteParams::default())
+            .await;
+        deleted.expect("it is deleted");
+        world.wait_for_rollouts("deployments", "web", 2).await;
+    });
+}

@@ -4,22 +4,14 @@ use rstest::rstest;
 use super::*;
 use crate::model::{Digest, SourceKey, SourceKind};
 
-fn source(kind: SourceKind, name: &str, digest: u8) -> Source {
-    Source {
-        key: SourceKey::new(kind, "ns", name),
-        uid: "uid".into(),
-        resource_version: 1,
-        modified_at: 0,
-        digest: Digest::from_bytes([digest; 20]),
-        ignored: false,
-        matched: false,
-    }
+fn present(byte: u8) -> Content {
+    Content::Present(Digest::from_bytes([byte; 20]))
 }
 
 fn mark(container: &str) -> Mark {
     Mark {
         source: SourceKey::new(SourceKind::ConfigMap, "ns", "my-config"),
-        digest: "dc30e0faa89a70dec1033016a2309bbeb9efcbd0".parse().unwrap(),
+        content: Content::Present("dc30e0faa89a70dec1033016a2309bbeb9efcbd0".parse().unwrap()),
         container: container.into(),
         env_name: "STAKATER_MY_CONFIG_CONFIGMAP".to_owned(),
         observed_at: 1_754_784_000,
@@ -50,15 +42,17 @@ fn strings_are_escaped_as_go_does(#[case] container: &str, #[case] expected: &st
 #[test]
 fn a_marker_shows_the_source_it_was_written_for_and_no_other() {
     let mark = Mark {
-        digest: Digest::from_bytes([7; 20]),
+        content: present(7),
         ..mark("app")
     };
     let text = mark.annotation_value();
     let marker = LastReloadedFrom::read(&text);
-    assert!(marker.shows(&source(SourceKind::ConfigMap, "my-config", 7)));
-    assert!(!marker.shows(&source(SourceKind::ConfigMap, "my-config", 8)));
-    assert!(!marker.shows(&source(SourceKind::Secret, "my-config", 7)));
-    assert!(!marker.shows(&source(SourceKind::ConfigMap, "other", 7)));
+    let source = |kind, name: &str| SourceKey::new(kind, "ns", name);
+    assert!(marker.shows(&source(SourceKind::ConfigMap, "my-config"), present(7)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap, "my-config"), present(8)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap, "my-config"), Content::Absent));
+    assert!(!marker.shows(&source(SourceKind::Secret, "my-config"), present(7)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap, "other"), present(7)));
 }
 
 #[rstest]
@@ -97,7 +91,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         more in "\\PC{0,8}",
     ) {
-        let mark = Mark { digest: Digest::from_bytes([7; 20]), ..mark("app") };
+        let mark = Mark { content: present(7), ..mark("app") };
         let mut text = mark.annotation_value().into_bytes();
         for (at, byte) in garbled {
             *at.get_mut(&mut text) = byte;
@@ -106,8 +100,23 @@ proptest! {
         let text = String::from_utf8_lossy(&text).into_owned() + &more;
         let marker = LastReloadedFrom::read(&text);
         for kind in SourceKind::ALL {
-            prop_assert!(!marker.shows(&source(kind, "my-config", 8)));
-            prop_assert!(!marker.shows(&source(kind, "another-source", 7)));
+            prop_assert!(!marker.shows(&SourceKey::new(kind, "ns", "my-config"), present(8)));
+            prop_assert!(!marker.shows(&SourceKey::new(kind, "ns", "another-source"), present(7)));
         }
     }
+}
+
+#[test]
+fn a_deleted_source_is_shown_with_upstreams_delete_marker() {
+    let mark = Mark {
+        content: Content::Absent,
+        ..mark("app")
+    };
+    let text = mark.annotation_value();
+    assert!(
+        text.contains(r#""hash":"aae45badef99284e4dae01d6046154ea9d99532f""#),
+        "{text}"
+    );
+    let marker = LastReloadedFrom::read(&text);
+    assert!(marker.shows(&mark.source, Content::Absent));
 }

@@ -4,7 +4,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    index::{Index, Seen, Standing},
+    index::{Index, Options, Seen, SourceState, Standing},
     model::{AnnotationKeys, Container, OptIn, PodTemplate, Volume, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -31,7 +31,7 @@ impl Fixture {
             unix: START,
         };
         Self {
-            index: Index::new(false, streams),
+            index: Index::new(Options::default(), streams),
             now,
             version: 0,
         }
@@ -132,7 +132,7 @@ impl Fixture {
 
     fn restore(&self, content: u8) {
         let standing = Standing {
-            digest: digest(content),
+            state: SourceState::Present(digest(content)),
             owed: Vec::new(),
         };
         self.index.restore(&key(), &standing, self.now);
@@ -147,7 +147,10 @@ impl Fixture {
     }
 
     fn settled(&self) -> Option<Digest> {
-        self.index.standing(&key()).map(|standing| standing.digest)
+        self.index.standing(&key()).map(|standing| match standing.state {
+            SourceState::Present(digest) | SourceState::Deleted(digest) => digest,
+            SourceState::Missing => unreachable!("a class is never waited for"),
+        })
     }
 }
 
@@ -247,7 +250,7 @@ fn what_happens_in_a_namespace_that_is_not_selected_is_owed_by_nobody() {
     let namespaces = Watched::Namespace;
     let streams = Watched::all().chain(Watched::CSI).chain([namespaces]);
     fixture.index = Index::new(
-        false,
+        Options::default(),
         streams.map(|watched| StreamId {
             watched,
             namespace: None,

@@ -12,7 +12,7 @@ impl Fixture {
             watched,
             namespace: None,
         });
-        fixture.index = Index::new(false, streams);
+        fixture.index = Index::new(Options::default(), streams);
         for watched in Watched::all().chain([NAMESPACES]) {
             fixture.list(watched, |_| {});
         }
@@ -30,7 +30,10 @@ impl Fixture {
 
     fn standing(&self) -> Option<Digest> {
         let key = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-        Some(self.index.standing(&key)?.digest)
+        match self.index.standing(&key)?.state {
+            SourceState::Present(digest) => Some(digest),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn assert_nothing_is_owed(&self) {
@@ -157,7 +160,7 @@ fn what_an_earlier_leader_left_counts_only_with_the_labels() {
     fixture.workload("web", AUTO);
     let source = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     let standing = Standing {
-        digest: digest(1),
+        state: SourceState::Present(digest(1)),
         owed: Vec::new(),
     };
     assert!(!fixture.index.restore(&source, &standing, fixture.now));

@@ -59,6 +59,16 @@ fn the_delete_markers_text_has_upstreams_digest() {
 }
 
 #[test]
+fn a_deleted_source_is_shown_as_upstreams_delete_marker() {
+    let text = Sha1::digest(b"__RELOADER_EMPTY_DELETE_MARKER__");
+    assert_eq!(Digest::OF_NOTHING, Digest(text.into()));
+    assert_eq!(
+        Digest::OF_NOTHING.to_string(),
+        "aae45badef99284e4dae01d6046154ea9d99532f"
+    );
+}
+
+#[test]
 fn base64_text_and_the_bytes_it_stands_for_are_the_same() {
     let mut text = Canonical::new();
     text.push_base64("blob", "AP8QgA==");
