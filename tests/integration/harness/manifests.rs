@@ -37,10 +37,7 @@ impl Shipped {
                 .cloned()
                 .unwrap_or_else(|| panic!("no {kind} in the shipped RBAC"))
         };
-        assert_eq!(
-            of_kind(&documents, "ServiceAccount").name_any(),
-            SERVICE_ACCOUNT
-        );
+        assert_eq!(of_kind(&documents, "ServiceAccount").name_any(), SERVICE_ACCOUNT);
         let cluster_role = |documents: &[DynamicObject]| -> ClusterRole {
             let object = of_kind(documents, "ClusterRole");
             object.try_parse().expect("a ClusterRole")
