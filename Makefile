@@ -36,11 +36,17 @@ control-plane: ## Build a Kubernetes control plane for this computer; `cargo run
 test: ## Run every test, those against a real API server included
 	@echo "The control plane's programs (compiled once, about six minutes on two cores):"
 	cargo run --package testbed -- build
+	cargo run --package testbed -- tools
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but this computer's processor
 	cargo test --lib
+
+.PHONY: chart-test
+chart-test: ## Test the Helm chart and the plain manifests, without a cluster; half a minute once Helm is compiled
+	cargo run --package testbed -- tools
+	cargo test --test chart
 
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate dependencies
@@ -57,6 +63,16 @@ lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate d
 $(CARGO_DENY):
 	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
 	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+
+##@ Release it
+
+.PHONY: manifests
+manifests: ## Write the plain manifests anew from the chart; `make chart-test` tells when that is due
+	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | head -n 1)"
+
+.PHONY: release-check
+release-check: ## Check that what is checked out can be released as the version in Cargo.toml
+	.ci/release-check
 
 ##@ Measure it
 

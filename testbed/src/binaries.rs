@@ -1,4 +1,4 @@
-//! The control plane's programs: found, or built from source.
+//! The control plane's programs, and Helm's: found, or built from source.
 //!
 //! Input: which ones; output: their paths. I/O: reads the environment and `go.mod` files, runs `go build`, writes the cache folder.
 //!
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// One program of the control plane.
+/// One program of the control plane, or one that works with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
     /// The store.
@@ -25,6 +25,12 @@ pub enum Component {
     Scheduler,
     /// Plays the nodes and pods (<https://kwok.sigs.k8s.io>).
     Kwok,
+    /// Helm 4.
+    Helm,
+    /// Helm 3, which many still install charts with.
+    Helm3,
+    /// Runs a chart's own tests (<https://github.com/helm-unittest/helm-unittest>), with Helm 3's engine.
+    HelmUnittest,
 }
 
 /// A committed Go module that pins the version of some programs.
@@ -36,7 +42,9 @@ struct Module {
 }
 
 impl Component {
-    /// All of them.
+    /// What tests of charts need beside a control plane.
+    pub const TOOLS: [Self; 3] = [Self::Helm, Self::Helm3, Self::HelmUnittest];
+    /// All of the control plane.
     pub const ALL: [Self; 5] = [
         Self::Etcd,
         Self::ApiServer,
@@ -53,6 +61,8 @@ impl Component {
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
             Self::Kwok => "kwok",
+            Self::Helm | Self::Helm3 => "helm",
+            Self::HelmUnittest => "helm-unittest",
         }
     }
 
@@ -64,6 +74,9 @@ impl Component {
             Self::ControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::Scheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::Helm => "helm.sh/helm/v4/cmd/helm",
+            Self::Helm3 => "helm.sh/helm/v3/cmd/helm",
+            Self::HelmUnittest => "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
         }
     }
 
@@ -80,6 +93,18 @@ impl Component {
             Self::Kwok => Module {
                 name: "kwok",
                 requires: "sigs.k8s.io/kwok",
+            },
+            Self::Helm => Module {
+                name: "helm",
+                requires: "helm.sh/helm/v4",
+            },
+            Self::Helm3 => Module {
+                name: "helm3",
+                requires: "helm.sh/helm/v3",
+            },
+            Self::HelmUnittest => Module {
+                name: "helm-unittest",
+                requires: "github.com/helm-unittest/helm-unittest",
             },
         }
     }
@@ -130,9 +155,12 @@ impl Source {
     /// As the environment says; `get` reads a variable.
     fn from_env(get: impl Fn(&str) -> Option<String>) -> Self {
         let folder = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        if let Some(assets) = folder("KUBEBUILDER_ASSETS") {
-            return Self::Assets(assets);
-        }
+        folder("KUBEBUILDER_ASSETS").map_or_else(|| Self::cache(get), Self::Assets)
+    }
+
+    /// Where what is built is kept; `get` reads a variable.
+    fn cache(get: impl Fn(&str) -> Option<String>) -> Self {
+        let folder = |name| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self::Cache(folder("RELOADER_TESTBED_CACHE").unwrap_or_else(|| {
             folder("XDG_CACHE_HOME")
                 .or_else(|| folder("HOME").map(|home| home.join(".cache")))
@@ -184,10 +212,16 @@ impl Binaries {
     /// # Errors
     /// [`Error::MissingAsset`], [`Error::NoGo`], [`Error::Build`] or [`Error::Io`].
     pub fn locate(components: &[Component]) -> Result<Self> {
-        let source = Source::from_env(|name| std::env::var(name).ok());
+        let get = |name: &str| std::env::var(name).ok();
+        let (source, cache) = (Source::from_env(get), Source::cache(get));
+        // Folders made for envtest hold a control plane, not Helm.
+        let source_of = |component| match component {
+            Component::Helm | Component::Helm3 | Component::HelmUnittest => &cache,
+            _ => &source,
+        };
         let paths = components
             .iter()
-            .map(|c| Ok((*c, source.find_or_build(*c)?)))
+            .map(|c| Ok((*c, source_of(*c).find_or_build(*c)?)))
             .collect::<Result<_>>()?;
         Ok(Self { paths })
     }
@@ -251,7 +285,7 @@ mod tests {
 
     #[test]
     fn versions_come_from_the_committed_modules() {
-        for component in Component::ALL {
+        for component in Component::ALL.into_iter().chain(Component::TOOLS) {
             let version = component.version().unwrap();
             assert!(
                 version.split('.').count() == 3 && !version.starts_with('v'),

@@ -100,6 +100,7 @@ impl Builder {
                 Component::ControllerManager => self.controller_manager,
                 Component::Scheduler => self.scheduler,
                 Component::Kwok => self.kwok,
+                Component::Helm | Component::Helm3 | Component::HelmUnittest => false,
             })
             .collect()
     }

@@ -43,6 +43,8 @@ enum Command {
     ///
     /// Progress goes to standard error. Done at once when nothing is missing.
     Build,
+    /// Build what tests of charts need and print where each one is: Helm 4, Helm 3, helm-unittest
+    Tools,
     /// Run a control plane until Ctrl-C or SIGTERM
     ///
     /// Prints `export KUBECONFIG=...` once it is ready: a kubeconfig of an administrator. At the end every process is ended and
@@ -74,16 +76,17 @@ struct Up {
 #[tokio::main]
 async fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Build => build(),
+        Command::Build => build(&Component::ALL),
+        Command::Tools => build(&Component::TOOLS),
         Command::Up(options) => up(options).await,
     }
 }
 
-fn build() -> Result<()> {
-    let binaries = Binaries::locate(&Component::ALL)?;
+fn build(components: &[Component]) -> Result<()> {
+    let binaries = Binaries::locate(components)?;
     let mut stdout = std::io::stdout().lock();
-    for component in Component::ALL {
-        if let Some(path) = binaries.path(component) {
+    for component in components {
+        if let Some(path) = binaries.path(*component) {
             writeln!(stdout, "{}", path.display())?;
         }
     }

@@ -8,6 +8,8 @@ use kube::{Api, Client, ResourceExt, api::PostParams, core::DynamicObject};
 
 /// What ships.
 const RBAC: &str = include_str!("../../../deployments/kubernetes/rbac.yaml");
+/// What ships for Argo Rollouts: a further ClusterRole and its binding.
+const ARGO_ROLLOUTS: &str = include_str!("../../../deployments/kubernetes/rbac-argo-rollouts.yaml");
 /// The ServiceAccount's name in it.
 pub const SERVICE_ACCOUNT: &str = "reloader-reloader";
 
@@ -20,11 +22,13 @@ pub struct Shipped {
 }
 
 impl Shipped {
-    /// Reads them from the shipped file.
+    /// Reads them from the shipped files.
     pub fn read() -> Self {
-        let documents: Vec<DynamicObject> =
-            serde_saphyr::from_multiple(RBAC).expect("the shipped RBAC is YAML");
-        let of_kind = |kind: &str| {
+        let documents = |text| -> Vec<DynamicObject> {
+            serde_saphyr::from_multiple(text).expect("the shipped RBAC is YAML")
+        };
+        let (documents, further) = (documents(RBAC), documents(ARGO_ROLLOUTS));
+        let of_kind = |documents: &[DynamicObject], kind: &str| {
             let is_kind =
                 |object: &&DynamicObject| object.types.as_ref().is_some_and(|types| types.kind == kind);
             documents
@@ -33,10 +37,17 @@ impl Shipped {
                 .cloned()
                 .unwrap_or_else(|| panic!("no {kind} in the shipped RBAC"))
         };
-        assert_eq!(of_kind("ServiceAccount").name_any(), SERVICE_ACCOUNT);
+        assert_eq!(of_kind(&documents, "ServiceAccount").name_any(), SERVICE_ACCOUNT);
+        let cluster_role = |documents: &[DynamicObject]| -> ClusterRole {
+            let object = of_kind(documents, "ClusterRole");
+            object.try_parse().expect("a ClusterRole")
+        };
+        let (mut shipped, further) = (cluster_role(&documents), cluster_role(&further));
+        let rules = shipped.rules.get_or_insert_default();
+        rules.extend(further.rules.unwrap_or_default());
         Self {
-            cluster_role: of_kind("ClusterRole").try_parse().expect("a ClusterRole"),
-            role: of_kind("Role").try_parse().expect("a Role"),
+            cluster_role: shipped,
+            role: of_kind(&documents, "Role").try_parse().expect("a Role"),
         }
     }
 }

@@ -1,0 +1,50 @@
+# syntax=docker/dockerfile:1
+# The image: one static program, run as uid 65532, and nothing else: no shell, no package manager, no library.
+#   docker buildx build --platform linux/amd64,linux/arm64 --tag REGISTRY/reloader:VERSION --push .
+# Each platform is built on itself, natively or emulated: no cross-compiler to keep. It needs no network but crates.io's.
+
+ARG RUST_VERSION=1.95.0
+FROM rust:${RUST_VERSION}-alpine AS build
+# hadolint ignore=DL3018
+RUN apk add --no-cache build-base ca-certificates-bundle \
+    && cargo install --locked --root /usr/local cargo-auditable@0.7.7
+ARG RUST_VERSION
+WORKDIR /source
+COPY . .
+# What the ConfigMap reloader-meta-info tells of the build.
+ARG RELOADER_COMMIT_HASH=unknown
+ARG RELOADER_COMMIT_TIME=""
+ARG RELOADER_EDITION=oss
+# The toolchain is the image's, whatever rust-toolchain.toml would fetch. `auditable` puts the list of crates into the
+# program, where scanners find it.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target,sharing=locked \
+    RUSTUP_TOOLCHAIN="$RUST_VERSION" \
+    RELOADER_COMMIT_HASH="$RELOADER_COMMIT_HASH" \
+    RELOADER_COMMIT_TIME="$RELOADER_COMMIT_TIME" \
+    RELOADER_EDITION="$RELOADER_EDITION" \
+    cargo auditable build --release --locked --bin reloader \
+    && mkdir -p /root-fs/etc/ssl/certs \
+    && cp target/release/reloader /root-fs/reloader \
+    # Stakater Reloader's image has its program here, and manifests name it.
+    && ln -s reloader /root-fs/manager \
+    # For receivers of alerts and webhook calls over HTTPS; the API server's certificate comes with the ServiceAccount.
+    && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ca-certificates.crt \
+    && cp LICENSE /root-fs/LICENSE \
+    && readelf --program-headers /root-fs/reloader > /tmp/headers && ! grep -q INTERP /tmp/headers
+
+FROM scratch
+ARG VERSION=""
+ARG RELOADER_COMMIT_HASH=unknown
+ARG RELOADER_COMMIT_TIME=""
+LABEL org.opencontainers.image.title="Reloader" \
+      org.opencontainers.image.description="Restarts Kubernetes workloads when a ConfigMap or Secret they use changes" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${RELOADER_COMMIT_HASH}" \
+      org.opencontainers.image.created="${RELOADER_COMMIT_TIME}"
+COPY --from=build /root-fs/ /
+# By number, so that the kubelet can tell that it is not root.
+USER 65532:65532
+EXPOSE 9090
+ENTRYPOINT ["/reloader"]

@@ -1,0 +1,72 @@
+{{/*
+The arguments: Stakater Reloader's in its chart's order, then those that only this program has. A JSON list.
+*/}}
+{{- define "reloader.args" -}}
+{{- $r := .Values.reloader }}
+{{- $args := list }}
+{{- with $r.logFormat }}{{ $args = append $args (printf "--log-format=%s" .) }}{{ end }}
+{{- with $r.logLevel }}{{ $args = append $args (printf "--log-level=%s" .) }}{{ end }}
+{{- if $r.ignoreSecrets }}{{ $args = append $args "--resources-to-ignore=secrets" }}{{ end }}
+{{- if $r.ignoreConfigMaps }}{{ $args = append $args "--resources-to-ignore=configmaps" }}{{ end }}
+{{- $ignored := list }}
+{{- if $r.ignoreJobs }}{{ $ignored = append $ignored "jobs" }}{{ end }}
+{{- if $r.ignoreCronJobs }}{{ $ignored = append $ignored "cronjobs" }}{{ end }}
+{{- with $ignored }}{{ $args = append $args (printf "--ignored-workload-types=%s" (join "," .)) }}{{ end }}
+{{- if $r.watchGlobally }}
+{{- with include "reloader.commaList" (default "" $r.ignoreNamespaces) }}{{ $args = append $args (printf "--namespaces-to-ignore=%s" .) }}{{ end }}
+{{- with include "reloader.commaList" (default "" $r.namespaceSelector) }}{{ $args = append $args (printf "--namespace-selector=%s" .) }}{{ end }}
+{{- else if $r.namespaces }}
+{{- $args = append $args (printf "--namespaces=%s" (include "reloader.namespaces" .)) }}
+{{- end }}
+{{- with include "reloader.commaList" (default "" $r.resourceLabelSelector) }}{{ $args = append $args (printf "--resource-label-selector=%s" .) }}{{ end }}
+{{- if $r.enableCSIIntegration }}{{ $args = append $args "--enable-csi-integration=true" }}{{ end }}
+{{- $flags := list
+  (list "configmap" "configmap-annotation")
+  (list "secret" "secret-annotation")
+  (list "auto" "auto-annotation")
+  (list "secret_auto" "secret-auto-annotation")
+  (list "configmap_auto" "configmap-auto-annotation")
+  (list "search" "auto-search-annotation")
+  (list "match" "search-match-annotation")
+  (list "ignore" "ignore-annotation")
+  (list "pausePeriod" "pause-deployment-annotation")
+  (list "pauseTime" "pause-deployment-time-annotation") }}
+{{- range $flags }}
+{{- $flag := last . }}
+{{- with get (default dict $r.custom_annotations) (first .) }}{{ $args = concat $args (list (printf "--%s" $flag) (toString .)) }}{{ end }}
+{{- end }}
+{{- with $r.webhookUrl }}{{ $args = append $args (printf "--webhook-url=%s" .) }}{{ end }}
+{{- if $r.isArgoRollouts }}{{ $args = append $args "--is-Argo-Rollouts=true" }}{{ end }}
+{{- if $r.reloadOnCreate }}{{ $args = append $args "--reload-on-create=true" }}{{ end }}
+{{- if $r.reloadOnDelete }}{{ $args = append $args "--reload-on-delete=true" }}{{ end }}
+{{- if $r.syncAfterRestart }}{{ $args = append $args "--sync-after-restart=true" }}{{ end }}
+{{- if ne (default "default" $r.reloadStrategy) "default" }}{{ $args = append $args (printf "--reload-strategy=%s" $r.reloadStrategy) }}{{ end }}
+{{- if .Values.leaderElection.enabled }}{{ $args = append $args "--enable-ha=true" }}{{ end }}
+{{- if $r.autoReloadAll }}{{ $args = append $args "--auto-reload-all=true" }}{{ end }}
+{{- range $r.workloadKinds }}{{ $args = append $args (printf "--workload-kind=%s" .) }}{{ end }}
+{{- if $r.reloadSuspendedCronJobs }}{{ $args = append $args "--reload-suspended-cronjobs=true" }}{{ end }}
+{{- if $r.reloadEveryJob }}{{ $args = append $args "--reload-every-job=true" }}{{ end }}
+{{- with $r.webhookPayload }}{{ $args = append $args (printf "--webhook-payload=%s" .) }}{{ end }}
+{{- if $r.alertOnFailure }}{{ $args = append $args "--alert-on-failure=true" }}{{ end }}
+{{- $own := list
+  (list "coalesce-window" $r.coalesceWindow)
+  (list "lease-name" .Values.leaderElection.leaseName)
+  (list "lease-duration" .Values.leaderElection.leaseDuration)
+  (list "renew-deadline" .Values.leaderElection.renewDeadline)
+  (list "retry-period" .Values.leaderElection.retryPeriod)
+  (list "workers" $r.workers)
+  (list "namespace-rate" $r.namespaceRate)
+  (list "total-rate" $r.totalRate)
+  (list "list-page-size" $r.listPageSize)
+  (list "watch-timeout" $r.watchTimeout) }}
+{{- range $own }}
+{{- $value := last . }}
+{{- /* 0 is a setting, an empty text is none. Numbers arrive as floats. */}}
+{{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
+{{- $args = append $args (printf "--%s=%s" (first .) (ternary (toString $value) (toString (int64 (ternary 0 $value (kindIs "string" $value)))) (kindIs "string" $value))) }}
+{{- end }}
+{{- end }}
+{{- if ne (int .Values.containerPort) 9090 }}{{ $args = append $args (printf "--listen-address=:%d" (int .Values.containerPort)) }}{{ end }}
+{{- range .Values.extraArgs }}{{ $args = append $args (tpl (toString .) $) }}{{ end }}
+{{- toJson $args }}
+{{- end }}

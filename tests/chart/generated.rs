@@ -1,0 +1,76 @@
+//! What is generated, held to what it is generated from; and the version, to the only place it is written.
+
+use std::process::Command;
+
+use rstest::rstest;
+use serde_json::Value;
+use testbed::binaries::Component;
+
+use crate::helm::{in_repository, objects, only, path_of, read, read_yaml, render};
+
+#[rstest]
+#[case::everything("deployments/kubernetes/reloader.yaml")]
+#[case::rights("deployments/kubernetes/rbac.yaml")]
+#[case::budget("deployments/overlays/ha/poddisruptionbudget.yaml")]
+#[case::role("deployments/overlays/single-namespace/role.yaml")]
+#[case::defaults("charts/reloader/files/defaults.yaml")]
+fn generated_files_are_current(#[case] file: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(in_repository("deployments/generate.sh"))
+        .args([path_of(Component::Helm), folder.path()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let generated = std::fs::read_to_string(folder.path().join(file)).unwrap();
+    assert!(
+        generated == read(file),
+        "{file} is out of date: run `make manifests`"
+    );
+}
+
+#[test]
+fn the_chart_has_the_programs_version() {
+    let chart = read_yaml("charts/reloader/Chart.yaml");
+    for key in ["version", "appVersion"] {
+        assert_eq!(chart[key], env!("CARGO_PKG_VERSION"), "Chart.yaml: {key}");
+    }
+}
+
+/// The rules of one kind of role among objects.
+fn rules(objects: &[Value], kind: &str) -> Vec<Value> {
+    only(objects, kind)["rules"].as_array().unwrap().clone()
+}
+
+/// What is granted by a further file is what the chart grants for the setting.
+#[rstest]
+#[case::csi("rbac-csi.yaml", "reloader.enableCSIIntegration=true")]
+#[case::argo_rollouts("rbac-argo-rollouts.yaml", "reloader.isArgoRollouts=true")]
+fn further_rights_are_the_charts(#[case] file: &str, #[case] setting: &str) {
+    let further = objects(&read(&format!("deployments/kubernetes/{file}")));
+    let mut sum = rules(&objects(&read("deployments/kubernetes/rbac.yaml")), "ClusterRole");
+    sum.extend(rules(&further, "ClusterRole"));
+    let mut granted = rules(&render(Component::Helm, &["--set", setting]), "ClusterRole");
+    let by_text = |rule: &Value| rule.to_string();
+    sum.sort_by_key(by_text);
+    granted.sort_by_key(by_text);
+    assert_eq!(sum, granted);
+}
+
+/// kustomize itself is not needed to see that it will find its files.
+#[rstest]
+#[case("deployments/kubernetes")]
+#[case("deployments/overlays/ha")]
+#[case("deployments/overlays/single-namespace")]
+fn kustomizations_name_files_that_exist(#[case] folder: &str) {
+    let kustomization = read_yaml(&format!("{folder}/kustomization.yaml"));
+    let resources = kustomization["resources"].as_array().unwrap().iter();
+    let patches = kustomization["patches"].as_array().into_iter().flatten();
+    let files: Vec<&str> = resources
+        .filter_map(Value::as_str)
+        .chain(patches.filter_map(|patch| patch["path"].as_str()))
+        .collect();
+    assert!(!files.is_empty());
+    for file in files {
+        assert!(in_repository(folder).join(file).exists(), "{folder}: {file}");
+    }
+}

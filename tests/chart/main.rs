@@ -1,0 +1,18 @@
+//! The Helm chart and the plain manifests, held to the program and to what is written about them.
+//!
+//! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3
+//! and helm-unittest, which are compiled once if they are missing; writes temporary folders. No cluster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "whatever goes wrong here is a failed test"
+)]
+
+mod generated;
+mod helm;
+mod observability;
+mod program;
+mod readme;
+mod rendering;

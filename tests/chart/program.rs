@@ -1,0 +1,96 @@
+//! What the chart says to the program, said to the program.
+
+use std::collections::BTreeMap;
+
+use reloader::{
+    args::{Args, Environment},
+    config::{Config, Scope},
+};
+use serde_json::Value;
+use testbed::binaries::Component;
+
+use crate::helm::{in_repository, objects, only, profiles, read, render};
+
+/// The settings that a Deployment's first container starts with.
+fn settings(deployment: &Value, profile: &str) -> Config {
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert!(
+        container["command"].is_null(),
+        "the image's entry point is to run"
+    );
+    let strings = |list: &Value| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        items.map(|item| item.as_str().unwrap().to_owned()).collect()
+    };
+    let variables: BTreeMap<String, String> = container["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|variable| {
+            let name = variable["name"].as_str().unwrap().to_owned();
+            let field = variable["valueFrom"]["fieldRef"]["fieldPath"].as_str();
+            let value = match field {
+                Some("metadata.namespace") => deployment["metadata"]["namespace"].as_str().unwrap(),
+                Some("metadata.name") => "reloader-0",
+                Some(other) => other,
+                // Of Secrets, anything that has the form of a URL.
+                None => variable["value"].as_str().unwrap_or("https://secret.example"),
+            };
+            (name, value.to_owned())
+        })
+        .collect();
+    let line = std::iter::once("reloader".to_owned()).chain(strings(&container["args"]));
+    let args = Args::from_command_line(line).unwrap_or_else(|error| panic!("{profile}: {error}"));
+    assert!(args.ignored.is_empty(), "{profile}: {:?}", args.ignored);
+    let environment = Environment::from_lookup(|name| variables.get(name).cloned());
+    let config = Config::from_args(args, environment).unwrap_or_else(|error| panic!("{profile}: {error}"));
+    assert_eq!(config.errors, Vec::<String>::new(), "{profile}");
+    config
+}
+
+fn settings_of(profile: &str) -> Config {
+    let path = in_repository(&format!("charts/reloader/ci/{profile}-values.yaml"));
+    let objects = render(Component::Helm, &["--values", path.to_str().unwrap()]);
+    settings(only(&objects, "Deployment"), profile)
+}
+
+#[test]
+fn every_profile_starts_the_program() {
+    for profile in profiles() {
+        let objects = render(Component::Helm, &["--values", &profile]);
+        let config = settings(only(&objects, "Deployment"), &profile);
+        assert!(config.ledger.is_some() && config.meta_info.is_some(), "{profile}");
+    }
+}
+
+#[test]
+fn the_plain_manifest_starts_the_program() {
+    let objects = objects(&read("deployments/kubernetes/reloader.yaml"));
+    assert!(
+        settings(only(&objects, "Deployment"), "reloader.yaml")
+            .lease
+            .is_some()
+    );
+}
+
+#[test]
+fn modes_arrive() {
+    let namespaces = |names: &[&str]| Scope::Namespaces(names.iter().map(|&name| name.to_owned()).collect());
+    assert_eq!(settings_of("default").scope, Scope::All);
+    assert_eq!(settings_of("single-namespace").scope, namespaces(&["tools"]));
+    assert_eq!(
+        settings_of("namespace-list").scope,
+        namespaces(&["payments", "shop", "tools"])
+    );
+    assert!(settings_of("single-replica").lease.is_some());
+    assert!(settings_of("no-leader-election").lease.is_none());
+    assert!(settings_of("webhook").webhook.is_some());
+    assert!(settings_of("csi").integrations.csi);
+    assert!(settings_of("upstream-everything").alerts.is_some());
+    let limits = settings_of("limits");
+    assert_eq!((limits.workers, limits.namespace_rate), (8, None));
+    assert_eq!(
+        limits.lease.map(|lease| lease.name),
+        Some("other-lease".to_owned())
+    );
+}
