@@ -2,7 +2,7 @@
 //!
 //! Input: [`kube::Error`], or a request that may give one. Output: [`ApiError`], plain data. I/O: none of its own.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error, time::Duration};
 
 /// How a failed request should be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,12 +113,16 @@ impl ApiError {
     }
 }
 
-/// The error with its causes, once each: "error trying to connect: connection refused" instead of "service error".
 fn describe(error: &kube::Error) -> String {
     if matches!(error, kube::Error::SerdeError(_)) {
         // serde quotes what it could not read, and that may be a Secret's value.
         return "the answer of the API server could not be decoded".to_owned();
     }
+    with_causes(error)
+}
+
+/// The error with its causes, once each: "error trying to connect: connection refused" instead of "service error".
+pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -333,14 +333,7 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
             (false, false) => Outcome::Superseded,
         }
     };
-    wanted
-        .iter()
-        .map(|wanted| {
-            wanted
-                .as_ref()
-                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
-        })
-        .collect()
+    outcomes(wanted, outcome)
 }
 
 fn last_reloaded_from(workload: &Workload) -> LastReloadedFrom<'_> {
@@ -367,14 +360,7 @@ fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>
             Outcome::Superseded
         }
     };
-    wanted
-        .iter()
-        .map(|wanted| {
-            wanted
-                .as_ref()
-                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
-        })
-        .collect()
+    outcomes(wanted, outcome)
 }
 
 /// One time for all sources: pods that were restarted after a source was last written have its content, whoever asked
@@ -393,14 +379,19 @@ fn mark_restart(
             Outcome::Marked
         }
     };
-    wanted
-        .iter()
-        .map(|wanted| {
-            wanted
-                .as_ref()
-                .map_or_else(|&reason| Outcome::Skipped(reason), outcome)
-        })
-        .collect()
+    outcomes(wanted, outcome)
+}
+
+/// What each source comes to: what is not wanted is skipped for its reason, the rest as `outcome` says.
+fn outcomes<'a>(
+    wanted: &[Result<Wanted<'a>, SkipReason>],
+    outcome: impl Fn(&Wanted<'a>) -> Outcome,
+) -> Vec<Outcome> {
+    let decided = wanted.iter().map(|wanted| match wanted {
+        Ok(wanted) => outcome(wanted),
+        Err(reason) => Outcome::Skipped(*reason),
+    });
+    decided.collect()
 }
 
 /// The reason that got furthest: an unchanged marker says more than a workload that asked for nothing.

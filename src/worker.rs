@@ -326,6 +326,18 @@ impl Worker {
         }
     }
 
+    /// Logs a failure, and returns whether it is another one than the workload had last.
+    fn is_news(&self, key: &WorkloadKey, error: &ApiError, message: &str) -> bool {
+        let category = error.category();
+        let known = self.reported.insert(key.clone(), error.message.clone());
+        if known.as_deref() == Some(error.message.as_str()) {
+            tracing::debug!(category, "{message}");
+            return false;
+        }
+        tracing::error!(category, "{message}; it is tried again until it succeeds");
+        true
+    }
+
     /// Tells about a failure once, and again only when it is another one.
     fn tell_failure(&self, plan: &Plan, error: &ApiError) {
         let key = &plan.workload;
@@ -333,15 +345,9 @@ impl Worker {
             "Update for '{}' of type '{}' in namespace '{}' failed with error {error}",
             key.name, key.kind, key.namespace
         );
-        let known = self.reported.insert(key.clone(), error.message.clone());
-        if known.as_deref() == Some(error.message.as_str()) {
-            tracing::debug!(category = error.category(), "{message}");
+        if !self.is_news(key, error, &message) {
             return;
         }
-        tracing::error!(
-            category = error.category(),
-            "{message}; it is tried again until it succeeds"
-        );
         if let Some(source) = restarted_for(plan).next() {
             self.alerts.failed(source, key, &error.message);
             self.record(key, &plan.uid, source, Severity::Warning, "ReloadFail", message);

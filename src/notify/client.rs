@@ -2,12 +2,13 @@
 //!
 //! Input: a [`Payload`]. Output: the beginning of the answer, or a [`PostError`] that says how to go on. I/O: writes.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url, redirect::Policy};
 
 use super::{endpoint::Endpoint, payload::Payload};
+use crate::api_error::with_causes;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -169,18 +170,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 /// The error with its causes, without the URL.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
+    with_causes(&error.without_url())
 }
 
 #[cfg(test)]

@@ -115,15 +115,9 @@ impl Worker {
             "Failed to resume deployment '{}' in namespace '{}': {error}",
             key.name, key.namespace
         );
-        let known = self.reported.insert(key.clone(), error.message.clone());
-        if known.as_deref() == Some(error.message.as_str()) {
-            tracing::debug!(category = error.category(), "{message}");
+        if !self.is_news(key, error, &message) {
             return;
         }
-        tracing::error!(
-            category = error.category(),
-            "{message}; it is tried again until it succeeds"
-        );
         self.recorder.record(Notice {
             workload: key.clone(),
             uid: workload.uid.clone(),

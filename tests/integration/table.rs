@@ -1,10 +1,12 @@
 //! Every kind of workload, every kind of source, every way to ask for it, both strategies, under the roles that ship and
 //! under upstream's: one change is one restart.
 
-use k8s_openapi::api::batch::v1::Job;
+use std::sync::Arc;
+
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use rstest::rstest;
 use serde_json::{Value, json};
-use testbed::eventually;
+use testbed::{Entry, Stage, eventually};
 
 use crate::{
     harness::{
@@ -211,30 +213,61 @@ impl Case {
     }
 
     /// How often the workload was restarted so far, whatever that means for its kind.
-    fn restarts(self, world: &World, jobs: &[Job]) -> usize {
+    fn restarts(self, state: &State) -> usize {
         let name = self.name();
         match self.kind {
-            Kind::Deployment => world.rollouts("deployments", &name),
-            Kind::StatefulSet => world.rollouts("statefulsets", &name),
-            Kind::DaemonSet => world.rollouts("daemonsets", &name),
-            Kind::Rollout => world.rollouts("rollouts", &name),
-            Kind::CronJob => jobs
-                .iter()
-                .filter(|job| {
-                    let owners = job.metadata.owner_references.iter().flatten();
-                    owners.into_iter().any(|owner| owner.name == name)
-                })
-                .count(),
-            Kind::Job => {
-                let is_there = jobs.iter().any(|job| job.metadata.name.as_ref() == Some(&name));
-                let deletions = world
-                    .writes_to("jobs")
-                    .into_iter()
-                    .filter(|write| write.verb == "delete" && write.name == name && write.succeeded());
-                // Between the two steps it is not restarted yet.
-                if is_there { deletions.count() } else { 0 }
+            Kind::Deployment => state.writes("patch", "deployments", &name),
+            Kind::StatefulSet => state.writes("patch", "statefulsets", &name),
+            Kind::DaemonSet => state.writes("patch", "daemonsets", &name),
+            Kind::Rollout => state.writes("patch", "rollouts", &name),
+            Kind::CronJob => {
+                let is_owner = |owner: &OwnerReference| owner.name == name;
+                let runs = state
+                    .jobs
+                    .iter()
+                    .filter(|job| job.metadata.owner_references.iter().flatten().any(is_owner));
+                runs.count()
             }
+            // Between the two steps it is not restarted yet.
+            Kind::Job
+                if state
+                    .jobs
+                    .iter()
+                    .all(|job| job.metadata.name.as_ref() != Some(&name)) =>
+            {
+                0
+            }
+            Kind::Job => state.writes("delete", "jobs", &name),
         }
+    }
+}
+
+/// What the controller has done in the namespace so far. Read at once: the audit log is that of every test.
+struct State {
+    writes: Vec<Arc<Entry>>,
+    jobs: Vec<Job>,
+}
+
+impl State {
+    async fn of(world: &World) -> Self {
+        let is_write = |entry: &Entry| {
+            entry.user == world.user()
+                && entry.namespace == world.namespace
+                && entry.stage == Stage::ResponseComplete
+                && entry.is_write()
+                && entry.succeeded()
+        };
+        Self {
+            writes: world.plane.audit().matching(is_write).expect("the audit log"),
+            jobs: world.jobs().await,
+        }
+    }
+
+    fn writes(&self, verb: &str, resource: &str, name: &str) -> usize {
+        let is_it = |write: &&Arc<Entry>| {
+            (write.verb.as_str(), write.resource.as_str(), write.name.as_str()) == (verb, resource, name)
+        };
+        self.writes.iter().filter(is_it).count()
     }
 }
 
@@ -265,8 +298,8 @@ fn one_change_is_one_restart(
             case.pull(trigger, &world).await;
         }
         let waited = eventually(PATIENCE, "one restart each", async || -> Result<_, String> {
-            let jobs = world.jobs().await;
-            let waiting = cases.iter().filter(|case| case.restarts(&world, &jobs) == 0);
+            let state = State::of(&world).await;
+            let waiting = cases.iter().filter(|case| case.restarts(&state) == 0);
             let waiting: Vec<String> = waiting.map(|case| case.name()).collect();
             if waiting.is_empty() {
                 Ok(Some(()))
@@ -279,9 +312,9 @@ fn one_change_is_one_restart(
         }
         sentinel.pass().await;
         controller.wait_idle().await;
-        let jobs = world.jobs().await;
+        let state = State::of(&world).await;
         for case in &cases {
-            assert_eq!(case.restarts(&world, &jobs), 1, "{case:?}");
+            assert_eq!(case.restarts(&state), 1, "{case:?}");
         }
     });
 }

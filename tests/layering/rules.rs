@@ -20,7 +20,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     // It reads the answers to its patches as the watch reads objects.
     ("patch", &["model", "api_error", "decide", "watch"]),
     // Alerts and webhook calls.
-    ("notify", &["model", "metrics"]),
+    ("notify", &["model", "api_error", "metrics"]),
     ("meta_info", &["model", "api_error"]),
     // `config` is what `args` becomes; flags parse into its types.
     ("args", &["model", "config"]),
