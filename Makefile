@@ -10,6 +10,9 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+ACTIONLINT_VERSION := 1.7.12
+ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+
 # Tests against a control plane wait far more than they compute: more of them at once than there are cores.
 TEST_THREADS ?= 3
 
@@ -44,13 +47,14 @@ test-unit: ## Run the tests that need nothing but this computer's processor
 	cargo test --lib
 
 .PHONY: chart-test
-chart-test: ## Test the Helm chart and the plain manifests, without a cluster; half a minute once Helm is compiled
+chart-test: ## Test the Helm chart and the plain manifests, half a minute once Helm and the control plane are compiled
 	cargo run --package testbed -- tools
 	cargo test --test chart
 
 .PHONY: lint
-lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate dependencies
+lint: $(CARGO_DENY) $(ACTIONLINT) ## Check format, lints, workflows, licences, advisories and duplicate dependencies
 	cargo fmt --all --check
+	$(ACTIONLINT)
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --workspace check bans licenses sources
 	@if timeout 120 $(CARGO_DENY) --workspace fetch db; then \
@@ -63,6 +67,10 @@ lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate d
 $(CARGO_DENY):
 	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
 	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+
+$(ACTIONLINT):
+	@echo "Compiling actionlint $(ACTIONLINT_VERSION), once, into $(TOOLS)"
+	GOBIN=$(dir $(ACTIONLINT)) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
 ##@ Release it
 

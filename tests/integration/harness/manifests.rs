@@ -8,7 +8,7 @@ use kube::{Api, Client, ResourceExt, api::PostParams, core::DynamicObject};
 
 /// What ships.
 const RBAC: &str = include_str!("../../../deployments/kubernetes/rbac.yaml");
-/// What ships for Argo Rollouts: a further ClusterRole and its binding.
+/// What ships for Argo Rollouts: a further `ClusterRole` and its binding.
 const ARGO_ROLLOUTS: &str = include_str!("../../../deployments/kubernetes/rbac-argo-rollouts.yaml");
 /// The ServiceAccount's name in it.
 pub const SERVICE_ACCOUNT: &str = "reloader-reloader";
