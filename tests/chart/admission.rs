@@ -37,7 +37,7 @@ async fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
 
 /// As `helm upgrade` does it: fields of the former manifest that are not in the new one would stay, immutable ones are
 /// refused.
-async fn apply(client: &Client, object: &Value) -> Result<(), Error> {
+pub async fn apply(client: &Client, object: &Value) -> Result<(), Error> {
     let name = object["metadata"]["name"].as_str().unwrap();
     let mut parameters = PatchParams::apply("chart").force();
     parameters.field_validation = Some(kube::core::params::ValidationDirective::Strict);

@@ -17,3 +17,4 @@ mod observability;
 mod program;
 mod readme;
 mod rendering;
+mod rights;
