@@ -47,9 +47,20 @@ test-unit: ## Run the tests that need nothing but this computer's processor
 	cargo test --lib
 
 .PHONY: chart-test
-chart-test: ## Test the Helm chart and the plain manifests, half a minute once Helm and the control plane are compiled
+chart-test: ## Test the Helm chart and the plain manifests; a minute once Helm and the control plane are compiled
 	cargo run --package testbed -- tools
 	cargo test --test chart
+
+.PHONY: alerts-test
+alerts-test: ## Test the chart's alerts; needs promtool, which comes with Prometheus
+	@command -v promtool >/dev/null || { echo "alerts-test: promtool is missing; install Prometheus (Debian: apt install prometheus)" >&2; exit 1; }
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	"$$(cargo run --quiet --package testbed -- tools | sed -n 1p)" template reloader charts/reloader --namespace tools \
+		--set prometheusRule.enabled=true,prometheusRule.renderMode=alwaysRender \
+		--show-only templates/prometheusrule.yaml | sed '1,/^spec:/d; s/^  //' > "$$folder/rules.yaml"; \
+	cp charts/reloader/tests/alerts/alerts.test.yaml "$$folder"; \
+	promtool check rules "$$folder/rules.yaml"; \
+	promtool test rules "$$folder/alerts.test.yaml"
 
 .PHONY: lint
 lint: $(CARGO_DENY) $(ACTIONLINT) ## Check format, lints, workflows, licences, advisories and duplicate dependencies
@@ -76,7 +87,7 @@ $(ACTIONLINT):
 
 .PHONY: manifests
 manifests: ## Write the plain manifests anew from the chart; `make chart-test` tells when that is due
-	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | head -n 1)"
+	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | sed -n 1p)"
 
 .PHONY: release-check
 release-check: ## Check that what is checked out can be released as the version in Cargo.toml
