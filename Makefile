@@ -10,6 +10,9 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+ACTIONLINT_VERSION := 1.7.12
+ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+
 # Tests against a control plane wait far more than they compute: more of them at once than there are cores.
 TEST_THREADS ?= 3
 
@@ -44,13 +47,25 @@ test-unit: ## Run the tests that need nothing but this computer's processor
 	cargo test --lib
 
 .PHONY: chart-test
-chart-test: ## Test the Helm chart and the plain manifests, without a cluster; half a minute once Helm is compiled
+chart-test: ## Test the Helm chart and the plain manifests; a minute once Helm and the control plane are compiled
 	cargo run --package testbed -- tools
 	cargo test --test chart
 
+.PHONY: alerts-test
+alerts-test: ## Test the chart's alerts; needs promtool, which comes with Prometheus
+	@command -v promtool >/dev/null || { echo "alerts-test: promtool is missing; install Prometheus (Debian: apt install prometheus)" >&2; exit 1; }
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	"$$(cargo run --quiet --package testbed -- tools | sed -n 1p)" template reloader charts/reloader --namespace tools \
+		--set prometheusRule.enabled=true,prometheusRule.renderMode=alwaysRender \
+		--show-only templates/prometheusrule.yaml | sed '1,/^spec:/d; s/^  //' > "$$folder/rules.yaml"; \
+	cp charts/reloader/tests/alerts/alerts.test.yaml "$$folder"; \
+	promtool check rules "$$folder/rules.yaml"; \
+	promtool test rules "$$folder/alerts.test.yaml"
+
 .PHONY: lint
-lint: $(CARGO_DENY) ## Check format, lints, licences, advisories and duplicate dependencies
+lint: $(CARGO_DENY) $(ACTIONLINT) ## Check format, lints, workflows, licences, advisories and duplicate dependencies
 	cargo fmt --all --check
+	$(ACTIONLINT)
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --workspace check bans licenses sources
 	@if timeout 120 $(CARGO_DENY) --workspace fetch db; then \
@@ -64,11 +79,15 @@ $(CARGO_DENY):
 	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
 	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
 
+$(ACTIONLINT):
+	@echo "Compiling actionlint $(ACTIONLINT_VERSION), once, into $(TOOLS)"
+	GOBIN=$(dir $(ACTIONLINT)) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
+
 ##@ Release it
 
 .PHONY: manifests
 manifests: ## Write the plain manifests anew from the chart; `make chart-test` tells when that is due
-	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | head -n 1)"
+	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | sed -n 1p)"
 
 .PHONY: release-check
 release-check: ## Check that what is checked out can be released as the version in Cargo.toml

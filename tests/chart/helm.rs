@@ -66,13 +66,19 @@ pub fn profiles() -> Vec<String> {
     profiles
 }
 
-/// The objects that a chart renders to as release `reloader` in namespace `tools`, as if every API were installed.
-pub fn render_chart(helm: Component, chart: &Path, arguments: &[&str]) -> Vec<Value> {
+/// The objects that a chart renders to as a release in a namespace, as if every API were installed.
+pub fn render_release(
+    helm: Component,
+    chart: &Path,
+    (release, namespace): (&str, &str),
+    arguments: &[&str],
+) -> Vec<Value> {
     let fixed = [
         "template",
-        "reloader",
+        release,
         chart.to_str().unwrap(),
-        "--namespace=tools",
+        "--namespace",
+        namespace,
         // What a Helm that was built from its module takes a cluster for is far older than the chart allows.
         "--kube-version=1.36",
         "--api-versions=monitoring.coreos.com/v1",
@@ -81,6 +87,11 @@ pub fn render_chart(helm: Component, chart: &Path, arguments: &[&str]) -> Vec<Va
     let output = run(helm, &[&fixed[..], arguments].concat());
     assert!(output.status.success(), "{arguments:?}: {}", text(&output));
     objects(&String::from_utf8(output.stdout).unwrap())
+}
+
+/// The objects that a chart renders to as release `reloader` in namespace `tools`.
+pub fn render_chart(helm: Component, chart: &Path, arguments: &[&str]) -> Vec<Value> {
+    render_release(helm, chart, ("reloader", "tools"), arguments)
 }
 
 /// The same of this repository's chart.

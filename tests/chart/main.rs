@@ -1,7 +1,7 @@
 //! The Helm chart and the plain manifests, held to the program and to what is written about them.
 //!
 //! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3
-//! and helm-unittest, which are compiled once if they are missing; writes temporary folders. No cluster.
+//! and helm-unittest, which are compiled once if they are missing; writes temporary folders; starts a control plane to see what it admits.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,9 +10,11 @@
     reason = "whatever goes wrong here is a failed test"
 )]
 
+mod admission;
 mod generated;
 mod helm;
 mod observability;
 mod program;
 mod readme;
 mod rendering;
+mod rights;

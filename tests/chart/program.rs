@@ -11,18 +11,20 @@ use testbed::binaries::Component;
 
 use crate::helm::{in_repository, objects, only, profiles, read, render};
 
-/// The settings that a Deployment's first container starts with.
-fn settings(deployment: &Value, profile: &str) -> Config {
+/// The arguments of a Deployment's first container.
+pub fn arguments(deployment: &Value) -> Vec<String> {
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     assert!(
         container["command"].is_null(),
         "the image's entry point is to run"
     );
-    let strings = |list: &Value| -> Vec<String> {
-        let items = list.as_array().into_iter().flatten();
-        items.map(|item| item.as_str().unwrap().to_owned()).collect()
-    };
-    let variables: BTreeMap<String, String> = container["env"]
+    let items = container["args"].as_array().into_iter().flatten();
+    items.map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+/// Its variables, as the kubelet would set them.
+pub fn variables(deployment: &Value) -> BTreeMap<String, String> {
+    deployment["spec"]["template"]["spec"]["containers"][0]["env"]
         .as_array()
         .into_iter()
         .flatten()
@@ -38,8 +40,13 @@ fn settings(deployment: &Value, profile: &str) -> Config {
             };
             (name, value.to_owned())
         })
-        .collect();
-    let line = std::iter::once("reloader".to_owned()).chain(strings(&container["args"]));
+        .collect()
+}
+
+/// The settings that a Deployment's first container starts with.
+fn settings(deployment: &Value, profile: &str) -> Config {
+    let variables = variables(deployment);
+    let line = std::iter::once("reloader".to_owned()).chain(arguments(deployment));
     let args = Args::from_command_line(line).unwrap_or_else(|error| panic!("{profile}: {error}"));
     assert!(args.ignored.is_empty(), "{profile}: {:?}", args.ignored);
     let environment = Environment::from_lookup(|name| variables.get(name).cloned());
