@@ -53,7 +53,9 @@ pub async fn install(client: &Client) {
             },
             "{created:?}"
         );
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource((kind, plural)));
+        // Other tests' namespaces may hold objects that no client library can read.
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), "default", &resource((kind, plural)));
         eventually(PATIENCE, "the kind to be served", async || {
             api.list(&kube::api::ListParams::default()).await.ok().map(drop)
         })

@@ -182,7 +182,7 @@ fn the_first_list_is_streamed_and_current() {
         let _controller = world.controller().through(&proxy).start().await;
         let heads: Vec<RequestHead> = proxy.log().into_iter().map(|passage| passage.request).collect();
         let streamed: Vec<_> = heads.iter().filter(|head| is_streamed_list(head)).collect();
-        assert_eq!(streamed.len(), 5, "one a kind: {heads:#?}");
+        assert_eq!(streamed.len(), 7, "one a kind: {heads:#?}");
         assert!(
             streamed
                 .iter()
