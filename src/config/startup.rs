@@ -36,6 +36,10 @@ pub fn startup_lines(config: &Config) -> Vec<(Level, String)> {
     if config.webhook.is_some() {
         warn("webhook-url is set, will only send webhook, no resources will be reloaded".to_owned());
     }
+    if !config.integrations.csi {
+        let skipped = "Skipping secretproviderclasspodstatuses controller: EnableCSIIntegration is disabled";
+        lines.push((Level::Info, skipped.to_owned()));
+    }
     lines
 }
 

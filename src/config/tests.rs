@@ -255,8 +255,9 @@ fn an_unknown_trace_protocol_is_a_warning() {
 #[case(&[], &[
     (Level::Info, "Starting Reloader"),
     (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces."),
+    (Level::Info, "Skipping secretproviderclasspodstatuses controller: EnableCSIIntegration is disabled"),
 ])]
-#[case(&["--namespaces=a,b"], &[
+#[case(&["--namespaces=a,b", "--enable-csi-integration"], &[
     (Level::Info, "Starting Reloader"),
     (Level::Info, "Watching scoped namespaces: a, b"),
 ])]

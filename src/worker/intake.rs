@@ -117,7 +117,7 @@ impl Intake {
         self.note_health(&observation);
         let list_refused = self.note_unwatchable(&observation);
         let stream = observation.stream.clone();
-        self.count_namespace(&observation.event);
+        self.tell_namespace(&observation.event);
         let about = match &observation.event {
             Event::SourceSeen(source) => Some(source.key.kind),
             Event::SourceGone(key) => Some(key.kind),
@@ -335,11 +335,18 @@ impl Intake {
         self.worker.index.settle(key, settled, Settled::ByRestart, now());
     }
 
-    fn count_namespace(&self, event: &Event) {
+    /// Counts a namespace that comes or goes, and says so in upstream's words.
+    fn tell_namespace(&self, event: &Event) {
         let event = match event {
             Event::NamespaceSeen(name) if self.worker.index.selects(name) => EventType::Update,
-            Event::NamespaceSeen(_) => EventType::Add,
-            Event::NamespaceGone(_) => EventType::Delete,
+            Event::NamespaceSeen(name) => {
+                tracing::info!("added namespace to be watched: {name}");
+                EventType::Add
+            }
+            Event::NamespaceGone(name) => {
+                tracing::info!("removed namespace from watch: {name}");
+                EventType::Delete
+            }
             _ => return,
         };
         self.worker.metrics.namespace_received(event);

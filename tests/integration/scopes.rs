@@ -324,6 +324,8 @@ fn namespaces_count_from_the_moment_they_have_the_labels() {
         wait_for_namespaces(&controller, 2.0).await;
         let added = r#"reloader_events_received_total{event_type="add",resource_type="namespaces"}"#;
         controller.wait_metric(added, 2.0).await;
+        let line = format!("added namespace to be watched: {}", team.namespace);
+        controller.wait_log(&line).await;
         barrier.pass(&shop, &controller).await;
         assert_eq!(team.app_rollouts(), 0, "what was before does not count");
         team.change_app("2").await;
@@ -332,6 +334,8 @@ fn namespaces_count_from_the_moment_they_have_the_labels() {
 
         team.label("tier", None).await;
         wait_for_namespaces(&controller, 1.0).await;
+        let line = format!("removed namespace from watch: {}", team.namespace);
+        controller.wait_log(&line).await;
         team.change_app("3").await;
         barrier.pass(&shop, &controller).await;
         assert_eq!(team.app_rollouts(), 1, "the labels are gone");

@@ -176,10 +176,10 @@ fn profiles_are_declined_once() {
 }
 
 #[rstest]
-#[case(&["--namespaces-to-ignore=x,y"], &[
+#[case(&["--namespaces-to-ignore=x,y", "--enable-csi-integration"], &[
     (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces except: x, y."),
 ])]
-#[case(&["--namespace-selector=a:b,c:*", "--resource-label-selector=d", "--webhook-url=http://sink"], &[
+#[case(&["--namespace-selector=a:b,c:*", "--resource-label-selector=d", "--webhook-url=http://sink", "--enable-csi-integration"], &[
     (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces."),
     (Level::Warning, "namespace-selector is set, will only detect changes in namespaces with these labels: a=b,c."),
     (Level::Warning, "resource-label-selector is set, will only detect changes on resources with these labels: d."),
