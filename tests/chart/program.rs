@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::CommandFactory;
 use reloader::{
     args::{Args, Environment},
     config::{Config, Scope},
@@ -100,4 +101,24 @@ fn modes_arrive() {
         limits.lease.map(|lease| lease.name),
         Some("other-lease".to_owned())
     );
+}
+
+/// A flag that the chart does not know needs `extraArgs`, which nobody looks for.
+#[test]
+fn every_flag_has_a_value_in_the_chart() {
+    let template = read("charts/reloader/templates/_args.tpl");
+    let command = Args::command();
+    let flags = command
+        .get_arguments()
+        .filter(|flag| !flag.is_hide_set() && flag.get_env().is_some())
+        .filter_map(clap::Arg::get_long)
+        // Accepted without effect.
+        .filter(|flag| !["enable-pprof", "pprof-addr"].contains(flag));
+    let missing: Vec<&str> = flags
+        .filter(|flag| {
+            let (in_a_list, alone) = (format!("\"{flag}\""), format!("--{flag}="));
+            !template.contains(&in_a_list) && !template.contains(&alone)
+        })
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new(), "flags without a value in the chart");
 }
