@@ -437,8 +437,11 @@ impl Intake {
             return;
         }
         if failure.denied && lasts {
-            // Who may be listed is not ignored, and has had its own line.
-            if !matches!(before, WatchState::Denied { .. }) && !self.unwatchable.contains(stream) {
+            // Whoever may be listed is not ignored, and has had a line of its own. That listing is refused, too, shows
+            // when somebody waits for a list.
+            let may_be_listed = failure.only_watch && matches!(stream.watched, Watched::Workload(_));
+            let said = matches!(before, WatchState::Denied { .. }) && !self.unwatchable.contains(stream);
+            if !may_be_listed && !said {
                 tracing::error!(
                     "Not allowed to list and watch {stream}: {message}. Grant the verbs list and watch on them; \
                      until then they are ignored, and it is tried again"

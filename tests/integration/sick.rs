@@ -214,13 +214,17 @@ fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
         // A watch that is open goes on as long as its connection: the API server asks about permissions at its start.
         world.plane.kill_apiserver();
         world.plane.start_apiserver().await.expect("it starts");
-        let line = "Not allowed to list and watch daemonsets in namespace";
-        controller.wait_log(line).await;
+        controller
+            .wait_log("Not allowed to watch daemonsets in namespace")
+            .await;
         controller
             .wait_metric("reloader_watch_synced{kind=\"DaemonSet\"}", 0.0)
             .await;
 
         change(&world, "log", 0..EACH, "1").await;
+        // Only a change asks for a list.
+        let line = "Not allowed to list and watch daemonsets in namespace";
+        controller.wait_log(line).await;
         change(&world, "db", 0..EACH, "1").await;
         change(&world, "app", 0..EACH, "1").await;
         wait_for(&world, "statefulsets", "db", 1).await;
