@@ -18,7 +18,7 @@ use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use crate::args::{
     Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs,
-    OptInArgs, ReloadArgs,
+    ReloadArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
@@ -179,7 +179,8 @@ impl Config {
     /// # Errors
     /// The first setting that cannot work, in one line.
     pub fn from_args(args: Args, environment: Environment) -> Result<Self, ConfigError> {
-        let meta_info = meta::meta_info(&args, &environment);
+        let annotations = annotation_keys(&args);
+        let meta_info = meta::meta_info(&args, &annotations, &environment);
         let Args {
             scope,
             kinds,
@@ -201,8 +202,8 @@ impl Config {
             reload_on_create,
             reload_on_delete,
             sync_after_restart,
-            pause_deployment_annotation,
-            pause_deployment_time_annotation,
+            pause_deployment_annotation: _,
+            pause_deployment_time_annotation: _,
         } = reload;
         if coalesce_window > MAX_COALESCE_WINDOW {
             return Err(ConfigError::CoalesceWindow(coalesce_window));
@@ -242,11 +243,7 @@ impl Config {
                 csi: scope.enable_csi_integration,
             },
             workloads: WorkloadSettings::parse(&kinds)?,
-            annotations: AnnotationKeys {
-                pause_period: pause_deployment_annotation,
-                paused_at: pause_deployment_time_annotation,
-                ..annotation_keys(opt_in)
-            },
+            annotations,
             auto_reload_all,
             strategy: reload_strategy
                 .parse()
@@ -311,29 +308,19 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 /// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.
-/// All but those of pauses.
-fn annotation_keys(args: OptInArgs) -> AnnotationKeys {
-    let OptInArgs {
-        auto_reload_all: _,
-        auto_annotation: auto,
-        configmap_auto_annotation: configmap_auto,
-        secret_auto_annotation: secret_auto,
-        configmap_annotation: configmap_reload,
-        secret_annotation: secret_reload,
-        auto_search_annotation: search,
-        search_match_annotation: match_,
-        ignore_annotation: ignore,
-    } = args;
+fn annotation_keys(args: &Args) -> AnnotationKeys {
+    let (opt_in, reload) = (&args.opt_in, &args.reload);
     AnnotationKeys {
-        auto,
-        configmap_auto,
-        secret_auto,
-        configmap_reload,
-        secret_reload,
-        search,
-        match_,
-        ignore,
-        ..AnnotationKeys::default()
+        auto: opt_in.auto_annotation.clone(),
+        configmap_auto: opt_in.configmap_auto_annotation.clone(),
+        secret_auto: opt_in.secret_auto_annotation.clone(),
+        configmap_reload: opt_in.configmap_annotation.clone(),
+        secret_reload: opt_in.secret_annotation.clone(),
+        search: opt_in.auto_search_annotation.clone(),
+        match_: opt_in.search_match_annotation.clone(),
+        ignore: opt_in.ignore_annotation.clone(),
+        pause_period: reload.pause_deployment_annotation.clone(),
+        paused_at: reload.pause_deployment_time_annotation.clone(),
     }
 }
 

@@ -189,8 +189,6 @@ impl Worker {
         let still_owing = self.index.settle(key, settled, Settled::WithoutRestart, now());
         for owed in &pending.owed {
             self.ledger.touch(owed.source.key.clone(), false);
-        }
-        for owed in &pending.owed {
             self.metrics.change_skipped(reason.as_str());
             tracing::debug!(
                 reason = reason.as_str(),

@@ -1,22 +1,20 @@
 //! What the meta-info ConfigMap tells of the settings.
 //!
-//! Input: the flags as typed. Output: [`MetaInfo`]. I/O: none.
+//! Input: the flags as typed, and the annotation keys they amount to. Output: [`MetaInfo`]. I/O: none.
 
 use super::LabelSelector;
 use crate::{
-    args::{
-        Args, CsvList, Environment, HighAvailabilityArgs, ObservabilityArgs, OptInArgs, ReloadArgs, ScopeArgs,
-    },
+    args::{Args, CsvList, Environment, HighAvailabilityArgs, ObservabilityArgs, ReloadArgs, ScopeArgs},
     meta_info::{BuildInfo, DeploymentInfo, MetaInfo, Options},
-    model::{AnnotationKeys, SourceKind},
+    model::{AnnotationKeys, SourceKind, opt_in::ROLLOUT_STRATEGY},
     notify::Endpoint,
 };
 
 /// What is published; nothing where `RELOADER_NAMESPACE` does not say where.
-pub(super) fn meta_info(args: &Args, environment: &Environment) -> Option<MetaInfo> {
+pub(super) fn meta_info(args: &Args, keys: &AnnotationKeys, environment: &Environment) -> Option<MetaInfo> {
     Some(MetaInfo {
         build: BuildInfo::of_this_build(),
-        options: options(args),
+        options: options(args, keys),
         deployment: DeploymentInfo {
             name: environment.reloader_deployment_name.clone(),
             namespace: environment.reloader_namespace.clone()?,
@@ -24,7 +22,7 @@ pub(super) fn meta_info(args: &Args, environment: &Environment) -> Option<MetaIn
     })
 }
 
-fn options(args: &Args) -> Options {
+fn options(args: &Args, keys: &AnnotationKeys) -> Options {
     let ScopeArgs {
         namespaces: _,
         namespaces_to_ignore,
@@ -35,41 +33,30 @@ fn options(args: &Args) -> Options {
         is_argo_rollouts,
         enable_csi_integration,
     } = &args.scope;
-    let OptInArgs {
-        auto_reload_all,
-        auto_annotation,
-        configmap_auto_annotation,
-        secret_auto_annotation,
-        configmap_annotation,
-        secret_annotation,
-        auto_search_annotation,
-        search_match_annotation,
-        ignore_annotation,
-    } = &args.opt_in;
     let reload: &ReloadArgs = &args.reload;
     let HighAvailabilityArgs { enable_ha, .. } = &args.high_availability;
     let log: &ObservabilityArgs = &args.observability;
+    let list = |kind| keys.reload(kind).to_owned();
+    let auto = |kind| keys.typed_auto(kind).to_owned();
+    let exclude = |kind| AnnotationKeys::exclude(kind).to_owned();
     Options {
-        auto_reload_all: *auto_reload_all,
-        configmap_update_on_change_annotation: configmap_annotation.clone(),
-        secret_update_on_change_annotation: secret_annotation.clone(),
-        secret_provider_class_update_on_change_annotation: "secretproviderclass.reloader.stakater.com/reload"
-            .to_owned(),
-        reloader_auto_annotation: auto_annotation.clone(),
-        ignore_resource_annotation: ignore_annotation.clone(),
-        configmap_reloader_auto_annotation: configmap_auto_annotation.clone(),
-        secret_reloader_auto_annotation: secret_auto_annotation.clone(),
-        secret_provider_class_reloader_auto_annotation: "secretproviderclass.reloader.stakater.com/auto"
-            .to_owned(),
-        configmap_exclude_reloader_annotation: AnnotationKeys::exclude(SourceKind::ConfigMap).to_owned(),
-        secret_exclude_reloader_annotation: AnnotationKeys::exclude(SourceKind::Secret).to_owned(),
-        secret_provider_class_exclude_reloader_annotation:
-            "secretproviderclasses.exclude.reloader.stakater.com/reload".to_owned(),
-        auto_search_annotation: auto_search_annotation.clone(),
-        search_match_annotation: search_match_annotation.clone(),
-        rollout_strategy_annotation: "reloader.stakater.com/rollout-strategy".to_owned(),
-        pause_deployment_annotation: reload.pause_deployment_annotation.clone(),
-        pause_deployment_time_annotation: reload.pause_deployment_time_annotation.clone(),
+        auto_reload_all: args.opt_in.auto_reload_all,
+        configmap_update_on_change_annotation: list(SourceKind::ConfigMap),
+        secret_update_on_change_annotation: list(SourceKind::Secret),
+        secret_provider_class_update_on_change_annotation: list(SourceKind::SecretProviderClass),
+        reloader_auto_annotation: keys.auto.clone(),
+        ignore_resource_annotation: keys.ignore.clone(),
+        configmap_reloader_auto_annotation: auto(SourceKind::ConfigMap),
+        secret_reloader_auto_annotation: auto(SourceKind::Secret),
+        secret_provider_class_reloader_auto_annotation: auto(SourceKind::SecretProviderClass),
+        configmap_exclude_reloader_annotation: exclude(SourceKind::ConfigMap),
+        secret_exclude_reloader_annotation: exclude(SourceKind::Secret),
+        secret_provider_class_exclude_reloader_annotation: exclude(SourceKind::SecretProviderClass),
+        auto_search_annotation: keys.search.clone(),
+        search_match_annotation: keys.match_.clone(),
+        rollout_strategy_annotation: ROLLOUT_STRATEGY.to_owned(),
+        pause_deployment_annotation: keys.pause_period.clone(),
+        pause_deployment_time_annotation: keys.paused_at.clone(),
         log_format: log.log_format.clone(),
         log_level: log.log_level.clone(),
         is_argo_rollouts: *is_argo_rollouts,

@@ -14,6 +14,9 @@ use super::{
 /// The annotation on the pod template that holds the annotations strategy's marker. Not configurable.
 pub const LAST_RELOADED_FROM: &str = "reloader.stakater.com/last-reloaded-from";
 
+/// On a Rollout: what a restart is. Not configurable.
+pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
+
 /// The most items of one list that need the regular expression engine. Each takes 10 to 16 KiB, and one workload
 /// may carry 256 KiB of annotations: without a cap it could take hundreds of megabytes.
 pub const MAX_REGEXES: usize = 32;

@@ -5,7 +5,7 @@
 //! Separate clients, because each has its own connections: load on one cannot starve another, above all not the
 //! renewals of the lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use kube::{
     Client, Config,
@@ -37,9 +37,7 @@ impl Clients {
     /// its own; the answers to lists and to the opening of a watch have none, and a connection that died without a word
     /// (the peer's machine gone, the flow forgotten by a firewall) would be waited for without end.
     pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
-        let mut config = Config::infer()
-            .await
-            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        let mut config = Config::infer().await.map_err(no_cluster)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(silence);
         // Every caller has its own way to repeat: a retry inside the client would fire after the lease's deadline, or
@@ -59,22 +57,19 @@ impl Clients {
 
     /// A client whose connections do nothing more once this replica does not lead: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
-        let builder = fenced::builder(&self.config, leadership)
-            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        let builder = fenced::builder(&self.config, leadership).map_err(no_cluster)?;
         Ok(builder.with_layer(&self.metrics_layer()).build())
     }
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder = ClientBuilder::try_from(self.config.clone())
-            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        let builder = ClientBuilder::try_from(self.config.clone()).map_err(no_cluster)?;
         Ok(builder.with_layer(&self.metrics_layer()).build())
     }
 
     /// A client for watches.
     pub(super) fn watching(&self) -> Result<Client, RunError> {
-        let builder = ClientBuilder::try_from(self.config.clone())
-            .map_err(|error| RunError::NoCluster(error.to_string()))?;
+        let builder = ClientBuilder::try_from(self.config.clone()).map_err(no_cluster)?;
         Ok(builder
             .with_layer(&MapRequestLayer::new(most_recent))
             .with_layer(&self.metrics_layer())
@@ -84,6 +79,10 @@ impl Clients {
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
+}
+
+fn no_cluster(error: impl Display) -> RunError {
+    RunError::NoCluster(error.to_string())
 }
 
 /// kube asks for a streamed list that is at least as new as resourceVersion 0, so that the API server may answer from a

@@ -19,6 +19,12 @@ impl Kept {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
+
+    /// Makes writers that keep what is written here.
+    fn writer(&self) -> impl Fn() -> Self + Send + Sync + use<> {
+        let kept = self.clone();
+        move || kept.clone()
+    }
 }
 
 impl io::Write for Kept {
@@ -35,15 +41,11 @@ impl io::Write for Kept {
 /// What is logged at `level` of one event per level and origin, as `origin:level`.
 fn logged(level: Level) -> Vec<String> {
     let kept = Kept::default();
-    let make_writer = {
-        let kept = kept.clone();
-        move || kept.clone()
-    };
     let log = LogSettings {
         format: LogFormat::Text,
         level,
     };
-    tracing::subscriber::with_default(subscriber(log, make_writer, None), || {
+    tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
         tracing::trace!("own:trace");
         tracing::debug!("own:debug");
         tracing::info!("own:info");
@@ -86,10 +88,6 @@ fn an_answer_that_cannot_be_decoded_is_not_logged(
     #[values(Level::Error, Level::Warning, Level::Info, Level::Debug, Level::Trace)] level: Level,
 ) {
     let kept = Kept::default();
-    let make_writer = {
-        let kept = kept.clone();
-        move || kept.clone()
-    };
     let log = LogSettings {
         format: LogFormat::Text,
         level,
@@ -99,7 +97,7 @@ fn an_answer_that_cannot_be_decoded_is_not_logged(
         http::Response::builder().body(kube::client::Body::from(secrets.as_bytes().to_vec()))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let listed = tracing::subscriber::with_default(subscriber(log, make_writer, None), || {
+    let listed = tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
         runtime.block_on(async {
             let client = kube::Client::new(service, "default");
             let api: kube::Api<Secret> = kube::Api::all(client);
@@ -115,15 +113,11 @@ fn an_answer_that_cannot_be_decoded_is_not_logged(
 #[test]
 fn fields_keep_their_types() {
     let kept = Kept::default();
-    let make_writer = {
-        let kept = kept.clone();
-        move || kept.clone()
-    };
     let log = LogSettings {
         format: LogFormat::Json,
         level: Level::Info,
     };
-    tracing::subscriber::with_default(subscriber(log, make_writer, None), || {
+    tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
         let error = io::Error::other("conflict");
         tracing::info!(
             count = 3_u64, negative = -1, ratio = 0.5, ok = true, name = "web", shown = %"a b", debug = ?Some(1),

@@ -131,8 +131,10 @@ impl Selection {
         if listed {
             let first = self.listed.insert(stream.clone());
             // What a list did not show is gone: upstream loses these deletions.
-            let deletable = Watched::Source(SourceKind::SecretProviderClass) != stream.watched
-                && matches!(stream.watched, Watched::Source(_));
+            let deletable = matches!(
+                stream.watched,
+                Watched::Source(SourceKind::ConfigMap | SourceKind::Secret)
+            );
             let gone = deletable && !first && self.announced.deletions;
             let deleted = effect.touched.iter().filter(|_| gone);
             let deleted = deleted.map(|source| (source.clone(), Change::Delete));

@@ -118,18 +118,13 @@ impl Intake {
         let list_refused = self.note_unwatchable(&observation);
         let stream = observation.stream.clone();
         self.tell_namespace(&observation.event);
-        let about = match &observation.event {
-            Event::SourceSeen(source) => Some(source.key.kind),
-            Event::SourceGone(key) => Some(key.kind),
-            Event::PodStatusSeen(_) | Event::PodStatusGone { .. } => Some(SourceKind::SecretProviderClass),
-            _ => None,
-        };
-        let source = match &observation.event {
+        // Only webhook mode asks which source it was.
+        let source = self.announcer.as_ref().and_then(|_| match &observation.event {
             Event::SourceSeen(source) => Some(source.key.clone()),
             Event::SourceGone(key) => Some(key.clone()),
             Event::PodStatusSeen(status) => Some(status.source()),
             _ => None,
-        };
+        });
         let listed = matches!(observation.event, Event::Listed);
         let selection_is_known = listed && stream.watched == Watched::Namespace;
         let mut effect = self.worker.index.apply(observation, now());
@@ -139,11 +134,11 @@ impl Intake {
         if let Some(announcer) = &mut self.announcer {
             announcer.take(&stream, listed, source.as_ref(), &effect);
         }
-        if let (Some(kind), Some(change)) = (&about, effect.source) {
+        if let (Watched::Source(kind), Some(change)) = (stream.watched, effect.source) {
             if effect.unselected {
-                self.count_unselected(*kind, change);
+                self.count_unselected(kind, change);
             } else {
-                self.count(*kind, change);
+                self.count(kind, change);
             }
         }
         for workload in &effect.opted {

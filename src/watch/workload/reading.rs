@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use super::WorkloadObject;
-use crate::model::{AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind};
+use crate::model::{
+    AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind, opt_in::ROLLOUT_STRATEGY,
+};
 
 /// On a Job that is the copy of another one which is being deleted and created: what is to be created, as JSON. It is no
 /// workload.
 pub const RECREATES: &str = "reloader.stakater.com/recreates";
-/// On a Rollout: what a restart is. Not configurable.
-const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
 
 /// The settings that say what is kept of a workload.
 #[derive(Clone, Debug, Default)]
@@ -96,19 +96,12 @@ impl Reading {
     fn opt_in(&self, object: &WorkloadObject, kind: WorkloadKind) -> Option<OptIn> {
         let own = |key: &str| object.annotations.get(key).map(String::as_str);
         let of_template = |key: &str| object.template_annotations.get(key).map(String::as_str);
-        if kind != WorkloadKind::Job {
-            return Some(OptIn::parse(&self.keys, own, of_template));
-        }
-        if object.annotations.contains_key(RECREATES) {
+        let is_job = kind == WorkloadKind::Job;
+        let by_itself_only = is_job && !self.every_job;
+        if is_job && object.annotations.contains_key(RECREATES) || by_itself_only && object.is_controlled {
             return None;
         }
-        if self.every_job {
-            return Some(OptIn::parse(&self.keys, own, of_template));
-        }
-        if object.is_controlled {
-            return None;
-        }
-        if object.is_finished {
+        if by_itself_only && object.is_finished {
             let opt_in = OptIn::parse(&self.keys, own, |_| None);
             return (!opt_in.is_empty()).then(|| opt_in.explicit());
         }
