@@ -6,7 +6,8 @@
 use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
 use crate::model::{
-    Container, Content, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey, opt_in::Refusal,
+    Container, Content, Digest, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey,
+    opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
 
@@ -142,6 +143,20 @@ pub struct Plan {
     pub settled: Vec<Settlement>,
 }
 
+impl Plan {
+    /// The annotation to write, if any: with [`Strategy::EnvVars`] only for what no variable can show. There is room for
+    /// one source, and the last change gets it.
+    pub fn annotation(&self) -> Option<String> {
+        let shown = |mark: &&Mark| self.strategy == Strategy::Annotations || mark.exact;
+        let mark = self
+            .marks
+            .iter()
+            .filter(shown)
+            .max_by_key(|mark| mark.observed_at)?;
+        Some(mark.annotation_value())
+    }
+}
+
 /// The marker of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
@@ -153,8 +168,11 @@ pub struct Mark {
     pub container: Arc<str>,
     /// The variable's name; only [`Strategy::EnvVars`] writes it.
     pub env_name: String,
-    /// When the change was first seen, in seconds since 1970-01-01 UTC; only [`Strategy::Annotations`] writes it.
+    /// When the change was first seen, in seconds since 1970-01-01 UTC; only the annotation shows it.
     pub observed_at: i64,
+    /// The digest as it prints does not tell this content from another: the annotation shows it exactly, whatever the
+    /// strategy.
+    pub exact: bool,
 }
 
 /// What one owed source came to.
@@ -212,7 +230,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         resource_version: NonZeroU64::new(workload.resource_version),
         write: Write::of(workload, restarting.map(|(owed, _)| owed)),
         strategy: options.strategy,
-        marks: marks.into_iter().map(Wanted::mark).collect(),
+        marks: marks.into_iter().map(|wanted| wanted.mark(workload)).collect(),
         pause: None,
         settled: owed
             .iter()
@@ -249,23 +267,28 @@ impl Wanted<'_> {
         let shown = |container: &Container| {
             let mut variables = container.markers.iter();
             let (_, value) = variables.find(|(name, _)| **name == *self.env_name)?;
-            Some(value.parse().ok())
+            Some(value.parse::<Digest>().ok())
         };
         let Content::Present(digest) = self.owed.content else {
             return shown(self.container).is_none();
         };
-        let in_any = || workload.template.containers.iter().find_map(shown) == Some(Some(digest));
+        let is_shown =
+            |shown: Option<Option<Digest>>| shown.flatten().is_some_and(|shown| shown.prints_like(&digest));
+        let in_any = || is_shown(workload.template.containers.iter().find_map(shown));
         let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
-        shown(self.container) == Some(Some(digest)) || anywhere && in_any()
+        (is_shown(shown(self.container)) || anywhere && in_any())
+            && (!self.owed.look_alike
+                || last_reloaded_from(workload).shows_exactly(&self.owed.source.key, digest))
     }
 
-    fn mark(&self) -> Mark {
+    fn mark(&self, workload: &Workload) -> Mark {
         Mark {
             source: self.owed.source.key.clone(),
             content: self.owed.content,
             container: Arc::clone(&self.container.name),
             env_name: self.env_name.clone(),
             observed_at: self.owed.seen_at,
+            exact: self.owed.look_alike || last_reloaded_from(workload).is_exact(&self.owed.source.key),
         }
     }
 }
@@ -344,7 +367,13 @@ fn last_reloaded_from(workload: &Workload) -> LastReloadedFrom<'_> {
 /// One annotation for all sources: the latest that it does not show yet gets it.
 fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
     let marker = last_reloaded_from(workload);
-    let is_marked = |wanted: &Wanted<'_>| marker.shows(&wanted.owed.source.key, wanted.owed.content);
+    let is_marked = |wanted: &Wanted<'_>| {
+        let key = &wanted.owed.source.key;
+        match wanted.owed.content {
+            Content::Present(digest) if wanted.owed.look_alike => marker.shows_exactly(key, digest),
+            content => marker.shows(key, content),
+        }
+    };
     let latest = wanted
         .iter()
         .flatten()

@@ -33,6 +33,9 @@ pub struct Memory {
     pub resident: f64,
     /// The most that was ever resident (`VmHWM`).
     pub peak: f64,
+    /// Of what is resident, heap and stacks (`RssAnon`): the rest is pages of the program's file, which the kernel shares
+    /// between replicas of a node and takes back when it needs them.
+    pub anonymous: f64,
 }
 
 impl Controller {
@@ -111,6 +114,7 @@ impl Controller {
         Ok(Memory {
             resident: mebibytes("VmRSS:")?,
             peak: mebibytes("VmHWM:")?,
+            anonymous: mebibytes("RssAnon:")?,
         })
     }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mark;
-use crate::model::{Content, SourceKey, SourceKind, go_values::escape_json};
+use crate::model::{Content, Digest, SourceKey, SourceKind, go_values::escape_json};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -21,6 +21,9 @@ struct Marker<'a> {
     hash: String,
     container_refs: [&'a str; 1],
     observed_at: i64,
+    /// Not upstream's, and only there where the hash is that of several contents: [`Digest::exact`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact: Option<String>,
 }
 
 impl Mark {
@@ -33,6 +36,7 @@ impl Mark {
             hash: self.content.shown().to_string(),
             container_refs: [&self.container],
             observed_at: self.observed_at,
+            exact: self.exact.then(|| self.content.shown().exact().to_string()),
         };
         // Strings and a number always serialize; the empty text would only cost one repeated restart.
         let json = serde_json::to_string(&marker).unwrap_or_default();
@@ -53,6 +57,7 @@ struct Fields {
     kind: String,
     name: String,
     hash: String,
+    exact: Option<String>,
 }
 
 impl<'a> LastReloadedFrom<'a> {
@@ -70,8 +75,20 @@ impl<'a> LastReloadedFrom<'a> {
             let digest = content.shown().to_string();
             return self.text.contains(&*source.name) && self.text.contains(&digest);
         }
-        let shows = |fields: &Fields| fields.hash.parse() == Ok(content.shown());
+        let shows = |fields: &Fields| fields.hash == content.shown().to_string();
         self.is_of(source) && self.fields.as_ref().is_some_and(shows)
+    }
+
+    /// Whether it names that source with exactly that content, and no other that has the same hash.
+    pub(super) fn shows_exactly(&self, source: &SourceKey, digest: Digest) -> bool {
+        let shows = |fields: &Fields| fields.exact.as_deref() == Some(&*digest.exact().to_string());
+        self.is_of(source) && self.fields.as_ref().is_some_and(shows)
+    }
+
+    /// Whether it names that source and a content exactly. Such a marker has to move with the content, or it would show
+    /// that one again when the content has come back to it.
+    pub(super) fn is_exact(&self, source: &SourceKey) -> bool {
+        self.is_of(source) && self.fields.as_ref().is_some_and(|fields| fields.exact.is_some())
     }
 
     /// Whether it names that source.

@@ -8,6 +8,7 @@ use crate::model::{
 use SourceKind::{ConfigMap, Secret};
 
 mod classes;
+mod look_alikes;
 
 const ENV_VARS: Options = Options {
     strategy: Strategy::EnvVars,
@@ -65,6 +66,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
         },
         version: 1,
         content: Content::Present(Digest::from_bytes([digest; 20])),
+        look_alike: false,
         only_if_marked: false,
         seen_at: 1000 + i64::try_from(order).unwrap(),
         order,
@@ -85,9 +87,11 @@ fn gone(kind: SourceKind, name: &str, order: u64) -> Owed {
 
 /// The workload after the API server applied the plan.
 fn apply(mut workload: Workload, plan: &Plan) -> Workload {
+    if let Some(annotation) = plan.annotation() {
+        workload.template.last_reloaded_from = Some(annotation.into());
+    }
     for mark in &plan.marks {
         if plan.strategy == Strategy::Annotations {
-            workload.template.last_reloaded_from = Some(mark.annotation_value().into());
             continue;
         }
         let containers = &mut workload.template.containers;

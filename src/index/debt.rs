@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use super::{
     Change, Effect, OwedBy, Pending, Seen, Settled, SourceState, Standing,
     namespace::{LocalWorkload, Namespace, WorkloadSlot, local},
-    sources::{Presence, SourceSlot},
+    sources::Presence,
 };
-use crate::model::{Content, Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
+use crate::model::{Content, Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
 
 /// Above so many workloads owing one source, the ledger's line says that all of them do: their markers tell a later
 /// leader who was served already, and a line of a few KiB stays one.
@@ -37,7 +37,7 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    fn new(running: Option<Content>, change: &Change, source: Option<&SourceSlot>) -> Self {
+    fn new(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
         Self {
             running,
             tentative: change.tentative,
@@ -46,12 +46,12 @@ impl Debt {
             first: change.seen,
             last_unix: change.seen.unix,
             order: change.order,
-            version: source.map_or(0, |slot| slot.source.resource_version),
+            version: source.map_or(0, |source| source.resource_version),
         }
     }
 
     /// As the ledger has it.
-    fn restored(running: Option<Content>, change: &Change, source: Option<&SourceSlot>) -> Self {
+    fn restored(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
         Self {
             hearsay: true,
             ..Self::new(running, change, source)
@@ -70,6 +70,31 @@ impl Debt {
     /// It is not known which content the workload runs with.
     pub(super) const fn forget_running(&mut self) {
         self.running = None;
+    }
+
+    /// It may run with the target by now. That its marker cannot tell stays true.
+    fn attempted(&mut self, target: Option<Content>) {
+        self.running = match target {
+            Some(Content::Present(digest)) if self.is_look_alike(digest) => {
+                Some(Content::Present(digest.unknown_look_alike()))
+            }
+            _ => None,
+        };
+    }
+
+    /// It may run with what the source held before this target.
+    fn may_run_with(&mut self, before: Option<Content>, target: Content) {
+        if let (None, Some(Content::Present(before)), Content::Present(target)) =
+            (self.running, before, target)
+            && before.is_look_alike_of(&target)
+        {
+            self.running = Some(Content::Present(before.unknown_look_alike()));
+        }
+    }
+
+    /// Whether the workload runs with other data that prints alike.
+    fn is_look_alike(&self, digest: Digest) -> bool {
+        matches!(self.running, Some(Content::Present(running)) if running.is_look_alike_of(&digest))
     }
 }
 
@@ -93,7 +118,7 @@ impl Namespace {
         };
         let mut due = Vec::new();
         for id in self.concerned(&slot.source) {
-            let source = self.sources.get(reference);
+            let source = self.sources.get(reference).map(|slot| &slot.source);
             let Some(slot) = self.workloads.get_mut(&id) else {
                 continue;
             };
@@ -101,7 +126,8 @@ impl Namespace {
                 .owed
                 .entry(reference.clone())
                 .or_insert_with(|| Debt::new(before, change, source));
-            debt.version = source.map_or(0, |slot| slot.source.resource_version);
+            debt.may_run_with(before, target);
+            debt.version = source.map_or(0, |source| source.resource_version);
             debt.order = change.order;
             debt.last_unix = change.seen.unix;
             debt.declined = false;
@@ -146,14 +172,18 @@ impl Namespace {
                 Content::Absent => workload.created_at > change.seen.unix,
             };
             if *before != Some(target) && !excused && self.concerns(&slot.source, workload) {
-                owed.insert(reference.clone(), Debt::new(*before, change, Some(slot)));
+                owed.insert(reference.clone(), Debt::new(*before, change, Some(&slot.source)));
             }
         }
         for (reference, running) in self.left_over.remove(id).unwrap_or_default() {
             if running.is_some() && running == self.target(&reference) {
                 owed.remove(&reference);
             } else if let Some((_, change)) = self.unclaimed.get(&reference) {
-                let debt = Debt::restored(running, change, self.sources.get(&reference));
+                let debt = Debt::restored(
+                    running,
+                    change,
+                    self.sources.get(&reference).map(|slot| &slot.source),
+                );
                 owed.insert(reference, debt);
             }
         }
@@ -173,8 +203,10 @@ impl Namespace {
         let due = || slot.owed.iter().filter(|(_, debt)| !debt.declined);
         let since = due().map(|(_, debt)| debt.first.at).min()?;
         let owed = due().filter_map(|(reference, debt)| {
+            let content = self.target(reference)?;
             Some(Owed {
-                content: self.target(reference)?,
+                content,
+                look_alike: matches!(content, Content::Present(digest) if debt.is_look_alike(digest)),
                 source: self.sources.get(reference)?.source.clone(),
                 version: debt.version,
                 only_if_marked: debt.tentative,
@@ -190,12 +222,11 @@ impl Namespace {
     }
 
     pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
-        let Some(slot) = self.workloads.get_mut(&local(key)) else {
-            return;
-        };
         for reference in sources {
-            if let Some(debt) = slot.owed.get_mut(&reference) {
-                debt.running = None;
+            let target = self.target(&reference);
+            let slot = self.workloads.get_mut(&local(key));
+            if let Some(debt) = slot.and_then(|slot| slot.owed.get_mut(&reference)) {
+                debt.attempted(target);
             }
         }
     }
@@ -221,7 +252,7 @@ impl Namespace {
         };
         for (reference, content, now) in settled {
             let moved_on = now.is_some_and(|now| now != content);
-            let source = self.sources.get(&reference);
+            let source = self.sources.get(&reference).map(|slot| &slot.source);
             if by == Settled::WithoutRestart && content == Content::Absent {
                 // The pods run with what they ran with before the deletion.
                 match slot.owed.get_mut(&reference) {
@@ -355,7 +386,11 @@ impl Namespace {
                 if running.is_some() && *running == target {
                     slot.owed.remove(&reference);
                 } else {
-                    let debt = Debt::restored(*running, change, self.sources.get(&reference));
+                    let debt = Debt::restored(
+                        *running,
+                        change,
+                        self.sources.get(&reference).map(|slot| &slot.source),
+                    );
                     slot.owed.insert(reference.clone(), debt);
                 }
             } else if change.remember {

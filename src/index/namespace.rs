@@ -18,7 +18,8 @@ pub(super) struct Namespace {
     pub(super) options: Options,
     /// Not so: no source concerns any workload here.
     pub(super) selected: bool,
-    pub(super) sources: HashMap<SourceRef, SourceSlot>,
+    /// Boxed, because a hash table holds room for up to twice as many as there are.
+    pub(super) sources: HashMap<SourceRef, Box<SourceSlot>>,
     pub(super) workloads: HashMap<LocalWorkload, WorkloadSlot>,
     /// What the pods mount through the Secrets Store CSI driver: where sources of that kind come from.
     pub(super) mounted: Mounted,

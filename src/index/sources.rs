@@ -71,11 +71,11 @@ impl Namespace {
         let reference = source.key.reference();
         let key = source.key.clone();
         let now = source.digest;
-        let slot = SourceSlot {
+        let slot = Box::new(SourceSlot {
             source,
             presence: Presence::Here,
             generation,
-        };
+        });
         let awaited = self.missing.remove(&reference);
         let Some(before) = self.sources.insert(reference.clone(), slot) else {
             let mut effect = Effect::of(SourceChange::Created);
@@ -264,7 +264,7 @@ impl Namespace {
     pub(super) fn insert_away(&mut self, key: &SourceKey, digest: Digest, presence: fn(u64) -> Presence) {
         self.deletions += 1;
         let presence = presence(self.deletions);
-        let slot = self.sources.entry(key.reference()).or_insert_with(|| SourceSlot {
+        let last = || SourceSlot {
             source: Source {
                 key: key.clone(),
                 uid: Box::default(),
@@ -276,7 +276,9 @@ impl Namespace {
             },
             presence,
             generation: 0,
-        });
+        };
+        let slot = self.sources.entry(key.reference());
+        let slot = slot.or_insert_with(|| Box::new(last()));
         slot.source.digest = digest;
         slot.presence = presence;
     }
@@ -337,11 +339,11 @@ impl Namespace {
             .any(|kind| workload.opt_in.has_patterns(kind));
         let named: HashSet<SourceRef> = interests(workload, auto_reload_all).into_iter().collect();
         let candidates: Vec<&SourceSlot> = if patterns {
-            self.sources.values().collect()
+            self.sources.values().map(Box::as_ref).collect()
         } else {
             named
                 .iter()
-                .filter_map(|reference| self.sources.get(reference))
+                .filter_map(|reference| self.sources.get(reference).map(Box::as_ref))
                 .collect()
         };
         let opted = candidates

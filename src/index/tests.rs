@@ -1,4 +1,5 @@
 mod create_delete;
+mod look_alikes;
 mod model;
 mod pauses;
 mod selection;

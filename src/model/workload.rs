@@ -115,6 +115,8 @@ pub struct Owed {
     pub version: u64,
     /// What the workload is to be brought to: the source's digest, or its absence.
     pub content: Content,
+    /// The digest as it prints is also that of the content the workload runs with, so that its marker does not tell.
+    pub look_alike: bool,
     /// Nothing shows that the source changed at all: only a marker of it that shows something else does.
     pub only_if_marked: bool,
     /// When the change was first seen, in Unix seconds. It is fixed per change, so that a repeated patch is

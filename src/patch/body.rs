@@ -20,16 +20,12 @@ use crate::{
 /// A pause is begun and ended in the same patch. Upstream sends one of its own for it, before the marker's: what is
 /// stored in the end is the same, but here no moment exists in which only one of them is.
 pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Serialize + Debug + use<'a> {
-    let template = match plan.strategy {
-        Strategy::EnvVars => Template::Spec(PodSpec {
-            containers: containers(plan),
+    let template = Template {
+        metadata: plan.annotation().map(|value| TemplateMetadata {
+            annotations: BTreeMap::from([(LAST_RELOADED_FROM, value)]),
         }),
-        Strategy::Annotations => Template::Metadata(TemplateMetadata {
-            annotations: plan
-                .marks
-                .iter()
-                .map(|mark| (LAST_RELOADED_FROM, mark.annotation_value()))
-                .collect(),
+        spec: (plan.strategy == Strategy::EnvVars).then(|| PodSpec {
+            containers: containers(plan),
         }),
     };
     let paused_at = plan.pause.map(|change| match change {
@@ -101,10 +97,11 @@ struct Spec<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Template<'a> {
-    Spec(PodSpec<'a>),
-    Metadata(TemplateMetadata),
+struct Template<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<TemplateMetadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spec: Option<PodSpec<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -165,6 +162,7 @@ pub(super) mod tests {
             container: (*container).into(),
             env_name: format!("STAKATER_{}_CONFIGMAP", name.to_uppercase()),
             observed_at: 1_790_000_000,
+            exact: false,
         };
         Plan {
             workload: WorkloadKey::new(WorkloadKind::Deployment, "team", "web"),
@@ -235,6 +233,25 @@ pub(super) mod tests {
         assert_eq!(containers.len(), 2);
         assert_eq!(containers[0]["name"], "main");
         assert_eq!(containers[0]["env"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_no_variable_can_show_goes_into_the_annotation_too() {
+        let mut plan = plan(Strategy::EnvVars, &[("main", "app"), ("main", "other")]);
+        let alike = DIGEST.parse::<Digest>().unwrap().unknown_look_alike();
+        plan.marks[0] = Mark {
+            content: Content::Present(alike),
+            exact: true,
+            ..plan.marks[0].clone()
+        };
+        let template = &value(&plan)["spec"]["template"];
+        let variables = template["spec"]["containers"][0]["env"].as_array().unwrap();
+        assert!(variables.iter().all(|variable| variable["value"] == DIGEST));
+        let annotation = &template["metadata"]["annotations"][LAST_RELOADED_FROM];
+        let annotation: Json = serde_json::from_str(annotation.as_str().unwrap()).unwrap();
+        assert_eq!(annotation["name"], "app");
+        assert_eq!(annotation["hash"], DIGEST);
+        assert_eq!(annotation["exact"], alike.exact().to_string());
     }
 
     #[test]

@@ -34,14 +34,13 @@ pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, 
     if template == before {
         return Ok(None);
     }
-    let changed = match plan.strategy {
-        Strategy::EnvVars => json!({ "spec": { "containers": template["spec"]["containers"] } }),
-        Strategy::Annotations => json!({
-            "metadata": { "annotations": {
-                LAST_RELOADED_FROM: template["metadata"]["annotations"][LAST_RELOADED_FROM],
-            } },
-        }),
-    };
+    let mut changed = json!({});
+    if plan.strategy == Strategy::EnvVars {
+        changed["spec"] = json!({ "containers": template["spec"]["containers"] });
+    }
+    if let Some(value) = plan.annotation() {
+        changed["metadata"] = json!({ "annotations": { LAST_RELOADED_FROM: value } });
+    }
     let mut body = path
         .iter()
         .rev()
@@ -52,14 +51,13 @@ pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, 
 
 /// Writes the plan's markers into a pod template.
 pub fn mark(template: &mut Value, plan: &Plan) -> Result<(), MissingContainer> {
-    for mark in &plan.marks {
-        match plan.strategy {
-            Strategy::EnvVars => set_variable(template, mark)?,
-            Strategy::Annotations => {
-                object(object(template, "metadata"), "annotations")[LAST_RELOADED_FROM] =
-                    mark.annotation_value().into();
-            }
+    if plan.strategy == Strategy::EnvVars {
+        for mark in &plan.marks {
+            set_variable(template, mark)?;
         }
+    }
+    if let Some(value) = plan.annotation() {
+        object(object(template, "metadata"), "annotations")[LAST_RELOADED_FROM] = value.into();
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ mod kinds_custom;
 mod kinds_job;
 mod kinds_rollout;
 mod ledger;
+mod look_alikes;
 mod matrix;
 mod notify;
 mod opt_in;

@@ -43,7 +43,13 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     let many = start(lab, "many").await?;
 
     let resident = |what: &str, started: &Started, reference| {
-        let note = format!("peak {:.1} MiB", started.memory.peak);
+        let Memory {
+            resident,
+            peak,
+            anonymous,
+        } = started.memory;
+        let file = resident - anonymous;
+        let note = format!("{anonymous:.1} heap and stacks, {file:.1} program file; peak {peak:.1}");
         Figure::new(SCENARIO, what, "MiB", started.memory.resident, reference).note(note)
     };
     let peak = large.memory.peak.max(many.memory.peak);

@@ -15,6 +15,7 @@ fn mark(container: &str) -> Mark {
         container: container.into(),
         env_name: "STAKATER_MY_CONFIG_CONFIGMAP".to_owned(),
         observed_at: 1_754_784_000,
+        exact: false,
     }
 }
 

@@ -61,7 +61,7 @@ fn the_delete_markers_text_has_upstreams_digest() {
 #[test]
 fn a_deleted_source_is_shown_as_upstreams_delete_marker() {
     let text = Sha1::digest(b"__RELOADER_EMPTY_DELETE_MARKER__");
-    assert_eq!(Digest::OF_NOTHING, Digest(text.into()));
+    assert_eq!(Digest::OF_NOTHING, Digest::from_bytes(text.into()));
     assert_eq!(
         Digest::OF_NOTHING.to_string(),
         "aae45badef99284e4dae01d6046154ea9d99532f"
@@ -84,11 +84,49 @@ fn base64_text_and_the_bytes_it_stands_for_are_the_same() {
 #[case("DA39A3EE5E6B4B0D3255BFEF95601890AFD80709")]
 #[case("ga39a3ee5e6b4b0d3255bfef95601890afd80709")]
 #[case("+a39a3ee5e6b4b0d3255bfef95601890afd80709")]
+#[case("da39a3ee5e6b4b0d3255bfef95601890afd80709~")]
+#[case("da39a3ee5e6b4b0d3255bfef95601890afd80709~0123456")]
+#[case("~01234567")]
 fn other_text_is_no_digest(#[case] text: &str) {
     assert_eq!(text.parse::<Digest>(), Err(ParseDigestError));
 }
 
+fn map(pairs: &[(&str, &str)]) -> Digest {
+    Digest::of_config_map(pairs.iter().copied(), [])
+}
+
+#[rstest]
+#[case::one_entry_or_two(map(&[("a", "1;b=2")]), map(&[("a", "1"), ("b", "2")]))]
+#[case::at_another_place(map(&[("a", "1;b=2"), ("c", "3")]), map(&[("a", "1"), ("b", "2;c=3")]))]
+#[case::text_or_bytes(map(&[("a", "AP8QgA==")]), Digest::of_config_map([], [("a", BYTES)]))]
+fn contents_that_print_alike_differ(#[case] one: Digest, #[case] other: Digest) {
+    assert_eq!(one.to_string(), other.to_string());
+    assert!(one.is_look_alike_of(&other) && other.is_look_alike_of(&one));
+    assert_ne!(one.exact().to_string(), other.exact().to_string());
+    for digest in [one, other, one.unknown_look_alike()] {
+        assert_eq!(digest.exact().to_string().parse(), Ok(digest));
+    }
+}
+
+#[rstest]
+#[case(&[("a", "1"), ("b", "x;y"), ("c", ";=;;"), ("d", "x; y=1"), ("e", ";key"), ("f", ";a/b=1")])]
+#[case(&[("app.properties", "x=1\ny=2\n")])]
+fn what_can_be_read_in_one_way_only_has_nothing_beside_the_sha_1(#[case] pairs: &[(&str, &str)]) {
+    assert_eq!(map(pairs).exact().to_string(), map(pairs).to_string());
+}
+
 proptest! {
+    #[test]
+    fn other_data_is_another_digest(
+        one in prop::collection::btree_map("[ab]", "[ab=;1]{0,6}", 0..3),
+        other in prop::collection::btree_map("[ab]", "[ab=;1]{0,6}", 0..3),
+    ) {
+        let digest = |data: &std::collections::BTreeMap<String, String>| {
+            Digest::of_config_map(data.iter().map(|(key, value)| (key.as_str(), value.as_str())), [])
+        };
+        prop_assert_eq!(digest(&one) == digest(&other), one == other);
+    }
+
     #[test]
     fn text_comes_back(bytes: [u8; 20]) {
         let digest = Digest::from_bytes(bytes);
