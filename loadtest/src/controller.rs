@@ -39,10 +39,15 @@ pub struct Memory {
 }
 
 impl Controller {
-    /// Starts it as a user of its own and returns at once.
+    /// Starts it as a user of its own that may do everything, and returns at once.
     pub fn launch(lab: &Lab, user: &str, args: &[&str]) -> Result<Self> {
+        Self::launch_as(lab, user, &["system:masters"], args)
+    }
+
+    /// Starts it as a user of its own in these groups, and returns at once.
+    pub fn launch_as(lab: &Lab, user: &str, groups: &[&str], args: &[&str]) -> Result<Self> {
         let port = free_port()?;
-        let kubeconfig = lab.plane.kubeconfig_for_user(user, &["system:masters"])?;
+        let kubeconfig = lab.plane.kubeconfig_for_user(user, groups)?;
         let replica = Replica::builder(&lab.program)
             .name(user)
             .kubeconfig(kubeconfig)

@@ -11,6 +11,7 @@ mod controller;
 mod environment;
 mod floor;
 mod lab;
+mod load;
 mod objects;
 mod references;
 mod report;

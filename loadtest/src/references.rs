@@ -100,6 +100,23 @@ pub const TERM_GAP: Reference = at_most(15.0, 1.0);
 pub const KILL_WRONG: Reference = at_most(9.0, 0.0);
 /// The same after SIGTERM.
 pub const TERM_WRONG: Reference = at_most(7.0, 0.0);
+/// Leader killed at that patch of a burst of 100 changes: workloads that keep old content for good.
+pub const CRASH_WRONG: [(usize, Reference); 4] = [
+    (1, at_most(99.0, 0.0)),
+    (10, at_most(90.0, 0.0)),
+    (30, at_most(70.0, 0.0)),
+    (60, at_most(40.0, 0.0)),
+];
+/// Leader stopped for 30 s: its accepted writes, over 20 s, after another took the Lease.
+pub const STOPPED_WRITES: Reference = at_most(196.0, 0.0);
+/// The same: markers of workloads that it set back to older content.
+pub const STOPPED_PATCHES: Reference = at_most(89.0, 0.0);
+/// The same: workloads that keep old content for good, of 50.
+pub const STOPPED_WRONG: Reference = own(0.0);
+/// API server killed right after 10 changes, three times: reloaded after its return.
+pub const OUTAGE_RELOADED: [Reference; 3] = [at_least(0.0, 10.0), at_least(0.0, 10.0), at_least(4.0, 10.0)];
+/// LIST of StatefulSets forbidden, later granted: reloaded within 60 s, of 6.
+pub const FORBIDDEN_RELOADED: Reference = at_least(0.0, 6.0);
 /// Single changes beside a storm in another namespace: 99th percentile before it, ms.
 pub const STORM_IDLE: Reference = Reference {
     upstream: Some(8.0),

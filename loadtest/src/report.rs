@@ -47,6 +47,18 @@ impl Figure {
         }
     }
 
+    /// A figure that is a number of things.
+    pub fn count(
+        scenario: &'static str,
+        what: impl Into<String>,
+        count: usize,
+        reference: Reference,
+    ) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let value = count as f64;
+        Self::new(scenario, what, "", value, reference)
+    }
+
     /// With what the floor needed in the same run.
     #[must_use]
     pub fn floor(mut self, floor: f64) -> Self {

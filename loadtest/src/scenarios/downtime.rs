@@ -41,16 +41,18 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     reloaded.retain(|name| is_changed(name));
     reloaded.sort_unstable();
     reloaded.dedup();
-    #[allow(clippy::cast_precision_loss, reason = "hundreds")]
-    let (wanted, needless) = (reloaded.len() as f64, (all - reloaded.len()) as f64);
     Ok(vec![
-        Figure::new(
+        Figure::count(
             SCENARIO,
             "reloaded, of 20 changed meanwhile",
-            "",
-            wanted,
+            reloaded.len(),
             DOWNTIME_RELOADED,
         ),
-        Figure::new(SCENARIO, "rolled needlessly", "", needless, DOWNTIME_NEEDLESS),
+        Figure::count(
+            SCENARIO,
+            "rolled needlessly",
+            all - reloaded.len(),
+            DOWNTIME_NEEDLESS,
+        ),
     ])
 }

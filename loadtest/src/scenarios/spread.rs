@@ -46,12 +46,15 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
         let beyond = percentile(&ours, percent) - WINDOW;
         Figure::new(SCENARIO, what, "ms", beyond, reference).floor(percentile(&floors, percent))
     };
-    #[allow(clippy::cast_precision_loss, reason = "hundreds")]
-    let missing = (CHANGES - ours.len()) as f64;
     Ok(vec![
         figure("change → PATCH beyond the window, p50", 50.0, SPREAD_MEDIAN),
         figure("change → PATCH beyond the window, p99", 99.0, SPREAD_P99),
-        Figure::new(SCENARIO, "changes without an answer", "", missing, own(0.0)),
+        Figure::count(
+            SCENARIO,
+            "changes without an answer",
+            CHANGES - ours.len(),
+            own(0.0),
+        ),
     ])
 }
 
