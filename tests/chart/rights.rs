@@ -3,6 +3,7 @@
 
 mod grants;
 mod mode;
+mod told;
 mod workloads;
 
 use k8s_openapi::api::core::v1::ConfigMap;

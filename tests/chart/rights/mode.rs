@@ -58,11 +58,11 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     RUNTIME.block_on(test)
 }
 
-/// The objects of a profile as release `profile` in namespace `profile`.
-pub fn rendered(profile: &str, further: &[&str]) -> Vec<Value> {
-    let values = in_repository(&format!("charts/reloader/ci/{profile}-values.yaml"));
-    let arguments = [&["--values", values.to_str().unwrap()], further].concat();
-    render_release(Component::Helm, &chart(), (profile, profile), &arguments)
+/// The control plane that the modes share.
+pub async fn shared_plane() -> &'static ControlPlane {
+    CONTROL_PLANE
+        .get_or_init(async || ControlPlane::start().await.unwrap())
+        .await
 }
 
 /// A mode of the program under the rights that the chart grants for it.
@@ -87,15 +87,20 @@ pub struct Mode {
 impl Mode {
     /// Applies a profile's rights, and makes sources and workloads. `further` are arguments of Helm.
     pub async fn of(profile: &str, further: &[&str]) -> Self {
-        Self::with(profile, further, |_| {}).await
+        let plane = shared_plane().await;
+        Self::with(plane, profile, (profile, further), |_| {}).await
     }
 
-    /// As [`Self::of`], with roles that something was done to.
-    pub async fn with(profile: &str, further: &[&str], change: impl Fn(&mut Value)) -> Self {
-        let plane = CONTROL_PLANE
-            .get_or_init(async || ControlPlane::start().await.unwrap())
-            .await;
-        let mut objects = rendered(profile, further);
+    /// As [`Self::of`], under another name, with objects that something was done to.
+    pub async fn with(
+        plane: &'static ControlPlane,
+        profile: &str,
+        (name, further): (&str, &[&str]),
+        change: impl Fn(&mut Value),
+    ) -> Self {
+        let values = in_repository(&format!("charts/reloader/ci/{profile}-values.yaml"));
+        let helm = [&["--values", values.to_str().unwrap()], further].concat();
+        let mut objects = render_release(Component::Helm, &chart(), (name, name), &helm);
         objects.iter_mut().for_each(change);
         let reloader = only(&objects, "Deployment");
         let pod = &reloader["spec"]["template"]["spec"];
