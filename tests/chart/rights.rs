@@ -1,6 +1,7 @@
 //! RBAC by mode, in both directions, on a real API server: under the rights that the chart grants for a mode the program
 //! does everything the mode is for and is refused nothing; and each single right is there for a request it sends.
 
+mod documented;
 mod grants;
 mod mode;
 mod told;
@@ -78,32 +79,35 @@ async fn exercise(profile: &str) {
         mode.start("reloader-1").await
     };
     for round in 1..=2 {
-        for namespace in &mode.namespaces {
-            for source in sources(&mode.config, namespace, round) {
-                mode.apply(&source).await;
-            }
-        }
-        let restarted = eventually(PATIENCE, "restarts", async || {
-            match behind(&mode, &receiver, round) {
-                behind if behind.is_empty() => Ok(Some(())),
-                behind => Err(format!(
-                    "not restarted {round} times: {behind:?}\n{}",
-                    second.log()
-                )),
-            }
-        });
-        restarted.await.unwrap();
+        restart_all(&mode, &receiver, &second, round).await;
     }
+    judge(&mode, &second).await;
+}
+
+/// Changes every source and waits until every workload has been restarted for it.
+async fn restart_all(mode: &Mode, receiver: &Receiver, replica: &Replica, round: usize) {
+    for namespace in &mode.namespaces {
+        for source in sources(&mode.config, namespace, round) {
+            mode.apply(&source).await;
+        }
+    }
+    let restarted = eventually(PATIENCE, "restarts", async || {
+        match behind(mode, receiver, round) {
+            behind if behind.is_empty() => Ok(Some(())),
+            behind => Err(format!("not restarted {round} times: {behind:?}")),
+        }
+    });
+    restarted.await.unwrap_or_else(|error| {
+        panic!("{error}\n{}\nrefused: {:#?}", replica.log(), mode.refused());
+    });
+}
+
+/// Ends the replica and holds what was granted against what was asked for: a right that is not used is too much, and so
+/// each of the others breaks this test when it is gone, since the request that only it allows is refused then.
+async fn judge(mode: &Mode, replica: &Replica) {
     let used = eventually(PATIENCE, "each right to be used", async || {
-        let requests = mode.requests();
-        let allowed: Vec<_> = requests
-            .into_iter()
-            .filter(|request| request.code != 403)
-            .collect();
-        let unused: Vec<String> = without_use(&mode.grants, &allowed)
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let unused = without_use(&mode.grants, &mode.requests());
+        let unused: Vec<String> = unused.iter().map(ToString::to_string).collect();
         if unused.is_empty() {
             Ok(Some(()))
         } else {
@@ -111,19 +115,9 @@ async fn exercise(profile: &str) {
         }
     });
     let used = used.await;
-    end(&second).await;
-    let refused: Vec<String> = mode
-        .requests()
-        .iter()
-        .filter(|request| request.code == 403)
-        .map(|request| format!("{} {}", request.verb, request.uri))
-        .collect();
-    assert_eq!(
-        refused,
-        Vec::<String>::new(),
-        "{profile}: not granted, but asked for"
-    );
-    used.unwrap_or_else(|error| panic!("{profile}: {error}"));
+    end(replica).await;
+    assert_eq!(mode.refused(), Vec::<String>::new(), "asked for, and not granted");
+    used.unwrap();
 }
 
 /// Waits until the first leader has written down what there is, which it takes for settled.
@@ -154,7 +148,8 @@ fn behind(mode: &Mode, receiver: &Receiver, round: usize) -> Vec<String> {
             }
         }
     }
-    if mode.config.webhook.is_some() && receiver.received().len() < round {
+    // Two sources.
+    if mode.config.webhook.is_some() && receiver.received().len() < 2 * round {
         behind.push("posts".to_owned());
     }
     behind

@@ -12,7 +12,7 @@ use crate::helm::only;
 /// One verb on one resource, in one namespace or in all, on one object or on any: the least that can be granted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grant {
-    /// `None`: all namespaces, by a ClusterRole.
+    /// `None`: all namespaces, by a `ClusterRole`.
     pub namespace: Option<String>,
     pub group: String,
     pub resource: String,
@@ -130,6 +130,7 @@ pub fn granted(objects: &[Value]) -> BTreeSet<Grant> {
 pub fn without_use<'a>(grants: &'a BTreeSet<Grant>, requests: &[impl AsRef<Entry>]) -> BTreeSet<&'a Grant> {
     let mut unused: BTreeSet<&Grant> = grants.iter().collect();
     for request in requests.iter().map(AsRef::as_ref) {
+        // Not even by another role.
         let mut covering = grants.iter().filter(|grant| grant.covers(request));
         if let (Some(only), None) = (covering.next(), covering.next()) {
             unused.remove(only);

@@ -109,7 +109,7 @@ impl Mode {
         let config = settings(reloader, profile);
         let mut arguments = arguments(reloader);
         let namespaces = match &config.scope {
-            Scope::Namespaces(names) => names.iter().cloned().collect(),
+            Scope::Namespaces(names) => names.clone(),
             Scope::All => {
                 arguments.push(format!("--namespaces-to-ignore={}", others(profile)));
                 vec![format!("{profile}-apps")]
@@ -242,8 +242,19 @@ impl Mode {
                 _ => Err(replica.log()),
             }
         });
-        ready.await.unwrap();
+        ready
+            .await
+            .unwrap_or_else(|error| panic!("{error}\nrefused: {:#?}", self.refused()));
         replica
+    }
+
+    /// The program's requests that RBAC has refused.
+    pub fn refused(&self) -> Vec<String> {
+        let requests = self.requests().into_iter();
+        let refused = requests.filter(|request| request.code == 403);
+        refused
+            .map(|request| format!("{} {}", request.verb, request.uri))
+            .collect()
     }
 
     /// The program's requests so far, each once.
