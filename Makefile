@@ -47,7 +47,7 @@ test-unit: ## Run the tests that need nothing but this computer's processor
 	cargo test --lib
 
 .PHONY: chart-test
-chart-test: ## Test the Helm chart and the plain manifests; a minute once Helm and the control plane are compiled
+chart-test: ## Test the Helm chart and the plain manifests; two minutes once Helm and the control plane are compiled
 	cargo run --package testbed -- tools
 	cargo test --test chart
 

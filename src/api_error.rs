@@ -107,6 +107,21 @@ impl ApiError {
         matches!(self.code, Some(403))
     }
 
+    /// A right is missing. An admission plugin that refuses answers 403 as well, but does not name the API group of what
+    /// was asked for.
+    pub fn is_missing_right(&self) -> bool {
+        self.is_forbidden() && self.message.contains(" in API group ")
+    }
+
+    /// What to do about it, to follow the message; empty where that depends on the message.
+    pub fn advice(&self) -> &'static str {
+        if self.is_missing_right() {
+            "; grant that to Reloader's ServiceAccount, as its chart does"
+        } else {
+            ""
+        }
+    }
+
     /// The API server knows no such object, or no such kind (404).
     pub const fn is_not_found(&self) -> bool {
         matches!(self.code, Some(404))
@@ -172,5 +187,21 @@ mod tests {
     fn a_decoding_error_never_quotes_the_answer() {
         let error = kube::Error::SerdeError(serde_json::from_str::<u8>("\"canary\"").unwrap_err());
         assert!(!ApiError::from_client(&error).message.contains("canary"));
+    }
+
+    #[test]
+    fn a_missing_right_is_told_from_a_refusal_by_admission() {
+        let told = |code, message: &str| {
+            let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
+            ApiError::from_status(&status).is_missing_right()
+        };
+        let rights = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
+                      group \"apps\" in the namespace \"b\"";
+        assert!(told(403, rights));
+        assert!(!told(403, "admission webhook \"policy\" denied the request: no"));
+        assert!(!told(
+            403,
+            "unable to create new content in namespace b because it is being terminated"
+        ));
     }
 }

@@ -340,8 +340,11 @@ impl Worker {
     fn tell_failure(&self, plan: &Plan, error: &ApiError) {
         let key = &plan.workload;
         let message = format!(
-            "Update for '{}' of type '{}' in namespace '{}' failed with error {error}",
-            key.name, key.kind, key.namespace
+            "Update for '{}' of type '{}' in namespace '{}' failed with error {error}{}",
+            key.name,
+            key.kind,
+            key.namespace,
+            error.advice(),
         );
         if !self.is_news(key, error, &message) {
             return;

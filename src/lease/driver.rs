@@ -158,7 +158,11 @@ impl<S: LeaseStore> Driver<S> {
                 Step::Wait(until) => self.wait(until).await,
                 Step::Get => {
                     let answer = within_time(self.clock.as_ref(), cut_off, self.store.get()).await;
-                    self.note(answer.as_ref().err());
+                    // Each attempt to write begins with a read: that it may read says nothing about a refused write.
+                    let unwritable = self.last_error.as_ref().is_some_and(StoreError::is_refused_write);
+                    if answer.is_err() || !unwritable {
+                        self.note(answer.as_ref().err());
+                    }
                     self.election.read(self.clock.now(), answer);
                 }
                 Step::Create(lease) => {

@@ -87,6 +87,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// RBAC allows to read the Lease, perhaps, but not to write it.
+    pub fn is_refused_write(&self) -> bool {
+        matches!(self, Self::Forbidden { verb, .. } if *verb != "get")
+    }
+
     /// A static label for logs and metrics.
     pub fn category(&self) -> &'static str {
         match self {

@@ -111,6 +111,8 @@ struct Written {
 
 async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver<Notice>) {
     let mut written: HashMap<Notice, Written> = HashMap::new();
+    // Said once: Events are many.
+    let mut said = false;
     while let Some(notice) = notices.recv().await {
         let now = Instant::now();
         if written.len() >= REMEMBERED {
@@ -144,6 +146,13 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
             result
         };
         if let Err(error) = result {
+            if error.is_missing_right() && !std::mem::replace(&mut said, true) {
+                tracing::warn!(
+                    category = error.category(),
+                    "Kubernetes Events are not written: {error}. Reloader works without them; to have them, grant create \
+                     and patch on events in the namespaces of the workloads"
+                );
+            }
             tracing::debug!(
                 err = %error, category = error.category(), workload = %notice.workload, reason = notice.reason,
                 "Kubernetes Event was not written"

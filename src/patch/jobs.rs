@@ -234,8 +234,9 @@ impl Recreator {
                 tracing::warn!(
                     category = error.category(),
                     "The Job '{name}' in namespace '{namespace}' could not be created again yet, trying again; its copy \
-                     is the suspended Job '{}': {error}",
+                     is the suspended Job '{}': {error}{}",
                     recreation.copy_name(),
+                    error.advice(),
                 );
                 false
             }

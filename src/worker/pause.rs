@@ -112,8 +112,10 @@ impl Worker {
     fn tell_resume_failure(&self, workload: &Workload, error: &ApiError) {
         let key = &workload.key;
         let message = format!(
-            "Failed to resume deployment '{}' in namespace '{}': {error}",
-            key.name, key.namespace
+            "Failed to resume deployment '{}' in namespace '{}': {error}{}",
+            key.name,
+            key.namespace,
+            error.advice(),
         );
         if !self.is_news(key, error, &message) {
             return;

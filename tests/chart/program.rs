@@ -45,7 +45,7 @@ pub fn variables(deployment: &Value) -> BTreeMap<String, String> {
 }
 
 /// The settings that a Deployment's first container starts with.
-fn settings(deployment: &Value, profile: &str) -> Config {
+pub fn settings(deployment: &Value, profile: &str) -> Config {
     let variables = variables(deployment);
     let line = std::iter::once("reloader".to_owned()).chain(arguments(deployment));
     let args = Args::from_command_line(line).unwrap_or_else(|error| panic!("{profile}: {error}"));

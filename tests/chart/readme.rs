@@ -9,7 +9,7 @@ use crate::helm::{read, read_yaml};
 const README: &str = "charts/reloader/README.md";
 
 /// The lines between `<!-- name -->` and `<!-- /name -->`.
-fn section(name: &str) -> String {
+pub fn section(name: &str) -> String {
     let readme = read(README);
     let (_, after) = readme.split_once(&format!("<!-- {name} -->\n")).unwrap();
     after
