@@ -20,6 +20,8 @@ const LONGEST_LIST: usize = 64;
 pub(super) struct Debt {
     /// The content the workload runs with; `None` where it may be either, after a patch of unknown outcome.
     running: Option<Content>,
+    /// What it ran with for certain, before a patch of unknown outcome.
+    ran: Option<Content>,
     /// Nothing is known to have changed: only a marker that shows something else makes it due.
     tentative: bool,
     /// The ledger said so: the leader before may have done more than it had written down.
@@ -40,6 +42,7 @@ impl Debt {
     fn new(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
         Self {
             running,
+            ran: None,
             tentative: change.tentative,
             hearsay: false,
             declined: false,
@@ -74,6 +77,7 @@ impl Debt {
 
     /// It may run with the target by now. That its marker cannot tell stays true.
     fn attempted(&mut self, target: Option<Content>) {
+        self.ran = self.running.or(self.ran);
         self.running = match target {
             Some(Content::Present(digest)) if self.is_look_alike(digest) => {
                 Some(Content::Present(digest.unknown_look_alike()))
@@ -92,9 +96,11 @@ impl Debt {
         }
     }
 
-    /// Whether the workload runs with other data that prints alike.
+    /// Whether the workload may run with other data that prints alike.
     fn is_look_alike(&self, digest: Digest) -> bool {
-        matches!(self.running, Some(Content::Present(running)) if running.is_look_alike_of(&digest))
+        let prints_alike =
+            |content| matches!(content, Content::Present(other) if digest.is_look_alike_of(&other));
+        [self.running, self.ran].into_iter().flatten().any(prints_alike)
     }
 }
 
@@ -268,6 +274,7 @@ impl Namespace {
                     .entry(reference)
                     .or_insert_with(|| Debt::new(None, change, source));
                 debt.running = Some(content);
+                debt.ran = None;
             } else {
                 slot.owed.remove(&reference);
             }

@@ -71,6 +71,17 @@ fn a_look_alike_of_what_may_have_arrived_is_one_too() {
 }
 
 #[test]
+fn a_look_alike_of_what_ran_before_the_attempt_is_one_too() {
+    let mut fixture = Fixture::settled();
+    fixture.holds(one());
+    fixture.workload("web", AUTO);
+    fixture.source("app", 7);
+    fixture.attempt();
+    fixture.holds(two());
+    assert_eq!(fixture.look_alike(), Some(true));
+}
+
+#[test]
 fn the_next_leader_knows_it_too() {
     for attempted in [false, true] {
         let fixture = changed();
