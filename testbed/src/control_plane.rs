@@ -100,7 +100,11 @@ impl Builder {
                 Component::ControllerManager => self.controller_manager,
                 Component::Scheduler => self.scheduler,
                 Component::Kwok => self.kwok,
-                Component::Helm | Component::Helm3 | Component::HelmUnittest => false,
+                Component::Helm
+                | Component::Helm3
+                | Component::HelmUnittest
+                | Component::Kustomize
+                | Component::Promtool => false,
             })
             .collect()
     }

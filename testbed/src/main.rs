@@ -43,7 +43,8 @@ enum Command {
     ///
     /// Progress goes to standard error. Done at once when nothing is missing.
     Build,
-    /// Build what tests of charts need and print where each one is: Helm 4, Helm 3, helm-unittest
+    /// Build what tests of charts need and print where each one is: Helm 4, Helm 3, helm-unittest,
+    /// kustomize, promtool
     Tools,
     /// Run a control plane until Ctrl-C or SIGTERM
     ///

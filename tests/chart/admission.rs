@@ -55,7 +55,7 @@ async fn create_namespace(client: &Client, name: &str) {
 }
 
 /// Applies all of it, and creates a pod of the Deployment's template, only to see whether that would be admitted.
-async fn admit(client: &Client, objects: &[Value], whose: &str) {
+pub async fn admit(client: &Client, objects: &[Value], whose: &str) {
     for object in objects
         .iter()
         .filter(|object| !FOREIGN.iter().any(|kind| object["kind"] == *kind))

@@ -55,22 +55,3 @@ fn further_rights_are_the_charts(#[case] file: &str, #[case] setting: &str) {
     granted.sort_by_key(by_text);
     assert_eq!(sum, granted);
 }
-
-/// kustomize itself is not needed to see that it will find its files.
-#[rstest]
-#[case("deployments/kubernetes")]
-#[case("deployments/overlays/ha")]
-#[case("deployments/overlays/single-namespace")]
-fn kustomizations_name_files_that_exist(#[case] folder: &str) {
-    let kustomization = read_yaml(&format!("{folder}/kustomization.yaml"));
-    let resources = kustomization["resources"].as_array().unwrap().iter();
-    let patches = kustomization["patches"].as_array().into_iter().flatten();
-    let files: Vec<&str> = resources
-        .filter_map(Value::as_str)
-        .chain(patches.filter_map(|patch| patch["path"].as_str()))
-        .collect();
-    assert!(!files.is_empty());
-    for file in files {
-        assert!(in_repository(folder).join(file).exists(), "{folder}: {file}");
-    }
-}

@@ -1,7 +1,7 @@
-//! Running Helm on the chart.
+//! Running Helm on the chart, and the other tools.
 //!
 //! Input: profiles of `charts/reloader/ci` and further arguments. Output: what Helm prints, or the objects it renders.
-//! I/O: runs Helm; compiles it if it is missing.
+//! I/O: runs tools; compiles those that are missing.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use testbed::binaries::{Binaries, Component};
 
-static TOOLS: LazyLock<Binaries> = LazyLock::new(|| Binaries::locate(&Component::TOOLS).expect("Helm"));
+static TOOLS: LazyLock<Binaries> = LazyLock::new(|| Binaries::locate(&Component::TOOLS).expect("tools"));
 
 /// A file or folder of this repository.
 pub fn in_repository(path: &str) -> PathBuf {
@@ -99,11 +99,17 @@ pub fn render(helm: Component, arguments: &[&str]) -> Vec<Value> {
     render_chart(helm, &chart(), arguments)
 }
 
-/// The objects of a text of several YAML documents, sorted by kind, namespace and name.
-pub fn objects(text: &str) -> Vec<Value> {
+/// The objects of a text of several YAML documents, in its order.
+pub fn documents(text: &str) -> Vec<Value> {
     let mut objects: Vec<Value> =
         serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
     objects.retain(|object| !object.is_null());
+    objects
+}
+
+/// The same, sorted by kind, namespace and name.
+pub fn objects(text: &str) -> Vec<Value> {
+    let mut objects = documents(text);
     let key = |object: &Value| {
         let metadata = &object["metadata"];
         format!(

@@ -1,7 +1,8 @@
 //! The Helm chart and the plain manifests, held to the program and to what is written about them.
 //!
-//! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3
-//! and helm-unittest, which are compiled once if they are missing; writes temporary folders; starts a control plane to see what it admits.
+//! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3,
+//! helm-unittest, kustomize and promtool, which are compiled once if they are missing; writes temporary folders; starts a
+//! control plane to see what it admits.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +12,10 @@
 )]
 
 mod admission;
+mod alerts;
 mod generated;
 mod helm;
+mod kustomize;
 mod observability;
 mod program;
 mod readme;

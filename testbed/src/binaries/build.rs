@@ -75,6 +75,8 @@ fn run_go(component: Component, version: &str, output: &Path, log: &Path) -> Res
             "build",
             "-trimpath",
             "-buildvcs=false",
+            "-tags",
+            component.build_tags(),
             "-ldflags",
             &linker_flags(component, version),
             "-o",

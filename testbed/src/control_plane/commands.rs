@@ -137,7 +137,11 @@ impl Layout {
     fn flags(&self, component: Component) -> Vec<String> {
         match component {
             // Run by tests, not kept running.
-            Component::Helm | Component::Helm3 | Component::HelmUnittest => Vec::new(),
+            Component::Helm
+            | Component::Helm3
+            | Component::HelmUnittest
+            | Component::Kustomize
+            | Component::Promtool => Vec::new(),
             Component::Etcd => self.etcd_flags(),
             Component::ApiServer => self.apiserver_flags(),
             Component::ControllerManager => self.controller_manager_flags(),
