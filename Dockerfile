@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
 # The image: one static program, run as uid 65532, and nothing else: no shell, no package manager, no library.
+# `make image` builds it, `make image-check` says whether it is right. For both platforms at once:
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag REGISTRY/reloader:VERSION --push .
 # Each platform is built on itself, natively or emulated: no cross-compiler to keep. It needs no network but crates.io's.
 
@@ -24,14 +25,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     RELOADER_COMMIT_TIME="$RELOADER_COMMIT_TIME" \
     RELOADER_EDITION="$RELOADER_EDITION" \
     cargo auditable build --release --locked --bin reloader \
-    && mkdir -p /root-fs/etc/ssl/certs \
-    && cp target/release/reloader /root-fs/reloader \
-    # Stakater Reloader's image has its program here, and manifests name it.
-    && ln -s reloader /root-fs/manager \
-    # For receivers of alerts and webhook calls over HTTPS; the API server's certificate comes with the ServiceAccount.
-    && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ca-certificates.crt \
-    && cp LICENSE /root-fs/LICENSE \
-    && readelf --program-headers /root-fs/reloader > /tmp/headers && ! grep -q INTERP /tmp/headers
+    && .ci/image-files target/release/reloader /etc/ssl/certs/ca-certificates.crt /root-fs
 
 FROM scratch
 ARG VERSION=""

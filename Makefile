@@ -10,8 +10,17 @@ CARGO_DENY_VERSION := 0.20.2
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
+CARGO_AUDITABLE_VERSION := 0.7.7
+CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo-auditable
+CARGO_CYCLONEDX_VERSION := 0.5.9
+CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
+
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+
+# What `make program` and `make image` build: for this computer's processor.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
+ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 
 # Tests against a control plane wait far more than they compute: more of them at once than there are cores.
 TEST_THREADS ?= 3
@@ -37,7 +46,7 @@ control-plane: ## Build a Kubernetes control plane for this computer; `cargo run
 
 .PHONY: test
 test: ## Run every test, those against a real API server included
-	@echo "The control plane's programs (compiled once, about six minutes on two cores):"
+	@echo "The control plane's programs and the tools (compiled once, about ten minutes on two cores):"
 	cargo run --package testbed -- build
 	cargo run --package testbed -- tools
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
@@ -67,10 +76,10 @@ lint: $(CARGO_DENY) $(ACTIONLINT) ## Check format, lints, workflows, licences, a
 		echo "lint: WARNING: advisories were not checked, because their database could not be fetched" >&2; \
 	fi
 
-# Without optimisation: it compiles several times faster and still checks in a second.
-$(CARGO_DENY):
-	@echo "Compiling cargo-deny $(CARGO_DENY_VERSION), once, into $(TOOLS)"
-	cargo install --locked --debug cargo-deny@$(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
+# Without optimisation: they compile several times faster and still do their work in seconds.
+$(CARGO_DENY) $(CARGO_AUDITABLE) $(CARGO_CYCLONEDX):
+	@echo "Compiling $(@F), once, into $(TOOLS)"
+	cargo install --locked --debug $(subst $(@F)-,$(@F)@,$(notdir $(patsubst %/bin/$(@F),%,$@))) --root $(patsubst %/bin/$(@F),%,$@)
 
 $(ACTIONLINT):
 	@echo "Compiling actionlint $(ACTIONLINT_VERSION), once, into $(TOOLS)"
@@ -81,6 +90,26 @@ $(ACTIONLINT):
 .PHONY: manifests
 manifests: ## Write the plain manifests anew from the chart; `make chart-test` tells when that is due
 	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | sed -n 1p)"
+
+.PHONY: program
+program: $(CARGO_AUDITABLE) ## Build the static program of the image, with the list of its crates in it; needs musl's compiler
+	@command -v musl-gcc >/dev/null || { echo "program: musl-gcc is missing; install musl-tools" >&2; exit 1; }
+	rustup target add $(STATIC_TARGET)
+	PATH="$(dir $(CARGO_AUDITABLE)):$$PATH" \
+		RELOADER_COMMIT_HASH="$$(git rev-parse HEAD)" RELOADER_COMMIT_TIME="$$(git log -1 --format=%cI)" \
+		cargo auditable build --release --locked --bin reloader --target $(STATIC_TARGET)
+
+.PHONY: image
+image: ## Build the image with docker, podman or buildah; PROGRAM=FILE (of `make program`) needs no base image
+	.ci/image
+
+.PHONY: image-check
+image-check: ## Check the image that was built: user, labels, files, that it runs; as root, or parts are left out
+	.ci/image-check target/image/reloader-$(ARCHITECTURE).oci.tar
+
+.PHONY: sbom
+sbom: $(CARGO_CYCLONEDX) ## Write the bill of materials (CycloneDX) to target/sbom, and check it
+	.ci/sbom $(CARGO_CYCLONEDX) target/sbom/reloader.cdx.json
 
 .PHONY: release-check
 release-check: ## Check that what is checked out can be released as the version in Cargo.toml
