@@ -21,8 +21,8 @@ struct Project(TempDir);
 
 impl Project {
     fn new() -> Self {
-        let real = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let read = |file: &str| fs::read_to_string(real.join(file)).unwrap();
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let read = |file: &str| fs::read_to_string(repository.join(file)).unwrap();
         let project = Self(tempfile::tempdir().unwrap());
 
         let cargo = read("Cargo.toml");
