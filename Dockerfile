@@ -5,6 +5,7 @@
 # Each platform is built on itself, natively or emulated: no cross-compiler to keep. It needs no network but crates.io's.
 
 ARG RUST_VERSION=1.95.0
+# podman and buildah look such a short name up where their registries.conf says, docker in its own registry.
 FROM rust:${RUST_VERSION}-alpine AS build
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base ca-certificates-bundle \
