@@ -39,6 +39,8 @@ mod client;
 mod control_plane;
 mod error;
 mod eventually;
+#[cfg(target_os = "linux")]
+pub mod kubelet;
 mod pki;
 mod ports;
 mod process;
@@ -52,6 +54,8 @@ pub use client::{client_config, client_from};
 pub use control_plane::{Builder, ControlPlane};
 pub use error::{Error, Result};
 pub use eventually::{Probe, eventually};
+#[cfg(target_os = "linux")]
+pub use kubelet::Kubelet;
 pub use nix::sys::signal::Signal;
 pub use ports::free_port;
 pub use proxy::Proxy;

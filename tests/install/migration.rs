@@ -1,0 +1,1 @@
+//! From Stakater Reloader's chart to this one, and back.
