@@ -46,7 +46,7 @@ fn an_upgrade_under_changes_loses_none() {
         );
         assert!(workloads.changes() >= 30, "only {} changes", workloads.changes());
         workloads.settled(&cluster.plane).await;
-        cluster.assert_ready().await;
+        cluster.ready().await;
         assert_eq!(cluster.refused(), Vec::<String>::new());
     });
 }
@@ -84,7 +84,7 @@ fn a_leader_that_is_replaced_hands_over_in_less_than_two_seconds() {
 
             let workloads = changes.stop().await;
             workloads.settled(&cluster.plane).await;
-            cluster.assert_ready().await;
+            cluster.ready().await;
             assert_eq!(cluster.refused(), Vec::<String>::new());
         },
     );

@@ -177,12 +177,18 @@ impl Cluster {
         .unwrap()
     }
 
-    /// Asserts that every running pod says that it is ready.
-    pub async fn assert_ready(&self) {
-        for pod in self.kubelet.running() {
-            let (status, body) = pod.get(PORT, "/ready").await.unwrap();
-            assert_eq!(status, 200, "{}: {body}", pod.pod());
-        }
+    /// Waits until every running pod says that it is ready; the kubelet had no trouble with any.
+    pub async fn ready(&self) {
+        let all_ready = eventually(PATIENCE, "ready pods", async || -> Result<_, String> {
+            for pod in self.kubelet.running() {
+                let (status, body) = pod.get(PORT, "/ready").await.map_err(|error| error.to_string())?;
+                if status != 200 {
+                    return Err(format!("{}: {body}", pod.pod()));
+                }
+            }
+            Ok(Some(()))
+        });
+        all_ready.await.unwrap();
         assert_eq!(self.kubelet.troubles(), Vec::<String>::new());
     }
 

@@ -29,7 +29,7 @@ fn a_release_runs_reloads_and_leaves_what_the_docs_name(#[case] helm: Component,
 
         cluster.release(helm, "install", CHART, &[]).await;
         assert_eq!(cluster.running(3).await.len(), 3);
-        cluster.assert_ready().await;
+        cluster.ready().await;
         cluster.leader().await;
 
         workloads.change(0).await;

@@ -10,7 +10,10 @@ use kube::{
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 use testbed::{ControlPlane, eventually};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::oneshot::{self, error::TryRecvError},
+    task::JoinHandle,
+};
 
 use super::{Cluster, PATIENCE};
 
@@ -104,7 +107,7 @@ impl Workloads {
         let changing = tokio::spawn(async move {
             let mut tick = tokio::time::interval(Duration::from_millis(100));
             let mut number = 0;
-            while stopped.try_recv().is_err() {
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
                 tick.tick().await;
                 self.change(number).await;
                 number = (number + 1) % self.contents.len();
