@@ -25,7 +25,7 @@ const WORKLOADS: usize = 100;
 fn mark(number: usize, deployment: &mut Value) {
     let digest = digest_of("0");
     let template = &mut deployment["spec"]["template"];
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         template["spec"]["containers"][0]["env"] = json!([{ "name": marker_of(number), "value": digest }]);
     } else {
         let marker = json!({
@@ -74,7 +74,7 @@ fn a_release_of_the_other_chart_is_upgraded_in_place_and_back_without_a_rollout(
                     3 => {
                         cluster
                             .helm(Component::Helm, &["rollback", RELEASE, "2", "--wait"])
-                            .await
+                            .await;
                     }
                     _ => cluster.release(Component::Helm, "upgrade", chart, &values).await,
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kube::{
     Api, ResourceExt,
+    api::{DynamicObject, ListParams},
     discovery::{Discovery, verbs},
 };
 
@@ -22,8 +23,8 @@ impl Cluster {
                 if !capabilities.supports_operation(verbs::LIST) {
                     continue;
                 }
-                let api: Api<kube::api::DynamicObject> = Api::all_with(self.client.clone(), &resource);
-                for object in api.list_metadata(&Default::default()).await.unwrap() {
+                let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+                for object in api.list_metadata(&ListParams::default()).await.unwrap() {
                     let namespace = object.namespace().unwrap_or_default();
                     found.insert(format!("{} {namespace}/{}", resource.kind, object.name_any()));
                 }
