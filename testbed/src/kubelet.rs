@@ -43,6 +43,7 @@ use crate::control_plane::ControlPlane;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::session::session;
+pub use node::NAME as NODE;
 use sandbox::Sandbox;
 pub use user_namespace::{Place, in_namespaces};
 

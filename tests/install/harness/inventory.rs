@@ -10,8 +10,15 @@ use kube::{
 
 use super::Cluster;
 
-/// What comes and goes by itself: records of what happened, and the heartbeats of the node.
-const PASSING: [&str; 2] = ["Event", "Lease kube-node-lease/"];
+/// What comes by itself, sooner or later: records of what happened, what the controller manager puts into every namespace, and
+/// the control plane's own namespaces.
+fn is_nobodys(object: &str) -> bool {
+    let namespaced = object.split_once(' ').map_or("", |(_, name)| name);
+    object.starts_with("Event ")
+        || namespaced.starts_with("kube-")
+        || object.starts_with("ServiceAccount ") && object.ends_with("/default")
+        || object.ends_with("/kube-root-ca.crt")
+}
 
 impl Cluster {
     /// `Kind namespace/name` of every object.
@@ -30,7 +37,7 @@ impl Cluster {
                 }
             }
         }
-        found.retain(|object| !PASSING.iter().any(|passing| object.starts_with(passing)));
+        found.retain(|object| !is_nobodys(object));
         found
     }
 }
