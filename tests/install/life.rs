@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use rstest::rstest;
 use testbed::{binaries::Component, eventually};
 
@@ -9,6 +11,8 @@ use crate::harness::{Cluster, NAMESPACE, PATIENCE, RELEASE, run, workloads::Work
 
 const CHART: &str = "charts/reloader";
 
+/// The ledger's ConfigMap.
+const LEDGER: &str = "reloader-reloader-ledger";
 /// What `helm uninstall` leaves, as the chart's README says.
 const LEFT_BEHIND: [&str; 3] = [
     "ConfigMap tools/reloader-meta-info",
@@ -46,6 +50,8 @@ fn a_release_runs_reloads_and_leaves_what_the_docs_name(#[case] helm: Component,
         }
         assert_eq!(cluster.refused(), Vec::<String>::new());
 
+        // What a pod has not written down when its rights go, it cannot write down any more.
+        ledger_of(&cluster, 3).await;
         uninstall(&cluster, helm, &before).await;
         // Noticed by the next one, and done once; what was done before is not done again.
         workloads.change(1).await;
@@ -61,6 +67,23 @@ fn a_release_runs_reloads_and_leaves_what_the_docs_name(#[case] helm: Component,
             );
         }
     });
+}
+
+/// Waits until the ledger knows so many sources.
+async fn ledger_of(cluster: &Cluster, sources: usize) {
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let complete = eventually(PATIENCE, "the ledger", async || -> Result<_, String> {
+        let map = maps.get_opt(LEDGER).await.map_err(|error| error.to_string())?;
+        let text = map
+            .and_then(|map| map.data?.remove("sources"))
+            .unwrap_or_default();
+        if text.lines().count() == sources {
+            Ok(Some(()))
+        } else {
+            Err(text)
+        }
+    });
+    complete.await.unwrap();
 }
 
 /// Uninstalls, and compares what is there with what was there before the installation.

@@ -28,7 +28,11 @@ impl Cluster {
     pub fn handovers(&self, from: Timestamp) -> Vec<Handover> {
         let leases = self.lease_writes();
         let patches = self.plane.audit().matching(|entry| {
-            entry.user == USER && entry.verb == "patch" && entry.namespace == APPS && entry.succeeded()
+            entry.is_write()
+                && entry.user == USER
+                && entry.group == "apps"
+                && entry.namespace == APPS
+                && entry.succeeded()
         });
         let mut patches = patches.unwrap();
         patches.sort_by_key(|entry| entry.request_received);
@@ -45,11 +49,14 @@ impl Cluster {
             let (Some(before), Some(taken)) = (before, taken) else {
                 continue;
             };
-            let nobody_leads =
-                |entry: &Entry| (released.received..taken.received).contains(&entry.request_received);
+            let meanwhile = patches
+                .iter()
+                .find(|entry| (released.received..taken.received).contains(&entry.request_received));
             assert!(
-                !patches.iter().any(|entry| nobody_leads(entry)),
-                "written while nobody led"
+                meanwhile.is_none(),
+                "{meanwhile:?} was written while nobody led, from {} to {}",
+                released.received,
+                taken.received
             );
             if let Some(first) = patches
                 .iter()
