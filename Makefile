@@ -51,6 +51,12 @@ chart-test: ## Test the Helm chart and the plain manifests; two minutes once Hel
 	cargo run --package testbed -- tools
 	cargo test --test chart
 
+.PHONY: install-test
+install-test: ## Install, upgrade and remove the chart for real; Linux, as root or with user namespaces; a minute once compiled
+	cargo run --package testbed -- build
+	cargo run --package testbed -- tools
+	cargo test --test install
+
 .PHONY: alerts-test
 alerts-test: ## Test the chart's alerts; needs promtool, which comes with Prometheus
 	@command -v promtool >/dev/null || { echo "alerts-test: promtool is missing; install Prometheus (Debian: apt install prometheus)" >&2; exit 1; }

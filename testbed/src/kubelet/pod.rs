@@ -136,8 +136,14 @@ impl Life {
             if self.is_to_be_deleted() {
                 return Ok(None);
             }
-            let error = match self.prepare(spec, sandbox.address().to_string()).await {
-                Ok(container) => return sandbox.start(container).await.map(Arc::new).map(Some),
+            let started = match self.prepare(spec, sandbox.address().to_string()).await {
+                Ok(container) => sandbox.start(container).await,
+                Err(error) => Err(error),
+            };
+            // Of the system's errors one comes by chance: while another thread starts a process, that one holds copies of this
+            // one's open files, and a root that is written to cannot be made read-only.
+            let error = match started {
+                Ok(process) => return Ok(Some(Arc::new(process))),
                 Err(error @ Error::Unsupported { .. }) => return Err(error),
                 Err(error) => error,
             };
