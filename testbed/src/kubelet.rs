@@ -7,7 +7,7 @@
 //! address as in a cluster, with TLS from end to end. Its container has a root of its own with its program, its volumes (the
 //! ServiceAccount's token, bound to the pod, among them) and nothing to write to that the pod does not ask for. Environment,
 //! arguments, probes, restarts, SIGTERM and the grace period are as the pod says. A pod that asks for more than is done here
-//! does not start, and says which field it is ([`supported`]). Pods of KWOK's node are not its business.
+//! does not start, and says which field it is. Pods of KWOK's node are not its business.
 //!
 //! Left out: memory and CPU limits, seccomp, renewal of tokens (they live for an hour), updates of mounted ConfigMaps.
 //!
@@ -64,7 +64,6 @@ pub struct Builder<'a> {
 
 /// A pod's process.
 pub struct Running {
-    namespace: String,
     pod: String,
     process: Arc<Process>,
     sandbox: Arc<Sandbox>,
@@ -166,11 +165,6 @@ impl Kubelet {
 }
 
 impl Running {
-    /// The pod's namespace.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
     /// The pod's name.
     pub fn pod(&self) -> &str {
         &self.pod

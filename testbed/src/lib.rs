@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! Pods that are to be real processes, the controller's own when its chart is installed, are run by a [`Kubelet`] (Linux only).
+//!
 //! Where things live and how long:
 //! - Binaries are compiled once from the Go modules under `testbed/binaries` (about six minutes on two cores) and kept in
 //!   `${RELOADER_TESTBED_CACHE:-${XDG_CACHE_HOME:-~/.cache}/reloader-testbed}/<module>-<version>/`; or they come from the

@@ -305,7 +305,6 @@ impl Life {
 impl Shared {
     fn note_running(&self, pod: &Pod, process: &Arc<Process>, sandbox: &Arc<Sandbox>) {
         let running = Running {
-            namespace: pod.namespace().unwrap_or_default(),
             pod: pod.name_any(),
             process: Arc::clone(process),
             sandbox: Arc::clone(sandbox),
@@ -331,6 +330,11 @@ fn user_of(pod: &Pod, spec: &ContainerSpec) -> Result<u32> {
     let user = user
         .or(of_pod.and_then(|security| security.run_as_user))
         .unwrap_or(IMAGE_USER);
+    let no_root = of_container.and_then(|security| security.run_as_non_root);
+    let no_root = no_root.or(of_pod.and_then(|security| security.run_as_non_root));
+    if user == 0 && no_root == Some(true) {
+        return Err(Error::unsupported("runAsUser: 0 together with runAsNonRoot"));
+    }
     u32::try_from(user).map_err(|_| Error::unsupported(format!("runAsUser: {user}")))
 }
 
