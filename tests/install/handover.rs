@@ -100,7 +100,7 @@ async fn assert_quick(cluster: &Cluster, what: &str, mut replace: impl AsyncFnMu
         let handovers = eventually(PATIENCE, &what, async || -> Result<_, String> {
             let handovers = cluster.handovers(from);
             if handovers.is_empty() {
-                Err("the leader stays".to_owned())
+                Err("nobody has followed a leader that gave the Lease back".to_owned())
             } else {
                 Ok(Some(handovers))
             }
