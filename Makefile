@@ -60,6 +60,12 @@ chart-test: ## Test the Helm chart and the plain manifests; two minutes once Hel
 	cargo run --package testbed -- tools
 	cargo test --test chart
 
+.PHONY: install-test
+install-test: ## Install, upgrade and remove the chart for real; Linux, as root or with user namespaces; a minute once compiled
+	cargo run --package testbed -- build
+	cargo run --package testbed -- tools
+	cargo test --test install
+
 .PHONY: alerts-test
 alerts-test: ## Test the chart's alerts and the expressions of its dashboard
 	cargo test --test chart alerts

@@ -99,6 +99,22 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<kube::config::KubeconfigError>,
     },
+    /// The kernel does not let this process do what the kubelet does for pods.
+    #[error(
+        "this process may not make network and mount namespaces, which pods need: {reason}. Ways out: run it as root; or let \
+         users make user namespaces (Ubuntu 24.04 or later: `sysctl kernel.apparmor_restrict_unprivileged_userns=0`; elsewhere: \
+         `sysctl user.max_user_namespaces=10000`) and have util-linux's `unshare`; in a container: start that with --privileged"
+    )]
+    NoNamespaces {
+        /// What the kernel said.
+        reason: String,
+    },
+    /// A pod asks for something the testbed's kubelet does not do.
+    #[error("the testbed's kubelet does not do this: {what}")]
+    Unsupported {
+        /// Path and value of the field.
+        what: String,
+    },
     /// A line of the audit log is not an audit event.
     #[error("audit log: {source} in line: {line}")]
     AuditLog {
@@ -122,6 +138,8 @@ impl Error {
             Self::Tls(_) => "tls",
             Self::Kubernetes { .. } => "kubernetes",
             Self::Kubeconfig { .. } => "kubeconfig",
+            Self::NoNamespaces { .. } => "no_namespaces",
+            Self::Unsupported { .. } => "unsupported",
             Self::AuditLog { .. } => "audit_log",
         }
     }
@@ -139,6 +157,12 @@ impl Error {
             what,
             source: Box::new(source),
         }
+    }
+
+    /// What a pod asks for and does not get; for `ok_or_else` and the like.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
     }
 
     /// Whether a process ended because another one had taken its port.

@@ -21,6 +21,8 @@
 //! # }
 //! ```
 //!
+//! Pods that are to be real processes, the controller's own when its chart is installed, are run by a [`Kubelet`] (Linux only).
+//!
 //! Where things live and how long:
 //! - Binaries are compiled once from the Go modules under `testbed/binaries` (about six minutes on two cores) and kept in
 //!   `${RELOADER_TESTBED_CACHE:-${XDG_CACHE_HOME:-~/.cache}/reloader-testbed}/<module>-<version>/`; or they come from the
@@ -39,6 +41,8 @@ mod client;
 mod control_plane;
 mod error;
 mod eventually;
+#[cfg(target_os = "linux")]
+pub mod kubelet;
 mod pki;
 mod ports;
 mod process;
@@ -52,6 +56,8 @@ pub use client::{client_config, client_from};
 pub use control_plane::{Builder, ControlPlane};
 pub use error::{Error, Result};
 pub use eventually::{Probe, eventually};
+#[cfg(target_os = "linux")]
+pub use kubelet::Kubelet;
 pub use nix::sys::signal::Signal;
 pub use ports::free_port;
 pub use proxy::Proxy;

@@ -32,11 +32,11 @@ pub struct Process {
 impl Process {
     /// Starts `command` in the session's process group. Its output is appended to the file `log`; its input is empty.
     pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(Error::io(format!("open {}", log.display())))?;
+        Self::start_into(name, command, log, open_log(log)?)
+    }
+
+    /// The same with the file `log` opened before: by a thread that sees another root by now.
+    pub fn start_into(name: &str, command: &mut Command, log: &Path, output: File) -> Result<Self> {
         let errors = output
             .try_clone()
             .map_err(Error::io(format!("open {}", log.display())))?;
@@ -142,6 +142,15 @@ impl Process {
         // A panic while holding the lock leaves the child as it was.
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a log to append to; makes it if it is missing.
+pub fn open_log(log: &Path) -> Result<File> {
+    File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(Error::io(format!("open {}", log.display())))
 }
 
 impl Drop for Process {

@@ -9,7 +9,7 @@ use crate::harness::{
 };
 
 /// Sooner over than the default lease, yet not lost because a busy computer renews it a little late.
-const SHORT_LEASE: [&str; 3] = ["--lease-duration=4s", "--renew-deadline=3s", "--retry-period=1s"];
+const SHORT_LEASE: [&str; 3] = ["--lease-duration=6s", "--renew-deadline=5s", "--retry-period=1s"];
 
 /// How the leader ends in a burst of 200 changes.
 #[derive(Clone, Copy, Debug)]

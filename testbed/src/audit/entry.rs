@@ -28,7 +28,7 @@ pub struct Entry {
     pub verb: String,
     /// The path and query.
     pub uri: String,
-    /// Who sent it; a `ServiceAccount` is `system:serviceaccount:<namespace>:<name>`.
+    /// Who sent it; a `ServiceAccount` is `system:serviceaccount:<namespace>:<name>`. Empty if the server did not know (401).
     pub user: String,
     /// What the client calls itself; empty if it does not say.
     pub user_agent: String,
@@ -130,6 +130,8 @@ struct Event {
 
 #[derive(Deserialize)]
 struct User {
+    /// Missing where the server does not know who it is: 401.
+    #[serde(default)]
     username: String,
 }
 

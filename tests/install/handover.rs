@@ -1,0 +1,122 @@
+//! Upgrades, restarts and deleted pods while ConfigMaps change ten times a second.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+use testbed::{binaries::Component, eventually};
+
+use crate::harness::{Cluster, DEPLOYMENT, NAMESPACE, PATIENCE, leases::Handover, run, workloads::Workloads};
+
+const CHART: &str = "charts/reloader";
+
+/// The promise: a leader that is told to end is replaced within that time.
+const HANDOVER: Duration = Duration::from_secs(2);
+/// The computer may be busy with anything: of several handovers, one has to be quick.
+const ATTEMPTS: usize = 3;
+
+/// Probed more often than by default, so that rollouts take seconds.
+const QUICK: [&str; 2] = ["--set=readinessProbe.periodSeconds=1", "--set=replicaCount=3"];
+
+#[test]
+fn an_upgrade_under_changes_loses_none() {
+    run("handover::an_upgrade_under_changes_loses_none", async {
+        let cluster = Cluster::start().await;
+        let workloads = Workloads::create(&cluster, 40, |_, _| {}).await;
+        cluster.release(Component::Helm, "install", CHART, &QUICK).await;
+        let before = cluster.running(3).await;
+        cluster.leader().await;
+
+        let changes = workloads.change_continually();
+        let other = [&QUICK[..], &["--set=reloader.logLevel=debug"]].concat();
+        cluster.release(Component::Helm, "upgrade", CHART, &other).await;
+        let after = cluster.running(3).await;
+        let workloads = changes.stop().await;
+
+        assert!(
+            after
+                .iter()
+                .all(|pod| before.iter().all(|old| old.pod() != pod.pod())),
+            "no pod was replaced"
+        );
+        assert!(workloads.changes() >= 30, "only {} changes", workloads.changes());
+        workloads.settled(&cluster.plane).await;
+        cluster.ready().await;
+        assert_eq!(cluster.refused(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_leader_that_is_replaced_hands_over_in_less_than_two_seconds() {
+    run(
+        "handover::a_leader_that_is_replaced_hands_over_in_less_than_two_seconds",
+        async {
+            let cluster = Cluster::start().await;
+            let workloads = Workloads::create(&cluster, 20, |_, _| {}).await;
+            cluster.release(Component::Helm, "install", CHART, &QUICK).await;
+            cluster.leader().await;
+            let changes = workloads.change_continually();
+
+            assert_quick(&cluster, "kubectl delete pod", async || {
+                let leader = cluster.leader().await;
+                Api::<Pod>::namespaced(cluster.client.clone(), NAMESPACE)
+                    .delete(leader.pod(), &DeleteParams::default())
+                    .await
+                    .unwrap();
+            })
+            .await;
+            assert_quick(&cluster, "kubectl rollout restart", async || {
+                let now = Timestamp::now().to_string();
+                let annotations = json!({ "kubectl.kubernetes.io/restartedAt": now });
+                let body = json!({ "spec": { "template": { "metadata": { "annotations": annotations } } } });
+                cluster
+                    .deployments()
+                    .patch(DEPLOYMENT, &PatchParams::default(), &Patch::Strategic(body))
+                    .await
+                    .unwrap();
+            })
+            .await;
+
+            let workloads = changes.stop().await;
+            workloads.settled(&cluster.plane).await;
+            cluster.ready().await;
+            assert_eq!(cluster.refused(), Vec::<String>::new());
+        },
+    );
+}
+
+/// Replaces the leader until one handover was quick, a few times at most.
+async fn assert_quick(cluster: &Cluster, what: &str, mut replace: impl AsyncFnMut()) {
+    let mut gaps = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let from = Timestamp::now();
+        replace().await;
+        let what = format!("a handover by {what}");
+        let handovers = eventually(PATIENCE, &what, async || -> Result<_, String> {
+            let handovers = cluster.handovers(from);
+            if handovers.is_empty() {
+                Err("nobody has followed a leader that gave the Lease back".to_owned())
+            } else {
+                Ok(Some(handovers))
+            }
+        });
+        handovers.await.unwrap();
+        cluster.running(3).await;
+        let handovers = cluster.handovers(from);
+        assert!(
+            handovers.iter().all(|handover| handover.from != handover.to),
+            "{handovers:?}"
+        );
+        gaps.extend(handovers.into_iter().map(|Handover { gap, .. }| gap));
+        if gaps.iter().any(|gap| *gap < HANDOVER) {
+            println!("{what}: {gaps:?}");
+            return;
+        }
+    }
+    panic!("{what}: {gaps:?}");
+}

@@ -1,0 +1,18 @@
+//! The chart installed for real: Helm against a real API server, and a kubelet that runs the Deployment's pods as processes,
+//! each with a network of its own and the token of its ServiceAccount.
+//!
+//! Input: `charts/reloader`, the built program. Output: test results. I/O: starts control planes, runs Helm, makes namespaces.
+//! Linux only: elsewhere there are no network namespaces.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of it is tests, helpers included"
+)]
+
+mod handover;
+mod harness;
+mod life;
+mod migration;
