@@ -14,6 +14,7 @@
 
 mod content;
 mod debt;
+mod doubt;
 mod follow;
 mod mounted;
 mod namespace;
@@ -24,7 +25,7 @@ mod streams;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -36,6 +37,7 @@ use crate::{
     model::{Content, Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
+use doubt::Unrecorded;
 use namespace::Namespace;
 use selection::Selection;
 use streams::Streams;
@@ -191,6 +193,7 @@ pub struct Index {
     streams: Mutex<Streams>,
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
+    unrecorded: OnceLock<Unrecorded>,
 }
 
 impl Index {
@@ -205,6 +208,7 @@ impl Index {
             selection: Selection::new(by_labels),
             streams,
             order: AtomicU64::new(0),
+            unrecorded: OnceLock::new(),
         }
     }
 
@@ -392,6 +396,22 @@ impl Index {
         true
     }
 
+    /// Restarts that Reloader wrote at that time (Unix seconds, the API server's clock) or later may be missing in what
+    /// [`Self::restore`] took in: of these workloads, markers count that show something else than the source is. A
+    /// leader says so once, after it has restored everything.
+    pub fn unrecorded_since(&self, since: i64, now: Seen) {
+        let change = Change {
+            seen: now,
+            order: self.order.fetch_add(1, Ordering::Relaxed),
+            remember: false,
+            tentative: true,
+        };
+        let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
+        for mut inner in self.namespaces.iter_mut() {
+            inner.doubt(unrecorded);
+        }
+    }
+
     /// Whether a complete list of that stream is under way.
     pub fn is_listing(&self, stream: &StreamId) -> bool {
         self.streams().is_listing(stream)
@@ -531,10 +551,10 @@ impl Index {
 
     fn namespace<T>(&self, name: Arc<str>, act: impl FnOnce(&mut Namespace) -> T) -> T {
         let key = Arc::clone(&name);
-        let mut inner = self
-            .namespaces
-            .entry(name)
-            .or_insert_with(|| Namespace::new(self.options, self.selection.contains(&key)));
+        let mut inner = self.namespaces.entry(name).or_insert_with(|| {
+            let selected = self.selection.contains(&key);
+            Namespace::new(self.options, selected, self.unrecorded.get().copied())
+        });
         act(&mut inner)
     }
 

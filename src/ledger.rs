@@ -52,8 +52,13 @@ const SETTLED: Duration = Duration::from_secs(5);
 pub enum Loaded {
     /// There is none: the first start here. What the sources hold now is settled.
     First,
-    /// What each source stood at.
-    Known(Vec<(SourceKey, Standing)>),
+    /// It is there.
+    Known {
+        /// What each source stood at.
+        sources: Vec<(SourceKey, Standing)>,
+        /// When Reloader last wrote to it, in Unix seconds by the API server's clock; `None` where it does not say.
+        written_at: Option<i64>,
+    },
     /// It may not be read.
     Refused,
 }

@@ -20,5 +20,5 @@ pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, Source};
-pub use workload::{Container, Owed, PodTemplate, Restart, Volume, Workload};
+pub use workload::{Container, FIELD_MANAGER, Owed, PodTemplate, Restart, Volume, Workload};
 pub use workload_kind::{CustomKind, WorkloadKind};

@@ -20,14 +20,11 @@ use serde_json::json;
 use crate::{
     api_error::{ApiError, Class},
     decide::{Plan, Write},
-    model::{Workload, WorkloadKey, WorkloadKind},
+    model::{FIELD_MANAGER, Workload, WorkloadKey, WorkloadKind},
     watch::workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
 
 pub use jobs::Recreator;
-
-/// The field manager of every write to a workload; upstream's, so that `managedFields` name one owner.
-pub const FIELD_MANAGER: &str = "Reloader";
 
 /// How long one request may take. The API server's own limit is 60 s; a worker that waits longer than this for one
 /// workload keeps others waiting, and the repeat is harmless.

@@ -39,7 +39,7 @@ pub(super) struct Debt {
 }
 
 impl Debt {
-    fn new(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
+    pub(super) fn new(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
         Self {
             running,
             ran: None,

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Change, Effect, Options, debt::Debt, mounted::Mounted, sources::SourceSlot};
+use super::{Change, Effect, Options, debt::Debt, doubt::Unrecorded, mounted::Mounted, sources::SourceSlot};
 use crate::model::{Content, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind};
 
 /// A workload inside its namespace.
@@ -40,6 +40,8 @@ pub(super) struct Namespace {
     pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Content>)>>,
     /// Counts deletions of sources, so that the oldest can be told.
     pub(super) deletions: u64,
+    /// Set when this replica has taken over.
+    pub(super) unrecorded: Option<Unrecorded>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ pub(super) struct WorkloadSlot {
 }
 
 impl Namespace {
-    pub(super) fn new(options: Options, selected: bool) -> Self {
+    pub(super) fn new(options: Options, selected: bool, unrecorded: Option<Unrecorded>) -> Self {
         Self {
             options,
             selected,
@@ -66,6 +68,7 @@ impl Namespace {
             unclaimed: HashMap::new(),
             left_over: HashMap::new(),
             deletions: 0,
+            unrecorded,
         }
     }
 
@@ -189,6 +192,7 @@ impl Namespace {
         };
         self.workloads.insert(id.clone(), slot);
         self.link(id, &workload);
+        self.doubt_workload(id);
         Effect {
             due: self.claim(id, &workload).into_iter().collect(),
             touched: self.sources_of(&workload),

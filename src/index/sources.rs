@@ -90,6 +90,7 @@ impl Namespace {
                 };
                 self.came(&reference, None, &tentative, &mut effect);
             }
+            effect.due.extend(self.doubt_source(&reference));
             return effect;
         };
         let known = Content::Present(before.source.digest);
@@ -104,6 +105,7 @@ impl Namespace {
             Presence::Unconfirmed(_) => {
                 let mut effect = Effect::of(SourceChange::Created);
                 self.came(&reference, Some(known), change, &mut effect);
+                effect.due.extend(self.doubt_source(&reference));
                 effect
             }
             Presence::Gone(_) => {
@@ -111,6 +113,7 @@ impl Namespace {
                 effect.touched.push(key);
                 let from = self.while_deleted(reference.kind, before.source.digest);
                 self.came(&reference, Some(from), change, &mut effect);
+                effect.due.extend(self.doubt_source(&reference));
                 effect
             }
         }

@@ -1,4 +1,5 @@
 mod create_delete;
+mod doubt;
 mod look_alikes;
 mod model;
 mod pauses;

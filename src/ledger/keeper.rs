@@ -96,6 +96,7 @@ impl Keeper {
         }
         let mut chunks = Chunks::new(first.count, LARGEST_CHUNK);
         let mut versions = vec![first.version];
+        let mut written_at = first.written_at;
         let mut known = Vec::new();
         let mut garbled = chunks.read(&first.text, &self.kinds, |key, standing| {
             known.push((key, standing));
@@ -106,6 +107,7 @@ impl Keeper {
                 known.push((key, standing));
             });
             versions.push(stored.version);
+            written_at = written_at.max(stored.written_at);
         }
         if garbled > 0 {
             tracing::warn!(
@@ -115,7 +117,11 @@ impl Keeper {
                 self.store.name(),
             );
         }
-        Ok((Loaded::Known(known), chunks, versions))
+        let loaded = Loaded::Known {
+            sources: known,
+            written_at,
+        };
+        Ok((loaded, chunks, versions))
     }
 }
 

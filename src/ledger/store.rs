@@ -12,7 +12,10 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::O
 use kube::{Api, Client, api::PostParams};
 
 use super::chunks::MOST_CHUNKS;
-use crate::api_error::{ApiError, Class};
+use crate::{
+    api_error::{ApiError, Class},
+    model::FIELD_MANAGER,
+};
 
 /// Says on chunk 0 how many chunks there are.
 const CHUNKS: &str = "reloader.stakater.com/ledger-chunks";
@@ -42,6 +45,8 @@ pub(super) struct Stored {
     pub(super) text: String,
     /// On chunk 0: how many chunks there are.
     pub(super) count: usize,
+    /// When Reloader last wrote it, in Unix seconds.
+    pub(super) written_at: Option<i64>,
 }
 
 impl Store {
@@ -71,7 +76,10 @@ impl Store {
         let count = annotation
             .and_then(|text| text.parse().ok())
             .filter(|count| (1..=MOST_CHUNKS).contains(count));
+        let managers = object.metadata.managed_fields.into_iter().flatten();
+        let own = managers.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
         Ok(Stored {
+            written_at: own.filter_map(|entry| Some(entry.time?.0.as_second())).max(),
             version: object.metadata.resource_version,
             text: object
                 .data
@@ -110,7 +118,7 @@ impl Store {
             ..ConfigMap::default()
         };
         let params = PostParams {
-            field_manager: Some(crate::patch::FIELD_MANAGER.to_owned()),
+            field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
         let written = match version {

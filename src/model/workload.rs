@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use super::{Content, OptIn, Pause, Source, SourceRef, WorkloadKey};
 
+/// The field manager of every write; upstream's, so that `managedFields` name one owner.
+pub const FIELD_MANAGER: &str = "Reloader";
+
 /// A workload as the watch last showed it, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -72,6 +75,9 @@ pub struct PodTemplate {
     pub volumes: Vec<Volume>,
     /// The text of the `reloader.stakater.com/last-reloaded-from` annotation: the annotations strategy's marker.
     pub last_reloaded_from: Option<Box<str>>,
+    /// When [`FIELD_MANAGER`] last wrote the object that holds it, in Unix seconds (`metadata.managedFields[].time`);
+    /// `None`: never.
+    pub written_at: Option<i64>,
 }
 
 impl PodTemplate {

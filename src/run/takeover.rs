@@ -61,7 +61,7 @@ pub(super) fn take_over(
         None => (Loaded::Refused, None),
     };
     match loaded {
-        Loaded::Known(sources) => {
+        Loaded::Known { sources, written_at } => {
             let now = now();
             for (source, standing) in &sources {
                 match covers(config, source) {
@@ -75,6 +75,9 @@ pub(super) fn take_over(
                     // What happens while it is left out does not count when it is taken in again.
                     Coverage::LeftOut | Coverage::Watched => _ = worker.ledger.touch(source.clone(), false),
                 }
+            }
+            if let Some(written_at) = written_at {
+                worker.index.unrecorded_since(written_at, now);
             }
         }
         Loaded::First => {

@@ -12,13 +12,14 @@ mod tests;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource, core::DynamicResourceScope};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, PodTemplate, SourceKind, SourceRef, Volume, WorkloadKey, WorkloadKind,
+    Container, FIELD_MANAGER, PodTemplate, SourceKind, SourceRef, Volume, WorkloadKey, WorkloadKind,
     opt_in::LAST_RELOADED_FROM,
 };
 
@@ -147,7 +148,12 @@ impl From<Wire> for WorkloadObject {
             creation_timestamp,
             annotations,
             owner_references,
+            managed_fields,
         } = metadata;
+        let own_writes = managed_fields
+            .into_iter()
+            .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+            .filter_map(|entry| entry.time?.parse::<Timestamp>().ok());
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Time);
         let is_true = |condition: &ConditionWire| condition.status.as_deref() == Some("True");
         let is_last =
@@ -175,6 +181,7 @@ impl From<Wire> for WorkloadObject {
                 last_reloaded_from: template_annotations
                     .get(LAST_RELOADED_FROM)
                     .map(|text| text.as_str().into()),
+                written_at: own_writes.map(Timestamp::as_second).max(),
             },
             template_annotations,
             is_controlled: owner_references.iter().any(|owner| owner.controller),
@@ -289,7 +296,10 @@ wire! {
         creation_timestamp: Option<String>,
         annotations: BTreeMap<String, Option<String>>,
         owner_references: Vec<OwnerWire>,
+        managed_fields: Vec<ManagerWire>,
     }
+    /// Which fields it manages, often half of the object, is skipped.
+    ManagerWire { manager: Option<String>, time: Option<String> }
     OwnerWire { controller: bool }
     SpecWire {
         paused: bool,

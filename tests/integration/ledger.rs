@@ -104,6 +104,43 @@ fn restarts_with_nothing_changed_write_nothing(#[values(ENV_VARS, ANNOTATIONS)] 
     });
 }
 
+/// The ledger is written up to 5 s after a restart. Who dies before has left it as it was before the change, and so it
+/// says nothing when the source is what it was before, too. The pods are not.
+#[rstest]
+fn a_return_to_the_content_before_a_restart_that_was_not_written_down_is_rolled_out(
+    #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
+) {
+    run(async {
+        let world = World::new("return").await;
+        create_pairs(&world, 2).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let mut leader = world.controller().args([ONE_WORKER, strategy]).start().await;
+        let mut expected = 0;
+        // A computer that is slow enough writes the ledger before the leader is killed: then there was no gap.
+        for number in 0.. {
+            assert!(number < 20, "the ledger is always written at once");
+            let before = world.wait_for_ledger(4).await;
+            world.change_config_map("app-0", &format!("other-{number}")).await;
+            expected += 1;
+            world.wait_for_rollouts("deployments", "app-0", expected).await;
+            leader.replica.kill();
+            let after = world.ledger().await;
+            world.change_config_map("app-0", "0").await;
+            leader = world.controller().args([ONE_WORKER, strategy]).start().await;
+            expected += 1;
+            world.wait_for_rollouts("deployments", "app-0", expected).await;
+            if before == after {
+                break;
+            }
+        }
+        sentinel.pass().await;
+        leader.replica.kill();
+        let _last = world.controller().args([ONE_WORKER, strategy]).start().await;
+        sentinel.pass().await;
+        assert_eq!(rollouts(&world, 2), [expected, 0]);
+    });
+}
+
 #[test]
 fn a_ledger_that_was_deleted_or_garbled_means_that_the_present_is_settled() {
     run(async {

@@ -79,6 +79,7 @@ fn chooses_the_container_upstream_does(
         init_containers,
         volumes: volumes(volume_names),
         last_reloaded_from: None,
+        written_at: None,
     };
     assert_eq!(choose(&template, &config_map(), false), auto, "auto");
     assert_eq!(choose(&template, &config_map(), true), named, "named");

@@ -1,0 +1,104 @@
+//! Restarts that an earlier leader did not come to write down.
+
+use super::*;
+
+const LEDGER_WRITTEN: i64 = 1_790_000_000;
+
+fn settings() -> SourceKey {
+    SourceKey::new(SourceKind::ConfigMap, "team", "app")
+}
+
+/// What the ledger has: it holds 1, and nobody owes anything.
+fn settled() -> Standing {
+    Standing {
+        state: SourceState::Present(digest(1)),
+        owed: Vec::new(),
+    }
+}
+
+impl Fixture {
+    /// A Deployment that Reloader last wrote then.
+    fn written(&mut self, name: &str, at: Option<i64>) -> Effect {
+        self.version += 1;
+        let mut workload = workload(name, AUTO, self.version);
+        workload.template.written_at = at;
+        self.event(
+            Watched::Workload(WorkloadKind::Deployment),
+            Event::WorkloadSeen(Box::new(workload)),
+        )
+    }
+
+    fn take_over(&self) {
+        self.index.restore(&settings(), &settled(), self.now);
+        self.index.unrecorded_since(LEDGER_WRITTEN, self.now);
+    }
+
+    /// Whether only a marker makes it due; `None`: it owes nothing.
+    fn only_if_marked(&self, name: &str) -> Option<bool> {
+        let pending = self.index.pending(&key(name))?;
+        pending.owed.first().map(|owed| owed.only_if_marked)
+    }
+}
+
+#[rstest]
+#[case::before(Some(LEDGER_WRITTEN - 1), None)]
+#[case::in_the_same_second(Some(LEDGER_WRITTEN), Some(true))]
+#[case::after(Some(LEDGER_WRITTEN + 3), Some(true))]
+#[case::never(None, None)]
+fn the_markers_of_what_was_written_after_the_ledger_count(
+    #[case] written_at: Option<i64>,
+    #[case] expected: Option<bool>,
+    #[values(0, 1, 2)] known_first: u8,
+) {
+    let mut fixture = Fixture::settled();
+    match known_first {
+        0 => {
+            fixture.source("app", 1);
+            fixture.written("web", written_at);
+            fixture.take_over();
+        }
+        1 => {
+            fixture.source("app", 1);
+            fixture.take_over();
+            let effect = fixture.written("web", written_at);
+            assert_eq!(effect.due.is_empty(), expected.is_none());
+        }
+        _ => {
+            fixture.written("web", written_at);
+            fixture.take_over();
+            let effect = fixture.source("app", 1);
+            assert_eq!(effect.due.is_empty(), expected.is_none());
+        }
+    }
+    assert_eq!(fixture.only_if_marked("web"), expected);
+}
+
+#[test]
+fn a_change_that_is_known_stays_one() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 2);
+    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.take_over();
+    assert_eq!(fixture.only_if_marked("web"), Some(false));
+}
+
+#[test]
+fn a_later_change_makes_it_certain() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.take_over();
+    fixture.source("app", 2);
+    assert_eq!(fixture.only_if_marked("web"), Some(false));
+}
+
+#[test]
+fn once_looked_at_it_is_settled() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.take_over();
+    fixture.settle("web", 1);
+    fixture.written("web", Some(LEDGER_WRITTEN + 2));
+    assert_eq!(fixture.only_if_marked("web"), None);
+}
