@@ -79,9 +79,9 @@ impl Shared {
 
     fn take(&self, namespace: &str, name: &str) -> Option<InHand<'_>> {
         let job = (namespace.to_owned(), name.to_owned());
-        self.in_hand()
-            .insert(job.clone())
-            .then_some(InHand { shared: self, job })
+        // The lock ends with this line, and there is a guard only for whoever has taken the Job: its end locks again.
+        let is_free = self.in_hand().insert(job.clone());
+        is_free.then(|| InHand { shared: self, job })
     }
 }
 
@@ -314,4 +314,24 @@ fn pauses((first, longest): (Duration, Duration)) -> impl Iterator<Item = Durati
         .with_jitter()
         .without_max_times()
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_in_one_hand_at_a_time() {
+        let shared = Shared::default();
+        let first = shared.take("team", "migrate");
+        assert!(first.is_some());
+        assert!(shared.take("team", "migrate").is_none());
+        assert!(
+            shared.take("team", "migrate").is_none(),
+            "whoever is refused frees nothing"
+        );
+        assert!(shared.take("other", "migrate").is_some());
+        drop(first);
+        assert!(shared.take("team", "migrate").is_some());
+    }
 }
