@@ -202,6 +202,7 @@ impl Namespace {
     pub(super) fn forget_changes(&mut self) {
         self.unclaimed.clear();
         self.left_over.clear();
+        self.unrecorded = None;
     }
 
     pub(super) fn pending(&self, key: &WorkloadKey) -> Option<Pending> {

@@ -33,7 +33,8 @@ impl Unrecorded {
 }
 
 impl Namespace {
-    /// All that is known is looked at, and from now on what appears.
+    /// All that is known is looked at, and what appears until every workload is known: later, each was written by this
+    /// leader.
     pub(super) fn doubt(&mut self, unrecorded: Unrecorded) {
         self.unrecorded = Some(unrecorded);
         let ids: Vec<LocalWorkload> = self.workloads.keys().cloned().collect();
@@ -55,7 +56,7 @@ impl Namespace {
         }
     }
 
-    /// The source was not there before. Returns who has to be looked at.
+    /// The source, which the ledger knows, is there indeed. Returns who has to be looked at.
     pub(super) fn doubt_source(&mut self, reference: &SourceRef) -> Vec<WorkloadKey> {
         let Some((unrecorded, slot)) = self.unrecorded.zip(self.sources.get(reference)) else {
             return Vec::new();

@@ -40,7 +40,7 @@ pub(super) struct Namespace {
     pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Content>)>>,
     /// Counts deletions of sources, so that the oldest can be told.
     pub(super) deletions: u64,
-    /// Set when this replica has taken over.
+    /// Set when this replica has taken over, until all is known.
     pub(super) unrecorded: Option<Unrecorded>,
 }
 

@@ -90,7 +90,6 @@ impl Namespace {
                 };
                 self.came(&reference, None, &tentative, &mut effect);
             }
-            effect.due.extend(self.doubt_source(&reference));
             return effect;
         };
         let known = Content::Present(before.source.digest);
@@ -113,7 +112,6 @@ impl Namespace {
                 effect.touched.push(key);
                 let from = self.while_deleted(reference.kind, before.source.digest);
                 self.came(&reference, Some(from), change, &mut effect);
-                effect.due.extend(self.doubt_source(&reference));
                 effect
             }
         }

@@ -50,7 +50,7 @@ fn the_markers_of_what_was_written_after_the_ledger_count(
     #[case] expected: Option<bool>,
     #[values(0, 1, 2)] known_first: u8,
 ) {
-    let mut fixture = Fixture::settled();
+    let mut fixture = Fixture::starting();
     match known_first {
         0 => {
             fixture.source("app", 1);
@@ -90,6 +90,21 @@ fn a_later_change_makes_it_certain() {
     fixture.take_over();
     fixture.source("app", 2);
     assert_eq!(fixture.only_if_marked("web"), Some(false));
+}
+
+/// What this leader has written itself is no news, however old a marker on it may be.
+#[test]
+fn nothing_is_doubted_once_all_is_known() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.written("web", Some(LEDGER_WRITTEN - 1));
+    fixture.take_over();
+    fixture.written("web", Some(LEDGER_WRITTEN + 60));
+    fixture.source_gone("app");
+    fixture.source("app", 1);
+    fixture.written("new", Some(LEDGER_WRITTEN + 61));
+    assert_eq!(fixture.only_if_marked("web"), None);
+    assert_eq!(fixture.only_if_marked("new"), None);
 }
 
 #[test]
