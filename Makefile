@@ -124,7 +124,7 @@ release-check: ## Check that what is checked out can be released as the version 
 ##@ Measure it
 
 .PHONY: bench
-bench: ## Measure: speed of the pure parts, then everything on a real API server; about 25 minutes, see loadtest/README.md
+bench: ## Measure: speed of the pure parts, then everything on a real API server; about 20 minutes once compiled, see loadtest/README.md
 	cargo bench --benches
 	cargo build --release
 	cargo run --release --package loadtest
