@@ -202,12 +202,16 @@ pub enum Outcome {
 /// All owed sources are decided together, so several changes cause one restart. Applying the marks and deciding again
 /// gives [`Decision::Skip`], but for [`Strategy::Annotations`] with several sources: its marker holds only the last.
 pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision {
-    let wanted: Vec<Result<Wanted<'_>, SkipReason>> =
-        owed.iter().map(|owed| want(workload, owed, *options)).collect();
+    let text = workload.template.last_reloaded_from.as_deref();
+    let marker = LastReloadedFrom::read(text.unwrap_or_default());
+    let wanted: Vec<Result<Wanted<'_>, SkipReason>> = owed
+        .iter()
+        .map(|owed| want(workload, owed, &marker, *options))
+        .collect();
     let outcomes = match (workload.restart, options.strategy) {
         (Restart::At { last }, strategy) => mark_restart(last, strategy, &wanted),
         (_, Strategy::EnvVars) => mark_variables(workload, &wanted),
-        (_, Strategy::Annotations) => mark_annotation(workload, &wanted),
+        (_, Strategy::Annotations) => mark_annotation(&wanted),
     };
 
     let mut marks: Vec<&Wanted<'_>> = Vec::new();
@@ -230,7 +234,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         resource_version: NonZeroU64::new(workload.resource_version),
         write: Write::of(workload, restarting.map(|(owed, _)| owed)),
         strategy: options.strategy,
-        marks: marks.into_iter().map(|wanted| wanted.mark(workload)).collect(),
+        marks: marks.into_iter().map(Wanted::mark).collect(),
         pause: None,
         settled: owed
             .iter()
@@ -247,6 +251,8 @@ struct Wanted<'a> {
     position: usize,
     container: &'a Container,
     env_name: String,
+    /// The workload's annotation, whatever it is about.
+    marker: &'a LastReloadedFrom<'a>,
 }
 
 impl Wanted<'_> {
@@ -277,18 +283,17 @@ impl Wanted<'_> {
         let in_any = || is_shown(workload.template.containers.iter().find_map(shown));
         let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
         (is_shown(shown(self.container)) || anywhere && in_any())
-            && (!self.owed.look_alike
-                || last_reloaded_from(workload).shows_exactly(&self.owed.source.key, digest))
+            && (!self.owed.look_alike || self.marker.shows_exactly(&self.owed.source.key, digest))
     }
 
-    fn mark(&self, workload: &Workload) -> Mark {
+    fn mark(&self) -> Mark {
         Mark {
             source: self.owed.source.key.clone(),
             content: self.owed.content,
             container: Arc::clone(&self.container.name),
             env_name: self.env_name.clone(),
             observed_at: self.owed.seen_at,
-            exact: self.owed.look_alike || last_reloaded_from(workload).is_exact(&self.owed.source.key),
+            exact: self.owed.look_alike || self.marker.is_exact(&self.owed.source.key),
         }
     }
 }
@@ -304,7 +309,12 @@ impl Owed {
 }
 
 /// Whether and where the workload wants a marker of the source.
-fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: Options) -> Result<Wanted<'a>, SkipReason> {
+fn want<'a>(
+    workload: &'a Workload,
+    owed: &'a Owed,
+    marker: &'a LastReloadedFrom<'a>,
+    options: Options,
+) -> Result<Wanted<'a>, SkipReason> {
     let named = match workload.opt_in.verdict(&owed.source, options.auto_reload_all) {
         Verdict::Named => true,
         Verdict::Auto => false,
@@ -322,7 +332,7 @@ fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: Options) -> Result<
     let env_name = env_name(key.kind, &key.name);
     let has_marker = || match options.strategy {
         Strategy::EnvVars => container.markers.iter().any(|(name, _)| **name == *env_name),
-        Strategy::Annotations => last_reloaded_from(workload).is_of(key),
+        Strategy::Annotations => marker.is_of(key),
     };
     if owed.only_if_marked && !has_marker() {
         return Err(SkipReason::Unmarked);
@@ -332,6 +342,7 @@ fn want<'a>(workload: &'a Workload, owed: &'a Owed, options: Options) -> Result<
         position,
         container,
         env_name,
+        marker,
     })
 }
 
@@ -359,16 +370,10 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
     outcomes(wanted, outcome)
 }
 
-fn last_reloaded_from(workload: &Workload) -> LastReloadedFrom<'_> {
-    let text = workload.template.last_reloaded_from.as_deref();
-    LastReloadedFrom::read(text.unwrap_or_default())
-}
-
 /// One annotation for all sources: the latest that it does not show yet gets it.
-fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
-    let marker = last_reloaded_from(workload);
+fn mark_annotation(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
     let is_marked = |wanted: &Wanted<'_>| {
-        let key = &wanted.owed.source.key;
+        let (marker, key) = (wanted.marker, &wanted.owed.source.key);
         match wanted.owed.content {
             Content::Present(digest) if wanted.owed.look_alike => marker.shows_exactly(key, digest),
             content => marker.shows(key, content),

@@ -329,13 +329,7 @@ impl Index {
         by: Settled,
         now: Seen,
     ) -> bool {
-        let order = self.order.fetch_add(1, Ordering::Relaxed);
-        let change = Change {
-            seen: now,
-            order,
-            remember: false,
-            tentative: false,
-        };
+        let change = self.next_change(now);
         match self.namespaces.get_mut(&key.namespace) {
             Some(mut inner) => inner.settle(key, settled, by, &change),
             None => false,
@@ -384,10 +378,8 @@ impl Index {
         // A class comes and goes with the pods that mount it.
         let listed = source.kind != SourceKind::SecretProviderClass && self.has_listed(source);
         let change = Change {
-            seen: now,
-            order: self.order.fetch_add(1, Ordering::Relaxed),
             remember: true,
-            tentative: false,
+            ..self.next_change(now)
         };
         let listing = self.streams().is_listing_statuses(&source.namespace);
         self.namespace(Arc::clone(&source.namespace), |inner| {
@@ -401,10 +393,8 @@ impl Index {
     /// leader says so once, after it has restored everything.
     pub fn unrecorded_since(&self, since: i64, now: Seen) {
         let change = Change {
-            seen: now,
-            order: self.order.fetch_add(1, Ordering::Relaxed),
-            remember: false,
             tentative: true,
+            ..self.next_change(now)
         };
         let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
         for mut inner in self.namespaces.iter_mut() {
@@ -532,9 +522,17 @@ impl Index {
     /// it is remembered for them.
     fn change(&self, namespace: &str, now: Seen) -> Change {
         Change {
+            remember: self.streams().some_workloads_unknown(namespace, now.at),
+            ..self.next_change(now)
+        }
+    }
+
+    /// A change that comes after all before; certain, and no business of workloads that are not known yet.
+    fn next_change(&self, now: Seen) -> Change {
+        Change {
             seen: now,
             order: self.order.fetch_add(1, Ordering::Relaxed),
-            remember: self.streams().some_workloads_unknown(namespace, now.at),
+            remember: false,
             tentative: false,
         }
     }

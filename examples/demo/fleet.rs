@@ -3,16 +3,13 @@
 //!
 //! Input: a control plane. Output: who runs, who leads. I/O: starts and kills processes, asks `/ready`, reads the Lease.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use testbed::{ControlPlane, Replica, ReplicaBuilder, eventually, free_port};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use testbed::{ControlPlane, Replica, ReplicaBuilder, eventually, free_port, http_get};
 
 /// Where Reloader lives, as `deployments/kubernetes/rbac.yaml` has it.
 pub const NAMESPACE: &str = "reloader";
@@ -85,8 +82,8 @@ impl Fleet {
                 if !member.replica.is_running()? {
                     return Ok(Some(false));
                 }
-                let answer = http_get(member.port, "/ready").await?;
-                ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                let (status, body) = http_get(member.port, "/ready").await?;
+                ensure!(status == 200, "{status}: {body}");
                 Ok(Some(true))
             });
             ensure!(running.await?, "{} ended by itself", member.name);
@@ -196,14 +193,4 @@ pub fn controller() -> Result<PathBuf> {
         program.display()
     );
     Ok(program)
-}
-
-/// One request; the answer as it comes.
-async fn http_get(port: u16, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
 }

@@ -4,11 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use testbed::{Replica, eventually, free_port};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use testbed::{Replica, eventually, free_port, http_get};
 
 use crate::lab::{Lab, OWN_NAMESPACE};
 
@@ -73,9 +69,8 @@ impl Controller {
     /// Waits until `/ready` says so.
     pub async fn wait_ready(&self) -> Result<()> {
         eventually(START, "the controller to be ready", async || {
-            self.status("/ready")
-                .await
-                .map(|status| (status == 200).then_some(()))
+            let (status, _) = http_get(self.port, "/ready").await?;
+            Ok::<_, std::io::Error>((status == 200).then_some(()))
         })
         .await
         .with_context(|| self.replica.log())
@@ -121,15 +116,5 @@ impl Controller {
             peak: mebibytes("VmHWM:")?,
             anonymous: mebibytes("RssAnon:")?,
         })
-    }
-
-    async fn status(&self, path: &str) -> std::io::Result<u16> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Ok(code.unwrap_or(0))
     }
 }

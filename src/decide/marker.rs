@@ -64,7 +64,10 @@ impl<'a> LastReloadedFrom<'a> {
     /// Reads the annotation; text that is no marker counts as none.
     pub(super) fn read(text: &'a str) -> Self {
         let text = if text.len() > MAX_MARKER_LENGTH { "" } else { text };
-        let fields = serde_json::from_str(text).ok();
+        // Most templates have none, and an error costs an allocation.
+        let fields = (!text.is_empty())
+            .then(|| serde_json::from_str(text).ok())
+            .flatten();
         Self { text, fields }
     }
 

@@ -11,7 +11,7 @@
 //!
 //! Left out: memory and CPU limits, seccomp, renewal of tokens (they live for an hour), updates of mounted ConfigMaps.
 //!
-//! It needs to make network and mount namespaces: see [`in_namespaces`].
+//! It needs to make network and mount namespaces: see [`run_in_namespaces`].
 
 mod loopback;
 mod node;
@@ -45,7 +45,7 @@ use crate::process::Process;
 use crate::session::session;
 pub use node::NAME as NODE;
 use sandbox::Sandbox;
-pub use user_namespace::{Place, in_namespaces};
+pub use user_namespace::run_in_namespaces;
 
 /// Where pods find the API server: the first address of the Services' range, as in the API server's certificate.
 const INSIDE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 1), 443);

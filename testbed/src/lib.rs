@@ -41,6 +41,7 @@ mod client;
 mod control_plane;
 mod error;
 mod eventually;
+mod http;
 #[cfg(target_os = "linux")]
 pub mod kubelet;
 mod pki;
@@ -56,6 +57,7 @@ pub use client::{client_config, client_from};
 pub use control_plane::{Builder, ControlPlane};
 pub use error::{Error, Result};
 pub use eventually::{Probe, eventually};
+pub use http::http_get;
 #[cfg(target_os = "linux")]
 pub use kubelet::Kubelet;
 pub use nix::sys::signal::Signal;

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use testbed::kubelet::{NODE, Place, in_namespaces};
+use testbed::kubelet::{NODE, run_in_namespaces as run};
 use testbed::{ControlPlane, Kubelet, eventually};
 
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -111,20 +111,6 @@ impl World {
         });
         gone.await.unwrap();
     }
-}
-
-fn run(test: &str, body: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        match in_namespaces(test)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"))
-        {
-            Place::Here => body.await,
-            Place::Elsewhere(Ok(_)) => {}
-            Place::Elsewhere(Err(printed)) => panic!("in a user namespace:\n{printed}"),
-        }
-    });
 }
 
 #[test]

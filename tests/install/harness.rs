@@ -12,11 +12,12 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
+pub use testbed::kubelet::run_in_namespaces as run;
 use testbed::{
     ControlPlane, Entry, Kubelet, Replica,
     binaries::{Binaries, Component},
     eventually,
-    kubelet::{Place, Running, in_namespaces},
+    kubelet::Running,
 };
 
 /// How long anything may take that should be quick; a wait ends as soon as what it waits for is there.
@@ -31,21 +32,6 @@ pub const DEPLOYMENT: &str = "reloader-reloader";
 pub const USER: &str = "system:serviceaccount:tools:reloader-reloader";
 /// Where pods serve metrics and probes.
 const PORT: u16 = 9090;
-
-/// Runs a test body where namespaces may be made; `test` is the test's full name.
-pub fn run(test: &str, body: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        match in_namespaces(test)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"))
-        {
-            Place::Here => body.await,
-            Place::Elsewhere(Ok(_)) => {}
-            Place::Elsewhere(Err(printed)) => panic!("in a user namespace:\n{printed}"),
-        }
-    });
-}
 
 /// A file or folder of this repository.
 pub fn in_repository(path: &str) -> String {

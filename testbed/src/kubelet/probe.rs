@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::sandbox::Sandbox;
 use crate::error::{Error, Result};
+use crate::http::exchange;
 
 /// Where a container stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,18 +139,8 @@ fn port_of(container: &Container, port: &IntOrString) -> Option<u16> {
 
 /// One HTTP request to a pod; status and body.
 pub async fn get(sandbox: &Sandbox, port: u16, path: &str) -> Result<(u16, String)> {
-    let mut stream = sandbox.connect(port).await?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-        sandbox.address()
-    );
-    let mut answer = String::new();
-    let asked = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.read_to_string(&mut answer).await
-    };
-    asked.await.map_err(Error::io(format!("ask a pod for {path}")))?;
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status.unwrap_or(0), body.to_owned()))
+    let stream = sandbox.connect(port).await?;
+    exchange(stream, &sandbox.address().to_string(), path)
+        .await
+        .map_err(Error::io(format!("ask a pod for {path}")))
 }

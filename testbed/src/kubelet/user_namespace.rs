@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_mins(10);
 
 /// Where a test runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+enum Place {
     /// Here: go on.
     Here,
     /// It has run elsewhere, and this is what it printed; it has succeeded, or failed.
@@ -35,7 +35,7 @@ pub enum Place {
 ///
 /// # Errors
 /// [`Error::NoNamespaces`] if there is no way.
-pub async fn in_namespaces(test: &str) -> Result<Place> {
+async fn in_namespaces(test: &str) -> Result<Place> {
     let refused = match check().await {
         Ok(()) => return Ok(Place::Here),
         Err(refused) => refused,
@@ -77,6 +77,25 @@ pub async fn in_namespaces(test: &str) -> Result<Place> {
             Err(printed)
         },
     ))
+}
+
+/// Runs the body of the test of that full name where it may make namespaces.
+///
+/// # Panics
+/// With what is to be done where nobody may, and with what it printed if it has failed elsewhere.
+#[allow(clippy::panic, reason = "a failed test")]
+pub fn run_in_namespaces(test: &str, body: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap_or_else(|error| panic!("{error}"));
+    runtime.block_on(async {
+        match in_namespaces(test)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+        {
+            Place::Here => body.await,
+            Place::Elsewhere(Ok(_)) => {}
+            Place::Elsewhere(Err(printed)) => panic!("in a user namespace:\n{printed}"),
+        }
+    });
 }
 
 /// An error if this process may not make the namespaces of pods.

@@ -139,22 +139,17 @@ async fn projections(
 ) -> Result<Pairs> {
     let mut files = Pairs::new();
     for source in projected.sources.iter().flatten() {
-        if let Some(source) = &source.config_map {
-            let pairs = sources.config_map(&source.name);
-            files.extend(picked(
-                &source.name,
-                pairs,
-                source.items.as_ref(),
-                source.optional,
-            )?);
+        if let Some(map) = &source.config_map {
+            let pairs = sources.config_map(&map.name);
+            files.extend(picked(&map.name, pairs, map.items.as_ref(), map.optional)?);
         }
-        if let Some(source) = &source.secret {
-            let pairs = sources.secret(&source.name);
+        if let Some(secret) = &source.secret {
+            let pairs = sources.secret(&secret.name);
             files.extend(picked(
-                &source.name,
+                &secret.name,
                 pairs,
-                source.items.as_ref(),
-                source.optional,
+                secret.items.as_ref(),
+                secret.optional,
             )?);
         }
         for item in source

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -17,15 +16,10 @@ use serde_json::{Value, json};
 use testbed::{
     ControlPlane, Entry, Replica,
     binaries::Component,
-    eventually, free_port,
+    eventually, free_port, http_get,
     proxy::{Fault, Proxy, Rule},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    runtime::Runtime,
-    sync::OnceCell,
-};
+use tokio::{runtime::Runtime, sync::OnceCell};
 
 use super::{
     PROFILES,
@@ -237,8 +231,8 @@ impl Mode {
     pub async fn start(&self, name: &str) -> Replica {
         let (replica, port) = self.launch(name);
         let ready = eventually(PATIENCE, "the replica to be ready", async || {
-            match is_ready(port).await {
-                Ok(true) => Ok(Some(())),
+            match http_get(port, "/ready").await {
+                Ok((200, _)) => Ok(Some(())),
                 _ => Err(replica.log()),
             }
         });
@@ -276,14 +270,4 @@ fn others(profile: &str) -> String {
     let profiles = PROFILES.iter().filter(|other| **other != profile);
     let names = profiles.flat_map(|other| [(*other).to_owned(), format!("{other}-apps")]);
     names.chain(fixed).collect::<Vec<_>>().join(",")
-}
-
-async fn is_ready(port: u16) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    stream
-        .write_all(b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer.starts_with("HTTP/1.1 200"))
 }

@@ -2,11 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use testbed::{Proxy, Replica, eventually, free_port};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use testbed::{Proxy, Replica, eventually, free_port, http_get};
 
 use super::{PATIENCE, World};
 
@@ -200,20 +196,6 @@ impl Controller {
 
     /// One HTTP request; status and body.
     pub async fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .unwrap_or(0);
-        let body = answer
-            .split_once("\r\n\r\n")
-            .map_or("", |(_, body)| body)
-            .to_owned();
-        Ok((status, body))
+        http_get(self.port, path).await
     }
 }
