@@ -157,8 +157,9 @@ impl Recreator {
 
     /// Finishes what was left over, now and whenever something has been interrupted. Never ends.
     ///
-    /// `namespaces` are those that are watched; `None` is all of them.
-    pub async fn run(self, namespaces: Option<Vec<String>>) {
+    /// `namespaces` are those that are watched; `None` is all of them, but for what the field selector leaves out: what
+    /// happens there may be another Reloader's work.
+    pub async fn run(self, namespaces: Option<Vec<String>>, fields: String) {
         let scopes: Vec<Option<String>> = match namespaces {
             None => vec![None],
             Some(names) => names.into_iter().map(Some).collect(),
@@ -168,7 +169,7 @@ impl Recreator {
         loop {
             let mut all_done = true;
             for scope in &scopes {
-                match self.finish_all(scope.as_deref()).await {
+                match self.finish_all(scope.as_deref(), &fields).await {
                     Ok(done) => all_done &= done,
                     Err(error) if error.is_forbidden() => {
                         tracing::debug!("Recreations that were interrupted cannot be looked for: {error}");
@@ -192,9 +193,9 @@ impl Recreator {
     }
 
     /// Finishes every recreation whose copy is there. Returns whether none is left.
-    async fn finish_all(&self, namespace: Option<&str>) -> Result<bool, ApiError> {
+    async fn finish_all(&self, namespace: Option<&str>, fields: &str) -> Result<bool, ApiError> {
         let all = self.jobs(namespace);
-        let mut params = ListParams::default().labels(RECREATES).limit(PAGE);
+        let mut params = ListParams::default().labels(RECREATES).fields(fields).limit(PAGE);
         let mut all_done = true;
         loop {
             let page = ApiError::within(REQUEST_TIMEOUT, all.list(&params)).await?;

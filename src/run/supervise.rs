@@ -17,9 +17,11 @@ use crate::{
     lease,
     ledger::Keeper,
     model::WorkloadKind,
+    watch::Watched,
     worker::Worker,
 };
 
+const JOBS: Watched = Watched::Workload(WorkloadKind::Job);
 /// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
 /// since nobody else writes before the lease is given back or has run out.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -112,7 +114,8 @@ impl Running {
                                 Scope::All => None,
                                 Scope::Namespaces(names) => Some(names.clone()),
                             };
-                            self.spawn("jobs", self.worker.writer.recreator().run(namespaces));
+                            let fields = super::selectors(&config.filters).fields(JOBS);
+                            self.spawn("jobs", self.worker.writer.recreator().run(namespaces, fields));
                         }
                         for _ in 0..config.workers {
                             self.workers.spawn(self.worker.clone().run());

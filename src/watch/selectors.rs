@@ -20,7 +20,8 @@ pub struct Selectors {
 }
 
 impl Selectors {
-    fn fields(&self, watched: Watched) -> String {
+    /// A field selector for objects of that kind; empty where nothing is left out.
+    pub fn fields(&self, watched: Watched) -> String {
         let field = match watched {
             Watched::Namespace => "metadata.name",
             Watched::Source(_) | Watched::Class | Watched::Workload(_) => "metadata.namespace",

@@ -98,7 +98,7 @@ async fn restart_all(mode: &Mode, receiver: &Receiver, replica: &Replica, round:
         }
     });
     restarted.await.unwrap_or_else(|error| {
-        panic!("{error}\n{}\nrefused: {:#?}", replica.log(), mode.refused());
+        panic!("{}\nrefused: {:#?}\n{error}", replica.log(), mode.refused());
     });
 }
 

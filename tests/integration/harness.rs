@@ -31,7 +31,7 @@ use kube::{Api, Client, api::PostParams};
 use testbed::{ControlPlane, Entry};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-pub use controller::{Controller, ControllerBuilder};
+pub use controller::{Controller, ControllerBuilder, EVERYWHERE};
 
 /// How long anything may take that should be quick. Generous: the machine may be busy with other tests, and a wait
 /// ends as soon as what it waits for is there.

@@ -15,7 +15,7 @@ use testbed::{
 };
 
 use crate::harness::{
-    PATIENCE, World,
+    EVERYWHERE, PATIENCE, World,
     field::catch,
     kinds::{job, variable},
     objects::{config_map, from, pod_with_config_map},
@@ -29,11 +29,15 @@ const MARKER: &str = "STAKATER_APP_CONFIGMAP";
 /// A world with a ConfigMap `app` and a Job `migrate` that uses it.
 async fn world(name: &str) -> (World, Job) {
     let world = World::new(name).await;
-    world.create(&config_map("app", "0")).await;
-    let job = world
-        .create(&job("migrate", &AUTO, &pod_with_config_map("app")))
-        .await;
+    let job = create_app(&world).await;
     (world, job)
+}
+
+async fn create_app(world: &World) -> Job {
+    world.create(&config_map("app", "0")).await;
+    world
+        .create(&job("migrate", &AUTO, &pod_with_config_map("app")))
+        .await
 }
 
 fn template(job: &Job) -> Value {
@@ -206,6 +210,17 @@ fn nth(proxy: &Proxy, method: &'static str, number: usize, fault: Fault) -> Acti
     )
 }
 
+/// A controller of a world with that many sources, which dies when it sends that request for `app`'s new content.
+async fn killed_at(world: &World, sources: usize, (method, number): (&'static str, usize)) {
+    let proxy = world.plane.proxy().await.expect("a proxy");
+    let controller = world.controller().through(&proxy).start().await;
+    world.wait_for_ledger(sources).await;
+    let rule = nth(&proxy, method, number, Fault::Stall);
+    world.change_config_map("app", "1").await;
+    catch("the step", || rule.hits() == 1).await;
+    controller.replica.kill();
+}
+
 /// The leader dies at every step: the next one ends with one new Job and no copy.
 #[rstest]
 #[case::before_the_dry_run("POST", 1)]
@@ -216,14 +231,8 @@ fn nth(proxy: &Proxy, method: &'static str, number: usize, fault: Fault) -> Acti
 fn a_leader_killed_in_between_loses_no_job(#[case] method: &'static str, #[case] number: usize) {
     run(async {
         let (world, old) = world("job-killed").await;
-        let proxy = world.plane.proxy().await.expect("a proxy");
         let mut sentinel = Sentinel::new(&world).await;
-        let controller = world.controller().through(&proxy).start().await;
-        world.wait_for_ledger(3).await;
-        let rule = nth(&proxy, method, number, Fault::Stall);
-        world.change_config_map("app", "1").await;
-        catch("the step", || rule.hits() == 1).await;
-        controller.replica.kill();
+        killed_at(&world, 3, (method, number)).await;
         if (method, number) == ("POST", 3) {
             let left = world.jobs().await;
             assert_eq!(left.len(), 1, "the Job is gone, its copy is there");
@@ -238,6 +247,32 @@ fn a_leader_killed_in_between_loses_no_job(#[case] method: &'static str, #[case]
         assert_eq!(world.jobs().await, std::slice::from_ref(&new));
         assert_eq!(variable(&template(&new), MARKER), Some(digest_of("1")));
         assert_eq!(new.spec.as_ref().and_then(|spec| spec.suspend), Some(false));
+    });
+}
+
+/// What a leader left behind is finished by a leader that watches its namespace, and by no other.
+#[test]
+fn a_copy_in_an_ignored_namespace_is_left_to_its_own_reloader() {
+    run(async {
+        let here = World::alone("here").await;
+        here.permit_everywhere().await;
+        // Before the other one in every list.
+        let ignored = here.another("elsewhere").await;
+        let (old_here, old_ignored) = (create_app(&here).await, create_app(&ignored).await);
+        for world in [&here, &ignored] {
+            killed_at(world, 1, ("POST", 3)).await;
+        }
+        let left = ignored.jobs().await;
+        assert_eq!(left.len(), 1, "the copy");
+
+        let flag = format!("--namespaces-to-ignore={}", ignored.namespace);
+        let controller = here.controller().args([EVERYWHERE, &flag]).start().await;
+        here.wait_for_successor(&old_here).await;
+        controller.wait_idle().await;
+        assert_eq!(ignored.jobs().await, left);
+
+        let _controller = ignored.controller().start().await;
+        ignored.wait_for_successor(&old_ignored).await;
     });
 }
 

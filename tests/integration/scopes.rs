@@ -12,7 +12,7 @@ use serde_json::json;
 use testbed::proxy::{Fault, Rule};
 
 use crate::harness::{
-    Controller, World,
+    Controller, EVERYWHERE, World,
     objects::{config_map, deployment, pod_with_config_map},
     observe::{AUTO, Barrier},
     run,
@@ -21,8 +21,6 @@ use crate::harness::{
 
 /// One after the other, so that the barrier's word is exact.
 const ONE_WORKER: &str = "--workers=1";
-/// An empty element means all namespaces: takes the harness's own flag back.
-const EVERYWHERE: &str = "--namespaces=,";
 
 impl World {
     /// A ConfigMap `app` with content `0` and a Deployment `app` that uses it.

@@ -6,6 +6,9 @@ use testbed::{Proxy, Replica, eventually, free_port, http_get};
 
 use super::{PATIENCE, World};
 
+/// An empty element means all namespaces: takes the builder's own flag back.
+pub const EVERYWHERE: &str = "--namespaces=,";
+
 /// A controller to be started.
 pub struct ControllerBuilder<'a> {
     world: &'a World,

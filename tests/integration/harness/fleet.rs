@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use testbed::eventually;
 
-use super::{Controller, PATIENCE, World, manifests};
+use super::{Controller, EVERYWHERE, PATIENCE, World, manifests};
 
 /// The Lease's name: upstream's, so that a mixed fleet elects one leader.
 pub const LEASE: &str = "stakater-reloader-lock";
@@ -43,7 +43,7 @@ impl<'a> Fleet<'a> {
 
     /// The same for every namespace of a control plane of the test's own.
     pub async fn start_cluster_wide(world: &'a World, args: &[&str]) -> Self {
-        let args = [&["--namespaces=,"], args].concat();
+        let args = [&[EVERYWHERE], args].concat();
         manifests::create_cluster_role(&world.client).await;
         Self::launch(world, &args, true).await
     }
