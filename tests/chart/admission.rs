@@ -20,19 +20,20 @@ const FOREIGN: [&str; 4] = [
     "VerticalPodAutoscaler",
 ];
 
-async fn api_of(client: &Client, object: &Value) -> Api<DynamicObject> {
+/// An error until the kind is served.
+async fn api_of(client: &Client, object: &Value) -> Result<Api<DynamicObject>, Error> {
     let (group, version) = object["apiVersion"]
         .as_str()
         .and_then(|text| text.split_once('/').or(Some(("", text))))
         .unwrap();
     let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap());
-    let (resource, capabilities) = discovery::pinned_kind(client, &kind).await.unwrap();
+    let (resource, capabilities) = discovery::pinned_kind(client, &kind).await?;
     if capabilities.scope == discovery::Scope::Cluster {
-        return Api::all_with(client.clone(), &resource);
+        return Ok(Api::all_with(client.clone(), &resource));
     }
     // Helm puts into the release's namespace what names none.
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or("tools");
-    Api::namespaced_with(client.clone(), namespace, &resource)
+    Ok(Api::namespaced_with(client.clone(), namespace, &resource))
 }
 
 /// As `helm upgrade` does it: fields of the former manifest that are not in the new one would stay, immutable ones are
@@ -41,7 +42,7 @@ pub async fn apply(client: &Client, object: &Value) -> Result<(), Error> {
     let name = object["metadata"]["name"].as_str().unwrap();
     let mut parameters = PatchParams::apply("chart").force();
     parameters.field_validation = Some(kube::core::params::ValidationDirective::Strict);
-    let api = api_of(client, object).await;
+    let api = api_of(client, object).await?;
     api.patch(name, &parameters, &Patch::Apply(object))
         .await
         .map(drop)
@@ -74,7 +75,8 @@ pub async fn admit(client: &Client, objects: &[Value], whose: &str) {
         field_manager: None,
     };
     let object: DynamicObject = serde_json::from_value(pod.clone()).unwrap();
-    let admitted = api_of(client, &pod).await.create(&dry_run, &object).await;
+    let api = api_of(client, &pod).await.unwrap();
+    let admitted = api.create(&dry_run, &object).await;
     assert!(admitted.is_ok(), "{whose}: {admitted:?}");
 }
 
