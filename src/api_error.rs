@@ -11,8 +11,11 @@ pub enum Class {
     Unavailable,
     /// The API server asked for a pause (429 or 503 with Retry-After): not before it is over.
     Throttled(Duration),
-    /// The object changed meanwhile (409): at once, on the newer state.
+    /// The object changed meanwhile, or something it counts towards did, such as a quota (409): at once, on the newer
+    /// state.
     Conflict,
+    /// There is an object of that name (409 with the reason `AlreadyExists`).
+    Exists,
     /// The object does not exist (any more).
     NotFound,
     /// The request was understood and refused (403, 422, other 4xx): later, in case the reason goes away.
@@ -53,6 +56,7 @@ impl ApiError {
             .filter(|seconds| *seconds > 0);
         let class = match (status.code, retry_after) {
             (_, Some(seconds)) => Class::Throttled(Duration::from_secs(u64::from(seconds))),
+            (409, _) if status.reason == "AlreadyExists" => Class::Exists,
             (409, _) => Class::Conflict,
             (404, _) => Class::NotFound,
             // 401 comes and goes with token rotation, 408 and 429 with load.
@@ -94,7 +98,7 @@ impl ApiError {
             (Class::Unavailable, None) => "unreachable",
             (Class::Unavailable, Some(_)) => "unavailable",
             (Class::Throttled(_), _) => "throttled",
-            (Class::Conflict, _) => "conflict",
+            (Class::Conflict | Class::Exists, _) => "conflict",
             (Class::NotFound, _) => "not_found",
             (Class::Rejected, Some(403)) => "forbidden",
             (Class::Rejected, Some(422)) => "invalid",
@@ -181,6 +185,15 @@ mod tests {
             );
         }
         assert_eq!(status(429, 30).class, Class::Throttled(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn an_object_that_is_there_is_told_from_a_conflict() {
+        let class =
+            |reason| ApiError::from_status(&kube::core::Status::failure("no", reason).with_code(409)).class;
+        assert_eq!(class("AlreadyExists"), Class::Exists);
+        // Of a ResourceQuota that another creation has just changed: nothing was created.
+        assert_eq!(class("Conflict"), Class::Conflict);
     }
 
     #[test]

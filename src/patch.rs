@@ -176,7 +176,7 @@ impl Writer {
             created => created,
         };
         match created {
-            Err(error) if error.class == Class::Conflict => Ok(()),
+            Err(error) if error.class == Class::Exists => Ok(()),
             created => created.map(drop),
         }
     }

@@ -454,7 +454,7 @@ fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
 fn retry(error: &ApiError) -> Retry {
     match error.class {
         // A conflict or a missing object means that the watch is behind: it will have caught up in a moment.
-        Class::Unavailable | Class::Conflict | Class::NotFound => Retry::Unavailable,
+        Class::Unavailable | Class::Conflict | Class::Exists | Class::NotFound => Retry::Unavailable,
         Class::Throttled(wish) => Retry::After(wish),
         Class::Rejected => Retry::Rejected,
     }

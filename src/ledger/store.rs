@@ -127,8 +127,8 @@ impl Store {
         };
         match written {
             Ok(object) => Ok(object.metadata.resource_version),
-            // Deleted meanwhile: like any other change by somebody else.
-            Err(error) if error.class == Class::NotFound => Err(ApiError {
+            // Created or deleted meanwhile: like any other change by somebody else.
+            Err(error) if matches!(error.class, Class::NotFound | Class::Exists) => Err(ApiError {
                 class: Class::Conflict,
                 ..error
             }),

@@ -119,11 +119,11 @@ impl Recreator {
         let rehearsal = RawObject::from(recreation.rehearsal());
         match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(true), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
-            Err(error) if error.class != Class::Conflict => return Err(error),
+            Err(error) if error.class != Class::Exists => return Err(error),
             _ => {}
         }
         let copy = self.put_copy(&jobs, &recreation).await?;
-        let finished = finish(&jobs, &recreation, copy.metadata_text("uid")).await;
+        let finished = finish(&jobs, &recreation, copy.metadata_text("uid"), DELETION).await;
         if finished.is_err() {
             self.shared.left_over.notify_one();
         }
@@ -135,7 +135,7 @@ impl Recreator {
         let copy = RawObject::from(recreation.copy());
         let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &copy)).await;
         match create().await {
-            Err(error) if error.class == Class::Conflict => {}
+            Err(error) if error.class == Class::Exists => {}
             created => return created,
         }
         let name = recreation.copy_name();
@@ -224,7 +224,8 @@ impl Recreator {
             return false;
         };
         let jobs = self.jobs(Some(namespace));
-        match finish(&jobs, &recreation, copy.metadata_text("uid")).await {
+        // Others wait behind this one, and it comes up again.
+        match finish(&jobs, &recreation, copy.metadata_text("uid"), Duration::ZERO).await {
             Ok(_) => {
                 tracing::info!(
                     "The recreation of Job '{name}' in namespace '{namespace}', which had been interrupted, is complete"
@@ -254,29 +255,41 @@ impl Recreator {
 
 /// Steps 3 to 5. Safe to repeat, and for somebody else to repeat. Gives the uid of the new Job, unless it, or another,
 /// was there before.
+///
+/// `patience`: how long the deletion may take.
 async fn finish(
     jobs: &Api<RawObject>,
     recreation: &Recreation,
     copy_uid: &str,
+    patience: Duration,
 ) -> Result<Option<Box<str>>, ApiError> {
     let name = recreation.name();
-    let until = Instant::now() + DELETION;
+    let until = Instant::now() + patience;
     let mut looks = pauses(LOOKS);
     let mut created = None;
+    let mut asked = false;
     while let Some(job) = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await? {
         if job.metadata_text("uid") != recreation.old_uid {
             return remove_copy(jobs, recreation, copy_uid).await.map(|()| None);
         }
-        if job.metadata_text("deletionTimestamp").is_empty() {
+        let is_going = !job.metadata_text("deletionTimestamp").is_empty();
+        if !is_going {
             delete(jobs, name, &recreation.old_uid).await?;
-            continue;
+            if !std::mem::replace(&mut asked, true) {
+                continue;
+            }
         }
         if Instant::now() >= until {
+            let message = if is_going {
+                "it is deleted, but its finalizers hold it; it is created again once they are done"
+            } else {
+                "it is still there after its deletion was accepted or answered with a conflict; look for an admission \
+                 webhook that answers 409"
+            };
             return Err(ApiError {
                 class: Class::Unavailable,
                 code: None,
-                message: "it is deleted, but its finalizers hold it; it is created again once they are done"
-                    .to_owned(),
+                message: message.to_owned(),
             });
         }
         sleep(looks.next().unwrap_or(LOOKS.1)).await;
@@ -285,7 +298,7 @@ async fn finish(
     match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &successor)).await {
         Ok(job) => created = Some(job.metadata_text("uid").into()),
         // Somebody else was faster: the Job exists, which is what counts.
-        Err(error) if error.class == Class::Conflict => {}
+        Err(error) if error.class == Class::Exists => {}
         Err(error) => return Err(error),
     }
     remove_copy(jobs, recreation, copy_uid).await?;

@@ -165,6 +165,28 @@ fn a_job_whose_answer_is_lost_is_created_once(#[case] fault: Fault) {
     });
 }
 
+/// A `ResourceQuota` that another creation has just changed answers so: nothing was created.
+#[test]
+fn a_job_whose_creation_meets_a_conflict_is_created() {
+    run(async {
+        let world = world("cron-conflict").await;
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().through(&proxy).start().await;
+        let conflict = Fault::Status {
+            code: 409,
+            retry_after: None,
+        };
+        let rule = proxy.add(Rule::new(conflict).method("POST").path("/jobs").times(2));
+        world.change_config_map("app", "1").await;
+        world.wait_for_jobs(1).await;
+        assert_eq!(rule.hits(), 2);
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.jobs().await.len(), 1);
+    });
+}
+
 #[test]
 fn a_leader_killed_after_creating_a_job_does_not_create_another() {
     run(async {

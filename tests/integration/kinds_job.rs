@@ -279,6 +279,10 @@ fn a_copy_in_an_ignored_namespace_is_left_to_its_own_reloader() {
 /// A request that fails, or whose answer is lost, is repeated by the same process.
 #[rstest]
 #[case::creation_refused("POST", 3, Fault::Status { code: 403, retry_after: None })]
+// As a ResourceQuota answers that another creation has just changed.
+#[case::creation_in_conflict("POST", 3, Fault::Status { code: 409, retry_after: None })]
+#[case::copy_in_conflict("POST", 2, Fault::Status { code: 409, retry_after: None })]
+#[case::deletion_in_conflict("DELETE", 1, Fault::Status { code: 409, retry_after: None })]
 #[case::creation_broken("POST", 3, Fault::Status { code: 500, retry_after: None })]
 #[case::creation_unanswered("POST", 3, Fault::DropAnswer)]
 #[case::deletion_unanswered("DELETE", 1, Fault::DropAnswer)]
