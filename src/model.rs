@@ -19,6 +19,6 @@ pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey};
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
-pub use source::{Content, Source};
+pub use source::{Content, LEDGER_LABEL, Source};
 pub use workload::{Container, FIELD_MANAGER, Owed, PodTemplate, Restart, Volume, Workload};
 pub use workload_kind::{CustomKind, WorkloadKind};

@@ -14,7 +14,7 @@ use kube::{Api, Client, api::PostParams};
 use super::chunks::MOST_CHUNKS;
 use crate::{
     api_error::{ApiError, Class},
-    model::FIELD_MANAGER,
+    model::{FIELD_MANAGER, LEDGER_LABEL},
 };
 
 /// Says on chunk 0 how many chunks there are.
@@ -105,10 +105,7 @@ impl Store {
                 name: Some(name.clone()),
                 resource_version: version.map(str::to_owned),
                 annotations: Some(BTreeMap::from([(CHUNKS.to_owned(), count.to_string())])),
-                labels: Some(BTreeMap::from([(
-                    "reloader.stakater.com/ledger".to_owned(),
-                    self.name.clone(),
-                )])),
+                labels: Some(BTreeMap::from([(LEDGER_LABEL.to_owned(), self.name.clone())])),
                 ..ObjectMeta::default()
             },
             data: Some(BTreeMap::from([

@@ -2,6 +2,9 @@
 
 use super::{Digest, SourceKey};
 
+/// The label of the ConfigMaps that hold Reloader's own ledger; its value is the ledger's name.
+pub const LEDGER_LABEL: &str = "reloader.stakater.com/ledger";
+
 /// What a workload can be restarted for: a source that holds something, or one that is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Event, Failure, Observation, Settings, StreamId,
+    Event, Failure, Observation, Settings, StreamId, Watched,
     workload::{Decoded, RawObject, WorkloadObject},
 };
 use crate::{
@@ -143,12 +143,12 @@ async fn list(
     namespace: Option<&str>,
 ) -> Result<Vec<Workload>, ApiError> {
     match stream.watched {
-        super::Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
+        Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
             pages::<RawObject>(client, settings, kind, namespace).await
         }
-        super::Watched::Workload(kind) => pages::<WorkloadObject>(client, settings, kind, namespace).await,
+        Watched::Workload(kind) => pages::<WorkloadObject>(client, settings, kind, namespace).await,
         // Sources have to be watched: without, there is nothing to react to.
-        super::Watched::Source(_) | super::Watched::Class | super::Watched::Namespace => Ok(Vec::new()),
+        Watched::Source(_) | Watched::Class | Watched::Namespace => Ok(Vec::new()),
     }
 }
 
@@ -162,7 +162,8 @@ async fn pages<T: Decoded>(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
-    let mut params = ListParams::default().limit(settings.page_size);
+    let fields = settings.selectors.fields(Watched::Workload(kind));
+    let mut params = ListParams::default().fields(&fields).limit(settings.page_size);
     let mut workloads = Vec::new();
     loop {
         let page = ApiError::within(TIMEOUT, api.list(&params)).await?;

@@ -5,7 +5,7 @@
 use kube::runtime::watcher;
 
 use super::Watched;
-use crate::model::SourceKind;
+use crate::model::{LEDGER_LABEL, SourceKind};
 
 /// Which objects the API server is asked for. What it leaves out costs nothing here, not even a decode.
 #[derive(Clone, Debug, Default)]
@@ -31,13 +31,20 @@ impl Selectors {
         terms.join(",")
     }
 
-    fn labels(&self, watched: Watched) -> Option<&str> {
-        match watched {
+    fn labels(&self, watched: Watched) -> String {
+        let asked = match watched {
             Watched::Source(SourceKind::ConfigMap | SourceKind::Secret) => self.source_labels.as_deref(),
             Watched::Namespace => self.namespace_labels.as_deref(),
             // The driver's objects carry the driver's labels only: a selector meant for sources would hide them all.
             Watched::Source(SourceKind::SecretProviderClass) | Watched::Class | Watched::Workload(_) => None,
-        }
+        };
+        // A workload that listens to every ConfigMap of the ledger's namespace would be restarted for its own restart.
+        let no_ledger = format!("!{LEDGER_LABEL}");
+        let is_among_ledgers = watched == Watched::Source(SourceKind::ConfigMap);
+        let terms = asked
+            .into_iter()
+            .chain(is_among_ledgers.then_some(no_ledger.as_str()));
+        terms.collect::<Vec<_>>().join(",")
     }
 
     pub(super) fn config(&self, watched: Watched) -> watcher::Config {
@@ -47,8 +54,8 @@ impl Selectors {
             config = config.fields(&fields);
         }
         match self.labels(watched) {
-            Some(labels) => config.labels(labels),
-            None => config,
+            labels if labels.is_empty() => config,
+            labels => config.labels(&labels),
         }
     }
 }
@@ -73,7 +80,8 @@ mod tests {
         };
         for watched in Watched::all().chain(Watched::CSI) {
             let labels = match watched {
-                Watched::Source(SourceKind::ConfigMap | SourceKind::Secret) => "source",
+                Watched::Source(SourceKind::ConfigMap) => "source,!reloader.stakater.com/ledger",
+                Watched::Source(SourceKind::Secret) => "source",
                 _ => "",
             };
             let fields = "metadata.namespace!=a,metadata.namespace!=b";
@@ -93,10 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_out_unless_asked_for() {
+    fn nothing_but_the_ledger_is_left_out_unless_asked_for() {
         for watched in Watched::all() {
             let config = Selectors::default().config(watched);
-            assert_eq!((config.field_selector, config.label_selector), (None, None));
+            let is_among_ledgers = watched == Watched::Source(SourceKind::ConfigMap);
+            let own = is_among_ledgers.then(|| "!reloader.stakater.com/ledger".to_owned());
+            assert_eq!((config.field_selector, config.label_selector), (None, own));
         }
     }
 }

@@ -5,9 +5,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use rstest::rstest;
 use serde_json::json;
+use testbed::eventually;
 
 use crate::harness::{
-    World, ledger,
+    PATIENCE, World, ledger,
     objects::{config_map, deployment, pod_with_config_map},
     run,
     sentinel::Sentinel,
@@ -244,5 +245,31 @@ fn without_permission_it_says_so_once_and_reloads_all_the_same() {
                 .count(),
             1
         );
+    });
+}
+
+/// Otherwise each restart would change the ledger, and each change of the ledger restart it.
+#[test]
+fn the_ledger_is_no_source_of_a_workload_that_listens_to_every_config_map() {
+    run(async {
+        let world = World::new("all-ears").await;
+        world.create(&config_map("app", "0")).await;
+        let every = ("configmap.reloader.stakater.com/reload", "app|.*ledger.*");
+        let web = deployment("web", &[every], &pod_with_config_map("app"));
+        world.create(&web).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().start().await;
+        let before = world.wait_for_ledger(3).await;
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        eventually(PATIENCE, "the ledger to be written", async || {
+            let written = world.ledger().await != before;
+            Ok::<_, String>(written.then_some(()))
+        })
+        .await
+        .expect("it is");
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.rollouts("deployments", "web"), 1);
     });
 }

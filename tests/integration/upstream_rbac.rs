@@ -1,13 +1,18 @@
 //! The roles of upstream's chart: no `watch` on workloads, no `watch` on leases, Events in the core group only.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::DeleteParams;
+use k8s_openapi::api::{apps::v1::Deployment, rbac::v1::ClusterRole};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    World,
+    EVERYWHERE, World,
+    field::catch,
     kinds::{cron_job, job},
     ledger::is_ledger,
+    manifests::Shipped,
     objects::{config_map, deployment, plain_pod, pod_with_config_map},
     run,
 };
@@ -202,5 +207,57 @@ fn sources_that_come_and_go_are_noticed_by_listing_too() {
             .await;
         deleted.expect("it is deleted");
         world.wait_for_rollouts("deployments", "web", 2).await;
+    });
+}
+
+/// A new leader lists what may be paused since it listed last; not so where another Reloader looks after it.
+#[test]
+fn a_paused_deployment_in_an_ignored_namespace_is_not_even_listed() {
+    run(async {
+        let here = World::alone("here").await;
+        here.permit_everywhere().await;
+        let rules = Patch::Merge(json!({ "rules": watched() }));
+        Api::<ClusterRole>::all(here.client.clone())
+            .patch(
+                &Shipped::read().cluster_role.name_any(),
+                &PatchParams::default(),
+                &rules,
+            )
+            .await
+            .expect("the ClusterRole changes");
+        let ignored = here.another("elsewhere").await;
+        let paused_at = (
+            "deployment.reloader.stakater.com/paused-at",
+            "2020-01-01T00:00:00Z",
+        );
+        for world in [&here, &ignored] {
+            let mut web = deployment("web", &[AUTO, paused_at], &plain_pod());
+            web.spec.paused = Some(true);
+            world.create(&web).await;
+        }
+        let flag = format!("--namespaces-to-ignore={}", ignored.namespace);
+        let _controller = here
+            .controller()
+            .elected()
+            .args([EVERYWHERE, &flag])
+            .start()
+            .await;
+        catch("the end of the pause", || {
+            !here.writes_to("deployments").is_empty()
+        })
+        .await;
+        let of_all = |entry: &testbed::Entry| entry.user == here.user() && entry.resource == "deployments";
+        let requests = here.plane.audit().matching(of_all).expect("the audit log");
+        for request in requests {
+            let leaves_it_out = request.uri.contains(&format!(
+                "fieldSelector=metadata.namespace%21%3D{}",
+                ignored.namespace
+            ));
+            assert!(
+                leaves_it_out || request.namespace == here.namespace,
+                "{}",
+                request.uri
+            );
+        }
     });
 }
