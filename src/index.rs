@@ -255,13 +255,11 @@ impl Index {
             }
             Event::ClassSeen(class) => {
                 let namespace = Arc::clone(&class.key.namespace);
-                self.namespace(namespace, |inner| inner.class_seen(class, generation));
-                Effect::default()
+                self.namespace(namespace, |inner| inner.class_seen(class, generation))
             }
-            Event::ClassGone(key) => self.existing(&key.namespace, |inner| {
-                inner.class_gone(&key.reference());
-                Effect::default()
-            }),
+            Event::ClassGone(key) => {
+                self.existing(&key.namespace, |inner| inner.class_gone(&key.reference()))
+            }
             Event::WorkloadSeen(workload) => {
                 let namespace = Arc::clone(&workload.key.namespace);
                 let forget = !self.streams().some_workloads_unknown(&namespace, now.at);
@@ -484,7 +482,7 @@ impl Index {
                 let change = self.change(name, now);
                 effect.merge(inner.sweep_statuses(name, generation, &change));
             }
-            Watched::Class => inner.sweep_classes(generation),
+            Watched::Class => effect.merge(inner.sweep_classes(generation)),
             Watched::Source(kind) => {
                 effect.merge(inner.sweep_sources(kind, generation, &self.change(name, now)));
                 let awaited = inner.awaited_in(name).into_iter();

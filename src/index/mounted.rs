@@ -201,13 +201,13 @@ impl Namespace {
         effect
     }
 
-    pub(super) fn class_seen(&mut self, annotations: ClassAnnotations, generation: u32) {
+    pub(super) fn class_seen(&mut self, annotations: ClassAnnotations, generation: u32) -> Effect {
         let ClassAnnotations {
             key,
             ignored,
             matched,
         } = &annotations;
-        self.annotate(&key.reference(), *ignored, *matched);
+        let effect = self.annotate(&key.reference(), *ignored, *matched);
         let class = Arc::clone(&key.name);
         self.mounted.classes.insert(
             class,
@@ -216,21 +216,24 @@ impl Namespace {
                 generation,
             },
         );
+        effect
     }
 
     /// Its pods may live on, and say nothing more than any source without annotations.
-    pub(super) fn class_gone(&mut self, reference: &SourceRef) {
+    pub(super) fn class_gone(&mut self, reference: &SourceRef) -> Effect {
         self.mounted.classes.remove(&reference.name);
-        self.annotate(reference, false, false);
+        self.annotate(reference, false, false)
     }
 
-    pub(super) fn sweep_classes(&mut self, generation: u32) {
+    pub(super) fn sweep_classes(&mut self, generation: u32) -> Effect {
         let classes = self.mounted.classes.values();
         let unseen = classes.filter(|class| class.generation != generation);
         let gone: Vec<SourceRef> = unseen.map(|class| class.annotations.key.reference()).collect();
+        let mut effect = Effect::default();
         for reference in gone {
-            self.class_gone(&reference);
+            effect.merge(self.class_gone(&reference));
         }
+        effect
     }
 
     /// What an earlier leader wrote down is what the class's workloads run with; what its pods show now may be newer.
@@ -265,11 +268,16 @@ impl Namespace {
         effect
     }
 
-    fn annotate(&mut self, reference: &SourceRef, ignored: bool, matched: bool) {
-        if let Some(slot) = self.sources.get_mut(reference) {
-            slot.source.ignored = ignored;
-            slot.source.matched = matched;
+    fn annotate(&mut self, reference: &SourceRef, ignored: bool, matched: bool) -> Effect {
+        let mut effect = Effect::default();
+        if let Some(source) = self.sources.get_mut(reference).map(|slot| &mut slot.source)
+            && (source.ignored, source.matched) != (ignored, matched)
+        {
+            source.ignored = ignored;
+            source.matched = matched;
+            effect.touched.push(source.key.clone());
         }
+        effect
     }
 }
 

@@ -71,6 +71,7 @@ impl Namespace {
         let reference = source.key.reference();
         let key = source.key.clone();
         let now = source.digest;
+        let annotations = (source.ignored, source.matched);
         let slot = Box::new(SourceSlot {
             source,
             presence: Presence::Here,
@@ -93,10 +94,16 @@ impl Namespace {
             return effect;
         };
         let known = Content::Present(before.source.digest);
+        // Whom it concerns may be others now, or nobody: the ledger has to hear of that before the next change.
+        let other_annotations = (before.source.ignored, before.source.matched) != annotations;
         match before.presence {
-            Presence::Here if before.source.digest == now => Effect::of(SourceChange::Unchanged),
+            Presence::Here if before.source.digest == now => Effect {
+                touched: Vec::from_iter(other_annotations.then_some(key)),
+                ..Effect::of(SourceChange::Unchanged)
+            },
             Presence::Here => {
                 let mut effect = Effect::of(SourceChange::Updated);
+                effect.touched.extend(other_annotations.then(|| key.clone()));
                 effect.due = self.changed(&reference, Some(known), change);
                 effect.changed.extend(self.selected.then_some(key));
                 effect

@@ -273,3 +273,37 @@ fn the_ledger_is_no_source_of_a_workload_that_listens_to_every_config_map() {
         assert_eq!(world.rollouts("deployments", "web"), 1);
     });
 }
+
+/// From that moment on the source is like any other; what changed before does not count.
+#[test]
+fn a_source_counts_from_the_moment_it_is_not_ignored_any_more() {
+    run(async {
+        let world = World::new("unignored").await;
+        let annotate = async |value: Option<&str>| {
+            let annotations = json!({ "reloader.stakater.com/ignore": value });
+            let body = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+            world
+                .api::<ConfigMap>()
+                .patch("app-0", &PatchParams::default(), &body)
+                .await
+                .expect("the ConfigMap changes");
+        };
+        create_pairs(&world, 1).await;
+        let controller = world.controller().start().await;
+        world.wait_for_ledger(1).await;
+        annotate(Some("true")).await;
+        world.wait_for_ledger(0).await;
+        world.change_config_map("app-0", "1").await;
+        annotate(None).await;
+        world.wait_for_ledger(1).await;
+        controller.replica.kill();
+
+        let controller = world.controller().start().await;
+        controller.wait_idle().await;
+        assert_eq!(rollouts(&world, 1), [0], "nothing has changed since");
+        controller.replica.kill();
+        world.change_config_map("app-0", "2").await;
+        let _controller = world.controller().start().await;
+        world.wait_for_rollouts("deployments", "app-0", 1).await;
+    });
+}

@@ -120,14 +120,14 @@ impl Fixture {
         self.event(STATUSES, Event::PodStatusGone { namespace, name })
     }
 
-    fn class(&self, ignored: bool, matched: bool) {
+    fn class(&self, ignored: bool, matched: bool) -> Effect {
         let key = key();
         let class = ClassAnnotations {
             key,
             ignored,
             matched,
         };
-        self.event(Watched::Class, Event::ClassSeen(class));
+        self.event(Watched::Class, Event::ClassSeen(class))
     }
 
     fn restore(&self, content: u8) {
@@ -354,4 +354,18 @@ fn a_workload_that_is_younger_than_the_rotation_owes_nothing(#[values(true, fals
         fixture.restore(1);
     }
     assert!(fixture.owed().is_empty());
+}
+
+#[test]
+fn the_ledger_hears_of_a_class_that_concerns_others_now() {
+    let fixture = Fixture::with_pods(&["a"]);
+    assert_eq!(fixture.class(false, false).touched, []);
+    assert_eq!(fixture.class(true, false).touched, [key()]);
+    assert_eq!(fixture.settled(), None);
+    assert_eq!(fixture.class(true, false).touched, []);
+    let gone = fixture.event(Watched::Class, Event::ClassGone(key()));
+    assert_eq!(
+        (gone.touched.as_slice(), fixture.settled()),
+        (&[key()][..], Some(digest(1)))
+    );
 }
