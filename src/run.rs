@@ -15,6 +15,7 @@ mod fenced;
 mod supervise;
 mod takeover;
 mod tell;
+mod throttled;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -345,7 +346,12 @@ fn report_state(metrics: &Metrics, worker: &Worker, health: &Health, streams: &[
                         .strip_prefix(&name)
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
                 })
-                .all(|check| check.outcome == admin::health::Outcome::Ok)
+                .all(|check| {
+                    matches!(
+                        check.outcome,
+                        admin::health::Outcome::Ok | admin::health::Outcome::Absent
+                    )
+                })
         };
         Snapshot {
             queued: stats.depth(Priority::High),

@@ -26,7 +26,7 @@ use crate::{
     index::{Index, Pending, Seen, Settled},
     lease::Leadership,
     ledger::Ledger,
-    metrics::{Metrics, ReconcileResult},
+    metrics::{Metrics, NotificationResult, ReconcileResult},
     model::{SourceKey, SourceKind, Workload, WorkloadKey, opt_in::BadPattern},
     notify::Alerts,
     patch::{
@@ -273,6 +273,13 @@ impl Worker {
         }
     }
 
+    /// Hands an Event over to be written.
+    fn tell(&self, notice: Notice) {
+        if !self.recorder.record(notice) {
+            self.metrics.notified("event", NotificationResult::Dropped);
+        }
+    }
+
     /// Tells the ledger what the patch has settled.
     async fn write_down(&self, plan: &Plan) {
         let touched = plan
@@ -391,7 +398,7 @@ impl Worker {
             if !is_first {
                 continue;
             }
-            self.recorder.record(Notice {
+            self.tell(Notice {
                 workload: key.clone(),
                 uid: workload.uid.clone(),
                 source,
@@ -411,7 +418,7 @@ impl Worker {
         reason: &'static str,
         message: String,
     ) {
-        self.recorder.record(Notice {
+        self.tell(Notice {
             workload: workload.clone(),
             uid: uid.into(),
             source: source.kind,

@@ -97,6 +97,8 @@ pub struct Check {
 pub enum Outcome {
     /// It passed.
     Ok,
+    /// It passed, and there is nothing to see.
+    Absent,
     /// It passed, but somebody should know this.
     Degraded(String),
     /// It failed for this reason.
@@ -164,7 +166,7 @@ impl Health {
                     now.saturating_duration_since(*since).as_secs()
                 )),
                 WatchState::Denied { reason } => Outcome::Degraded(format!("not permitted: {reason}")),
-                WatchState::NotInstalled => Outcome::Degraded("not installed".to_owned()),
+                WatchState::NotInstalled => Outcome::Absent,
                 WatchState::Refused { reason } => Outcome::Failed(format!("not permitted: {reason}")),
             },
         };
@@ -216,6 +218,7 @@ impl fmt::Display for Check {
         let Self { name, outcome } = self;
         match outcome {
             Outcome::Ok => write!(f, "[+]{name} ok"),
+            Outcome::Absent => write!(f, "[+]{name} ok: not installed"),
             Outcome::Degraded(note) => write!(f, "[+]{name} ok: {note}"),
             Outcome::Failed(reason) => write!(f, "[-]{name} failed: {reason}"),
         }

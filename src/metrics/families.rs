@@ -120,7 +120,7 @@ impl ReloadFamilies {
             notifications: add(
                 r,
                 "reloader_notifications",
-                "Alerts and webhook calls, by channel and result",
+                "Alerts, webhook calls and dropped Events, by channel and result",
                 Family::default(),
             ),
             workloads_scanned: add(

@@ -56,7 +56,7 @@ impl ReconcileResult {
     }
 }
 
-/// What became of an alert or a webhook call: the label `result` of `reloader_notifications_total`.
+/// What became of an alert, a webhook call or an Event: the label `result` of `reloader_notifications_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationResult {
     /// The receiver took it.
@@ -212,7 +212,7 @@ impl Metrics {
         self.reload.fenced_writes.inc();
     }
 
-    /// An alert or a webhook call came to an end; `channel` is `alert` or `webhook`.
+    /// An alert or a webhook call came to an end, or an Event was dropped; `channel` is `alert`, `webhook` or `event`.
     pub fn notified(&self, channel: &'static str, result: NotificationResult) {
         let labels = [("channel", channel), ("result", result.label())];
         self.reload.notifications.get_or_create(&labels).inc();

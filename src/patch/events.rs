@@ -4,15 +4,11 @@
 //!
 //! Upstream's roles grant `create` and `patch` on core/v1 Events and nothing on events.k8s.io, so kube's own recorder
 //! (which writes the latter) would be refused. Events are best effort: the queue to the writing task is bounded, what
-//! does not fit is counted and dropped, and a reload never waits for one.
+//! does not fit is dropped and counted, and a reload never waits for one.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
@@ -75,30 +71,19 @@ pub struct Notice {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     sink: mpsc::Sender<Notice>,
-    dropped: Arc<AtomicU64>,
 }
 
 impl Recorder {
     /// A recorder and the task that writes what it is given; the task ends when every recorder is dropped.
     pub fn new(client: Client, instance: String) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (sink, notices) = mpsc::channel(WAITING);
-        let recorder = Self {
-            sink,
-            dropped: Arc::new(AtomicU64::new(0)),
-        };
-        (recorder, write_all(client, instance, notices))
+        (Self { sink }, write_all(client, instance, notices))
     }
 
-    /// Hands one Event over; drops it when too many wait.
-    pub fn record(&self, notice: Notice) {
-        if self.sink.try_send(notice).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// How many Events were dropped since the start.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Hands one Event over. Returns whether it was taken: it is dropped when too many wait.
+    #[must_use]
+    pub fn record(&self, notice: Notice) -> bool {
+        self.sink.try_send(notice).is_ok()
     }
 }
 

@@ -11,9 +11,9 @@ use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
-use tower::util::MapRequestLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{RunError, fenced};
+use super::{RunError, fenced, throttled};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
@@ -58,13 +58,19 @@ impl Clients {
     /// A client whose connections do nothing more once this replica does not lead: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
         let builder = fenced::builder(&self.config, leadership).map_err(no_cluster)?;
-        Ok(builder.with_layer(&self.metrics_layer()).build())
+        Ok(builder
+            .with_layer(&self.metrics_layer())
+            .with_layer(&MapResponseLayer::new(throttled::with_status))
+            .build())
     }
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
         let builder = ClientBuilder::try_from(self.config.clone()).map_err(no_cluster)?;
-        Ok(builder.with_layer(&self.metrics_layer()).build())
+        Ok(builder
+            .with_layer(&self.metrics_layer())
+            .with_layer(&MapResponseLayer::new(throttled::with_status))
+            .build())
     }
 
     /// A client for watches.
@@ -73,6 +79,7 @@ impl Clients {
         Ok(builder
             .with_layer(&MapRequestLayer::new(most_recent))
             .with_layer(&self.metrics_layer())
+            .with_layer(&MapResponseLayer::new(throttled::with_status))
             .build())
     }
 

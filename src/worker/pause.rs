@@ -120,7 +120,7 @@ impl Worker {
         if !self.is_news(key, error, &message) {
             return;
         }
-        self.recorder.record(Notice {
+        self.tell(Notice {
             workload: key.clone(),
             uid: workload.uid.clone(),
             source: SourceKind::ConfigMap,

@@ -79,7 +79,7 @@ async fn requests_meet_the_faults_of_their_rules() {
 
     let refusing = proxy.add(
         Rule::new(Fault::Status {
-            code: 429,
+            code: 503,
             retry_after: Some(7),
         })
         .method("POST")
@@ -91,7 +91,7 @@ async fn requests_meet_the_faults_of_their_rules() {
     };
     assert_eq!(
         (status.code, status.details.unwrap().retry_after_seconds),
-        (429, 7)
+        (503, 7)
     );
     through.create(&post, &config_map("refused")).await.unwrap();
     assert_eq!(refusing.hits(), 1);

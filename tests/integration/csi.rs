@@ -263,6 +263,9 @@ fn the_driver_may_be_installed_later() {
         let controller = start(&world, &[]).await;
         let (_, checks) = controller.get("/ready?verbose").await.expect("an answer");
         assert_eq!(checks.matches(" ok: not installed").count(), 2, "{checks}");
+        // The alert for a kind that cannot be watched must not fire.
+        let synced = r#"reloader_watch_synced{kind="SecretProviderClass"}"#;
+        assert!(controller.metric(synced).await > 0.0);
         controller
             .wait_log("The cluster has no secretproviderclasspodstatuses")
             .await;

@@ -137,22 +137,30 @@ fn refuse(code: u16, retry_after: Option<u32>) -> Result<Answer> {
     let reason = match code {
         409 => "Conflict",
         410 => "Expired",
-        429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "InternalError",
     };
-    let status = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "refused by the proxy", "reason": reason, "code": code,
-        "details": {"retryAfterSeconds": retry_after.unwrap_or(0)},
-    });
+    let (kind, body) = if code == 429 {
+        // Priority and Fairness answers with a line of text; only the header has the seconds.
+        (
+            "text/plain; charset=utf-8",
+            "Too many requests, please try again later.\n".to_owned(),
+        )
+    } else {
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": "refused by the proxy", "reason": reason, "code": code,
+            "details": {"retryAfterSeconds": retry_after.unwrap_or(0)},
+        });
+        ("application/json", status.to_string())
+    };
     let mut answer = Response::builder()
         .status(StatusCode::from_u16(code).map_err(Error::other)?)
-        .header(CONTENT_TYPE, "application/json");
+        .header(CONTENT_TYPE, kind);
     if let Some(seconds) = retry_after {
         answer = answer.header(RETRY_AFTER, seconds);
     }
     answer
-        .body(Full::new(status.to_string().into()).map_err(never).boxed())
+        .body(Full::new(body.into()).map_err(never).boxed())
         .map_err(Error::other)
 }
