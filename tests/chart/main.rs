@@ -14,6 +14,7 @@
 mod admission;
 mod alerts;
 mod definitions;
+mod flow_schema;
 mod generated;
 mod helm;
 mod kustomize;
