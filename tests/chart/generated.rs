@@ -43,7 +43,7 @@ fn under(text: &str, heading: &str) -> String {
     let section = lines
         .enumerate()
         .take_while(|(number, line)| *number == 0 || line.split(' ').next() != Some(level));
-    section.map(|(_, line)| format!("{line}\n")).collect()
+    section.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
 
 /// Artifact Hub shows them beside the version: those of the version before would be wrong.
