@@ -1,12 +1,16 @@
 //! One replica of the controller under load. Input: a program; output: a handle with its costs.
 //! I/O: starts a process, asks its `/ready`, reads `/proc`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use testbed::{Replica, eventually, free_port, http_get};
+use jiff::Timestamp;
+use testbed::{Proxy, Replica, eventually, free_port, http_get};
 
-use crate::lab::{Lab, OWN_NAMESPACE};
+use crate::{
+    lab::{Lab, OWN_NAMESPACE},
+    objects::create_administrator,
+};
 
 /// Longest start: 29,100 objects on a busy machine.
 const START: Duration = Duration::from_mins(2);
@@ -17,6 +21,8 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Controller {
     /// Who it is in the audit log.
     pub user: String,
+    /// When it was started.
+    pub begun: Timestamp,
     /// The process.
     pub replica: Replica,
     port: u16,
@@ -42,18 +48,35 @@ impl Controller {
 
     /// Starts it as a user of its own in these groups, and returns at once.
     pub fn launch_as(lab: &Lab, user: &str, groups: &[&str], args: &[&str]) -> Result<Self> {
-        let port = free_port()?;
         let kubeconfig = lab.plane.kubeconfig_for_user(user, groups)?;
+        Self::launch_with(lab, user, kubeconfig, user.to_owned(), args)
+    }
+
+    /// Starts it behind a proxy, as a `ServiceAccount` that may do everything, and returns at once.
+    pub async fn launch_behind(lab: &Lab, proxy: &Proxy, name: &str) -> Result<Self> {
+        create_administrator(&lab.client, OWN_NAMESPACE, name).await?;
+        let direct = lab
+            .plane
+            .kubeconfig_for_service_account(OWN_NAMESPACE, name)
+            .await?;
+        let user = format!("system:serviceaccount:{OWN_NAMESPACE}:{name}");
+        Self::launch_with(lab, name, proxy.kubeconfig(&direct)?, user, &[])
+    }
+
+    fn launch_with(lab: &Lab, name: &str, kubeconfig: PathBuf, user: String, args: &[&str]) -> Result<Self> {
+        let port = free_port()?;
+        let begun = Timestamp::now();
         let replica = Replica::builder(&lab.program)
-            .name(user)
+            .name(name)
             .kubeconfig(kubeconfig)
             .arg(format!("--listen-address=127.0.0.1:{port}"))
             .args(args)
-            .env("POD_NAME", user)
+            .env("POD_NAME", name)
             .env("POD_NAMESPACE", OWN_NAMESPACE)
             .start()?;
         Ok(Self {
-            user: user.to_owned(),
+            user,
+            begun,
             replica,
             port,
         })

@@ -6,7 +6,8 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::Deployment,
-        core::v1::{ConfigMap, Namespace},
+        core::v1::{ConfigMap, Namespace, ServiceAccount},
+        rbac::v1::ClusterRoleBinding,
     },
 };
 use kube::{
@@ -27,6 +28,22 @@ pub async fn create_namespace(client: &Client, name: &str) -> Result<()> {
         .create(&PostParams::default(), &namespace)
         .await
         .with_context(|| format!("create namespace {name}"))?;
+    Ok(())
+}
+
+/// Creates a `ServiceAccount` that may do everything.
+pub async fn create_administrator(client: &Client, namespace: &str, name: &str) -> Result<()> {
+    let account = json!({ "metadata": { "name": name } });
+    create_all::<ServiceAccount>(client, namespace, std::iter::once(account)).await?;
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+        "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
+    }))?;
+    Api::all(client.clone())
+        .create(&PostParams::default(), &binding)
+        .await
+        .with_context(|| format!("create ClusterRoleBinding {name}"))?;
     Ok(())
 }
 

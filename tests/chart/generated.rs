@@ -36,6 +36,41 @@ fn the_chart_has_the_programs_version() {
     }
 }
 
+/// The text between a line that begins with `heading` and the next heading of the same level.
+fn under(text: &str, heading: &str) -> String {
+    let level = heading.split_once(' ').unwrap().0;
+    let lines = text.lines().skip_while(|line| !line.starts_with(heading));
+    let section = lines
+        .enumerate()
+        .take_while(|(number, line)| *number == 0 || line.split(' ').next() != Some(level));
+    section.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}
+
+/// Artifact Hub shows them beside the version: those of the version before would be wrong.
+#[test]
+fn the_charts_changes_are_those_of_its_version() {
+    let chart = read_yaml("charts/reloader/Chart.yaml");
+    let changes = chart["annotations"]["artifacthub.io/changes"].as_str().unwrap();
+    let changes: Vec<Value> = serde_saphyr::from_str(changes).unwrap();
+    assert!(!changes.is_empty());
+    let version = format!("## [{}]", chart["version"].as_str().unwrap());
+    let section = under(&read("CHANGELOG.md"), &version);
+    for change in changes {
+        // Artifact Hub's kinds are the changelog's headings.
+        let kind = change["kind"].as_str().unwrap();
+        let heading = format!("### {}{}", kind[..1].to_uppercase(), &kind[1..]);
+        let told = under(&section, &heading)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let description = change["description"].as_str().unwrap();
+        assert!(
+            told.contains(description),
+            "CHANGELOG.md does not say under {version}, {heading}: {description}"
+        );
+    }
+}
+
 /// The rules of one kind of role among objects.
 fn rules(objects: &[Value], kind: &str) -> Vec<Value> {
     only(objects, kind)["rules"].as_array().unwrap().clone()

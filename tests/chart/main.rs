@@ -1,8 +1,8 @@
 //! The Helm chart and the plain manifests, held to the program and to what is written about them.
 //!
 //! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3,
-//! helm-unittest, kustomize and promtool, which are compiled once if they are missing; writes temporary folders; starts a
-//! control plane to see what it admits.
+//! helm-unittest, kustomize and promtool, which are compiled once if they are missing; downloads definitions of custom
+//! resources as Go modules; writes temporary folders; starts a control plane to see what it admits.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
 
 mod admission;
 mod alerts;
+mod definitions;
+mod flow_schema;
 mod generated;
 mod helm;
 mod kustomize;

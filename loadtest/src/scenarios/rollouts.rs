@@ -38,18 +38,19 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     let gradual = rollouts(lab, &controller, since).await?;
     controller.stop().await?;
 
-    let controller = Controller::start(lab, "long", &["--coalesce-window=1s"]).await?;
+    let controller = Controller::start(lab, "long", &["--coalesce-window=2s"]).await?;
     let since = Timestamp::now();
     gradually(lab, &names, "again").await?;
     let gradual_long = rollouts(lab, &controller, since).await?;
 
     Ok(vec![
         Figure::new(SCENARIO, "20 sources at once", "", at_once, AT_ONCE),
-        Figure::new(SCENARIO, "20 sources over 5 s", "", gradual, GRADUAL)
-            .note("a change each 250 ms, longer than the default window of 100 ms"),
+        Figure::new(SCENARIO, "20 sources over 5 s", "", gradual, GRADUAL).note(
+            "a change each 250 ms, longer than the default window of 100 ms; set the window to meet it",
+        ),
         Figure::new(
             SCENARIO,
-            "20 sources over 5 s, --coalesce-window=1s",
+            "20 sources over 5 s, --coalesce-window=2s",
             "",
             gradual_long,
             GRADUAL_LONG_WINDOW,

@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde_json::{Value, json};
+use testbed::proxy::{Fault, RequestHead, Rule};
 
 use crate::{
     controller::{Controller, Memory},
     lab::{Lab, PATIENCE},
     objects::{change, create_all, create_namespace, create_pairs, pair},
-    references::{MEMORY_EMPTY, MEMORY_LARGE, MEMORY_MANY, MEMORY_PEAK, START, START_CPU},
+    references::{MEMORY_EMPTY, MEMORY_LARGE, MEMORY_MANY, MEMORY_PAGED, MEMORY_PEAK, START, START_CPU},
     report::Figure,
 };
 
@@ -27,20 +27,22 @@ const SETTLE: Duration = Duration::from_secs(15);
 pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     create_namespace(&lab.client, NAMESPACE).await?;
     create_pairs(&lab.client, NAMESPACE, 1, true).await?;
-    let empty = start(lab, "empty").await?;
+    let empty = observe(lab, Controller::launch(lab, "empty", &[])?).await?;
 
     // 5,900 Secrets of 129 MB and 3,200 ConfigMaps of 84 MB: 213 MB raw.
     let secrets = (0..5_900).map(|number| secret(number, size(number, 6_000, 165_000)));
     create_all::<Secret>(&lab.client, NAMESPACE, secrets).await?;
     let config_maps = (0..3_200).map(|number| filled_config_map(number, size(number, 10_900, 165_000)));
     create_all::<ConfigMap>(&lab.client, NAMESPACE, config_maps).await?;
-    let large = start(lab, "large").await?;
+    let large = observe(lab, Controller::launch(lab, "large", &[])?).await?;
 
     let secrets = (10_000..20_000).map(|number| secret(number, 1_024));
     create_all::<Secret>(&lab.client, NAMESPACE, secrets).await?;
     let config_maps = (10_000..20_000).map(|number| filled_config_map(number, 1_024));
     create_all::<ConfigMap>(&lab.client, NAMESPACE, config_maps).await?;
-    let many = start(lab, "many").await?;
+    let many = observe(lab, Controller::launch(lab, "many", &[])?).await?;
+
+    let paged = start_paged(lab).await?;
 
     let resident = |what: &str, started: &Started, reference| {
         let Memory {
@@ -58,9 +60,41 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
         resident("resident, 9,100 objects of 213 MB", &large, MEMORY_LARGE),
         resident("resident, 20,000 objects more", &many, MEMORY_MANY),
         Figure::new(SCENARIO, "resident, peak", "MiB", peak, MEMORY_PEAK),
+        Figure::new(
+            SCENARIO,
+            "resident, peak, first lists in pages",
+            "MiB",
+            paged.memory.peak,
+            MEMORY_PAGED,
+        )
+        .note(format!("{:.1} later", paged.memory.resident)),
         Figure::new(SCENARIO, "start → first PATCH", "s", many.first_patch, START),
         Figure::new(SCENARIO, "processor time until then", "s", many.cpu, START_CPU),
     ])
+}
+
+/// A start against an API server that streams no lists, as before Kubernetes 1.32: what was listed comes page by page.
+async fn start_paged(lab: &Lab) -> Result<Started> {
+    let proxy = lab.plane.proxy().await?;
+    let refused = Fault::Status {
+        code: 422,
+        retry_after: None,
+    };
+    let streamed = Rule::new(refused).when(|head| head.query.contains("sendInitialEvents=true"));
+    let streamed = proxy.add(streamed);
+    let started = observe(lab, Controller::launch_behind(lab, &proxy, "paged").await?).await?;
+    let log = proxy.log();
+    let pages = |kind: &str| {
+        let path = format!("/api/v1/{kind}");
+        let of_kind = |request: &RequestHead| request.path == path && !request.is_watch();
+        log.iter().filter(|passage| of_kind(&passage.request)).count()
+    };
+    // One page would be no proof that they were pages.
+    anyhow::ensure!(
+        streamed.hits() > 0 && pages("secrets") > 1 && pages("configmaps") > 1,
+        "Secrets and ConfigMaps were not listed in pages"
+    );
+    Ok(started)
 }
 
 struct Started {
@@ -71,9 +105,10 @@ struct Started {
     cpu: f64,
 }
 
-async fn start(lab: &Lab, user: &str) -> Result<Started> {
-    let begun = Timestamp::now();
-    let controller = Controller::launch(lab, user, &[])?;
+/// From the launch of a controller to its end.
+async fn observe(lab: &Lab, controller: Controller) -> Result<Started> {
+    let begun = controller.begun;
+    let user = &controller.user;
     let waiting = Instant::now();
     let mut number = 0;
     let first_patch = loop {
