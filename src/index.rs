@@ -21,6 +21,7 @@ mod namespace;
 mod selection;
 mod sources;
 mod streams;
+mod unclaimed;
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +29,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dashmap::DashMap;
@@ -40,7 +41,9 @@ use crate::{
 use doubt::Unrecorded;
 use namespace::Namespace;
 use selection::Selection;
+pub use streams::CATCHING_UP;
 use streams::Streams;
+use unclaimed::Sight;
 
 /// The moment at which something was seen, on both clocks that matter.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,9 @@ pub struct Options {
     /// A source of which neither this process nor the ledger knows anything may have changed: markers that show
     /// something else tell (`--sync-after-restart` with `--reload-on-create`).
     pub trust_markers: bool,
+    /// How long after a change of a source the watch of workloads may still show them as they were before: until a
+    /// connection that died without a word is given up, and what it missed has been sent.
+    pub longest_lag: Duration,
 }
 
 /// What an observation led to.
@@ -228,14 +234,20 @@ impl Index {
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);
                 let listed = self.streams().has_listed(&stream);
-                let change = self.change(&namespace, now);
-                self.namespace(namespace, |inner| Effect {
-                    unselected: !inner.selected,
-                    ..inner.source_seen(source, generation, listed, &change)
+                let change = self.change(now);
+                let horizon = self.horizon(&namespace, now);
+                self.namespace(namespace, |inner| {
+                    if let Some(horizon) = horizon {
+                        inner.forget_changes_until(horizon);
+                    }
+                    Effect {
+                        unselected: !inner.selected,
+                        ..inner.source_seen(source, generation, listed, &change)
+                    }
                 })
             }
             Event::SourceGone(key) => {
-                let change = self.change(&key.namespace, now);
+                let change = self.change(now);
                 self.existing(&key.namespace, |inner| Effect {
                     unselected: !inner.selected,
                     ..inner.source_gone(&key.reference(), &change)
@@ -243,14 +255,14 @@ impl Index {
             }
             Event::PodStatusSeen(status) => {
                 let namespace = Arc::clone(&status.namespace);
-                let change = self.change(&namespace, now);
+                let change = self.change(now);
                 let listing = self.is_listing(&stream);
                 self.namespace(namespace, |inner| {
                     inner.status_seen(status, generation, listing, &change)
                 })
             }
             Event::PodStatusGone { namespace, name } => {
-                let change = self.change(&namespace, now);
+                let change = self.change(now);
                 self.existing(&namespace, |inner| inner.status_gone(&namespace, &name, &change))
             }
             Event::ClassSeen(class) => {
@@ -262,12 +274,17 @@ impl Index {
             }
             Event::WorkloadSeen(workload) => {
                 let namespace = Arc::clone(&workload.key.namespace);
-                let forget = !self.streams().some_workloads_unknown(&namespace, now.at);
+                let horizon = self.horizon(&namespace, now);
+                let sight = Sight {
+                    is_event: !self.is_listing(&stream),
+                    ..self.read_now()
+                };
                 self.namespace(namespace, |inner| {
-                    if forget {
-                        inner.forget_changes();
+                    if let Some(horizon) = horizon {
+                        inner.all_is_known();
+                        inner.forget_changes_until(horizon);
                     }
-                    inner.workload_seen(*workload, Some(generation))
+                    inner.workload_seen(*workload, Some(generation), sight)
                 })
             }
             Event::NamespaceListed { namespace, workloads } => {
@@ -300,7 +317,7 @@ impl Index {
     pub fn written(&self, workload: Workload) -> Effect {
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| match inner.uid(&workload.key) {
-            Some(uid) if *uid == *workload.uid => inner.workload_seen(workload, None),
+            Some(uid) if *uid == *workload.uid => inner.workload_seen(workload, None, self.read_now()),
             _ => Effect::default(),
         })
     }
@@ -375,10 +392,7 @@ impl Index {
         }
         // A class comes and goes with the pods that mount it.
         let listed = source.kind != SourceKind::SecretProviderClass && self.has_listed(source);
-        let change = Change {
-            remember: true,
-            ..self.next_change(now)
-        };
+        let change = self.change(now);
         let listing = self.streams().is_listing_statuses(&source.namespace);
         self.namespace(Arc::clone(&source.namespace), |inner| {
             inner.restore(source, standing, (listed, listing), &change);
@@ -467,7 +481,7 @@ impl Index {
         self.namespace(name, |inner| {
             let mut effect = inner.retain_workloads(kind, &workloads);
             for workload in workloads {
-                effect.merge(inner.workload_seen(workload, None));
+                effect.merge(inner.workload_seen(workload, None, self.read_now()));
             }
             effect.due = inner.owing();
             effect
@@ -479,12 +493,12 @@ impl Index {
         let mut effect = Effect::default();
         let mut sweep = |name: &Arc<str>, inner: &mut Namespace| match stream.watched {
             Watched::Source(SourceKind::SecretProviderClass) => {
-                let change = self.change(name, now);
+                let change = self.change(now);
                 effect.merge(inner.sweep_statuses(name, generation, &change));
             }
             Watched::Class => effect.merge(inner.sweep_classes(generation)),
             Watched::Source(kind) => {
-                effect.merge(inner.sweep_sources(kind, generation, &self.change(name, now)));
+                effect.merge(inner.sweep_sources(kind, generation, &self.change(now)));
                 let awaited = inner.awaited_in(name).into_iter();
                 effect.touched.extend(awaited.filter(|one| one.kind == kind));
             }
@@ -516,12 +530,29 @@ impl Index {
         effect
     }
 
-    /// A change of a source of that namespace, seen now. Workloads that no stream has shown yet may owe it as well: then
-    /// it is remembered for them.
-    fn change(&self, namespace: &str, now: Seen) -> Change {
+    /// A change of a source, seen now. Workloads that no stream has shown yet, or not as they are, may owe it as well: it
+    /// is remembered for them.
+    fn change(&self, now: Seen) -> Change {
         Change {
-            remember: self.streams().some_workloads_unknown(namespace, now.at),
+            remember: true,
             ..self.next_change(now)
+        }
+    }
+
+    /// Until when every change is known to have been seen by all whom it concerns; `None` while workloads may exist
+    /// that no stream has shown.
+    fn horizon(&self, namespace: &str, now: Seen) -> Option<Instant> {
+        let all_known = !self.streams().some_workloads_unknown(namespace, now.at);
+        all_known
+            .then(|| now.at.checked_sub(self.options.longest_lag))
+            .flatten()
+    }
+
+    /// How a workload is seen that is read at this moment.
+    fn read_now(&self) -> Sight {
+        Sight {
+            is_event: false,
+            order: self.order.load(Ordering::Relaxed),
         }
     }
 
@@ -573,7 +604,7 @@ impl Index {
 struct Change {
     seen: Seen,
     order: u64,
-    /// Workloads that are not known yet may owe it too.
+    /// Workloads that are seen later may owe it too.
     remember: bool,
     /// It may not have happened: see [`Options::trust_markers`].
     tentative: bool,

@@ -310,6 +310,7 @@ fn index_options(config: &Config) -> index::Options {
         reload_on_create: create,
         reload_on_delete: delete,
         trust_markers: create && sync_after_restart,
+        longest_lag: config.watch_timeout + watch::GRACE + index::CATCHING_UP,
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     Change, Effect, OwedBy, Pending, Seen, Settled, SourceState, Standing,
     namespace::{LocalWorkload, Namespace, WorkloadSlot, local},
     sources::Presence,
+    unclaimed::{Past, Sight, Unclaimed},
 };
 use crate::model::{Content, Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
 
@@ -114,10 +115,7 @@ impl Namespace {
         change: &Change,
     ) -> Vec<WorkloadKey> {
         if change.remember && self.selected {
-            self.unclaimed
-                .entry(reference.clone())
-                .or_insert((before, *change))
-                .1 = *change;
+            self.remember(reference, before, change);
         }
         let (Some(slot), Some(target)) = (self.sources.get(reference), self.target(reference)) else {
             return Vec::new();
@@ -167,27 +165,22 @@ impl Namespace {
     }
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
-    pub(super) fn claim(&mut self, id: &LocalWorkload, workload: &Workload) -> Option<WorkloadKey> {
-        let mut owed: HashMap<SourceRef, Debt> = HashMap::new();
-        for (reference, (before, change)) in &self.unclaimed {
-            let (Some(slot), Some(target)) = (self.sources.get(reference), self.target(reference)) else {
-                continue;
-            };
-            let excused = match target {
-                Content::Present(_) => workload.is_younger_than(&slot.source, workload.resource_version),
-                Content::Absent => workload.created_at > change.seen.unix,
-            };
-            if *before != Some(target) && !excused && self.concerns(&slot.source, workload) {
-                owed.insert(reference.clone(), Debt::new(*before, change, Some(&slot.source)));
-            }
-        }
+    pub(super) fn claim(
+        &mut self,
+        id: &LocalWorkload,
+        workload: &Workload,
+        sight: Sight,
+    ) -> Option<WorkloadKey> {
+        let mut owed = self.debts(workload, |_, unclaimed| {
+            unclaimed.first_after_new(workload, sight)
+        });
         for (reference, running) in self.left_over.remove(id).unwrap_or_default() {
             if running.is_some() && running == self.target(&reference) {
                 owed.remove(&reference);
-            } else if let Some((_, change)) = self.unclaimed.get(&reference) {
+            } else if let Some(unclaimed) = self.unclaimed.get(&reference) {
                 let debt = Debt::restored(
                     running,
-                    change,
+                    &unclaimed.change,
                     self.sources.get(&reference).map(|slot| &slot.source),
                 );
                 owed.insert(reference, debt);
@@ -198,9 +191,65 @@ impl Namespace {
         slot.owes().then(|| workload.key.clone())
     }
 
-    /// Every workload is known now.
-    pub(super) fn forget_changes(&mut self) {
-        self.unclaimed.clear();
+    /// A workload that uses other sources than `before`, or listens to others, owes their changes that came after it
+    /// did.
+    pub(super) fn claim_anew(
+        &mut self,
+        id: &LocalWorkload,
+        workload: &Workload,
+        sight: Sight,
+        (before, read_at): (&Workload, u64),
+    ) -> Option<WorkloadKey> {
+        let same_template = before.template == workload.template;
+        let mut owed = self.debts(workload, |source, unclaimed| {
+            let is_news = !self.concerns(source, before);
+            is_news
+                .then(|| unclaimed.first_after_changed(workload, sight, (before, read_at), same_template))
+                .flatten()
+        });
+        let slot = self.workloads.get_mut(id)?;
+        owed.retain(|reference, _| !slot.owed.contains_key(reference));
+        let is_due = !owed.is_empty();
+        slot.owed.extend(owed);
+        is_due.then(|| workload.key.clone())
+    }
+
+    /// What a workload owes of each source that has changed since, from the change on that `first` tells.
+    fn debts<'a>(
+        &'a self,
+        workload: &Workload,
+        first: impl Fn(&Source, &'a Unclaimed) -> Option<&'a Past>,
+    ) -> HashMap<SourceRef, Debt> {
+        let debt = |(reference, unclaimed): (&SourceRef, &'a Unclaimed)| {
+            let source = &self.sources.get(reference)?.source;
+            let target = self.target(reference)?;
+            let running = first(source, unclaimed)?.before;
+            let owes = running != Some(target) && self.concerns(source, workload);
+            owes.then(|| {
+                (
+                    reference.clone(),
+                    Debt::new(running, &unclaimed.change, Some(source)),
+                )
+            })
+        };
+        self.unclaimed.iter().filter_map(debt).collect()
+    }
+
+    /// Keeps a change for workloads that are seen later.
+    fn remember(&mut self, reference: &SourceRef, before: Option<Content>, change: &Change) {
+        let here = self.sources.get(reference).filter(|slot| slot.is_present());
+        let source = here.map(|slot| &slot.source);
+        if let Some(unclaimed) = self.unclaimed.get_mut(reference) {
+            unclaimed.note(before, source, *change);
+        } else {
+            let unclaimed = Unclaimed::new(before, source, *change);
+            self.unclaimed.insert(reference.clone(), unclaimed);
+        }
+        self.oldest_unclaimed.get_or_insert(change.seen.at);
+    }
+
+    /// Every workload that existed when this replica began to lead is known now.
+    pub(super) fn all_is_known(&mut self) {
         self.left_over.clear();
         self.unrecorded = None;
     }
@@ -360,9 +409,7 @@ impl Namespace {
         {
             self.restore_class(key, digest, listing);
         }
-        if matches!(self.unclaimed.get(&reference), Some((_, noted)) if noted.tentative) {
-            self.unclaimed.remove(&reference);
-        }
+        self.unclaimed.remove(&reference);
         let here = self.sources.get(&reference).filter(|slot| slot.is_present());
         let mut effect = Effect::default();
         match (standing.state, here.map(|slot| slot.source.digest)) {
@@ -404,9 +451,9 @@ impl Namespace {
             } else if change.remember {
                 // What this says of the others is that they owe nothing.
                 let settled = target.or(standing.state.content());
-                self.unclaimed
-                    .entry(reference.clone())
-                    .or_insert((settled, *change));
+                if !self.unclaimed.contains_key(&reference) {
+                    self.remember(&reference, settled, change);
+                }
                 self.left_over
                     .entry(id)
                     .or_default()

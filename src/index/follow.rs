@@ -7,6 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Effect,
     namespace::{LocalWorkload, Namespace},
+    unclaimed::Sight,
 };
 use crate::model::{PodTemplate, Workload, WorkloadKind};
 
@@ -19,7 +20,9 @@ impl Namespace {
     }
 
     /// A workload has changed, appeared or gone: those that use its template get what it is now.
-    pub(super) fn pass_on_template(&mut self, (kind, name): &LocalWorkload) -> Effect {
+    ///
+    /// They themselves were not seen: which changes came before is not known.
+    pub(super) fn pass_on_template(&mut self, (kind, name): &LocalWorkload, order: u64) -> Effect {
         let mut effect = Effect::default();
         if *kind != WorkloadKind::Deployment {
             return effect;
@@ -40,10 +43,14 @@ impl Namespace {
                 template: template.clone(),
                 ..Workload::clone(&slot.workload)
             };
-            effect.merge(self.take_in(follower.clone(), None));
+            effect.merge(self.take_in(follower.clone(), None, None));
             if used_nothing {
                 // What it uses was not known when it appeared, nor which changes it owes.
-                effect.due.extend(self.claim(&id, &follower));
+                let sight = Sight {
+                    is_event: false,
+                    order,
+                };
+                effect.due.extend(self.claim(&id, &follower, sight));
             }
         }
         effect

@@ -5,9 +5,17 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
-use super::{Change, Effect, Options, debt::Debt, doubt::Unrecorded, mounted::Mounted, sources::SourceSlot};
+use super::{
+    Effect, Options,
+    debt::Debt,
+    doubt::Unrecorded,
+    mounted::Mounted,
+    sources::SourceSlot,
+    unclaimed::{Sight, Unclaimed},
+};
 use crate::model::{Content, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind};
 
 /// A workload inside its namespace.
@@ -33,8 +41,10 @@ pub(super) struct Namespace {
     /// Sources that workloads waited for when an earlier leader wrote the ledger. Kept until the first list shows
     /// which of them exist.
     pub(super) missing: HashSet<SourceRef>,
-    /// Changes that workloads still unknown may owe: the content before where that is known, and when it changed.
-    pub(super) unclaimed: HashMap<SourceRef, (Option<Content>, Change)>,
+    /// Changes that workloads may owe which are not known yet, or not as they are now.
+    pub(super) unclaimed: HashMap<SourceRef, Unclaimed>,
+    /// No change among them was seen before.
+    pub(super) oldest_unclaimed: Option<Instant>,
     /// What an earlier leader wrote down of workloads that no stream has shown yet: sources they owe a restart for, and
     /// the content they run with.
     pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Content>)>>,
@@ -50,6 +60,8 @@ pub(super) struct WorkloadSlot {
     generation: u32,
     /// The earliest resourceVersion it was seen with: the nearest to its creation.
     pub(super) first_version: u64,
+    /// How many changes had been seen when it was listed or read last.
+    read_at: u64,
     pub(super) owed: HashMap<SourceRef, Debt>,
 }
 
@@ -66,6 +78,7 @@ impl Namespace {
             followers: HashMap::new(),
             missing: HashSet::new(),
             unclaimed: HashMap::new(),
+            oldest_unclaimed: None,
             left_over: HashMap::new(),
             deletions: 0,
             unrecorded,
@@ -103,7 +116,8 @@ impl Namespace {
         for slot in self.workloads.values_mut() {
             slot.owed.clear();
         }
-        self.forget_changes();
+        self.all_is_known();
+        self.unclaimed.clear();
         self.missing.clear();
         self.sources.retain(|_, slot| slot.is_present());
         self.mounted.forget_absent();
@@ -111,20 +125,30 @@ impl Namespace {
     }
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
-    pub(super) fn workload_seen(&mut self, mut workload: Workload, generation: Option<u32>) -> Effect {
+    pub(super) fn workload_seen(
+        &mut self,
+        mut workload: Workload,
+        generation: Option<u32>,
+        sight: Sight,
+    ) -> Effect {
         let id = local(&workload.key);
         self.lend_template(&mut workload);
-        let mut effect = self.take_in(workload, generation);
-        effect.merge(self.pass_on_template(&id));
+        let mut effect = self.take_in(workload, generation, Some(sight));
+        effect.merge(self.pass_on_template(&id, sight.order));
         effect
     }
 
-    /// The same of a workload that has the template it uses.
-    pub(super) fn take_in(&mut self, workload: Workload, generation: Option<u32>) -> Effect {
+    /// The same of a workload that has the template it uses. `sight`: `None` where only the template was seen.
+    pub(super) fn take_in(
+        &mut self,
+        workload: Workload,
+        generation: Option<u32>,
+        sight: Option<Sight>,
+    ) -> Effect {
         let id = local(&workload.key);
         let workload = Arc::new(workload);
         let Some(slot) = self.workloads.get_mut(&id) else {
-            return self.workload_appeared(&id, workload, generation);
+            return self.workload_appeared(&id, workload, generation, sight);
         };
         let mut effect = Effect::default();
         slot.generation = generation.unwrap_or(slot.generation);
@@ -143,6 +167,10 @@ impl Namespace {
             });
         }
         slot.first_version = slot.first_version.min(workload.resource_version);
+        let read_at = slot.read_at;
+        slot.read_at = sight
+            .filter(|sight| !sight.is_event)
+            .map_or(read_at, |sight| sight.order);
         let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
         let pause_changed = before.pause != workload.pause;
         let same = before.opt_in == workload.opt_in
@@ -173,6 +201,11 @@ impl Namespace {
             self.unlink(&id, &before);
             self.link(&id, &workload);
             effect.touched.extend(self.sources_of(&workload));
+            // The pods of a recreated one are new; what it owes was settled above.
+            if let Some(sight) = sight.filter(|_| !recreated) {
+                let owing = self.claim_anew(&id, &workload, sight, (&before, read_at));
+                effect.due.extend(owing);
+            }
         }
         effect
     }
@@ -182,19 +215,25 @@ impl Namespace {
         id: &LocalWorkload,
         workload: Arc<Workload>,
         generation: Option<u32>,
+        sight: Option<Sight>,
     ) -> Effect {
         let generation = generation.unwrap_or_default();
+        let sight = sight.unwrap_or(Sight {
+            is_event: false,
+            order: 0,
+        });
         let slot = WorkloadSlot {
             workload: Arc::clone(&workload),
             generation,
             first_version: workload.resource_version,
+            read_at: sight.order,
             owed: HashMap::new(),
         };
         self.workloads.insert(id.clone(), slot);
         self.link(id, &workload);
         self.doubt_workload(id);
         Effect {
-            due: self.claim(id, &workload).into_iter().collect(),
+            due: self.claim(id, &workload, sight).into_iter().collect(),
             touched: self.sources_of(&workload),
             pauses: (self.selected && is_paused(&workload))
                 .then(|| workload.key.clone())
@@ -223,7 +262,8 @@ impl Namespace {
             touched,
             ..Effect::default()
         };
-        effect.merge(self.pass_on_template(&id));
+        // Whoever uses its template uses nothing any more, and owes nothing for that.
+        effect.merge(self.pass_on_template(&id, 0));
         effect
     }
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// How long after a gap a resumed workload watch may still be catching up. Nothing in the protocol marks the end of
 /// the catching up, and a busy API server sends the backlog within seconds.
-const CATCHING_UP: Duration = Duration::from_secs(10);
+pub const CATCHING_UP: Duration = Duration::from_secs(10);
 
 /// The state of every expected stream.
 #[derive(Debug)]

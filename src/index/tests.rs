@@ -4,8 +4,9 @@ mod look_alikes;
 mod model;
 mod pauses;
 mod selection;
+mod unclaimed;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rstest::rstest;
 
@@ -571,7 +572,12 @@ fn a_listed_namespace_replaces_what_was_known_of_it() {
     };
     let effect = fixture.event(Watched::Workload(WorkloadKind::Deployment), listed);
     assert_eq!(effect.gone, [key("old")]);
-    assert_eq!(effect.due, [key("web")]);
+    let due: BTreeSet<&str> = effect.due.iter().map(|key| &*key.name).collect();
+    assert_eq!(
+        due,
+        BTreeSet::from(["new", "web"]),
+        "both are older than the change"
+    );
     assert_eq!(
         fixture.index.count(Watched::Workload(WorkloadKind::Deployment)),
         2

@@ -210,6 +210,32 @@ fn sources_that_come_and_go_are_noticed_by_listing_too() {
     });
 }
 
+/// Nobody tells that it has opted in; it is listed only after the change that it must be restarted for.
+#[test]
+fn a_deployment_that_opts_in_is_restarted_for_the_next_change() {
+    run(async {
+        let world = World::new("upstream-later").await;
+        replace_rules(&world).await;
+        world.create(&config_map("app", "0")).await;
+        world
+            .create(&deployment("web", &[], &pod_with_config_map("app")))
+            .await;
+        let controller = world.controller().start().await;
+        controller.wait_log("Not allowed to watch deployments").await;
+        let annotations = Patch::Merge(json!({ "metadata": { "annotations": { AUTO.0: AUTO.1 } } }));
+        let api = world.api::<Deployment>();
+        api.patch("web", &PatchParams::default(), &annotations)
+            .await
+            .expect("it opts in");
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        world.change_config_map("app", "2").await;
+        world.wait_for_rollouts("deployments", "web", 2).await;
+        controller.wait_idle().await;
+        assert_eq!(world.rollouts("deployments", "web"), 2);
+    });
+}
+
 /// A new leader lists what may be paused since it listed last; not so where another Reloader looks after it.
 #[test]
 fn a_paused_deployment_in_an_ignored_namespace_is_not_even_listed() {

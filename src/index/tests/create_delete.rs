@@ -7,6 +7,7 @@ const CREATE: Options = Options {
     reload_on_create: true,
     reload_on_delete: false,
     trust_markers: false,
+    longest_lag: Duration::ZERO,
 };
 const DELETE: Options = Options {
     reload_on_create: false,
@@ -81,6 +82,7 @@ fn a_workload_that_opted_in_is_restarted_when_the_source_goes(
         fixture.targets("web"),
         if opted_in { vec![Content::Absent] } else { vec![] }
     );
+    fixture.workload("another", ("unrelated", "true"));
     let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
     assert_eq!(kept, usize::from(opted_in), "what nobody opted into is forgotten");
 }

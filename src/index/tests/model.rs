@@ -233,11 +233,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
     #[test]
     fn every_restart_is_needed_and_none_is_missing(
-        (reload_on_create, reload_on_delete, annotations) in any::<(bool, bool, bool)>(),
+        (reload_on_create, reload_on_delete, annotations, lags) in any::<(bool, bool, bool, bool)>(),
         source in prop::option::of(1..3_u8),
         steps in steps(),
     ) {
-        let options = Options { auto_reload_all: false, reload_on_create, reload_on_delete, trust_markers: false };
+        let longest_lag = Duration::from_secs(if lags { 305 } else { 0 });
+        let options = Options {
+            auto_reload_all: false, reload_on_create, reload_on_delete, trust_markers: false, longest_lag,
+        };
         let mut game = Game::new(options, annotations, source);
         for step in &steps {
             match step {

@@ -1,13 +1,22 @@
 //! Watches that break, lie or fall silent.
 
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Patch, PatchParams};
 use rstest::rstest;
+use serde_json::json;
 use testbed::{
     Proxy, eventually,
     proxy::{Fault, RequestHead, Rule, StreamFault},
 };
 
 use super::{ANNOTATIONS, ENV_VARS, ONE_WORKER, create_app, is_about, world};
-use crate::harness::{PATIENCE, run, sentinel::Sentinel};
+use crate::harness::{
+    PATIENCE,
+    objects::{config_map, deployment, pod_with_config_map},
+    observe::AUTO,
+    run,
+    sentinel::Sentinel,
+};
 
 /// Does something to the open watch of a kind; waits until there is one.
 pub(super) async fn disturb(proxy: &Proxy, resource: &'static str, fault: &StreamFault) {
@@ -72,6 +81,41 @@ fn a_broken_watch_loses_no_change(
             }
         }
         assert_eq!(world.rollouts("deployments", "app"), 3);
+    });
+}
+
+/// The workload is there, or opts in, and then its source changes; the workload's watch tells of it much later.
+#[rstest]
+fn what_a_silent_watch_has_missed_owes_what_changed_since(#[values(true, false)] exists: bool) {
+    run(async {
+        let (world, proxy) = world("silent").await;
+        world.create(&config_map("app", "0")).await;
+        let mut web = deployment("web", &AUTO, &pod_with_config_map("app"));
+        if exists {
+            web.metadata.annotations = None;
+            world.create(&web).await;
+        }
+        let mut sentinel = Sentinel::new(&world).await;
+        let _controller = world.controller().arg(ONE_WORKER).through(&proxy).start().await;
+        disturb(&proxy, "deployments", &StreamFault::Silence).await;
+        if exists {
+            let annotations = json!({ "metadata": { "annotations": { AUTO[0].0: AUTO[0].1 } } });
+            let patch = Patch::Merge(annotations);
+            let api = world.api::<Deployment>();
+            api.patch("web", &PatchParams::default(), &patch)
+                .await
+                .expect("it opts in");
+        } else {
+            world.create(&web).await;
+        }
+        world.change_config_map("app", "1").await;
+        // Its own restart shows that the change has been seen by now, though the restart itself is not seen.
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "web"), 0);
+        disturb(&proxy, "deployments", &StreamFault::End).await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        sentinel.pass().await;
+        assert_eq!(world.rollouts("deployments", "web"), 1);
     });
 }
 
