@@ -20,6 +20,7 @@ mod mounted;
 mod namespace;
 mod selection;
 mod sources;
+mod standing;
 mod streams;
 mod unclaimed;
 
@@ -35,12 +36,13 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Content, Digest, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    model::{Content, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
 use doubt::Unrecorded;
 use namespace::Namespace;
 use selection::Selection;
+pub use standing::{OwedBy, SourceState, Standing};
 pub use streams::CATCHING_UP;
 use streams::Streams;
 use unclaimed::Sight;
@@ -115,36 +117,6 @@ impl Effect {
     }
 }
 
-/// How far the workloads have got with a source: what a later leader needs to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What is settled for everybody but [`Standing::owed`].
-    pub state: SourceState,
-    /// The workloads that still owe a restart for it.
-    pub owed: Vec<OwedBy>,
-}
-
-/// A source, for those who were not there to see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceState {
-    /// It exists with this content.
-    Present(Digest),
-    /// It was deleted, and this was its last content; whoever had to be restarted for the deletion was.
-    Deleted(Digest),
-    /// It was never there, but a workload uses it: its creation will be a change.
-    Missing,
-}
-
-impl SourceState {
-    /// Its content, or its last one.
-    const fn content(self) -> Option<Content> {
-        match self {
-            Self::Present(digest) | Self::Deleted(digest) => Some(Content::Present(digest)),
-            Self::Missing => None,
-        }
-    }
-}
-
 /// How a workload was brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -152,17 +124,6 @@ pub enum Settled {
     ByRestart,
     /// Nothing had to be written.
     WithoutRestart,
-}
-
-/// A workload of the source's namespace that owes a restart for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwedBy {
-    /// Its kind.
-    pub kind: WorkloadKind,
-    /// Its name.
-    pub name: Arc<str>,
-    /// The content it runs with; `None` where a patch of unknown outcome was sent.
-    pub running: Option<Content>,
 }
 
 /// What happened to a source.
@@ -313,12 +274,37 @@ impl Index {
 
     /// Takes in a workload from the answer to a patch: the next decision must not rest on the state before it
     /// ([staleness](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions)). Older than what
-    /// is known, recreated or gone meanwhile: ignored.
+    /// is known, or of one that is gone meanwhile: ignored.
     pub fn written(&self, workload: Workload) -> Effect {
         let namespace = Arc::clone(&workload.key.namespace);
-        self.existing(&namespace, |inner| match inner.uid(&workload.key) {
-            Some(uid) if *uid == *workload.uid => inner.workload_seen(workload, None, self.read_now()),
+        self.existing(&namespace, |inner| match inner.workload(&workload.key) {
+            // Recreated, and the watch has not told yet; or it has, and this is an answer about the one before.
+            Some(known)
+                if known.uid == workload.uid || known.resource_version < workload.resource_version =>
+            {
+                inner.workload_seen(workload, None, self.read_now())
+            }
             _ => Effect::default(),
+        })
+    }
+
+    /// The API server has no such workload any more. One that was recreated meanwhile stays.
+    pub fn gone(&self, key: &WorkloadKey, uid: &str) -> Effect {
+        self.existing(&key.namespace, |inner| {
+            let is_it = inner.workload(key).is_some_and(|known| *known.uid == *uid);
+            if is_it {
+                inner.workload_gone(key)
+            } else {
+                Effect::default()
+            }
+        })
+    }
+
+    /// Whether nothing is left of the namespace but workloads: it may be gone, and they with it.
+    pub fn holds_workloads_only(&self, namespace: &str) -> bool {
+        let inner = self.namespaces.get(namespace);
+        inner.is_some_and(|inner| {
+            inner.source_counts().iter().sum::<usize>() == 0 && !inner.workloads.is_empty()
         })
     }
 

@@ -149,6 +149,9 @@ impl Writer {
     async fn patch_live(&self, target: &WorkloadKey, plan: &Plan) -> Result<Option<Workload>, ApiError> {
         let api: Api<RawObject> = self.api(target);
         let live = ApiError::within(REQUEST_TIMEOUT, api.get(&target.name)).await?;
+        if *target == plan.workload && live.metadata_text("uid") != &*plan.uid {
+            return Err(stale(RECREATED));
+        }
         let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
@@ -163,7 +166,7 @@ impl Writer {
         let cron_jobs: Api<RawObject> = self.api(key);
         let cron_job = ApiError::within(REQUEST_TIMEOUT, cron_jobs.get(&key.name)).await?;
         if cron_job.metadata_text("uid") != &*plan.uid {
-            return Err(stale("it was deleted and created again; it is looked at again"));
+            return Err(stale(RECREATED));
         }
         let jobs: Api<RawObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
@@ -185,6 +188,9 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), &key.namespace, &key.kind)
     }
 }
+
+/// Its pods are new.
+const RECREATED: &str = "it was deleted and created again; it is looked at again";
 
 fn post(dry_run: bool) -> PostParams {
     PostParams {

@@ -23,7 +23,7 @@ use tracing::Instrument;
 use crate::{
     api_error::{ApiError, Class},
     decide::{self, Decision, Plan, SkipReason, Strategy},
-    index::{Index, Pending, Seen, Settled},
+    index::{Effect, Index, Pending, Seen, Settled},
     lease::Leadership,
     ledger::Ledger,
     metrics::{Metrics, NotificationResult, ReconcileResult},
@@ -250,6 +250,11 @@ impl Worker {
                 tracing::Span::current().record("result", error.category());
                 return None;
             }
+            Err(error) if error.is_not_found() && self.is_gone(&pending.workload).await => {
+                tracing::debug!("{key} is gone: nothing is owed any more");
+                tracing::Span::current().record("result", error.category());
+                (ReconcileResult::Skipped, Outcome::Settled)
+            }
             Err(error) => {
                 self.metrics
                     .reload_failed(key.kind, &key.namespace, begun.elapsed());
@@ -271,6 +276,41 @@ impl Worker {
         {
             self.ledger.flush().await;
         }
+    }
+
+    /// Lets follow what the index has made of an observation.
+    pub(crate) fn enqueue(&self, effect: Effect) {
+        for key in effect.due {
+            self.metrics.workload_queued();
+            self.queue.add(key, Priority::High);
+        }
+        for key in effect.woken {
+            self.queue.wake(key);
+        }
+        for key in &effect.pauses {
+            self.plan_resume(key);
+        }
+        for key in effect.gone {
+            self.queue.remove(&key);
+            self.reported.remove(&key);
+            self.complaints.remove(&key);
+            self.plan_resume(&key);
+        }
+        // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
+        // nobody opts into it any more.
+        for source in effect.touched {
+            self.ledger.touch(source, true);
+        }
+    }
+
+    /// Whether the API server knows the workload no more. Where workloads may not be watched, nobody else will tell.
+    async fn is_gone(&self, workload: &Workload) -> bool {
+        let read = self.writer.read(&workload.key).await;
+        let is_gone = read.is_err_and(|error| error.is_not_found());
+        if is_gone {
+            self.enqueue(self.index.gone(&workload.key, &workload.uid));
+        }
+        is_gone
     }
 
     /// Hands an Event over to be written.

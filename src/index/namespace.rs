@@ -289,10 +289,6 @@ impl Namespace {
         effect
     }
 
-    pub(super) fn uid(&self, key: &WorkloadKey) -> Option<&str> {
-        self.workloads.get(&local(key)).map(|slot| &*slot.workload.uid)
-    }
-
     pub(super) fn workload_counts(&self) -> BTreeMap<WorkloadKind, usize> {
         let mut counts = BTreeMap::new();
         for (kind, _) in self.workloads.keys() {

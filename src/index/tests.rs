@@ -1,3 +1,4 @@
+mod answers;
 mod create_delete;
 mod doubt;
 mod look_alikes;
@@ -12,7 +13,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    model::{AnnotationKeys, Container, OptIn, PodTemplate, Restart, Source, SourceKind},
+    model::{AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKind},
     watch::Failure,
 };
 
@@ -295,35 +296,6 @@ fn a_relist_that_does_not_show_an_object_deletes_it() {
         1,
         "a change found by the relist is a change"
     );
-}
-
-#[test]
-fn an_older_state_of_a_workload_never_replaces_a_newer_one() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.index.written(workload("web", ("unrelated", ""), 9));
-    let deployments = Watched::Workload(WorkloadKind::Deployment);
-    fixture.event(
-        deployments,
-        Event::WorkloadSeen(Box::new(workload("web", AUTO, 5))),
-    );
-    assert!(fixture.source("app", 2).due.is_empty(), "version 9 opted out");
-    fixture.event(
-        deployments,
-        Event::WorkloadSeen(Box::new(workload("web", AUTO, 10))),
-    );
-    assert_eq!(fixture.source("app", 3).due, [key("web")]);
-}
-
-#[test]
-fn the_answer_to_a_patch_does_not_bring_a_deleted_workload_back() {
-    let mut fixture = Fixture::settled();
-    fixture.workload("web", AUTO);
-    let deployments = Watched::Workload(WorkloadKind::Deployment);
-    fixture.event(deployments, Event::WorkloadGone(key("web")));
-    fixture.index.written(workload("web", AUTO, 9));
-    assert_eq!(fixture.index.count(deployments), 0);
 }
 
 /// Where workloads may not be watched, one that was recreated is seen only after the next change.

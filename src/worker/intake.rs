@@ -17,10 +17,9 @@ use super::{Worker, announce::Announcer, now};
 use crate::{
     admin::health::{Beat, Health, WatchCheck, WatchState},
     decide::{self, Decision, Outcome},
-    index::{Effect, Settled, SourceChange},
+    index::{Settled, SourceChange},
     metrics::{EventResult, EventType},
     model::{SourceKind, WorkloadKey, WorkloadKind},
-    queue::Priority,
     watch::{Event, Failure, Lister, Observation, StreamId, Watched},
 };
 
@@ -125,6 +124,10 @@ impl Intake {
             Event::PodStatusSeen(status) => Some(status.source()),
             _ => None,
         });
+        let deleted_in = match &observation.event {
+            Event::SourceGone(key) => Some(Arc::clone(&key.namespace)),
+            _ => None,
+        };
         let listed = matches!(observation.event, Event::Listed);
         let selection_is_known = listed && stream.watched == Watched::Namespace;
         let mut effect = self.worker.index.apply(observation, now());
@@ -144,6 +147,10 @@ impl Intake {
         for workload in &effect.opted {
             self.worker.complain(workload);
         }
+        if let Some(namespace) = deleted_in.filter(|name| self.worker.index.holds_workloads_only(name)) {
+            // Every namespace has a ConfigMap with the cluster's certificate: this one is being deleted.
+            self.list_first(&namespace);
+        }
         let changed_in: BTreeSet<Arc<str>> = effect
             .changed
             .iter()
@@ -162,7 +169,7 @@ impl Intake {
         }
         // Asked after the index has taken the change in: whoever becomes leader later finds it there.
         if self.worker.leadership.is_leader() {
-            self.enqueue(effect);
+            self.worker.enqueue(effect);
         } else {
             effect
                 .due
@@ -282,30 +289,6 @@ impl Intake {
             Watched::Source(_) | Watched::Class | Watched::Namespace => None,
         };
         covering.iter().filter_map(kind).collect()
-    }
-
-    fn enqueue(&self, effect: Effect) {
-        for key in effect.due {
-            self.worker.metrics.workload_queued();
-            self.worker.queue.add(key, Priority::High);
-        }
-        for key in effect.woken {
-            self.worker.queue.wake(key);
-        }
-        for key in &effect.pauses {
-            self.worker.plan_resume(key);
-        }
-        for key in effect.gone {
-            self.worker.queue.remove(&key);
-            self.worker.reported.remove(&key);
-            self.worker.complaints.remove(&key);
-            self.worker.plan_resume(&key);
-        }
-        // A source whose content changed is settled later, by a worker: what is touched here is new to the ledger, or
-        // nobody opts into it any more.
-        for source in effect.touched {
-            self.worker.ledger.touch(source, true);
-        }
     }
 
     /// On a standby: drops what the leader has done meanwhile, as the workload's own markers show, so that a takeover

@@ -6,6 +6,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use testbed::proxy::{Fault, Rule};
 
 use crate::harness::{
     EVERYWHERE, World,
@@ -233,6 +234,38 @@ fn a_deployment_that_opts_in_is_restarted_for_the_next_change() {
         world.wait_for_rollouts("deployments", "web", 2).await;
         controller.wait_idle().await;
         assert_eq!(world.rollouts("deployments", "web"), 2);
+    });
+}
+
+/// Only the answer to a patch tells that it is gone: it is not tried for ever.
+#[test]
+fn a_deployment_that_is_gone_owes_nothing() {
+    run(async {
+        let world = World::new("upstream-gone").await;
+        replace_rules(&world).await;
+        world.create(&config_map("app", "0")).await;
+        world
+            .create(&deployment("web", &[AUTO], &pod_with_config_map("app")))
+            .await;
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        let controller = world.controller().through(&proxy).start().await;
+        let refused = Fault::Status {
+            code: 500,
+            retry_after: None,
+        };
+        let refused = proxy.add(Rule::new(refused).method("PATCH").path("/deployments/web"));
+        world.change_config_map("app", "1").await;
+        catch("an attempt", || refused.hits() > 0).await;
+        let deleted = world
+            .api::<Deployment>()
+            .delete("web", &DeleteParams::default())
+            .await;
+        deleted.expect("it is deleted");
+        refused.remove();
+        controller.wait_metric("reloader_pending_reloads", 0.0).await;
+        controller
+            .wait_metric(r#"reloader_tracked_objects{kind="Deployment"}"#, 0.0)
+            .await;
     });
 }
 
