@@ -21,6 +21,7 @@ mod kinds_cron_job;
 mod kinds_custom;
 mod kinds_job;
 mod kinds_rollout;
+mod lease;
 mod ledger;
 mod look_alikes;
 mod matrix;
