@@ -36,6 +36,7 @@ mod secrets;
 mod sick;
 mod storms;
 mod table;
+mod thrift;
 mod upstream_rbac;
 mod visible;
 mod wire;
