@@ -190,7 +190,7 @@ impl Index {
             {
                 self.sweep(&stream, generation, now)
             }
-            Event::ListStarted | Event::Failed(_) => Effect::default(),
+            Event::ListStarted | Event::Failed(_) | Event::Resumed => Effect::default(),
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);

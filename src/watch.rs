@@ -163,6 +163,9 @@ pub enum Event {
     },
     /// The stream failed and tries again after a pause.
     Failed(Failure),
+    /// A watch that was asked for again after a failure, from where it was, has not failed for a while: it is open, and
+    /// there was nothing to show.
+    Resumed,
 }
 
 /// Why a watch stream failed; it always tries again.

@@ -142,6 +142,30 @@ fn a_rate_of_zero_means_no_limit() {
     assert_eq!((config.namespace_rate, config.total_rate), (None, None));
 }
 
+/// Upstream compares the text of these flags with `true`: `True` and `1` leave them off.
+#[rstest]
+#[case::as_upstream("true", true)]
+#[case::capital("True", true)]
+#[case::shouted("TRUE", true)]
+#[case::letter("t", true)]
+#[case::one("1", true)]
+#[case::off("False", false)]
+#[case::zero("0", false)]
+fn every_go_boolean_switches_creations_and_deletions(#[case] value: &str, #[case] on: bool) {
+    let flags = [
+        format!("--reload-on-create={value}"),
+        format!("--reload-on-delete={value}"),
+        format!("--sync-after-restart={value}"),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let expected = ReloadOn {
+        create: on,
+        delete: on,
+        sync_after_restart: on,
+    };
+    assert_eq!(config(&flags, &[]).unwrap().reload_on, expected);
+}
+
 #[rstest]
 #[case::strategy(
     &["--reload-strategy=default"], &[],

@@ -278,6 +278,41 @@ mod tests {
         }
     }
 
+    /// Both are taken apart field by field: one that is added does not compile until somebody has looked here.
+    #[test]
+    fn of_a_secret_its_digest_is_kept_and_no_data() {
+        let decode = |value: &str| -> SourceObject<SecretData> {
+            let value = STANDARD.encode(value);
+            let json = format!(r#"{{"metadata":{{"name":"a","namespace":"n"}},"data":{{"key":"{value}"}}}}"#);
+            serde_json::from_str(&json).unwrap()
+        };
+        let (small, large) = (decode("canary"), decode(&"canary".repeat(100_000)));
+        let SourceObject {
+            metadata,
+            true_annotations,
+            digest,
+            modified_at,
+            kind: _,
+        } = large.clone();
+        assert_eq!(metadata, small.metadata);
+        assert_eq!((true_annotations, modified_at), (Vec::new(), None));
+        let data = "canary".repeat(100_000);
+        assert_eq!(digest, Digest::of_secret([("key", data.as_bytes())]));
+
+        let Source {
+            key,
+            uid,
+            resource_version,
+            modified_at,
+            digest: kept,
+            ignored,
+            matched,
+        } = large.into_source(&AnnotationKeys::default());
+        assert_eq!(key, SourceKey::new(SourceKind::Secret, "n", "a"));
+        assert_eq!((&*uid, resource_version, modified_at), ("", 0, i64::MAX));
+        assert_eq!((kept, ignored, matched), (digest, false, false));
+    }
+
     #[test]
     fn debug_output_shows_no_data() {
         let object: SourceObject<SecretData> = serde_json::from_str(

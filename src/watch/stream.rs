@@ -39,6 +39,11 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(20);
 /// ignores the wish and never says that the list is complete.
 const STREAMED_SILENCE: Duration = Duration::from_secs(20);
 
+/// After so long without another failure, a watch that was asked for again is open: twice the time that connecting may
+/// take. kube's watcher says nothing of a watch that begins, and keeps bookmarks to itself; without an object that
+/// changes, nothing would ever show that the failure is over.
+const RESUMED_SILENCE: Duration = Duration::from_secs(10);
+
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
 /// allows.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -162,8 +167,27 @@ impl Output {
         let mut pauses = pauses();
         loop {
             let mut events = std::pin::pin!(watcher(api.clone(), self.config(listing)));
+            let mut resuming = false;
             // The stream itself never ends: an inner loop is left only to start over from a fresh list.
-            while let Some(item) = listing.next(&mut events).await {
+            loop {
+                let next = listing.next(&mut events);
+                let item = if resuming {
+                    tokio::time::timeout(RESUMED_SILENCE, next).await.ok()
+                } else {
+                    Some(next.await)
+                };
+                let item = match item {
+                    Some(Some(item)) => Some(item),
+                    Some(None) => break,
+                    None => None,
+                };
+                resuming = matches!(&item, Some(Err(error)) if resumes(error, listing));
+                let Some(item) = item else {
+                    if self.send(Event::Resumed).await.is_err() {
+                        return;
+                    }
+                    continue;
+                };
                 let (event, start_over) = match item {
                     Ok(watcher::Event::Init) => (Event::ListStarted, false),
                     Ok(watcher::Event::InitDone) => {
@@ -191,15 +215,7 @@ impl Output {
                     Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
                     _ => None,
                 };
-                if self
-                    .sink
-                    .send(Observation {
-                        stream: self.stream.clone(),
-                        event,
-                    })
-                    .await
-                    .is_err()
-                {
+                if self.send(event).await.is_err() {
                     return;
                 }
                 if flows {
@@ -214,6 +230,11 @@ impl Output {
             }
             listing = Listing::Paged;
         }
+    }
+
+    async fn send(&self, event: Event) -> Result<(), mpsc::error::SendError<Observation>> {
+        let stream = self.stream.clone();
+        self.sink.send(Observation { stream, event }).await
     }
 
     fn config(&self, listing: Listing) -> watcher::Config {
@@ -281,6 +302,16 @@ fn must_start_over(error: &watcher::Error) -> bool {
         watcher::Error::WatchError(status) => status.code == 410,
         _ => false,
     }
+}
+
+/// Whether the watcher, after this error, asks for a watch from where it was: the list is complete.
+fn resumes(error: &watcher::Error, listing: Listing) -> bool {
+    listing == Listing::Paged
+        && !must_start_over(error)
+        && !matches!(
+            error,
+            watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion
+        )
 }
 
 fn failure(error: &watcher::Error) -> Failure {

@@ -11,13 +11,13 @@ use kube::{
 use serde_json::json;
 use testbed::{binaries::Component, eventually};
 
-use crate::harness::{Cluster, DEPLOYMENT, NAMESPACE, PATIENCE, leases::Handover, run, workloads::Workloads};
+use crate::harness::{Cluster, DEPLOYMENT, NAMESPACE, PATIENCE, run, workloads::Workloads};
 
 const CHART: &str = "charts/reloader";
 
 /// The promise: a leader that is told to end is replaced within that time.
 const HANDOVER: Duration = Duration::from_secs(2);
-/// The computer may be busy with anything: of several handovers, one has to be quick.
+/// The computer may be busy with anything: of several handovers, most have to be quick.
 const ATTEMPTS: usize = 3;
 
 /// Probed more often than by default, so that rollouts take seconds.
@@ -90,33 +90,30 @@ fn a_leader_that_is_replaced_hands_over_in_less_than_two_seconds() {
     );
 }
 
-/// Replaces the leader until one handover was quick, a few times at most.
+/// Replaces the leader a few times; the median of the handovers must be quick.
 async fn assert_quick(cluster: &Cluster, what: &str, mut replace: impl AsyncFnMut()) {
-    let mut gaps = Vec::new();
+    let mut handovers = Vec::new();
     for _ in 0..ATTEMPTS {
         let from = Timestamp::now();
         replace().await;
-        let what = format!("a handover by {what}");
-        let handovers = eventually(PATIENCE, &what, async || -> Result<_, String> {
-            let handovers = cluster.handovers(from);
-            if handovers.is_empty() {
+        let attempt = format!("a handover by {what}");
+        let first = eventually(PATIENCE, &attempt, async || -> Result<_, String> {
+            if cluster.handovers(from).is_empty() {
                 Err("nobody has followed a leader that gave the Lease back".to_owned())
             } else {
-                Ok(Some(handovers))
+                Ok(Some(()))
             }
         });
-        handovers.await.unwrap();
+        first.await.unwrap();
         cluster.running(3).await;
-        let handovers = cluster.handovers(from);
-        assert!(
-            handovers.iter().all(|handover| handover.from != handover.to),
-            "{handovers:?}"
-        );
-        gaps.extend(handovers.into_iter().map(|Handover { gap, .. }| gap));
-        if gaps.iter().any(|gap| *gap < HANDOVER) {
-            println!("{what}: {gaps:?}");
-            return;
-        }
+        handovers.extend(cluster.handovers(from));
     }
-    panic!("{what}: {gaps:?}");
+    assert!(
+        handovers.iter().all(|handover| handover.from != handover.to),
+        "{handovers:?}"
+    );
+    handovers.sort_by_key(|handover| handover.gap);
+    println!("{what}: {handovers:#?}");
+    let median = &handovers[handovers.len() / 2];
+    assert!(median.gap < HANDOVER, "{what}: {handovers:#?}");
 }

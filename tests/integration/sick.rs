@@ -1,11 +1,17 @@
 //! What cannot be served is told about once, delays nobody else, and heals by itself.
 
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::Event,
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{DaemonSet, Deployment, StatefulSet},
+        core::v1::Event,
+    },
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
+use testbed::Entry;
 
 use crate::{
     bursts::Policy,
@@ -20,6 +26,8 @@ use crate::{
 
 /// Workloads of each kind.
 const EACH: usize = 6;
+/// How long what was sick may take to be reloaded when the cause is gone.
+const HEALING: SignedDuration = SignedDuration::from_secs(60);
 
 /// ConfigMaps `app-<n>`, `db-<n>` and `log-<n>`, each used by the Deployment, StatefulSet or DaemonSet of its name.
 async fn create_workloads(world: &World) {
@@ -61,6 +69,49 @@ fn rollouts(world: &World, resource: &str, stem: &str) -> Vec<usize> {
         .collect()
 }
 
+/// The writes that rolled the workloads of a stem.
+fn rolled(world: &World, resource: &str, stem: &str) -> Vec<Arc<Entry>> {
+    let changes = |name: &str| {
+        let audit = world.plane.audit();
+        audit.template_changes(resource, &world.namespace, name)
+    };
+    (0..EACH)
+        .flat_map(|number| changes(&format!("{stem}-{number}")).expect("the audit log"))
+        .collect()
+}
+
+/// The controller's patches of a workload, refused ones included, in the order of their answers.
+fn attempts(world: &World, resource: &str, name: &str) -> Vec<Arc<Entry>> {
+    let is_attempt = |entry: &Entry| {
+        entry.is_about(resource, &world.namespace, name)
+            && entry.verb == "patch"
+            && entry.user == world.user()
+    };
+    world.plane.audit().matching(is_attempt).expect("the audit log")
+}
+
+/// Between its first refused patch and the first that was accepted, all of these came through: nobody waited for it.
+fn assert_passed_by(sick: &[Arc<Entry>], healthy: &[Arc<Entry>]) {
+    let refused = sick.iter().find(|attempt| !attempt.succeeded());
+    let refused = refused.expect("it was sick");
+    let healed = sick
+        .iter()
+        .find(|attempt| attempt.succeeded() && attempt.request_received > refused.request_received)
+        .expect("it healed");
+    for write in healthy {
+        assert!(
+            refused.stage_timestamp < write.request_received
+                && write.stage_timestamp < healed.request_received,
+            "{} was refused at {} and rolled at {}; {} came in at {}",
+            refused.name,
+            refused.stage_timestamp,
+            healed.request_received,
+            write.name,
+            write.request_received
+        );
+    }
+}
+
 /// The annotation that lists ConfigMaps by name or pattern.
 const LIST: &str = "configmap.reloader.stakater.com/reload";
 
@@ -88,6 +139,58 @@ async fn ready_details(controller: &Controller) -> String {
     let (status, body) = controller.get("/ready?verbose").await.expect("an answer");
     assert_eq!(status, 200, "{body}");
     body
+}
+
+/// What was owed to the sick was written within a minute of the removal of the first cause.
+fn assert_healed_in_time(world: &World, cured_since: Timestamp) {
+    let mut healings: Vec<_> = [("statefulsets", "db"), ("daemonsets", "log")]
+        .into_iter()
+        .flat_map(|(resource, stem)| rolled(world, resource, stem))
+        .collect();
+    healings.extend(attempts(world, "deployments", "refused"));
+    healings.extend(attempts(world, "deployments", "malformed"));
+    healings.retain(|write| write.succeeded() && write.request_received > cured_since);
+    // Each once for what was missed; the last two once more for the change after that, and once for it alone.
+    assert_eq!(healings.len(), 2 * EACH + 3);
+    for healing in healings {
+        let took = healing.stage_timestamp.duration_since(cured_since);
+        assert!(took < HEALING, "{} after {took}", healing.name);
+    }
+}
+
+/// The second round of the healthy came through while every one of the sick was refused, or could not even be listed.
+fn assert_nobody_waited_for_the_sick(world: &World, cured_since: Timestamp) {
+    let mut healthy = Vec::new();
+    for number in 0..EACH {
+        let name = format!("app-{number}");
+        let changes = world
+            .plane
+            .audit()
+            .template_changes("deployments", &world.namespace, &name);
+        healthy.extend(changes.expect("the audit log").pop());
+    }
+    assert_eq!(healthy.len(), EACH);
+    assert_passed_by(&attempts(world, "deployments", "refused"), &healthy);
+    for number in 0..EACH {
+        assert_passed_by(&attempts(world, "daemonsets", &format!("log-{number}")), &healthy);
+    }
+    for write in &healthy {
+        assert!(write.stage_timestamp < cured_since, "{}", write.name);
+    }
+}
+
+/// One Event for each of the sick, however often it was tried.
+async fn assert_told_once(world: &World) {
+    let once = |reason: &str| [(reason.to_owned(), Some(1))];
+    for number in 0..EACH {
+        assert_eq!(
+            warnings(world, &format!("log-{number}")).await,
+            once("ReloadFail")
+        );
+        assert_eq!(warnings(world, &format!("app-{number}")).await, []);
+    }
+    assert_eq!(warnings(world, "refused").await, once("ReloadFail"));
+    assert_eq!(warnings(world, "malformed").await, once("InvalidAnnotation"));
 }
 
 #[test]
@@ -131,6 +234,8 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
                 .wait_for_events(&format!("log-{number}"), "ReloadFail", 1)
                 .await;
         }
+        world.wait_for_events("refused", "ReloadFail", 1).await;
+        // Everybody who can be sick has failed by now, and is tried again and again.
         change(&world, "app", 0..EACH, "2").await;
         wait_for(&world, "deployments", "app", 2).await;
         assert!(
@@ -138,7 +243,6 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
             "nobody is sick"
         );
 
-        world.wait_for_events("refused", "ReloadFail", 1).await;
         world.wait_for_events("malformed", "InvalidAnnotation", 1).await;
         assert!(
             controller
@@ -151,7 +255,8 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
             .wait_metric("reloader_errors_total{type=\"invalid_annotation\"}", 1.0)
             .await;
 
-        // The causes go: each heals within the minute that a wait takes at most.
+        // The causes go: all of them heal within the minute that a wait takes at most.
+        let cured_since = Timestamp::now();
         policy.delete(&world).await;
         world.permit("statefulsets", &SHIPPED).await;
         world.permit("daemonsets", &SHIPPED).await;
@@ -174,21 +279,9 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         assert_eq!(rollouts(&world, "statefulsets", "db"), [1; EACH]);
         assert_eq!(rollouts(&world, "daemonsets", "log"), [2; EACH]);
         assert_eq!(world.rollouts("deployments", "malformed"), 1);
-        for number in 0..EACH {
-            assert_eq!(
-                warnings(&world, &format!("log-{number}")).await,
-                [("ReloadFail".to_owned(), Some(1))]
-            );
-            assert_eq!(warnings(&world, &format!("app-{number}")).await, []);
-        }
-        assert_eq!(
-            warnings(&world, "refused").await,
-            [("ReloadFail".to_owned(), Some(1))]
-        );
-        assert_eq!(
-            warnings(&world, "malformed").await,
-            [("InvalidAnnotation".to_owned(), Some(1))]
-        );
+        assert_healed_in_time(&world, cured_since);
+        assert_nobody_waited_for_the_sick(&world, cured_since);
+        assert_told_once(&world).await;
         assert_eq!(
             controller
                 .replica

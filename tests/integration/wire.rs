@@ -4,6 +4,7 @@
 mod cut_off;
 mod ledger;
 mod lines;
+mod resumed;
 mod watches;
 mod writes;
 

@@ -7,14 +7,15 @@ use testbed::Entry;
 
 use super::{Cluster, NAMESPACE, USER, workloads::APPS};
 
-/// One leader gave the Lease back, and another took over.
+/// One leader's pod was deleted, it gave the Lease back, and another took over.
 #[derive(Clone, Debug)]
 pub struct Handover {
     /// The pod that led.
     pub from: String,
     /// The pod that leads.
     pub to: String,
-    /// From the request that gave the Lease back to the answer to the next leader's first write of a workload.
+    /// From the request that deleted the pod, upon which it gets SIGTERM, to the answer to the next leader's first write
+    /// of a workload; that it took the Lease lies in between.
     pub gap: Duration,
 }
 
@@ -62,17 +63,27 @@ impl Cluster {
                 .iter()
                 .find(|entry| entry.request_received >= taken.received)
             {
+                let deleted = self.deleted(&before);
+                assert!(deleted <= released.received, "{before} ended by itself");
                 found.push(Handover {
                     from: before,
                     to: taken.holder.clone().unwrap_or_default(),
-                    gap: first
-                        .stage_timestamp
-                        .duration_since(released.received)
-                        .unsigned_abs(),
+                    gap: first.stage_timestamp.duration_since(deleted).unsigned_abs(),
                 });
             }
         }
         found
+    }
+
+    /// When somebody asked for the end of a pod. (`metadata.deletionTimestamp` is when its grace period ends, and in
+    /// whole seconds.)
+    fn deleted(&self, pod: &str) -> Timestamp {
+        let deletes = |entry: &Entry| {
+            entry.is_about("pods", NAMESPACE, pod) && entry.verb == "delete" && entry.succeeded()
+        };
+        let deletions = self.plane.audit().matching(deletes).unwrap();
+        let first = deletions.iter().map(|entry| entry.request_received).min();
+        first.unwrap_or_else(|| panic!("nobody deleted {pod}"))
     }
 
     /// Every successful write of the Lease, in the order in which they took effect.

@@ -186,11 +186,10 @@ fn a_leader_cut_off_ends_before_another_one_writes(
 }
 
 /// A patch that was under way when its leader was cut off arrives when the next leader has already rolled the workload
-/// for a newer content. The patch names no resourceVersion, so it is applied: one rollout too many. No further one
-/// follows from it, and a new content is rolled as ever. Not so a return to the content of the late patch: its marker
-/// says that the workload runs with it already.
+/// for a newer content. It names the resourceVersion that it rests on, so the API server refuses it: no rollout too many,
+/// and no marker of the older content, whose return is rolled as any other change (ADR 9).
 #[rstest]
-fn a_patch_that_outlives_its_leader_starts_no_chain(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
+fn a_patch_that_outlives_its_leader_is_refused(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
     run(async {
         let (world, proxy) = world("outlived").await;
         for number in 0..APPS {
@@ -216,22 +215,44 @@ fn a_patch_that_outlives_its_leader_starts_no_chain(#[values(ENV_VARS, ANNOTATIO
         world.change_config_map("app-0", "2").await;
         world.wait_for_rollouts("deployments", "app-0", 2).await;
         holding.remove();
-        eventually(PATIENCE, "the answer to the held patch", async || {
+        let code = eventually(PATIENCE, "the answer to the held patch", async || {
             let patches = passages(&proxy, "PATCH", "/deployments/app-0");
             patches.first().and_then(|patch| patch.code)
-        })
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+        });
+        let code = code.await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(code, 409, "the held patch");
+        assert_one_patch_was_refused(&world, "app-0");
         sentinel.pass().await;
-        let rollouts = world.rollouts("deployments", "app-0");
-        assert!((2..=3).contains(&rollouts), "{rollouts}");
-        world.change_config_map("app-0", "3").await;
-        world
-            .wait_for_rollouts("deployments", "app-0", rollouts + 1)
-            .await;
+        assert_eq!(world.rollouts("deployments", "app-0"), 2);
+        world.change_config_map("app-0", "1").await;
+        world.wait_for_rollouts("deployments", "app-0", 3).await;
         sentinel.pass().await;
-        assert_eq!(world.rollouts("deployments", "app-0"), rollouts + 1);
+        assert_eq!(world.rollouts("deployments", "app-0"), 3);
+        assert_one_patch_was_refused(&world, "app-0");
     });
+}
+
+/// Of the patches of a Deployment, one was refused because of the resourceVersion in it; each of the others was applied
+/// and is a rollout.
+fn assert_one_patch_was_refused(world: &World, name: &str) {
+    let is_patch = |entry: &Entry| {
+        entry.is_about("deployments", &world.namespace, name)
+            && entry.verb == "patch"
+            && entry.user == world.user()
+    };
+    let patches = world.plane.audit().matching(is_patch).expect("the audit log");
+    let (applied, refused): (Vec<_>, Vec<_>) = patches.iter().partition(|patch| patch.succeeded());
+    let [refused] = refused.as_slice() else {
+        panic!("{refused:#?}");
+    };
+    assert_eq!(refused.code, 409, "{refused:#?}");
+    let sent = refused.request_object.as_ref().expect("the patch as sent");
+    assert!(
+        sent.pointer("/metadata/resourceVersion")
+            .is_some_and(serde_json::Value::is_string),
+        "{sent:#}"
+    );
+    assert_eq!(applied.len(), world.rollouts("deployments", name), "{applied:#?}");
 }
 
 #[rstest]
