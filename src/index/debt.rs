@@ -333,12 +333,18 @@ impl Namespace {
     }
 
     pub(super) fn owing(&self) -> Vec<WorkloadKey> {
-        let owing = self.workloads.values().filter(|slot| slot.owes());
+        let owing = self.workloads.values().filter(|slot| self.has_work(slot));
         owing.map(|slot| slot.workload.key.clone()).collect()
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
-        !self.unclaimed.is_empty() || self.workloads.values().any(WorkloadSlot::owes)
+        !self.unclaimed.is_empty() || self.workloads.values().any(|slot| self.has_work(slot))
+    }
+
+    /// Whether there is something to bring it to: where a source is away, that may not be so until it returns.
+    fn has_work(&self, slot: &WorkloadSlot) -> bool {
+        let mut due = slot.owed.iter().filter(|(_, debt)| !debt.declined);
+        due.any(|(reference, _)| self.target(reference).is_some())
     }
 
     pub(super) fn owes(&self, key: &WorkloadKey, reference: &SourceRef) -> bool {

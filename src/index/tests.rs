@@ -267,6 +267,7 @@ fn a_source_deleted_while_it_is_owed_is_owed_again_when_it_returns() {
         fixture.owed("web").is_empty(),
         "there is nothing to bring the workload to"
     );
+    assert!(fixture.index.owing().is_empty(), "and nobody waits for that");
     assert_eq!(fixture.source("app", 2).due, [key("web")]);
     assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(2))]);
 }
