@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, Failure, Observation, Selectors, StreamId, Watched,
+    ClassesKnown, Event, Failure, Observation, Selectors, StreamId, Watched,
     csi::{ClassObject, PodStatusObject},
     namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
@@ -55,6 +55,8 @@ pub struct Settings {
     pub page_size: u32,
     /// How long the API server is asked to keep a watch open.
     pub timeout: Duration,
+    /// What streams of statuses wait for; the same for all streams.
+    pub classes: ClassesKnown,
 }
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
@@ -65,12 +67,14 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         selected: settings.selectors.config(stream.watched),
         page_size: settings.page_size,
         timeout: settings.timeout,
+        classes: settings.classes,
         sink,
     };
     match stream.watched {
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
         Watched::Source(SourceKind::SecretProviderClass) => {
+            output.classes.wait(&output.stream).await;
             let api = output.api(client);
             output.run(api, status_seen, status_gone).await;
         }
@@ -140,6 +144,7 @@ struct Output {
     selected: watcher::Config,
     page_size: u32,
     timeout: Duration,
+    classes: ClassesKnown,
     sink: mpsc::Sender<Observation>,
 }
 
@@ -191,16 +196,16 @@ impl Output {
                     Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
                     _ => None,
                 };
-                if self
-                    .sink
-                    .send(Observation {
-                        stream: self.stream.clone(),
-                        event,
-                    })
-                    .await
-                    .is_err()
-                {
+                let classes_are_known = ClassesKnown::after(&self.stream, &event);
+                let observation = Observation {
+                    stream: self.stream.clone(),
+                    event,
+                };
+                if self.sink.send(observation).await.is_err() {
                     return;
+                }
+                if classes_are_known {
+                    self.classes.add(&self.stream);
                 }
                 if flows {
                     pauses = self::pauses();
