@@ -152,6 +152,7 @@ fn start(
     // Events are told after the lease was given back, too: they are about what this replica did.
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
+    let (recreated, successors) = mpsc::unbounded_channel();
     let worker = Worker {
         index: Arc::new(Index::new(index_options(config), streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
@@ -170,6 +171,7 @@ fn start(
         reported: Arc::new(DashMap::new()),
         complaints: Arc::new(DashMap::new()),
         resumes: Resumes::default(),
+        recreated,
     };
     report_state(metrics, &worker, &health, &streams);
 
@@ -185,6 +187,7 @@ fn start(
         lister.clone(),
         &health,
         selection,
+        successors,
     );
     running.spawn(
         "intake",
@@ -195,6 +198,7 @@ fn start(
         reading,
         page_size: config.list_page_size,
         timeout: config.watch_timeout,
+        classes: watch::ClassesKnown::default(),
     };
     let listing = lister.run(
         watches.clone(),

@@ -12,6 +12,7 @@
 //! and a delete followed by a create may arrive as one update. After a gap the stream starts over with
 //! [`Event::ListStarted`]; whatever is not seen again until [`Event::Listed`] is gone, and no delete is sent for it.
 
+mod classes_first;
 pub mod csi;
 mod lenient;
 mod namespace;
@@ -29,6 +30,7 @@ use crate::model::{
     ClassAnnotations, PodStatus, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
 };
 
+pub use classes_first::ClassesKnown;
 pub use on_demand::Lister;
 pub use selectors::Selectors;
 pub use stream::{GRACE, Settings, watch};

@@ -18,6 +18,7 @@ use std::{
 
 use dashmap::DashMap;
 use k8s_openapi::jiff::Timestamp;
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::{
@@ -86,6 +87,8 @@ pub struct Worker {
     pub complaints: Arc<DashMap<WorkloadKey, Vec<Complaint>>>,
     /// When paused Deployments are to be resumed.
     pub resumes: Resumes,
+    /// Is told which Jobs were created anew.
+    pub recreated: mpsc::UnboundedSender<WorkloadKey>,
 }
 
 /// A mistake in a workload's annotations.
@@ -240,6 +243,10 @@ impl Worker {
                     .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), took);
                 tracing::Span::current().record("result", "success");
                 self.reported.remove(key);
+                if applied.successor.is_some() {
+                    // An error means that the intake is gone, which ends the process.
+                    let _ = self.recreated.send(key.clone());
+                }
                 let uid = applied.successor.as_ref().unwrap_or(&pending.workload.uid);
                 self.tell_success(plan, uid, took);
                 self.tell_pause(&pending.workload, plan);

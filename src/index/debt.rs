@@ -76,6 +76,11 @@ impl Debt {
         self.running = None;
     }
 
+    /// Whether the workload was certainly created after the last change: creation times have whole seconds.
+    pub(super) const fn is_older_than(&self, workload: &Workload) -> bool {
+        workload.created_at > self.last_unix
+    }
+
     /// It may run with the target by now. That its marker cannot tell stays true.
     fn attempted(&mut self, target: Option<Content>) {
         self.ran = self.running.or(self.ran);

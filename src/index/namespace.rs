@@ -157,15 +157,12 @@ impl Namespace {
             return effect;
         }
         if recreated {
-            // Its pods are new and started with what the sources held then. A later change is theirs as well: where
-            // workloads may not be watched, a Job that was recreated is seen only after the next change.
             slot.first_version = workload.resource_version;
-            slot.owed.retain(|reference, debt| {
-                debt.forget_running();
-                let source = self.sources.get(reference).filter(|slot| slot.is_present());
-                source.is_some_and(|slot| !workload.is_younger_than(&slot.source, workload.resource_version))
-            });
+            self.keep_what_came_after(&id, &workload);
         }
+        let Some(slot) = self.workloads.get_mut(&id) else {
+            return effect;
+        };
         slot.first_version = slot.first_version.min(workload.resource_version);
         let read_at = slot.read_at;
         slot.read_at = sight
@@ -208,6 +205,28 @@ impl Namespace {
             }
         }
         effect
+    }
+
+    /// The workload was created anew as this: its pods have started with what the sources held then. A later change is
+    /// theirs as well: where workloads may not be watched, a Job that was recreated is seen only after the next change.
+    fn keep_what_came_after(&mut self, id: &LocalWorkload, workload: &Workload) {
+        let Some(slot) = self.workloads.get_mut(id) else {
+            return;
+        };
+        let mut owed = std::mem::take(&mut slot.owed);
+        owed.retain(|reference, debt| {
+            debt.forget_running();
+            match (self.target(reference), self.sources.get(reference)) {
+                (Some(Content::Present(_)), Some(slot)) => {
+                    !workload.is_younger_than(&slot.source, workload.resource_version)
+                }
+                (Some(Content::Absent), _) => !debt.is_older_than(workload),
+                _ => false,
+            }
+        });
+        if let Some(slot) = self.workloads.get_mut(id) {
+            slot.owed = owed;
+        }
     }
 
     fn workload_appeared(

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    Event, Failure, Observation, Selectors, StreamId, Watched,
+    ClassesKnown, Event, Failure, Observation, Selectors, StreamId, Watched,
     csi::{ClassObject, PodStatusObject},
     namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
@@ -60,6 +60,8 @@ pub struct Settings {
     pub page_size: u32,
     /// How long the API server is asked to keep a watch open.
     pub timeout: Duration,
+    /// What streams of statuses wait for; the same for all streams.
+    pub classes: ClassesKnown,
 }
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
@@ -70,12 +72,14 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         selected: settings.selectors.config(stream.watched),
         page_size: settings.page_size,
         timeout: settings.timeout,
+        classes: settings.classes,
         sink,
     };
     match stream.watched {
         Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
         Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
         Watched::Source(SourceKind::SecretProviderClass) => {
+            output.classes.wait(&output.stream).await;
             let api = output.api(client);
             output.run(api, status_seen, status_gone).await;
         }
@@ -145,6 +149,7 @@ struct Output {
     selected: watcher::Config,
     page_size: u32,
     timeout: Duration,
+    classes: ClassesKnown,
     sink: mpsc::Sender<Observation>,
 }
 
@@ -215,8 +220,12 @@ impl Output {
                     Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
                     _ => None,
                 };
+                let classes_are_known = ClassesKnown::after(&self.stream, &event);
                 if self.send(event).await.is_err() {
                     return;
+                }
+                if classes_are_known {
+                    self.classes.add(&self.stream);
                 }
                 if flows {
                     pauses = self::pauses();

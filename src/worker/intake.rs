@@ -53,11 +53,13 @@ pub struct Intake {
     checks: HashMap<StreamId, WatchCheck>,
     /// Told once the first list of namespaces has been taken in.
     selection_known: watch::Sender<bool>,
+    /// Jobs that were created anew.
+    recreated: mpsc::UnboundedReceiver<WorkloadKey>,
 }
 
 impl Intake {
     /// An intake for these streams, each with its own check in `health`. `selection_known` is told once it is known
-    /// which namespaces count, where that takes a list of them.
+    /// which namespaces count, where that takes a list of them. `recreated` is what the workers tell.
     pub fn new(
         worker: Worker,
         announcer: Option<Announcer>,
@@ -65,6 +67,7 @@ impl Intake {
         lister: Lister,
         health: &Health,
         selection_known: watch::Sender<bool>,
+        recreated: mpsc::UnboundedReceiver<WorkloadKey>,
     ) -> Self {
         let name = |stream: &StreamId| match &stream.namespace {
             Some(namespace) => format!("watch-{}-{namespace}", stream.watched.resource()),
@@ -84,6 +87,7 @@ impl Intake {
             waiting_since: Some(Instant::now()),
             checks: checks.collect(),
             selection_known,
+            recreated,
         }
     }
 
@@ -103,6 +107,7 @@ impl Intake {
                 biased;
                 changed = election.changed(), if elected => elected = changed.is_ok(),
                 due = self.worker.resumes.due() => due.iter().for_each(|key| self.worker.plan_resume(key)),
+                Some(key) = self.recreated.recv() => self.look_at_successor(&key),
                 observation = observations.recv() => match observation {
                     Some(observation) => self.take(observation),
                     None => return,
@@ -234,6 +239,18 @@ impl Intake {
         let mut owing = self.worker.index.owing();
         owing.retain(|key| stream.watched == Watched::Workload(key.kind) && stream.covers(&key.namespace));
         owing
+    }
+
+    /// A list may have missed the Job between its deletion and its creation: then nobody seems to want its sources, and
+    /// the ledger forgets them. Where no watch shows the new Job, it is listed.
+    fn look_at_successor(&self, key: &WorkloadKey) {
+        let shows = |stream: &&StreamId| {
+            stream.watched == Watched::Workload(key.kind) && stream.covers(&key.namespace)
+        };
+        let streams: Vec<StreamId> = self.unwatchable.iter().filter(shows).cloned().collect();
+        if !streams.is_empty() {
+            self.lister.request(&key.namespace, streams);
+        }
     }
 
     /// A standby that may not watch workloads knows them as they were when it started: once it leads, it lists those

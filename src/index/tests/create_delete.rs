@@ -396,3 +396,24 @@ fn delete_and_recreate_counts_only_with_other_content() {
     fixture.source_gone("app");
     assert_eq!(fixture.source("app", 2).due, [key("web")]);
 }
+
+/// Where workloads may not be watched, a Job that a restart has created anew is seen only after the next change: that it
+/// is another object then must not hide that change.
+#[rstest]
+#[case::created_before(0, true)]
+#[case::created_in_the_same_second(1, true)]
+#[case::created_after(2, false)]
+fn a_workload_created_anew_owes_the_deletions_that_came_after(#[case] created: i64, #[case] owes: bool) {
+    let mut fixture = Fixture::settled_with(DELETE);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 1);
+    fixture.source_gone("app");
+    let successor = Workload {
+        uid: "another".into(),
+        created_at: fixture.now.unix - 1 + created,
+        ..workload("web", AUTO, 9)
+    };
+    fixture.event(DEPLOYMENTS, Event::WorkloadSeen(Box::new(successor)));
+    let expected = if owes { vec![Content::Absent] } else { vec![] };
+    assert_eq!(fixture.targets("web"), expected);
+}
