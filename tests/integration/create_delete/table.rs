@@ -1,8 +1,9 @@
 //! The table: what happens to a source, under which flags and strategy, with the controller there or not.
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use rstest::rstest;
+use testbed::eventually;
 
 use super::{
     Strategy::{self, Annotations, EnvVars},
@@ -182,6 +183,7 @@ impl Row {
                 Some(self.start(world).await)
             }
             AwayMeanwhile => {
+                in_another_second(world).await;
                 controller.replica.terminate().expect("it runs");
                 controller.wait_exit(PATIENCE).await;
                 None
@@ -262,6 +264,20 @@ impl Row {
             .collect();
         assert_eq!(seen, expected, "after the {half} half: {self:?}");
     }
+}
+
+/// Waits for the second after the last restart. The next leader doubts what was done in the very second in which the
+/// ledger was written last (ADR 7): here its markers show the deletion, and the source is back.
+async fn in_another_second(world: &World) {
+    let last = world
+        .writes_to("deployments")
+        .last()
+        .map(|patch| patch.stage_timestamp.as_second());
+    eventually(PATIENCE, "another second", async || {
+        (last < Some(Timestamp::now().as_second())).then_some(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The digest that a Deployment's marker shows.

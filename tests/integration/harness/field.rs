@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use backon::ExponentialBuilder;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, ExponentialBackoff, watcher},
+    },
 };
 use serde_json::Value;
 use testbed::{Entry, eventually};
@@ -166,8 +170,14 @@ impl Field {
 
 /// Notes every change of a pod template, for as long as the test process lives.
 async fn record(api: Api<Deployment>, into: Arc<Mutex<BTreeMap<Key, Seen>>>) {
+    // kube's own pauses grow to 30 s: longer than a test waits after an outage.
+    let pauses = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(1))
+        .without_max_times();
+    let backoff = ExponentialBackoff::from(pauses);
     let deployments = watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(backoff)
         .touched_objects();
     let mut deployments = std::pin::pin!(deployments);
     while let Some(deployment) = deployments.next().await {
