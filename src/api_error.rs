@@ -4,6 +4,8 @@
 
 use std::{error::Error, time::Duration};
 
+use http::{HeaderMap, header::RETRY_AFTER};
+
 /// How a failed request should be repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -130,6 +132,12 @@ impl ApiError {
     pub const fn is_not_found(&self) -> bool {
         matches!(self.code, Some(404))
     }
+}
+
+/// The header `Retry-After` in seconds; a date is not read.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn describe(error: &kube::Error) -> String {

@@ -170,14 +170,15 @@ impl Namespace {
     }
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
+    /// `is_event`: see [`Sight`].
     pub(super) fn claim(
         &mut self,
         id: &LocalWorkload,
         workload: &Workload,
-        sight: Sight,
+        is_event: bool,
     ) -> Option<WorkloadKey> {
         let mut owed = self.debts(workload, |_, unclaimed| {
-            unclaimed.first_after_new(workload, sight)
+            unclaimed.first_after_new(workload, is_event)
         });
         for (reference, running) in self.left_over.remove(id).unwrap_or_default() {
             if running.is_some() && running == self.target(&reference) {
@@ -244,12 +245,10 @@ impl Namespace {
     fn remember(&mut self, reference: &SourceRef, before: Option<Content>, change: &Change) {
         let here = self.sources.get(reference).filter(|slot| slot.is_present());
         let source = here.map(|slot| &slot.source);
-        if let Some(unclaimed) = self.unclaimed.get_mut(reference) {
-            unclaimed.note(before, source, *change);
-        } else {
-            let unclaimed = Unclaimed::new(before, source, *change);
-            self.unclaimed.insert(reference.clone(), unclaimed);
-        }
+        self.unclaimed
+            .entry(reference.clone())
+            .or_insert_with(|| Unclaimed::new(*change))
+            .note(before, source, *change);
         self.oldest_unclaimed.get_or_insert(change.seen.at);
     }
 

@@ -7,7 +7,6 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     Effect,
     namespace::{LocalWorkload, Namespace},
-    unclaimed::Sight,
 };
 use crate::model::{PodTemplate, Workload, WorkloadKind};
 
@@ -22,7 +21,7 @@ impl Namespace {
     /// A workload has changed, appeared or gone: those that use its template get what it is now.
     ///
     /// They themselves were not seen: which changes came before is not known.
-    pub(super) fn pass_on_template(&mut self, (kind, name): &LocalWorkload, order: u64) -> Effect {
+    pub(super) fn pass_on_template(&mut self, (kind, name): &LocalWorkload) -> Effect {
         let mut effect = Effect::default();
         if *kind != WorkloadKind::Deployment {
             return effect;
@@ -46,11 +45,7 @@ impl Namespace {
             effect.merge(self.take_in(follower.clone(), None, None));
             if used_nothing {
                 // What it uses was not known when it appeared, nor which changes it owes.
-                let sight = Sight {
-                    is_event: false,
-                    order,
-                };
-                effect.due.extend(self.claim(&id, &follower, sight));
+                effect.due.extend(self.claim(&id, &follower, false));
             }
         }
         effect

@@ -134,7 +134,7 @@ impl Namespace {
         let id = local(&workload.key);
         self.lend_template(&mut workload);
         let mut effect = self.take_in(workload, generation, Some(sight));
-        effect.merge(self.pass_on_template(&id, sight.order));
+        effect.merge(self.pass_on_template(&id));
         effect
     }
 
@@ -237,22 +237,19 @@ impl Namespace {
         sight: Option<Sight>,
     ) -> Effect {
         let generation = generation.unwrap_or_default();
-        let sight = sight.unwrap_or(Sight {
-            is_event: false,
-            order: 0,
-        });
+        let is_event = sight.is_some_and(|sight| sight.is_event);
         let slot = WorkloadSlot {
             workload: Arc::clone(&workload),
             generation,
             first_version: workload.resource_version,
-            read_at: sight.order,
+            read_at: sight.map_or(0, |sight| sight.order),
             owed: HashMap::new(),
         };
         self.workloads.insert(id.clone(), slot);
         self.link(id, &workload);
         self.doubt_workload(id);
         Effect {
-            due: self.claim(id, &workload, sight).into_iter().collect(),
+            due: self.claim(id, &workload, is_event).into_iter().collect(),
             touched: self.sources_of(&workload),
             pauses: (self.selected && is_paused(&workload))
                 .then(|| workload.key.clone())
@@ -281,8 +278,7 @@ impl Namespace {
             touched,
             ..Effect::default()
         };
-        // Whoever uses its template uses nothing any more, and owes nothing for that.
-        effect.merge(self.pass_on_template(&id, 0));
+        effect.merge(self.pass_on_template(&id));
         effect
     }
 

@@ -47,16 +47,15 @@ pub(super) struct Sight {
 }
 
 impl Unclaimed {
-    /// `source`: as it is after the change; `None` where it is gone.
-    pub(super) fn new(before: Option<Content>, source: Option<&Source>, change: Change) -> Self {
-        let mut unclaimed = Self {
-            past: Vec::with_capacity(1),
+    /// None yet; this one is to be noted.
+    pub(super) const fn new(change: Change) -> Self {
+        Self {
+            past: Vec::new(),
             change,
-        };
-        unclaimed.note(before, source, change);
-        unclaimed
+        }
     }
 
+    /// `source`: as it is after the change; `None` where it is gone.
     pub(super) fn note(&mut self, before: Option<Content>, source: Option<&Source>, change: Change) {
         self.past.push(Past {
             before,
@@ -71,10 +70,10 @@ impl Unclaimed {
     }
 
     /// The first change that came after a workload that was not known: it runs with what was before.
-    pub(super) fn first_after_new(&self, workload: &Workload, sight: Sight) -> Option<&Past> {
+    pub(super) fn first_after_new(&self, workload: &Workload, is_event: bool) -> Option<&Past> {
         self.past.iter().find(|past| match past.written {
             None => workload.created_at <= past.change.seen.unix,
-            Some((at, version)) if sight.is_event => {
+            Some((at, version)) if is_event => {
                 workload.resource_version < version && workload.created_at <= at.saturating_add(CLOCK_SKEW)
             }
             Some(written) => (workload.created_at, workload.resource_version) <= written,

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url, redirect::Policy};
 
 use super::{endpoint::Endpoint, payload::Payload};
-use crate::api_error::with_causes;
+use crate::api_error::{retry_after, with_causes};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -143,7 +143,7 @@ impl Client {
         if !status.is_success() {
             return Err(PostError::Status {
                 status,
-                retry_after: retry_after(&response),
+                retry_after: retry_after(response.headers()),
             });
         }
         Ok(beginning(response).await)
@@ -160,12 +160,6 @@ async fn beginning(mut response: Response) -> String {
     }
     bytes.truncate(ANSWER);
     String::from_utf8_lossy(&bytes).trim().to_owned()
-}
-
-/// `Retry-After` in seconds; a date is not read.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// The error with its causes, without the URL.

@@ -11,6 +11,8 @@ use http::{Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use serde_json::json;
 
+use crate::api_error::retry_after;
+
 /// Puts the wanted pause into the body, where the API server has not done so itself.
 pub(super) fn with_status<B>(answer: Response<B>) -> Response<Either<Full<Bytes>, B>> {
     let Some(seconds) = wanted_pause(&answer) else {
@@ -27,11 +29,11 @@ pub(super) fn with_status<B>(answer: Response<B>) -> Response<Either<Full<Bytes>
 
 /// The seconds that a refusal without a `Status` asks for.
 fn wanted_pause<B>(answer: &Response<B>) -> Option<u32> {
-    let text = |name| answer.headers().get(name)?.to_str().ok();
     let is_refusal =
         [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&answer.status());
-    let is_status = text(header::CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
-    let seconds = text(header::RETRY_AFTER)?.trim().parse().ok()?;
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    let is_status = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let seconds = u32::try_from(retry_after(answer.headers())?.as_secs()).ok()?;
     (is_refusal && !is_status && seconds > 0).then_some(seconds)
 }
 

@@ -177,22 +177,19 @@ impl Output {
             loop {
                 let next = listing.next(&mut events);
                 let item = if resuming {
-                    tokio::time::timeout(RESUMED_SILENCE, next).await.ok()
+                    let Ok(item) = tokio::time::timeout(RESUMED_SILENCE, next).await else {
+                        resuming = false;
+                        if self.send(Event::Resumed).await.is_err() {
+                            return;
+                        }
+                        continue;
+                    };
+                    item
                 } else {
-                    Some(next.await)
+                    next.await
                 };
-                let item = match item {
-                    Some(Some(item)) => Some(item),
-                    Some(None) => break,
-                    None => None,
-                };
-                resuming = matches!(&item, Some(Err(error)) if resumes(error, listing));
-                let Some(item) = item else {
-                    if self.send(Event::Resumed).await.is_err() {
-                        return;
-                    }
-                    continue;
-                };
+                let Some(item) = item else { break };
+                resuming = matches!(&item, Err(error) if resumes(error, listing));
                 let (event, start_over) = match item {
                     Ok(watcher::Event::Init) => (Event::ListStarted, false),
                     Ok(watcher::Event::InitDone) => {
