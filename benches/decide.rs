@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Duration};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use reloader::{
     decide::{Options, decide},
-    model::{Content, Owed},
+    model::{Content, Owed, UnixSeconds},
 };
 
 use objects::{source, workload};
@@ -21,7 +21,7 @@ fn owed(name: &str) -> Owed {
         version: 1,
         look_alike: false,
         only_if_marked: false,
-        seen_at: 1_790_000_000,
+        seen_at: UnixSeconds(1_790_000_000),
         order: 1,
     }
 }

@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, num::NonZeroU64, str::FromStr, sync::Arc};
 
 use crate::model::{
-    Container, Content, Digest, Owed, Restart, SourceKey, SourceKind, Verdict, Workload, WorkloadKey,
-    opt_in::Refusal,
+    Container, Content, Digest, Owed, Restart, SourceKey, SourceKind, UnixSeconds, Verdict, Workload,
+    WorkloadKey, opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
 
@@ -168,8 +168,8 @@ pub struct Mark {
     pub container: Arc<str>,
     /// The variable's name; only [`Strategy::EnvVars`] writes it.
     pub env_name: String,
-    /// When the change was first seen, in seconds since 1970-01-01 UTC; only the annotation shows it.
-    pub observed_at: i64,
+    /// When the change was first seen; only the annotation shows it.
+    pub observed_at: UnixSeconds,
     /// The digest as it prints does not tell this content from another: the annotation shows it exactly, whatever the
     /// strategy.
     pub exact: bool,
@@ -400,7 +400,7 @@ fn mark_annotation(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<Outcome> {
 /// One time for all sources: pods that were restarted after a source was last written have its content, whoever asked
 /// for it. A restart that somebody has put off into the future counts too.
 fn mark_restart(
-    last: Option<i64>,
+    last: Option<UnixSeconds>,
     strategy: Strategy,
     wanted: &[Result<Wanted<'_>, SkipReason>],
 ) -> Vec<Outcome> {

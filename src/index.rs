@@ -36,7 +36,9 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Content, Owed, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey, WorkloadKind},
+    model::{
+        Content, Owed, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+    },
     watch::{Event, Observation, StreamId, Watched},
 };
 use doubt::Unrecorded;
@@ -52,8 +54,8 @@ use unclaimed::Sight;
 pub struct Seen {
     /// For measuring how long a reload took.
     pub at: Instant,
-    /// Unix seconds, for markers.
-    pub unix: i64,
+    /// For markers.
+    pub unix: UnixSeconds,
 }
 
 /// The settings that change what is owed.
@@ -386,10 +388,10 @@ impl Index {
         true
     }
 
-    /// Restarts that Reloader wrote at that time (Unix seconds, the API server's clock) or later may be missing in what
+    /// Restarts that Reloader wrote at that time (the API server's clock) or later may be missing in what
     /// [`Self::restore`] took in: of these workloads, markers count that show something else than the source is. A
     /// leader says so once, after it has restored everything.
-    pub fn unrecorded_since(&self, since: i64, now: Seen) {
+    pub fn unrecorded_since(&self, since: UnixSeconds, now: Seen) {
         let change = Change {
             tentative: true,
             ..self.next_change(now)

@@ -38,7 +38,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{index::Standing, model::SourceKey};
+use crate::{
+    index::Standing,
+    model::{SourceKey, UnixSeconds},
+};
 
 pub use keeper::{Keeper, Writer};
 
@@ -56,8 +59,8 @@ pub enum Loaded {
     Known {
         /// What each source stood at.
         sources: Vec<(SourceKey, Standing)>,
-        /// When Reloader last wrote to it, in Unix seconds by the API server's clock; `None` where it does not say.
-        written_at: Option<i64>,
+        /// When Reloader last wrote to it, by the API server's clock; `None` where it does not say.
+        written_at: Option<UnixSeconds>,
     },
     /// It may not be read.
     Refused,

@@ -11,6 +11,7 @@ pub mod opt_in;
 pub mod pause;
 pub mod pod_status;
 pub mod source;
+pub mod unix_seconds;
 pub mod workload;
 pub mod workload_kind;
 
@@ -20,5 +21,6 @@ pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, LEDGER_LABEL, Source};
+pub use unix_seconds::UnixSeconds;
 pub use workload::{Container, FIELD_MANAGER, Owed, PodTemplate, Restart, Volume, Workload};
 pub use workload_kind::{CustomKind, WorkloadKind};

@@ -80,9 +80,8 @@ impl Writer {
                 self.patch(&plan.workload, &body).await?
             }
             Write::Live(target) => self.patch_live(target, plan).await?,
-            Write::RestartAt(seconds) => {
-                // Always within the range of the API's times.
-                let at = Timestamp::from_second(*seconds).unwrap_or_default();
+            Write::RestartAt(at) => {
+                let at = Timestamp::from(*at);
                 let mut body = json!({ "spec": { "restartAt": at.to_string() } });
                 if let Some(version) = plan.resource_version {
                     body["metadata"]["resourceVersion"] = version.to_string().into();

@@ -28,7 +28,7 @@ use crate::{
     lease::Leadership,
     ledger::Ledger,
     metrics::{Metrics, NotificationResult, ReconcileResult},
-    model::{SourceKey, SourceKind, Workload, WorkloadKey, opt_in::BadPattern},
+    model::{SourceKey, SourceKind, UnixSeconds, Workload, WorkloadKey, opt_in::BadPattern},
     notify::Alerts,
     patch::{
         Writer,
@@ -53,7 +53,7 @@ pub(crate) fn now() -> Seen {
         .map_or(0, |since| since.as_secs());
     Seen {
         at: Instant::now(),
-        unix: i64::try_from(unix).unwrap_or(i64::MAX),
+        unix: UnixSeconds(i64::try_from(unix).unwrap_or(i64::MAX)),
     }
 }
 

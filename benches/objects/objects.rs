@@ -6,7 +6,7 @@ use reloader::{
     index::{Index, Options, Seen},
     model::{
         AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind,
-        SourceRef, Workload, WorkloadKey, WorkloadKind,
+        SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -19,7 +19,7 @@ pub fn source(name: &str, content: u64) -> Source {
         key: SourceKey::new(SourceKind::ConfigMap, "shop", name),
         uid: "d3b07384-d9a0-4c3b-9f57-2f6d1c2e8a11".into(),
         resource_version: content,
-        modified_at: 1_790_000_000,
+        modified_at: Some(UnixSeconds(1_790_000_000)),
         digest: Digest::from_bytes(digest),
         ignored: false,
         matched: false,
@@ -43,7 +43,7 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         key: WorkloadKey::new(WorkloadKind::Deployment, "shop", name),
         uid: "7f4c2b10-6a5e-4d3c-8b2a-1f0e9d8c7b6a".into(),
         resource_version: 1,
-        created_at: 0,
+        created_at: None,
         pause: None,
         template_of: None,
         restart: Restart::default(),
@@ -99,7 +99,7 @@ fn show(index: &Index, watched: Watched, event: Event) {
     };
     let now = Seen {
         at: Instant::now(),
-        unix: 1_790_000_000,
+        unix: UnixSeconds(1_790_000_000),
     };
     index.apply(Observation { stream, event }, now);
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mark;
-use crate::model::{Content, Digest, SourceKey, SourceKind, go_values::escape_json};
+use crate::model::{Content, Digest, SourceKey, SourceKind, UnixSeconds, go_values::escape_json};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -20,7 +20,7 @@ struct Marker<'a> {
     namespace: &'a str,
     hash: String,
     container_refs: [&'a str; 1],
-    observed_at: i64,
+    observed_at: UnixSeconds,
     /// Not upstream's, and only there where the hash is that of several contents: [`Digest::exact`].
     #[serde(skip_serializing_if = "Option::is_none")]
     exact: Option<String>,

@@ -3,7 +3,8 @@ use rstest::rstest;
 
 use super::{Strategy, *};
 use crate::model::{
-    AnnotationKeys, Digest, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, WorkloadKind,
+    AnnotationKeys, Digest, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, UnixSeconds,
+    WorkloadKind,
 };
 use SourceKind::{ConfigMap, Secret};
 
@@ -28,7 +29,7 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         key: WorkloadKey::new(WorkloadKind::Deployment, "ns", "app"),
         uid: "uid".into(),
         resource_version: 1,
-        created_at: 0,
+        created_at: None,
         pause: None,
         template_of: None,
         restart: Restart::default(),
@@ -59,7 +60,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
             key: SourceKey::new(kind, "ns", name),
             uid: "uid".into(),
             resource_version: 1,
-            modified_at: 0,
+            modified_at: Some(UnixSeconds(0)),
             digest: Digest::from_bytes([digest; 20]),
             ignored: false,
             matched: false,
@@ -68,7 +69,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
         content: Content::Present(Digest::from_bytes([digest; 20])),
         look_alike: false,
         only_if_marked: false,
-        seen_at: 1000 + i64::try_from(order).unwrap(),
+        seen_at: UnixSeconds(1000 + i64::try_from(order).unwrap()),
         order,
     }
 }
@@ -235,7 +236,7 @@ fn the_annotation_shows_the_last_change_and_settles_all() {
     let plan = plan(decide(&workload, &owed, &ANNOTATIONS));
     assert_eq!(plan.marks.len(), 1);
     assert_eq!(plan.marks[0].source, owed[0].source.key);
-    assert_eq!(plan.marks[0].observed_at, 1007);
+    assert_eq!(plan.marks[0].observed_at, UnixSeconds(1007));
     assert_eq!(outcomes(&plan), [Outcome::Marked, Outcome::Superseded]);
 }
 
@@ -502,19 +503,21 @@ fn a_restart_covers_what_was_written_before_it(
     #[values(ENV_VARS, ANNOTATIONS)] options: Options,
 ) {
     let rollout = Workload {
-        restart: Restart::At { last },
+        restart: Restart::At {
+            last: last.map(UnixSeconds),
+        },
         ..workload(
             true,
             vec![container("main", &[(ConfigMap, "a"), (ConfigMap, "b")])],
         )
     };
     let mut owed = [owed(ConfigMap, "a", 1, 0), owed(ConfigMap, "b", 1, 1)];
-    owed[0].source.modified_at = 10;
-    owed[1].source.modified_at = 20;
+    owed[0].source.modified_at = Some(UnixSeconds(10));
+    owed[1].source.modified_at = Some(UnixSeconds(20));
     match (decide(&rollout, &owed, &options), restart_at) {
         (Decision::Skip(reason), None) => assert_eq!(reason, SkipReason::AlreadyMarked),
         (Decision::Patch(plan), Some(at)) => {
-            assert_eq!(plan.write, Write::RestartAt(at));
+            assert_eq!(plan.write, Write::RestartAt(UnixSeconds(at)));
             assert_eq!(plan.marks.len(), restarted_for);
         }
         other => panic!("{other:?}"),
@@ -530,16 +533,20 @@ fn a_deletion_restarts_what_keeps_no_marker_under_annotations_only() {
         ..pods.clone()
     };
     let owed = [gone(ConfigMap, "cm", 5)];
-    for last in [None, Some(900)] {
+    for last in [None, Some(UnixSeconds(900))] {
         assert_eq!(
             decide(&rollout(last), &owed, &ENV_VARS),
             Decision::Skip(SkipReason::AlreadyMarked)
         );
         let plan = plan(decide(&rollout(last), &owed, &ANNOTATIONS));
-        assert_eq!(plan.write, Write::RestartAt(1006), "after it was seen to be gone");
+        assert_eq!(
+            plan.write,
+            Write::RestartAt(UnixSeconds(1006)),
+            "after it was seen to be gone"
+        );
     }
     assert_eq!(
-        decide(&rollout(Some(1006)), &owed, &ANNOTATIONS),
+        decide(&rollout(Some(UnixSeconds(1006))), &owed, &ANNOTATIONS),
         Decision::Skip(SkipReason::AlreadyMarked)
     );
 }

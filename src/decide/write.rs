@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use sha1::{Digest as _, Sha1};
 
-use crate::model::{Content, Owed, Restart, Workload, WorkloadKey, WorkloadKind};
+use crate::model::{Content, Owed, Restart, UnixSeconds, Workload, WorkloadKey, WorkloadKind};
 
 /// The most characters of a CronJob's name in the names of its Jobs. A CronJob's name has 52 at most, because its own
 /// Jobs append 11 ([limit](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/)).
@@ -22,8 +22,8 @@ pub enum Write {
     /// A merge patch of the pod template of this object as it is at that moment: the workload itself where it is a
     /// custom resource, or the Deployment whose template a Rollout uses.
     Live(WorkloadKey),
-    /// A Rollout's `spec.restartAt`, in Unix seconds.
-    RestartAt(i64),
+    /// A Rollout's `spec.restartAt`.
+    RestartAt(UnixSeconds),
     /// A Job made of the CronJob. The same change always gives the same name, so that it is created once.
     CreateJob {
         /// `metadata.name` of the Job.
@@ -44,7 +44,7 @@ impl Write {
         let key = &workload.key;
         match (workload.restart, &workload.template_of) {
             (Restart::At { .. }, _) => {
-                Self::RestartAt(sources.map(Owed::restarted_at).max().unwrap_or_default())
+                Self::RestartAt(sources.map(Owed::restarted_at).max().unwrap_or(UnixSeconds(0)))
             }
             (Restart::NewJob { .. }, _) => Self::CreateJob {
                 name: job_name(workload, sources),
@@ -64,17 +64,15 @@ impl Write {
 }
 
 impl Owed {
-    /// The second from which on a pod has the source's present content, in Unix seconds: the one after it was last
-    /// written. It follows from the source alone, so that a repetition by this or another replica asks for the same
+    /// The second from which on a pod has the source's present content: the one after it was last written. It follows from the source alone, so that a repetition by this or another replica asks for the same
     /// restart. Nobody wrote the deletion of a source: it has the second in which it was seen.
     ///
     /// A pod counts as restarted if it was created in that second or later. Argo waits for a `restartAt` that is still
     /// to come, and restarts whatever was created before it, so that any further write within the same second is covered.
-    pub(super) fn restarted_at(&self) -> i64 {
-        let written = match self.source.modified_at {
-            _ if self.content == Content::Absent => self.seen_at,
-            i64::MAX => self.seen_at,
-            written => written,
+    pub(super) fn restarted_at(&self) -> UnixSeconds {
+        let written = match (self.content, self.source.modified_at) {
+            (Content::Present(_), Some(written)) => written,
+            (Content::Absent, _) | (_, None) => self.seen_at,
         };
         written.saturating_add(1)
     }
@@ -144,7 +142,7 @@ mod tests {
         let (a, b) = (owed(ConfigMap, "a", 1, 0), owed(ConfigMap, "b", 1, 0));
         let first = name(&cron_job(), &[a.clone(), b.clone()]);
         let seen_again = Owed {
-            seen_at: a.seen_at + 100,
+            seen_at: a.seen_at.saturating_add(100),
             order: a.order + 7,
             ..a
         };

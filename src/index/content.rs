@@ -17,7 +17,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::Digest;
+use crate::model::{Digest, UnixSeconds};
 
 /// How many contents that were left behind are remembered for each class. Pods lag by one rotation, seldom by two.
 const LEFT_BEHIND: usize = 16;
@@ -27,8 +27,8 @@ const LEFT_BEHIND: usize = 16;
 pub(super) struct Write {
     /// `metadata.resourceVersion`: orders writes.
     pub(super) version: u64,
-    /// Unix seconds; `i64::MAX` where that is not known.
-    pub(super) at: i64,
+    /// When; `None`: not known.
+    pub(super) at: Option<UnixSeconds>,
 }
 
 /// What one pod shows.
@@ -122,10 +122,7 @@ impl Content {
     /// What an earlier leader wrote down is the current content; [`Self::conclude`] tells what came after.
     pub(super) fn restore(&mut self, digest: Digest) {
         self.left_behind.retain(|other| *other != digest);
-        let unknown = Write {
-            version: 0,
-            at: i64::MAX,
-        };
+        let unknown = Write { version: 0, at: None };
         self.current = Some((digest, unknown));
     }
 

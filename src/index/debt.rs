@@ -10,7 +10,9 @@ use super::{
     sources::Presence,
     unclaimed::{Past, Sight, Unclaimed},
 };
-use crate::model::{Content, Digest, Owed, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey};
+use crate::model::{
+    Content, Digest, Owed, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey,
+};
 
 /// Above so many workloads owing one source, the ledger's line says that all of them do: their markers tell a later
 /// leader who was served already, and a line of a few KiB stays one.
@@ -33,7 +35,7 @@ pub(super) struct Debt {
     /// When the first change since then was seen.
     first: Seen,
     /// When the last change was seen.
-    last_unix: i64,
+    last_unix: UnixSeconds,
     order: u64,
     /// The source's resourceVersion at that change.
     version: u64,
@@ -77,8 +79,8 @@ impl Debt {
     }
 
     /// Whether the workload was certainly created after the last change: creation times have whole seconds.
-    pub(super) const fn is_older_than(&self, workload: &Workload) -> bool {
-        workload.created_at > self.last_unix
+    pub(super) fn is_older_than(&self, workload: &Workload) -> bool {
+        workload.created_at > Some(self.last_unix)
     }
 
     /// It may run with the target by now. That its marker cannot tell stays true.

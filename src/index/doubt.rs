@@ -15,13 +15,13 @@ use super::{
     debt::Debt,
     namespace::{LocalWorkload, Namespace},
 };
-use crate::model::{SourceRef, Workload, WorkloadKey};
+use crate::model::{SourceRef, UnixSeconds, Workload, WorkloadKey};
 
 /// From when on restarts may be missing in the ledger, and the change that stands for any of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unrecorded {
-    /// Unix seconds.
-    pub(super) since: i64,
+    /// By the API server's clock.
+    pub(super) since: UnixSeconds,
     /// A tentative one.
     pub(super) change: Change,
 }

@@ -90,7 +90,7 @@ mod tests {
         index::{Index, Options, Seen},
         model::{
             AnnotationKeys, Container, Digest, OptIn, Restart, Source, SourceKey, SourceKind, SourceRef,
-            WorkloadKey,
+            UnixSeconds, WorkloadKey,
         },
         watch::{Event, Observation, StreamId, Watched},
     };
@@ -102,7 +102,7 @@ mod tests {
         };
         let now = Seen {
             at: Instant::now(),
-            unix: 1_790_000_000,
+            unix: UnixSeconds(1_790_000_000),
         };
         index.apply(Observation { stream, event }, now)
     }
@@ -117,7 +117,7 @@ mod tests {
             key: SourceKey::new(SourceKind::ConfigMap, "team", "app"),
             uid: "1".into(),
             resource_version: content.into(),
-            modified_at: content.into(),
+            modified_at: Some(UnixSeconds(content.into())),
             digest: Digest::from_bytes([content; 20]),
             ignored: false,
             matched: false,
@@ -138,7 +138,7 @@ mod tests {
             key: WorkloadKey::new(kind, "team", "web"),
             uid: "2".into(),
             resource_version: version,
-            created_at: 0,
+            created_at: None,
             pause: None,
             opt_in: OptIn::parse(&AnnotationKeys::default(), auto, |_| None),
             template: PodTemplate {

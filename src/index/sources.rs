@@ -277,7 +277,7 @@ impl Namespace {
                 key: key.clone(),
                 uid: Box::default(),
                 resource_version: 0,
-                modified_at: i64::MAX,
+                modified_at: None,
                 digest,
                 ignored: false,
                 matched: false,

@@ -51,7 +51,7 @@ impl Fixture {
         });
         let now = Seen {
             at: Instant::now(),
-            unix: 1_790_000_000,
+            unix: UnixSeconds(1_790_000_000),
         };
         Self {
             index: Index::new(options, streams),
@@ -62,7 +62,7 @@ impl Fixture {
 
     fn pass(&mut self, seconds: u32) {
         self.now.at += Duration::from_secs(seconds.into());
-        self.now.unix += i64::from(seconds);
+        self.now.unix = self.now.unix.saturating_add(seconds.into());
     }
 
     fn event(&self, watched: Watched, event: Event) -> Effect {
@@ -144,7 +144,7 @@ fn source(name: &str, content: u8) -> Source {
         key: SourceKey::new(SourceKind::ConfigMap, "team", name),
         uid: "uid".into(),
         resource_version: u64::MAX,
-        modified_at: 1_790_000_000,
+        modified_at: Some(UnixSeconds(1_790_000_000)),
         digest: digest(content),
         ignored: false,
         matched: false,
@@ -161,7 +161,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         key: key(name),
         uid: "uid".into(),
         resource_version: version,
-        created_at: 0,
+        created_at: None,
         pause: None,
         template_of: None,
         restart: Restart::default(),
@@ -310,7 +310,7 @@ fn a_recreated_workload_owes_what_changed_since(#[case] created_at: i64, #[case]
     fixture.source("app", 2);
     let mut recreated = workload("web", AUTO, 9);
     recreated.uid = "another".into();
-    recreated.created_at = created_at;
+    recreated.created_at = Some(UnixSeconds(created_at));
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     fixture.event(deployments, Event::WorkloadSeen(Box::new(recreated)));
     assert_eq!(fixture.owed("web").len(), owed);
@@ -353,7 +353,7 @@ fn a_workload_younger_than_the_change_does_not_owe_it() {
     fixture.source("app", 1);
     fixture.source("app", 2);
     let mut young = workload("web", AUTO, 1);
-    young.created_at = 1_790_000_001;
+    young.created_at = Some(UnixSeconds(1_790_000_001));
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     assert!(
         fixture
@@ -421,7 +421,7 @@ fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
         let deployments = Watched::Workload(WorkloadKind::Deployment);
         let seen = |fixture: &mut Fixture| {
             let mut young = workload("young", AUTO, 1);
-            young.created_at = 1_790_000_001;
+            young.created_at = Some(UnixSeconds(1_790_000_001));
             fixture.event(deployments, Event::WorkloadSeen(Box::new(young)));
             fixture.workload("old", AUTO);
         };

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use super::{Change, namespace::Namespace};
-use crate::model::{Content, Source, Workload};
+use crate::model::{Content, Source, UnixSeconds, Workload};
 
 /// So many changes of one source are told apart; a workload older than all of them may run with anything.
 const TOLD_APART: usize = 8;
@@ -30,9 +30,9 @@ pub(super) struct Unclaimed {
 pub(super) struct Past {
     /// What the source held until then, as far as that is known.
     pub(super) before: Option<Content>,
-    /// When it was written, in Unix seconds, and the source's resourceVersion since; `None` for a deletion, which
+    /// When it was written, as far as that is known, and the source's resourceVersion since; `None` for a deletion, which
     /// leaves neither.
-    written: Option<(i64, u64)>,
+    written: Option<(Option<UnixSeconds>, u64)>,
     change: Change,
 }
 
@@ -72,10 +72,12 @@ impl Unclaimed {
     /// The first change that came after a workload that was not known: it runs with what was before.
     pub(super) fn first_after_new(&self, workload: &Workload, is_event: bool) -> Option<&Past> {
         self.past.iter().find(|past| match past.written {
-            None => workload.created_at <= past.change.seen.unix,
+            None => workload.created_at <= Some(past.change.seen.unix),
             Some((at, version)) if is_event => {
-                workload.resource_version < version && workload.created_at <= at.saturating_add(CLOCK_SKEW)
+                let is_older = |at: UnixSeconds| workload.created_at <= Some(at.saturating_add(CLOCK_SKEW));
+                workload.resource_version < version && at.is_none_or(is_older)
             }
+            Some((None, _)) => true,
             Some(written) => (workload.created_at, workload.resource_version) <= written,
         })
     }

@@ -14,7 +14,7 @@ use kube::{Api, Client, api::PostParams};
 use super::chunks::MOST_CHUNKS;
 use crate::{
     api_error::{ApiError, Class},
-    model::{FIELD_MANAGER, LEDGER_LABEL},
+    model::{FIELD_MANAGER, LEDGER_LABEL, UnixSeconds},
 };
 
 /// Says on chunk 0 how many chunks there are.
@@ -46,7 +46,7 @@ pub(super) struct Stored {
     /// On chunk 0: how many chunks there are.
     pub(super) count: usize,
     /// When Reloader last wrote it, in Unix seconds.
-    pub(super) written_at: Option<i64>,
+    pub(super) written_at: Option<UnixSeconds>,
 }
 
 impl Store {
@@ -79,7 +79,7 @@ impl Store {
         let managers = object.metadata.managed_fields.into_iter().flatten();
         let own = managers.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
         Ok(Stored {
-            written_at: own.filter_map(|entry| Some(entry.time?.0.as_second())).max(),
+            written_at: own.filter_map(|entry| Some(entry.time?.0.into())).max(),
             version: object.metadata.resource_version,
             text: object
                 .data

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Digest, SourceKey, SourceKind};
+use super::{Digest, SourceKey, SourceKind, UnixSeconds};
 
 /// A SecretProviderClassPodStatus as the watch last showed it, reduced: which content of a class one pod shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct PodStatus {
     pub digest: Digest,
     /// `metadata.resourceVersion` as a number; 0 where the text is not one.
     pub resource_version: u64,
-    /// When it was last written, in Unix seconds; `i64::MAX` where that is not known.
-    pub modified_at: i64,
+    /// When it was last written; `None`: not known.
+    pub modified_at: Option<UnixSeconds>,
     /// It was written again after its creation, so that its pod may show another content than it started with. Only a
     /// hint: the driver does not say which fields it wrote.
     pub rewritten: bool,

@@ -1,6 +1,6 @@
 //! What is kept of a ConfigMap or Secret: never its data.
 
-use super::{Digest, SourceKey};
+use super::{Digest, SourceKey, UnixSeconds};
 
 /// The label of the ConfigMaps that hold Reloader's own ledger; its value is the ledger's name.
 pub const LEDGER_LABEL: &str = "reloader.stakater.com/ledger";
@@ -33,9 +33,9 @@ pub struct Source {
     pub uid: Box<str>,
     /// `metadata.resourceVersion` as a number; 0 where the text is not one.
     pub resource_version: u64,
-    /// When it was last written, in Unix seconds by the API server's clock (the newest of `managedFields[].time`);
-    /// `i64::MAX` where that is not known. Pods of a workload created later started with the present content.
-    pub modified_at: i64,
+    /// When it was last written, by the API server's clock (the newest of `managedFields[].time`); `None`: not known.
+    /// Pods of a workload created later started with the present content.
+    pub modified_at: Option<UnixSeconds>,
     /// SHA-1 of its data in canonical form ([`super::digest`]).
     pub digest: Digest,
     /// It carries the ignore annotation with exactly `true`: it restarts nothing.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Content, OptIn, Pause, Source, SourceRef, WorkloadKey};
+use super::{Content, OptIn, Pause, Source, SourceRef, UnixSeconds, WorkloadKey};
 
 /// The field manager of every write; upstream's, so that `managedFields` name one owner.
 pub const FIELD_MANAGER: &str = "Reloader";
@@ -18,9 +18,9 @@ pub struct Workload {
     /// ([comparable since Kubernetes 1.35](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions),
     /// monotonic in etcd before). 0 where the text is not a number.
     pub resource_version: u64,
-    /// `metadata.creationTimestamp` in Unix seconds; 0 where there is none. Pods of a workload that is younger than a
-    /// change started with the new content.
-    pub created_at: i64,
+    /// `metadata.creationTimestamp`; without one it counts as older than everything. Pods of a workload that is younger
+    /// than a change started with the new content.
+    pub created_at: Option<UnixSeconds>,
     /// The reload annotations of the workload and of its pod template, parsed.
     pub opt_in: OptIn,
     /// What it says about pausing; `None` on most workloads, and so one pointer.
@@ -41,8 +41,8 @@ pub enum Restart {
     Template,
     /// A Rollout's `spec.restartAt`, which restarts the pods created before it and makes no new revision.
     At {
-        /// What it says at present, in Unix seconds.
-        last: Option<i64>,
+        /// What it says at present.
+        last: Option<UnixSeconds>,
     },
     /// A new Job made of a CronJob, which itself is left as it is.
     NewJob {
@@ -59,8 +59,9 @@ impl Workload {
     /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was seen
     /// with a version before the source's (`first_version`, the earliest one) was certainly created before it.
     pub fn is_younger_than(&self, source: &Source, first_version: u64) -> bool {
-        let version = (self.created_at, first_version);
-        version > (source.modified_at, source.resource_version)
+        source.modified_at.is_some_and(|modified_at| {
+            (self.created_at, first_version) > (Some(modified_at), source.resource_version)
+        })
     }
 }
 
@@ -75,9 +76,8 @@ pub struct PodTemplate {
     pub volumes: Vec<Volume>,
     /// The text of the `reloader.stakater.com/last-reloaded-from` annotation: the annotations strategy's marker.
     pub last_reloaded_from: Option<Box<str>>,
-    /// When [`FIELD_MANAGER`] last wrote the object that holds it, in Unix seconds (`metadata.managedFields[].time`);
-    /// `None`: never.
-    pub written_at: Option<i64>,
+    /// When [`FIELD_MANAGER`] last wrote the object that holds it (`metadata.managedFields[].time`); `None`: never.
+    pub written_at: Option<UnixSeconds>,
 }
 
 impl PodTemplate {
@@ -125,9 +125,9 @@ pub struct Owed {
     pub look_alike: bool,
     /// Nothing shows that the source changed at all: only a marker of it that shows something else does.
     pub only_if_marked: bool,
-    /// When the change was first seen, in Unix seconds. It is fixed per change, so that a repeated patch is
-    /// byte-identical and does nothing on the API server.
-    pub seen_at: i64,
+    /// When the change was first seen. It is fixed per change, so that a repeated patch is byte-identical and does
+    /// nothing on the API server.
+    pub seen_at: UnixSeconds,
     /// Orders changes: of two, the one that came last has the larger number.
     pub order: u64,
 }

@@ -150,7 +150,7 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         decide::{Mark, Write},
-        model::{Digest, SourceKey, SourceKind, WorkloadKey, WorkloadKind},
+        model::{Digest, SourceKey, SourceKind, UnixSeconds, WorkloadKey, WorkloadKind},
     };
 
     pub(in crate::patch) const DIGEST: &str = "dc30e0faa89a70dec1033016a2309bbeb9efcbd0";
@@ -161,7 +161,7 @@ pub(super) mod tests {
             content: Content::Present(DIGEST.parse::<Digest>().unwrap()),
             container: (*container).into(),
             env_name: format!("STAKATER_{}_CONFIGMAP", name.to_uppercase()),
-            observed_at: 1_790_000_000,
+            observed_at: UnixSeconds(1_790_000_000),
             exact: false,
         };
         Plan {

@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::lenient::wire;
 use crate::model::{
-    AnnotationKeys, ClassAnnotations, Digest, PodStatus, SourceKey, SourceKind, digest::Canonical,
+    AnnotationKeys, ClassAnnotations, Digest, PodStatus, SourceKey, SourceKind, UnixSeconds,
+    digest::Canonical,
 };
 
 const GROUP: &str = "secrets-store.csi.x-k8s.io";
@@ -25,7 +26,7 @@ pub struct PodStatusObject {
     metadata: ObjectMeta,
     class: String,
     digest: Digest,
-    modified_at: Option<i64>,
+    modified_at: Option<UnixSeconds>,
     rewritten: bool,
 }
 
@@ -42,7 +43,7 @@ impl PodStatusObject {
             class: self.class.into(),
             digest: self.digest,
             resource_version: text(self.metadata.resource_version.as_ref()).parse().unwrap_or(0),
-            modified_at: self.modified_at.unwrap_or(i64::MAX),
+            modified_at: self.modified_at,
             rewritten: self.rewritten,
         })
     }
@@ -136,7 +137,7 @@ impl From<StatusObjectWire> for PodStatusObject {
             "SecretProviderClassName",
             status.secret_provider_class_name.as_bytes(),
         );
-        let time = |text: &str| text.parse::<Timestamp>().ok().map(Timestamp::as_second);
+        let time = |text: &str| text.parse::<Timestamp>().ok().map(UnixSeconds::from);
         let created_at = metadata.creation_timestamp.as_deref().and_then(time);
         let writes = metadata
             .managed_fields

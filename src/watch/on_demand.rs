@@ -191,7 +191,7 @@ mod tests {
             resource_version: 1,
             template_of: None,
             restart: crate::model::Restart::default(),
-            created_at: 0,
+            created_at: None,
             opt_in: OptIn::default(),
             pause: None,
             template: PodTemplate::default(),

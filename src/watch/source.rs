@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::lenient::{Lenient, Loose, wire};
-use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, digest::Canonical};
+use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, UnixSeconds, digest::Canonical};
 
 /// A source kind that can be watched: says how its data becomes canonical entries.
 pub trait SourceData: Clone + fmt::Debug + Send + Sync + 'static {
@@ -59,8 +59,8 @@ pub struct SourceObject<D> {
     /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
     true_annotations: Vec<String>,
     digest: Digest,
-    /// The newest of `managedFields[].time`, in Unix seconds.
-    modified_at: Option<i64>,
+    /// The newest of `managedFields[].time`.
+    modified_at: Option<UnixSeconds>,
     kind: std::marker::PhantomData<D>,
 }
 
@@ -78,7 +78,7 @@ impl<D: SourceData> SourceObject<D> {
                 .as_deref()
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0),
-            modified_at: self.modified_at.unwrap_or(i64::MAX),
+            modified_at: self.modified_at,
             uid: self.metadata.uid.clone().unwrap_or_default().into(),
             key: self.key(),
         }
@@ -186,7 +186,7 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             },
             true_annotations,
             digest: canonical.finish(),
-            modified_at: written.map(jiff::Timestamp::as_second).max(),
+            modified_at: written.map(UnixSeconds::from).max(),
             kind: std::marker::PhantomData,
         })
     }
@@ -309,7 +309,7 @@ mod tests {
             matched,
         } = large.into_source(&AnnotationKeys::default());
         assert_eq!(key, SourceKey::new(SourceKind::Secret, "n", "a"));
-        assert_eq!((&*uid, resource_version, modified_at), ("", 0, i64::MAX));
+        assert_eq!((&*uid, resource_version, modified_at), ("", 0, None));
         assert_eq!((kept, ignored, matched), (digest, false, false));
     }
 

@@ -19,8 +19,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, FIELD_MANAGER, PodTemplate, SourceKind, SourceRef, Volume, WorkloadKey, WorkloadKind,
-    opt_in::LAST_RELOADED_FROM,
+    Container, FIELD_MANAGER, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
+    WorkloadKind, opt_in::LAST_RELOADED_FROM,
 };
 
 pub use raw::RawObject;
@@ -181,7 +181,7 @@ impl From<Wire> for WorkloadObject {
                 last_reloaded_from: template_annotations
                     .get(LAST_RELOADED_FROM)
                     .map(|text| text.as_str().into()),
-                written_at: own_writes.map(Timestamp::as_second).max(),
+                written_at: own_writes.map(UnixSeconds::from).max(),
             },
             template_annotations,
             is_controlled: owner_references.iter().any(|owner| owner.controller),

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::model::{Digest, SourceKey, SourceKind};
+use crate::model::{Digest, SourceKey, SourceKind, UnixSeconds};
 
 fn present(byte: u8) -> Content {
     Content::Present(Digest::from_bytes([byte; 20]))
@@ -14,7 +14,7 @@ fn mark(container: &str) -> Mark {
         content: Content::Present("dc30e0faa89a70dec1033016a2309bbeb9efcbd0".parse().unwrap()),
         container: container.into(),
         env_name: "STAKATER_MY_CONFIG_CONFIGMAP".to_owned(),
-        observed_at: 1_754_784_000,
+        observed_at: UnixSeconds(1_754_784_000),
         exact: false,
     }
 }

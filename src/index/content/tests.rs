@@ -33,7 +33,7 @@ impl Class {
             digest: digest(content),
             write: Write {
                 version: self.version,
-                at: 0,
+                at: None,
             },
             rotated,
         }

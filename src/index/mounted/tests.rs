@@ -5,12 +5,15 @@ use rstest::rstest;
 use super::*;
 use crate::{
     index::{Index, Options, Seen, SourceState, Standing},
-    model::{AnnotationKeys, Container, OptIn, PodTemplate, Volume, Workload, WorkloadKey, WorkloadKind},
+    model::{
+        AnnotationKeys, Container, OptIn, PodTemplate, UnixSeconds, Volume, Workload, WorkloadKey,
+        WorkloadKind,
+    },
     watch::{Event, Observation, StreamId, Watched},
 };
 
 const STATUSES: Watched = Watched::Source(SourceKind::SecretProviderClass);
-const START: i64 = 1_790_000_000;
+const START: UnixSeconds = UnixSeconds(1_790_000_000);
 
 /// An index that watches everything everywhere, and a Deployment `web` that mounts the class `vault`.
 struct Fixture {
@@ -43,7 +46,7 @@ impl Fixture {
         for watched in Watched::all().chain([Watched::Class]) {
             fixture.list(watched, |_| {});
         }
-        fixture.workload("web", 0);
+        fixture.workload("web", UnixSeconds(0));
         fixture.list(STATUSES, |fixture| {
             for pod in pods {
                 fixture.status(pod, 1, false);
@@ -67,7 +70,7 @@ impl Fixture {
         self.event(watched, Event::Listed)
     }
 
-    fn workload(&mut self, name: &str, created_at: i64) {
+    fn workload(&mut self, name: &str, created_at: UnixSeconds) {
         let annotation = |key: &str| (key == "reloader.stakater.com/auto").then_some("true");
         let template = PodTemplate {
             containers: vec![Container {
@@ -86,7 +89,7 @@ impl Fixture {
             resource_version: 1,
             template_of: None,
             restart: crate::model::Restart::default(),
-            created_at,
+            created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
             pause: None,
             template,
@@ -109,7 +112,7 @@ impl Fixture {
             class: "vault".into(),
             digest: digest(content),
             resource_version: self.version,
-            modified_at: self.now.unix,
+            modified_at: Some(self.now.unix),
             rewritten,
         };
         self.event(STATUSES, Event::PodStatusSeen(status))
@@ -259,7 +262,7 @@ fn what_happens_in_a_namespace_that_is_not_selected_is_owed_by_nobody() {
     for watched in Watched::all().chain(Watched::CSI).chain([namespaces]) {
         fixture.list(watched, |_| {});
     }
-    fixture.workload("web", 0);
+    fixture.workload("web", UnixSeconds(0));
     fixture.status("a", 1, false);
     let rotated = fixture.status("a", 2, true);
     assert!(rotated.unselected && rotated.due.is_empty());
@@ -316,7 +319,7 @@ fn after_a_restart_the_ledger_tells_what_is_owed(
     for watched in Watched::all().chain([Watched::Class]) {
         fixture.list(watched, |fixture| {
             if watched == Watched::Workload(WorkloadKind::Deployment) {
-                fixture.workload("web", 0);
+                fixture.workload("web", UnixSeconds(0));
             }
         });
     }
@@ -343,7 +346,7 @@ fn a_workload_that_is_younger_than_the_rotation_owes_nothing(#[values(true, fals
     for watched in Watched::all().chain([Watched::Class]) {
         fixture.list(watched, |fixture| {
             if watched == Watched::Workload(WorkloadKind::Deployment) {
-                fixture.workload("web", START + 60);
+                fixture.workload("web", START.saturating_add(60));
             }
         });
     }

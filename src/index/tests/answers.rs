@@ -40,7 +40,7 @@ fn an_answer_may_be_about_a_workload_that_was_recreated() {
     fixture.source("app", 2);
     let recreated = Workload {
         uid: "another".into(),
-        created_at: i64::MAX,
+        created_at: Some(UnixSeconds(i64::MAX)),
         ..workload("web", AUTO, 9)
     };
     fixture.index.written(recreated);

@@ -142,7 +142,7 @@ fn a_workload_that_was_created_after_the_source_is_not_restarted_for_its_creatio
     // The streams are independent: the Deployment may be seen before the ConfigMap that was created first.
     let fixture = Fixture::settled_with(CREATE);
     let mut young = workload("web", AUTO, 7);
-    young.created_at = 1_790_000_000;
+    young.created_at = Some(UnixSeconds(1_790_000_000));
     fixture.event(DEPLOYMENTS, Event::WorkloadSeen(Box::new(young.clone())));
     let created = |version| Source {
         resource_version: version,
@@ -204,7 +204,7 @@ fn a_workload_that_is_seen_only_later_owes_it_unless_it_is_younger(
     });
     event(&mut fixture);
     let mut young = workload("young", AUTO, 1);
-    young.created_at = 1_790_000_001;
+    young.created_at = Some(UnixSeconds(1_790_000_001));
     let due = |effect: Effect| effect.due;
     assert_eq!(
         due(fixture.event(DEPLOYMENTS, Event::WorkloadSeen(Box::new(young)))),
@@ -410,7 +410,7 @@ fn a_workload_created_anew_owes_the_deletions_that_came_after(#[case] created: i
     fixture.source_gone("app");
     let successor = Workload {
         uid: "another".into(),
-        created_at: fixture.now.unix - 1 + created,
+        created_at: Some(fixture.now.unix.saturating_add(created - 1)),
         ..workload("web", AUTO, 9)
     };
     fixture.event(DEPLOYMENTS, Event::WorkloadSeen(Box::new(successor)));

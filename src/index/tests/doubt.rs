@@ -2,7 +2,7 @@
 
 use super::*;
 
-const LEDGER_WRITTEN: i64 = 1_790_000_000;
+const LEDGER_WRITTEN: UnixSeconds = UnixSeconds(1_790_000_000);
 
 fn settings() -> SourceKey {
     SourceKey::new(SourceKind::ConfigMap, "team", "app")
@@ -18,7 +18,7 @@ fn settled() -> Standing {
 
 impl Fixture {
     /// A Deployment that Reloader last wrote then.
-    fn written(&mut self, name: &str, at: Option<i64>) -> Effect {
+    fn written(&mut self, name: &str, at: Option<UnixSeconds>) -> Effect {
         self.version += 1;
         let mut workload = workload(name, AUTO, self.version);
         workload.template.written_at = at;
@@ -41,12 +41,12 @@ impl Fixture {
 }
 
 #[rstest]
-#[case::before(Some(LEDGER_WRITTEN - 1), None)]
+#[case::before(Some(LEDGER_WRITTEN.saturating_add(-1)), None)]
 #[case::in_the_same_second(Some(LEDGER_WRITTEN), Some(true))]
-#[case::after(Some(LEDGER_WRITTEN + 3), Some(true))]
+#[case::after(Some(LEDGER_WRITTEN.saturating_add(3)), Some(true))]
 #[case::never(None, None)]
 fn the_markers_of_what_was_written_after_the_ledger_count(
-    #[case] written_at: Option<i64>,
+    #[case] written_at: Option<UnixSeconds>,
     #[case] expected: Option<bool>,
     #[values(0, 1, 2)] known_first: u8,
 ) {
@@ -77,7 +77,7 @@ fn the_markers_of_what_was_written_after_the_ledger_count(
 fn a_change_that_is_known_stays_one() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 2);
-    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(1)));
     fixture.take_over();
     assert_eq!(fixture.only_if_marked("web"), Some(false));
 }
@@ -86,7 +86,7 @@ fn a_change_that_is_known_stays_one() {
 fn a_later_change_makes_it_certain() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
-    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(1)));
     fixture.take_over();
     fixture.source("app", 2);
     assert_eq!(fixture.only_if_marked("web"), Some(false));
@@ -97,12 +97,12 @@ fn a_later_change_makes_it_certain() {
 fn nothing_is_doubted_once_all_is_known() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
-    fixture.written("web", Some(LEDGER_WRITTEN - 1));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(-1)));
     fixture.take_over();
-    fixture.written("web", Some(LEDGER_WRITTEN + 60));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(60)));
     fixture.source_gone("app");
     fixture.source("app", 1);
-    fixture.written("new", Some(LEDGER_WRITTEN + 61));
+    fixture.written("new", Some(LEDGER_WRITTEN.saturating_add(61)));
     assert_eq!(fixture.only_if_marked("web"), None);
     assert_eq!(fixture.only_if_marked("new"), None);
 }
@@ -111,9 +111,9 @@ fn nothing_is_doubted_once_all_is_known() {
 fn once_looked_at_it_is_settled() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
-    fixture.written("web", Some(LEDGER_WRITTEN + 1));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(1)));
     fixture.take_over();
     fixture.settle("web", 1);
-    fixture.written("web", Some(LEDGER_WRITTEN + 2));
+    fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(2)));
     assert_eq!(fixture.only_if_marked("web"), None);
 }

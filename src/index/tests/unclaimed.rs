@@ -19,7 +19,7 @@ impl Fixture {
     fn changed_at(&mut self, content: u8, version: u64) -> Effect {
         let source = Source {
             resource_version: version,
-            modified_at: self.now.unix,
+            modified_at: Some(self.now.unix),
             ..source("app", content)
         };
         self.event(Watched::Source(SourceKind::ConfigMap), Event::SourceSeen(source))
@@ -27,7 +27,7 @@ impl Fixture {
 
     fn web(&self, annotation: (&str, &str), version: u64) -> Workload {
         Workload {
-            created_at: self.now.unix,
+            created_at: Some(self.now.unix),
             ..workload("web", annotation, version)
         }
     }

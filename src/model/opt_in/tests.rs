@@ -37,7 +37,7 @@ fn source(kind: SourceKind, name: &str) -> Source {
         key: SourceKey::new(kind, "ns", name),
         uid: "uid".into(),
         resource_version: 1,
-        modified_at: 0,
+        modified_at: None,
         digest: Digest::from_bytes([0; 20]),
         ignored: false,
         matched: false,

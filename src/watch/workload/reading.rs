@@ -59,7 +59,7 @@ impl Reading {
                 .resource_version
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0),
-            created_at: metadata.creation_timestamp.map_or(0, |time| time.0.as_second()),
+            created_at: metadata.creation_timestamp.map(|time| time.0.into()),
             template: if wants_nothing && !is_followed {
                 PodTemplate::default()
             } else {
@@ -78,7 +78,7 @@ impl Reading {
                         .is_some_and(|text| text == "restart") =>
                 {
                     Restart::At {
-                        last: restart_at.map(|time| time.0.as_second()),
+                        last: restart_at.map(|time| time.0.into()),
                     }
                 }
                 _ => Restart::Template,

@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Restart, SourceRef, Workload};
+use crate::model::{Restart, SourceRef, UnixSeconds, Workload};
 
 fn reading() -> Reading {
     Reading::default()
@@ -72,10 +72,10 @@ fn which_jobs_are_run_again(
 #[rstest]
 #[case::ours_last(json!([{ "manager": "Reloader", "time": "2026-01-02T03:04:05Z" }, { "manager": "Reloader" },
     { "manager": "Reloader", "time": "2026-01-01T00:00:00Z" }, { "manager": "kubectl", "time": "2026-02-01T00:00:00Z" }]),
-    Some(1_767_323_045))]
+    Some(UnixSeconds(1_767_323_045)))]
 #[case::only_others(json!([{ "manager": "kubectl", "time": "2026-02-01T00:00:00Z" }, {}, null]), None)]
 #[case::no_time(json!([{ "manager": "Reloader", "time": "yesterday" }]), None)]
-fn it_is_known_when_reloader_wrote_it(#[case] managed_fields: Value, #[case] expected: Option<i64>) {
+fn it_is_known_when_reloader_wrote_it(#[case] managed_fields: Value, #[case] expected: Option<UnixSeconds>) {
     let mut metadata = auto();
     metadata["managedFields"] = managed_fields;
     let object = json!({ "metadata": metadata, "spec": { "template": template() } });
@@ -97,7 +97,7 @@ fn a_rollout_says_how_it_is_restarted() {
     assert_eq!(
         rollout("restart"),
         Restart::At {
-            last: Some(1_767_323_045)
+            last: Some(UnixSeconds(1_767_323_045))
         }
     );
     assert_eq!(rollout("rollout"), Restart::Template);
