@@ -1,157 +1,71 @@
 //! What the cluster looks like now, and which workloads owe a restart for which sources.
 //!
-//! Input: [`Observation`]s. Output: [`Effect`]s, and [`Pending`] work of one workload. I/O: none; `now` is given.
+//! Input: [`Observation`]s. Output: [`Effect`]s, and [`Pending`] work of one workload. I/O: none; `now` is a parameter.
 //!
 //! ```text
-//! source changed ──► interested workloads ──► each owes a restart for it ──► settled by the patch that carried it
+//! streams ─► sources ──► Transition ──► workloads that it concerns ──► debts ──► Effect
+//!            workloads                  (objects)                        ▲
+//!            mounted (CSI)                        handover (the ledger) ─┘
 //! ```
 //!
+//! | Part | Owns |
+//! |---|---|
+//! | [`change`] | the values that pass between the parts |
+//! | [`sources`] | the sources of a namespace; decides what it means that one comes, changes, goes or returns |
+//! | [`workloads`] | its workloads, and the reverse map from a source to those it may concern |
+//! | [`objects`] | both, and which of them belong together |
+//! | [`debts`] | what each workload owes, and what its pods are believed to run with |
+//! | [`handover`] | what an earlier leader left, as far as it cannot be settled at once |
+//! | [`mounted`] | what pods mount through the Secrets Store CSI driver, turned into sources |
+//! | [`namespace`] | conducts the parts of one namespace |
+//! | [`streams`], [`selection`] | how far each watch stream is trusted; which namespaces count |
+//! | [`source_status`] | what the ledger writes down of a source |
+//!
 //! Pods can only use sources of their own namespace, so everything is kept by namespace, each behind its own lock.
-//! Where namespaces are selected by their labels, what lives in the others is kept and nobody there owes anything.
-//! A source that is seen for the first time is adopted silently: only a digest that differs from the one known before
-//! makes somebody owe something. That includes a source that was deleted and created again with other content. With
-//! [`Options`], creations and deletions are changes too.
+//! Where namespaces are selected by their labels, what lives in the others is kept, and nothing there owes a restart.
+//!
+//! A source that is seen for the first time is adopted silently: the pods are taken to run with it, unless the ledger
+//! says otherwise. Only content that differs from what was known before makes workloads owe a restart. With [`Options`],
+//! creations and deletions are changes too: absence is a content like any other.
+//!
+//! Complete lists carry a generation. What the list did not show is gone when it ends, since no deletion is sent for it.
 
-mod content;
-mod debt;
-mod doubt;
-mod follow;
+mod change;
+mod debts;
+mod handover;
 mod mounted;
 mod namespace;
+mod objects;
 mod selection;
+mod source_status;
 mod sources;
-mod standing;
 mod streams;
-mod unclaimed;
+mod workloads;
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use dashmap::DashMap;
 
 use crate::{
-    model::{
-        Content, Owed, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
-    },
+    model::{Content, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind},
     watch::{Event, Observation, StreamId, Watched},
 };
-use doubt::Unrecorded;
-use namespace::Namespace;
+use change::{Change, Observed};
+pub use change::{Effect, Options, Pending, Seen, Settled, SourceChange};
+use handover::Unrecorded;
+use namespace::{Lists, Namespace};
 use selection::Selection;
-pub use standing::{OwedBy, SourceState, Standing};
+pub use source_status::{OwedBy, SourceState, SourceStatus};
+use sources::Novelty;
 pub use streams::CATCHING_UP;
 use streams::Streams;
-use unclaimed::Sight;
-
-/// The moment at which something was seen, on both clocks that matter.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// For measuring how long a reload took.
-    pub at: Instant,
-    /// For markers.
-    pub unix: UnixSeconds,
-}
-
-/// The settings that change what is owed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Options {
-    /// Workloads without annotations are opted in (`--auto-reload-all`).
-    pub auto_reload_all: bool,
-    /// The creation of a source is a change (`--reload-on-create`).
-    pub reload_on_create: bool,
-    /// The deletion of a source is a change (`--reload-on-delete`).
-    pub reload_on_delete: bool,
-    /// A source of which neither this process nor the ledger knows anything may have changed: markers that show
-    /// something else tell (`--sync-after-restart` with `--reload-on-create`).
-    pub trust_markers: bool,
-    /// How long after a change of a source the watch of workloads may still show them as they were before: until a
-    /// connection that died without a word is given up, and what it missed has been sent.
-    pub longest_lag: Duration,
-}
-
-/// What an observation led to.
-#[derive(Debug, Default)]
-pub struct Effect {
-    /// Workloads that owe a restart because of it.
-    pub due: Vec<WorkloadKey>,
-    /// Workloads that owed a restart before and have changed themselves: worth another attempt at once.
-    pub woken: Vec<WorkloadKey>,
-    /// Workloads that Reloader has paused, or had: when they are to be resumed may be another time now. None in a
-    /// namespace that is not selected: another Reloader may look after them.
-    pub pauses: Vec<WorkloadKey>,
-    /// Workloads that are gone, or owe nothing any more because their namespace is not selected any more.
-    pub gone: Vec<WorkloadKey>,
-    /// What happened to the source, where the observation was about one.
-    pub source: Option<SourceChange>,
-    /// Sources whose change workloads may owe a restart for, those included that no stream has shown yet.
-    pub changed: Vec<SourceKey>,
-    /// Sources whose [`Standing`] may be another now.
-    pub touched: Vec<SourceKey>,
-    /// Workloads of which what they say about reloads or pauses is new, differs from before or counts from now on.
-    pub opted: Vec<Arc<Workload>>,
-    /// The object's namespace is not selected: whatever happened to it, nobody owes anything.
-    pub unselected: bool,
-}
-
-impl Effect {
-    fn of(change: SourceChange) -> Self {
-        Self {
-            source: Some(change),
-            ..Self::default()
-        }
-    }
-
-    /// Adds what another object's observation led to; which object it was about is not kept.
-    fn merge(&mut self, other: Self) {
-        self.due.extend(other.due);
-        self.woken.extend(other.woken);
-        self.pauses.extend(other.pauses);
-        self.gone.extend(other.gone);
-        self.touched.extend(other.touched);
-        self.changed.extend(other.changed);
-    }
-}
-
-/// How a workload was brought up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// It was restarted, or its markers show that it was.
-    ByRestart,
-    /// Nothing had to be written.
-    WithoutRestart,
-}
-
-/// What happened to a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceChange {
-    /// Seen for the first time, or again after its deletion.
-    Created,
-    /// Its content differs from before.
-    Updated,
-    /// Seen again with the same content.
-    Unchanged,
-    /// It is gone.
-    Deleted,
-}
-
-/// What one workload owes.
-#[derive(Clone, Debug)]
-pub struct Pending {
-    /// The workload as the watch last showed it.
-    pub workload: Arc<Workload>,
-    /// The sources it owes a restart for, as they are now. A source that does not exist is among them only with
-    /// [`Options::reload_on_delete`].
-    pub owed: Vec<Owed>,
-    /// When the oldest of the changes was seen.
-    pub since: Instant,
-}
 
 /// The index. Written by the task that reads the watch streams and, after a patch, by the workers.
 #[derive(Debug)]
@@ -196,7 +110,11 @@ impl Index {
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);
-                let listed = self.streams().has_listed(&stream);
+                let novelty = if self.streams().has_listed(&stream) {
+                    Novelty::Certain
+                } else {
+                    Novelty::Uncertain
+                };
                 let change = self.change(now);
                 let horizon = self.horizon(&namespace, now);
                 self.namespace(namespace, |inner| {
@@ -204,15 +122,15 @@ impl Index {
                         inner.forget_changes_until(horizon);
                     }
                     Effect {
-                        unselected: !inner.selected,
-                        ..inner.source_seen(source, generation, listed, &change)
+                        unselected: !inner.is_selected(),
+                        ..inner.source_seen(source, generation, novelty, &change)
                     }
                 })
             }
             Event::SourceGone(key) => {
                 let change = self.change(now);
                 self.existing(&key.namespace, |inner| Effect {
-                    unselected: !inner.selected,
+                    unselected: !inner.is_selected(),
                     ..inner.source_gone(&key.reference(), &change)
                 })
             }
@@ -220,13 +138,17 @@ impl Index {
                 let namespace = Arc::clone(&status.namespace);
                 let change = self.change(now);
                 let listing = self.is_listing(&stream);
-                self.namespace(namespace, |inner| {
-                    inner.status_seen(status, generation, listing, &change)
+                self.namespace(namespace, |inner| Effect {
+                    unselected: !inner.is_selected(),
+                    ..inner.status_seen(status, generation, listing, &change)
                 })
             }
             Event::PodStatusGone { namespace, name } => {
                 let change = self.change(now);
-                self.existing(&namespace, |inner| inner.status_gone(&namespace, &name, &change))
+                self.existing(&namespace, |inner| Effect {
+                    unselected: !inner.is_selected(),
+                    ..inner.status_gone(&name, &change)
+                })
             }
             Event::ClassSeen(class) => {
                 let namespace = Arc::clone(&class.key.namespace);
@@ -238,16 +160,16 @@ impl Index {
             Event::WorkloadSeen(workload) => {
                 let namespace = Arc::clone(&workload.key.namespace);
                 let horizon = self.horizon(&namespace, now);
-                let sight = Sight {
+                let observed = Observed {
                     is_event: !self.is_listing(&stream),
                     ..self.read_now()
                 };
                 self.namespace(namespace, |inner| {
                     if let Some(horizon) = horizon {
-                        inner.all_is_known();
+                        inner.all_workloads_known();
                         inner.forget_changes_until(horizon);
                     }
-                    inner.workload_seen(*workload, Some(generation), sight)
+                    inner.workload_seen(*workload, Some(generation), observed)
                 })
             }
             Event::NamespaceListed { namespace, workloads } => {
@@ -256,11 +178,7 @@ impl Index {
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
             Event::NamespaceSeen(name) => {
                 self.selection.add(Arc::clone(&name), generation);
-                self.existing(&name, |inner| {
-                    let mut effect = inner.select();
-                    effect.touched.extend(inner.awaited_in(&name));
-                    effect
-                })
+                self.existing(&name, Namespace::select)
             }
             Event::NamespaceGone(name) => {
                 self.selection.remove(&name);
@@ -279,21 +197,27 @@ impl Index {
     /// is known, or of one that is gone meanwhile: ignored.
     pub fn written(&self, workload: Workload) -> Effect {
         let namespace = Arc::clone(&workload.key.namespace);
-        self.existing(&namespace, |inner| match inner.workload(&workload.key) {
-            // Recreated, and the watch has not told yet; or it has, and this is an answer about the one before.
-            Some(known)
-                if known.uid == workload.uid || known.resource_version < workload.resource_version =>
-            {
-                inner.workload_seen(workload, None, self.read_now())
+        self.existing(&namespace, |inner| {
+            match inner.workloads().get(&(&workload.key).into()) {
+                // With another uid: recreated, and the watch has not shown that yet; or it has, and this is an answer about the
+                // one before.
+                Some(known)
+                    if known.uid == workload.uid || known.resource_version < workload.resource_version =>
+                {
+                    inner.workload_seen(workload, None, self.read_now())
+                }
+                _ => Effect::default(),
             }
-            _ => Effect::default(),
         })
     }
 
     /// The API server has no such workload any more. One that was recreated meanwhile stays.
     pub fn gone(&self, key: &WorkloadKey, uid: &str) -> Effect {
         self.existing(&key.namespace, |inner| {
-            let is_it = inner.workload(key).is_some_and(|known| *known.uid == *uid);
+            let is_it = inner
+                .workloads()
+                .get(&key.into())
+                .is_some_and(|known| *known.uid == *uid);
             if is_it {
                 inner.workload_gone(key)
             } else {
@@ -306,7 +230,7 @@ impl Index {
     pub fn holds_workloads_only(&self, namespace: &str) -> bool {
         let inner = self.namespaces.get(namespace);
         inner.is_some_and(|inner| {
-            inner.source_counts().iter().sum::<usize>() == 0 && !inner.workloads.is_empty()
+            inner.sources().counts().iter().sum::<usize>() == 0 && !inner.workloads().is_empty()
         })
     }
 
@@ -348,42 +272,43 @@ impl Index {
     }
 
     /// What a later leader needs to know of the source; `None` where no workload opted into it.
-    pub fn standing(&self, source: &SourceKey) -> Option<Standing> {
-        let standing = self
+    pub fn source_status(&self, source: &SourceKey) -> Option<SourceStatus> {
+        let status = self
             .namespaces
             .get(&source.namespace)?
-            .standing(&source.reference())?;
+            .status(&source.reference())?;
         // What was not listed yet is not missing.
-        let known = standing.state != SourceState::Missing || self.has_listed(source);
-        known.then_some(standing)
+        let is_known = status.state != SourceState::Missing || self.has_listed(source);
+        is_known.then_some(status)
     }
 
     /// Every source that some workload opted into or, with [`Options::reload_on_create`], waits for.
     pub fn opted_sources(&self) -> Vec<SourceKey> {
-        let of = |name: &Arc<str>, inner: &Namespace| {
-            let opted = inner.opted_sources().into_iter();
-            opted.chain(inner.awaited_in(name)).collect::<Vec<_>>()
-        };
-        self.namespaces
-            .iter()
-            .flat_map(|entry| of(entry.key(), entry.value()))
-            .collect()
+        let mut sources = Vec::new();
+        for inner in &self.namespaces {
+            sources.extend(inner.opted_sources());
+            sources.extend(inner.awaited_sources());
+        }
+        sources
     }
 
     /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this
     /// replica noted itself as a standby gives way to it.
     ///
     /// Returns whether the source's namespace counts; if not, nothing is taken in.
-    pub fn restore(&self, source: &SourceKey, standing: &Standing, now: Seen) -> bool {
+    pub fn restore(&self, source: &SourceKey, status: &SourceStatus, now: Seen) -> bool {
         if !self.selection.contains(&source.namespace) {
             return false;
         }
         // A class comes and goes with the pods that mount it.
-        let listed = source.kind != SourceKind::SecretProviderClass && self.has_listed(source);
+        let is_class = source.kind == SourceKind::SecretProviderClass;
+        let lists = Lists {
+            source_listed: !is_class && self.has_listed(source),
+            statuses_pending: self.streams().is_listing_statuses(&source.namespace),
+        };
         let change = self.change(now);
-        let listing = self.streams().is_listing_statuses(&source.namespace);
         self.namespace(Arc::clone(&source.namespace), |inner| {
-            inner.restore(source, standing, (listed, listing), &change);
+            inner.restore(source, status, lists, &change);
         });
         true
     }
@@ -398,7 +323,7 @@ impl Index {
         };
         let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
         for mut inner in self.namespaces.iter_mut() {
-            inner.doubt(unrecorded);
+            inner.check_unrecorded(unrecorded);
         }
     }
 
@@ -409,14 +334,18 @@ impl Index {
 
     /// The workload as the watch last showed it; `None` when it is gone.
     pub fn workload(&self, key: &WorkloadKey) -> Option<Arc<Workload>> {
-        self.namespaces.get(&key.namespace)?.workload(key)
+        self.namespaces
+            .get(&key.namespace)?
+            .workloads()
+            .get(&key.into())
+            .cloned()
     }
 
     /// Every workload of a selected namespace that Reloader has paused.
     pub fn paused(&self) -> Vec<WorkloadKey> {
         self.namespaces
             .iter()
-            .flat_map(|entry| entry.value().paused())
+            .flat_map(|entry| entry.value().workloads().paused())
             .collect()
     }
 
@@ -424,11 +353,11 @@ impl Index {
     pub fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
         self.namespaces
             .iter()
-            .flat_map(|entry| entry.value().workloads_to_check())
+            .flat_map(|entry| entry.value().workloads().to_check())
             .collect()
     }
 
-    /// The namespaces in which somebody owes a restart, or may owe one without being known yet.
+    /// The namespaces in which a workload owes a restart, or may owe one without being known yet.
     pub fn unsettled_namespaces(&self) -> Vec<Arc<str>> {
         let unsettled = self
             .namespaces
@@ -441,7 +370,7 @@ impl Index {
     pub fn workloads_in(&self, namespace: &str) -> BTreeMap<WorkloadKind, usize> {
         self.namespaces
             .get(namespace)
-            .map(|inner| inner.workload_counts())
+            .map(|inner| inner.workloads().counts())
             .unwrap_or_default()
     }
 
@@ -451,17 +380,17 @@ impl Index {
             self.namespaces.iter().map(|entry| count(entry.value())).sum()
         };
         match watched {
-            Watched::Source(SourceKind::SecretProviderClass) => sum(&|inner| inner.mounted.statuses()),
-            Watched::Class => sum(&|inner| inner.mounted.classes()),
-            Watched::Source(kind) => sum(&|inner| inner.source_counts()[kind as usize]),
+            Watched::Source(SourceKind::SecretProviderClass) => sum(&|inner| inner.mounted().statuses()),
+            Watched::Class => sum(&|inner| inner.mounted().classes()),
+            Watched::Source(kind) => sum(&|inner| inner.sources().counts()[kind as usize]),
             Watched::Workload(kind) => {
-                sum(&|inner| inner.workload_counts().get(&kind).copied().unwrap_or_default())
+                sum(&|inner| inner.workloads().counts().get(&kind).copied().unwrap_or_default())
             }
             Watched::Namespace => self.selection.count(),
         }
     }
 
-    /// Takes in the workloads of one kind and namespace; everybody there who owes is due now.
+    /// Takes in the workloads of one kind and namespace; all workloads there that owe a restart are due now.
     fn namespace_listed(&self, stream: &StreamId, name: Arc<str>, workloads: Vec<Workload>) -> Effect {
         let Watched::Workload(kind) = stream.watched else {
             return Effect::default();
@@ -479,23 +408,16 @@ impl Index {
     /// Drops what the complete list did not show.
     fn sweep(&self, stream: &StreamId, generation: u32, now: Seen) -> Effect {
         let mut effect = Effect::default();
-        let mut sweep = |name: &Arc<str>, inner: &mut Namespace| match stream.watched {
-            Watched::Source(SourceKind::SecretProviderClass) => {
-                let change = self.change(now);
-                effect.merge(inner.sweep_statuses(name, generation, &change));
-            }
-            Watched::Class => effect.merge(inner.sweep_classes(generation)),
-            Watched::Source(kind) => {
-                effect.merge(inner.sweep_sources(kind, generation, &self.change(now)));
-                let awaited = inner.awaited_in(name).into_iter();
-                effect.touched.extend(awaited.filter(|one| one.kind == kind));
-            }
-            Watched::Workload(kind) => {
-                for gone in inner.sweep_workloads(kind, generation) {
-                    effect.merge(gone);
+        let mut sweep = |inner: &mut Namespace| {
+            effect.merge(match stream.watched {
+                Watched::Source(SourceKind::SecretProviderClass) => {
+                    inner.sweep_statuses(generation, &self.change(now))
                 }
-            }
-            Watched::Namespace => {}
+                Watched::Class => inner.sweep_classes(generation),
+                Watched::Source(kind) => inner.sweep_sources(kind, generation, &self.change(now)),
+                Watched::Workload(kind) => inner.sweep_workloads(kind, generation),
+                Watched::Namespace => Effect::default(),
+            });
         };
         if stream.watched == Watched::Namespace {
             for name in self.selection.sweep(generation) {
@@ -506,13 +428,10 @@ impl Index {
         match &stream.namespace {
             Some(namespace) => {
                 if let Some(mut inner) = self.namespaces.get_mut(namespace) {
-                    sweep(namespace, &mut inner);
+                    sweep(&mut inner);
                 }
             }
-            None => self.namespaces.iter_mut().for_each(|mut entry| {
-                let (name, inner) = entry.pair_mut();
-                sweep(name, inner);
-            }),
+            None => self.namespaces.iter_mut().for_each(|mut inner| sweep(&mut inner)),
         }
         self.namespaces.retain(|_, inner| !inner.is_empty());
         effect
@@ -537,8 +456,8 @@ impl Index {
     }
 
     /// How a workload is seen that is read at this moment.
-    fn read_now(&self) -> Sight {
-        Sight {
+    fn read_now(&self) -> Observed {
+        Observed {
             is_event: false,
             order: self.order.load(Ordering::Relaxed),
         }
@@ -559,7 +478,7 @@ impl Index {
         self.streams().has_listed_sources(source.kind, &source.namespace)
     }
 
-    fn streams(&self) -> std::sync::MutexGuard<'_, Streams> {
+    fn streams(&self) -> MutexGuard<'_, Streams> {
         // A panic while the lock was held ends the process through supervision; until then the data is still whole.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -568,7 +487,7 @@ impl Index {
         let key = Arc::clone(&name);
         let mut inner = self.namespaces.entry(name).or_insert_with(|| {
             let selected = self.selection.contains(&key);
-            Namespace::new(self.options, selected, self.unrecorded.get().copied())
+            Namespace::new(key, self.options, selected, self.unrecorded.get().copied())
         });
         act(&mut inner)
     }
@@ -585,17 +504,6 @@ impl Index {
         }
         effect
     }
-}
-
-/// A change as it is noted against sources and workloads.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    seen: Seen,
-    order: u64,
-    /// Workloads that are seen later may owe it too.
-    remember: bool,
-    /// It may not have happened: see [`Options::trust_markers`].
-    tentative: bool,
 }
 
 #[cfg(test)]

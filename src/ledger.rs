@@ -1,6 +1,6 @@
 //! Durable memory: for which content of each source the workloads were last restarted.
 //!
-//! Input: [`Standing`]s of sources. Output: the same, to the next leader. I/O: reads and writes ConfigMaps.
+//! Input: [`SourceStatus`]s of sources. Output: the same, to the next leader. I/O: reads and writes ConfigMaps.
 //!
 //! An informer forgets what it saw when the process ends. The ledger does not: the leader writes down, for every
 //! source that some workload opted into, the digest that is settled and the workloads that still owe a restart for it.
@@ -39,7 +39,7 @@ use tokio::{
 };
 
 use crate::{
-    index::Standing,
+    index::SourceStatus,
     model::{SourceKey, UnixSeconds},
 };
 
@@ -58,7 +58,7 @@ pub enum Loaded {
     /// It is there.
     Known {
         /// What each source stood at.
-        sources: Vec<(SourceKey, Standing)>,
+        sources: Vec<(SourceKey, SourceStatus)>,
         /// When Reloader last wrote to it, by the API server's clock; `None` where it does not say.
         written_at: Option<UnixSeconds>,
     },

@@ -1,106 +1,101 @@
-//! One namespace of the index: its workloads, and who wants to hear of which source.
+//! One namespace of the index: conducts its parts.
 //!
-//! Input: workloads. Output: [`Effect`]s. I/O: none.
+//! Input: what the streams show, outcomes of patches, what the ledger says. Output: [`Effect`]s, [`Pending`] work.
+//! I/O: none.
+//!
+//! Each step has the same order: what has become of the source ([`Transition`]), which workloads that concerns, what
+//! they owe, what follows for the queue and the ledger ([`Effect`]).
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
-    Effect, Options,
-    debt::Debt,
-    doubt::Unrecorded,
-    mounted::Mounted,
-    sources::SourceSlot,
-    unclaimed::{Sight, Unclaimed},
+    change::{Change, Effect, Observed, Options, Pending, Settled, SourceChange, Transition, WorkloadId},
+    debts::Debts,
+    handover::{Handover, Unrecorded, status},
+    mounted::{ClassState, Mounted},
+    objects::Objects,
+    source_status::{SourceState, SourceStatus},
+    sources::{Before, Novelty, Sources},
+    workloads::{Replaced, WorkloadSeen, Workloads, is_paused},
 };
-use crate::model::{Content, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind};
-
-/// A workload inside its namespace.
-pub(super) type LocalWorkload = (WorkloadKind, Arc<str>);
+use crate::model::{
+    ClassAnnotations, Content, PodStatus, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey,
+    WorkloadKind,
+};
 
 #[derive(Debug)]
 pub(super) struct Namespace {
-    pub(super) options: Options,
-    /// Not so: no source concerns any workload here.
-    pub(super) selected: bool,
-    /// Boxed, because a hash table holds room for up to twice as many as there are.
-    pub(super) sources: HashMap<SourceRef, Box<SourceSlot>>,
-    pub(super) workloads: HashMap<LocalWorkload, WorkloadSlot>,
-    /// What the pods mount through the Secrets Store CSI driver: where sources of that kind come from.
-    pub(super) mounted: Mounted,
-    /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
-    /// name. A superset; the verdict on the annotations is what counts.
-    pub(super) interested: HashMap<SourceRef, HashSet<LocalWorkload>>,
-    /// Workloads whose lists hold patterns: few, so each source is held against all of them.
-    with_patterns: HashSet<LocalWorkload>,
-    /// Workloads that use the template of the Deployment of that name.
-    pub(super) followers: HashMap<Arc<str>, HashSet<LocalWorkload>>,
-    /// Sources that workloads waited for when an earlier leader wrote the ledger. Kept until the first list shows
-    /// which of them exist.
-    pub(super) missing: HashSet<SourceRef>,
-    /// Changes that workloads may owe which are not known yet, or not as they are now.
-    pub(super) unclaimed: HashMap<SourceRef, Unclaimed>,
-    /// No change among them was seen before.
-    pub(super) oldest_unclaimed: Option<Instant>,
-    /// What an earlier leader wrote down of workloads that no stream has shown yet: sources they owe a restart for, and
-    /// the content they run with.
-    pub(super) left_over: HashMap<LocalWorkload, Vec<(SourceRef, Option<Content>)>>,
-    /// Counts deletions of sources, so that the oldest can be told.
-    pub(super) deletions: u64,
-    /// Set when this replica has taken over, until all is known.
-    pub(super) unrecorded: Option<Unrecorded>,
+    name: Arc<str>,
+    objects: Objects,
+    debts: Debts,
+    /// What an earlier leader left.
+    handover: Handover,
+    /// Where sources of the Secrets Store CSI driver come from.
+    mounted: Mounted,
 }
 
-#[derive(Debug)]
-pub(super) struct WorkloadSlot {
-    pub(super) workload: Arc<Workload>,
-    generation: u32,
-    /// The earliest resourceVersion it was seen with: the nearest to its creation.
-    pub(super) first_version: u64,
-    /// How many changes had been seen when it was listed or read last.
-    read_at: u64,
-    pub(super) owed: HashMap<SourceRef, Debt>,
+/// Which complete lists a leader has seen when it reads the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lists {
+    /// The source's own stream has shown one.
+    pub(super) source_listed: bool,
+    /// One of the statuses that show classes is still to come.
+    pub(super) statuses_pending: bool,
 }
 
 impl Namespace {
-    pub(super) fn new(options: Options, selected: bool, unrecorded: Option<Unrecorded>) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        options: Options,
+        selected: bool,
+        unrecorded: Option<Unrecorded>,
+    ) -> Self {
         Self {
-            options,
-            selected,
-            sources: HashMap::new(),
-            workloads: HashMap::new(),
+            name,
+            objects: Objects {
+                sources: Sources::new(options),
+                workloads: Workloads::new(options.auto_reload_all, selected),
+            },
+            debts: Debts::default(),
+            handover: Handover::new(unrecorded),
             mounted: Mounted::default(),
-            interested: HashMap::new(),
-            with_patterns: HashSet::new(),
-            followers: HashMap::new(),
-            missing: HashSet::new(),
-            unclaimed: HashMap::new(),
-            oldest_unclaimed: None,
-            left_over: HashMap::new(),
-            deletions: 0,
-            unrecorded,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.sources.is_empty()
-            && self.workloads.is_empty()
-            && self.missing.is_empty()
+        self.objects.sources.is_empty()
+            && self.objects.workloads.is_empty()
+            && self.handover.is_empty()
             && self.mounted.is_empty()
+    }
+
+    pub(super) const fn workloads(&self) -> &Workloads {
+        &self.objects.workloads
+    }
+
+    pub(super) const fn sources(&self) -> &Sources {
+        &self.objects.sources
+    }
+
+    pub(super) const fn mounted(&self) -> &Mounted {
+        &self.mounted
+    }
+
+    pub(super) const fn is_selected(&self) -> bool {
+        self.objects.workloads.are_selected()
     }
 
     /// It counts from now on. What its sources hold at this moment is what the workloads are taken to run with.
     pub(super) fn select(&mut self) -> Effect {
-        if std::mem::replace(&mut self.selected, true) {
+        if !self.objects.workloads.select(true) {
             return Effect::default();
         }
+        let mut touched = self.opted_sources();
+        touched.extend(self.awaited_sources());
         Effect {
-            touched: self.opted_sources(),
-            pauses: self.paused(),
-            opted: self.workloads_to_check(),
+            touched,
+            pauses: self.objects.workloads.paused(),
+            opted: self.objects.workloads.to_check(),
             ..Effect::default()
         }
     }
@@ -112,304 +107,477 @@ impl Namespace {
             touched: self.opted_sources(),
             ..Effect::default()
         };
-        self.selected = false;
-        for slot in self.workloads.values_mut() {
-            slot.owed.clear();
-        }
-        self.all_is_known();
-        self.unclaimed.clear();
-        self.missing.clear();
-        self.sources.retain(|_, slot| slot.is_present());
+        self.objects.workloads.select(false);
+        self.debts.clear();
+        self.handover.clear();
+        self.objects.sources.remove_absent();
         self.mounted.forget_absent();
         effect
     }
+
+    // Workloads
 
     /// `generation` is `None` where the workload comes from the answer to a patch.
     pub(super) fn workload_seen(
         &mut self,
         mut workload: Workload,
         generation: Option<u32>,
-        sight: Sight,
+        observed: Observed,
     ) -> Effect {
-        let id = local(&workload.key);
-        self.lend_template(&mut workload);
-        let mut effect = self.take_in(workload, generation, Some(sight));
+        let id = WorkloadId::from(&workload.key);
+        self.objects.workloads.lend_template(&mut workload);
+        let mut effect = self.take_in(Arc::new(workload), generation, Some(observed));
         effect.merge(self.pass_on_template(&id));
         effect
     }
 
-    /// The same of a workload that has the template it uses. `sight`: `None` where only the template was seen.
-    pub(super) fn take_in(
+    /// The same of a workload that has the template it uses. `observed`: `None` where only the template was seen.
+    fn take_in(
         &mut self,
-        workload: Workload,
+        workload: Arc<Workload>,
         generation: Option<u32>,
-        sight: Option<Sight>,
+        observed: Option<Observed>,
     ) -> Effect {
-        let id = local(&workload.key);
-        let workload = Arc::new(workload);
-        let Some(slot) = self.workloads.get_mut(&id) else {
-            return self.workload_appeared(&id, workload, generation, sight);
-        };
-        let mut effect = Effect::default();
-        slot.generation = generation.unwrap_or(slot.generation);
-        let recreated = slot.workload.uid != workload.uid;
-        if !recreated && slot.workload.resource_version > workload.resource_version {
-            return effect;
+        match self.objects.workloads.seen(&workload, generation, observed) {
+            WorkloadSeen::New => self.workload_appeared(workload, observed),
+            WorkloadSeen::Stale => Effect::default(),
+            WorkloadSeen::Known(replaced) => self.workload_replaced(&workload, &replaced, observed),
         }
+    }
+
+    fn workload_appeared(&mut self, workload: Arc<Workload>, observed: Option<Observed>) -> Effect {
+        let is_event = observed.is_some_and(|observed| observed.is_event);
+        self.claim_for_new(&workload, is_event);
+        self.handover
+            .check_workload(&workload, &self.objects, &mut self.debts);
+        let mut effect = Effect {
+            due: self.key_if_owing(&workload),
+            touched: self.keys(&self.objects.of_workload(&workload)),
+            ..Effect::default()
+        };
+        if self.is_selected() {
+            let key = is_paused(&workload).then(|| workload.key.clone());
+            effect.pauses.extend(key);
+            let has_annotations = !workload.opt_in.is_empty() || workload.pause.is_some();
+            effect.opted.extend(has_annotations.then_some(workload));
+        }
+        effect
+    }
+
+    fn workload_replaced(
+        &mut self,
+        workload: &Arc<Workload>,
+        replaced: &Replaced,
+        observed: Option<Observed>,
+    ) -> Effect {
+        let (id, before) = (WorkloadId::from(&workload.key), &replaced.before);
+        let recreated = replaced.is_recreated(workload);
         if recreated {
-            slot.first_version = workload.resource_version;
-            self.keep_what_came_after(&id, &workload);
+            self.debts
+                .settle_for_new_pods(&id, workload, &self.objects.sources);
         }
-        let Some(slot) = self.workloads.get_mut(&id) else {
-            return effect;
-        };
-        slot.first_version = slot.first_version.min(workload.resource_version);
-        let read_at = slot.read_at;
-        slot.read_at = sight
-            .filter(|sight| !sight.is_event)
-            .map_or(read_at, |sight| sight.order);
-        let before = std::mem::replace(&mut slot.workload, Arc::clone(&workload));
-        let pause_changed = before.pause != workload.pause;
-        let same = before.opt_in == workload.opt_in
-            && before.template == workload.template
-            && before.template_of == workload.template_of;
-        if same && !pause_changed {
-            return effect;
+        let mut effect = Effect::default();
+        if self.is_selected() {
+            let key = replaced.affects_pauses(workload).then(|| workload.key.clone());
+            effect.pauses.extend(key);
+            let is_news = before.pause != workload.pause || before.opt_in != workload.opt_in;
+            effect.opted.extend(is_news.then(|| Arc::clone(workload)));
         }
-        // Any change may be what a refused resume has waited for.
-        if self.selected && (is_paused(&before) || is_paused(&workload)) {
-            effect.pauses.push(workload.key.clone());
-        }
-        if pause_changed || before.opt_in != workload.opt_in {
-            effect.opted.extend(self.selected.then(|| Arc::clone(&workload)));
-        }
-        if same {
-            return effect;
-        }
-        if slot.owes() {
+        if replaced.differs(workload) && self.debts.owes(&id) {
             effect.woken.push(workload.key.clone());
         }
-        // A restart changes the template's markers and nothing that this is about.
-        if before.opt_in != workload.opt_in
-            || before.template_of != workload.template_of
-            || !before.template.references().eq(workload.template.references())
-        {
-            effect.touched = self.sources_of(&before);
-            self.unlink(&id, &before);
-            self.link(&id, &workload);
-            effect.touched.extend(self.sources_of(&workload));
+        if replaced.interests_differ(workload) {
+            effect.touched = self.keys(&self.objects.of_workload(before));
+            let touched = self.objects.of_workload(workload);
+            effect.touched.extend(self.keys(&touched));
             // The pods of a recreated one are new; what it owes was settled above.
-            if let Some(sight) = sight.filter(|_| !recreated) {
-                let owing = self.claim_anew(&id, &workload, sight, (&before, read_at));
-                effect.due.extend(owing);
+            if let Some(observed) = observed.filter(|_| !recreated) {
+                let claimed = self
+                    .debts
+                    .claim_after_change(workload, replaced, observed, &self.objects);
+                effect.due.extend(claimed.then(|| workload.key.clone()));
             }
         }
         effect
     }
 
-    /// The workload was created anew as this: its pods have started with what the sources held then. A later change is
-    /// theirs as well: where workloads may not be watched, a Job that was recreated is seen only after the next change.
-    fn keep_what_came_after(&mut self, id: &LocalWorkload, workload: &Workload) {
-        let Some(slot) = self.workloads.get_mut(id) else {
-            return;
-        };
-        let mut owed = std::mem::take(&mut slot.owed);
-        owed.retain(|reference, debt| {
-            debt.forget_running();
-            match (self.target(reference), self.sources.get(reference)) {
-                (Some(Content::Present(_)), Some(slot)) => {
-                    !workload.is_younger_than(&slot.source, workload.resource_version)
-                }
-                (Some(Content::Absent), _) => !debt.is_older_than(workload),
-                _ => false,
+    /// A workload has changed, appeared or gone: those that use its template get what it is now. They themselves were
+    /// not seen: which changes came before is not known.
+    fn pass_on_template(&mut self, id: &WorkloadId) -> Effect {
+        let mut effect = Effect::default();
+        for follower in self.objects.workloads.followers(id) {
+            let before = self.objects.workloads.get(&WorkloadId::from(&follower.key));
+            let used_nothing = before.is_some_and(|before| before.template.references().next().is_none());
+            let follower = Arc::new(follower);
+            effect.merge(self.take_in(Arc::clone(&follower), None, None));
+            if used_nothing {
+                // What it uses was not known when it appeared, nor which changes it owes.
+                self.claim_for_new(&follower, false);
+                effect.due.extend(self.key_if_owing(&follower));
             }
-        });
-        if let Some(slot) = self.workloads.get_mut(id) {
-            slot.owed = owed;
         }
+        effect
     }
 
-    fn workload_appeared(
-        &mut self,
-        id: &LocalWorkload,
-        workload: Arc<Workload>,
-        generation: Option<u32>,
-        sight: Option<Sight>,
-    ) -> Effect {
-        let generation = generation.unwrap_or_default();
-        let is_event = sight.is_some_and(|sight| sight.is_event);
-        let slot = WorkloadSlot {
-            workload: Arc::clone(&workload),
-            generation,
-            first_version: workload.resource_version,
-            read_at: sight.map_or(0, |sight| sight.order),
-            owed: HashMap::new(),
-        };
-        self.workloads.insert(id.clone(), slot);
-        self.link(id, &workload);
-        self.doubt_workload(id);
-        Effect {
-            due: self.claim(id, &workload, is_event).into_iter().collect(),
-            touched: self.sources_of(&workload),
-            pauses: (self.selected && is_paused(&workload))
-                .then(|| workload.key.clone())
-                .into_iter()
-                .collect(),
-            opted: (self.selected && (!workload.opt_in.is_empty() || workload.pause.is_some()))
-                .then_some(workload)
-                .into_iter()
-                .collect(),
-            ..Effect::default()
-        }
+    /// A workload owes what came before it was seen, and what the ledger says.
+    fn claim_for_new(&mut self, workload: &Workload, is_event: bool) {
+        let id = WorkloadId::from(&workload.key);
+        self.debts.claim_for_new(workload, is_event, &self.objects);
+        self.handover.hand_over(&id, &self.objects, &mut self.debts);
+    }
+
+    fn key_if_owing(&self, workload: &Workload) -> Vec<WorkloadKey> {
+        let owes = self.debts.owes(&WorkloadId::from(&workload.key));
+        Vec::from_iter(owes.then(|| workload.key.clone()))
     }
 
     pub(super) fn workload_gone(&mut self, key: &WorkloadKey) -> Effect {
-        let id = local(key);
-        let Some(slot) = self.workloads.remove(&id) else {
+        let id = WorkloadId::from(key);
+        let Some(workload) = self.objects.workloads.remove(&id) else {
             return Effect::default();
         };
-        let touched = self.sources_of(&slot.workload);
-        self.unlink(&id, &slot.workload);
-        for source in &touched {
-            self.forget_deleted(&source.reference());
+        self.debts.forget_workload(&id);
+        let sources = self.objects.of_workload(&workload);
+        for reference in &sources {
+            self.forget_tombstone(reference);
         }
         let mut effect = Effect {
-            gone: vec![key.clone()],
-            touched,
+            gone: vec![workload.key.clone()],
+            touched: self.keys(&sources),
             ..Effect::default()
         };
         effect.merge(self.pass_on_template(&id));
         effect
     }
 
-    pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Vec<Effect> {
-        let unseen = |((of_kind, _), slot): (&LocalWorkload, &WorkloadSlot)| {
-            (*of_kind == kind && slot.generation != generation).then(|| slot.workload.key.clone())
-        };
-        let gone: Vec<WorkloadKey> = self.workloads.iter().filter_map(unseen).collect();
-        gone.iter().map(|key| self.workload_gone(key)).collect()
+    pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Effect {
+        let unseen = self.objects.workloads.unseen(kind, generation);
+        self.workloads_gone(&unseen)
     }
 
     /// Drops the workloads of that kind that are not among these.
     pub(super) fn retain_workloads(&mut self, kind: WorkloadKind, listed: &[Workload]) -> Effect {
-        let names: HashSet<&str> = listed.iter().map(|workload| &*workload.key.name).collect();
-        let unlisted = |(of_kind, name): &LocalWorkload| *of_kind == kind && !names.contains(&**name);
-        let gone: Vec<LocalWorkload> = self.workloads.keys().filter(|id| unlisted(id)).cloned().collect();
+        let unlisted = self.objects.workloads.unlisted(kind, listed);
+        self.workloads_gone(&unlisted)
+    }
+
+    fn workloads_gone(&mut self, ids: &[WorkloadId]) -> Effect {
         let mut effect = Effect::default();
-        for id in gone {
-            if let Some(key) = self.workloads.get(&id).map(|slot| slot.workload.key.clone()) {
-                effect.merge(self.workload_gone(&key));
-            }
+        for key in self.objects.workloads.keys(ids) {
+            effect.merge(self.workload_gone(&key));
         }
         effect
     }
 
-    pub(super) fn workload_counts(&self) -> BTreeMap<WorkloadKind, usize> {
-        let mut counts = BTreeMap::new();
-        for (kind, _) in self.workloads.keys() {
-            *counts.entry(*kind).or_default() += 1;
+    // Sources
+
+    /// `novelty`: what it means if the source was not known.
+    pub(super) fn source_seen(
+        &mut self,
+        source: Source,
+        generation: u32,
+        novelty: Novelty,
+        change: &Change,
+    ) -> Effect {
+        let key = source.key.clone();
+        let reference = key.reference();
+        let was_missing = self.handover.has_appeared(&reference);
+        let novelty = if was_missing { Novelty::Certain } else { novelty };
+        let is_awaited = was_missing || self.objects.is_awaited(&reference);
+        let seen = self.objects.sources.seen(source, generation, novelty);
+        let mut effect = Effect::of(seen.change);
+        let is_touched = match seen.was {
+            Before::Unknown => is_awaited || self.objects.is_opted_into(&reference),
+            Before::Known | Before::Unconfirmed => false,
+            // It may concern other workloads now: the ledger has to hear of that before the next change.
+            Before::OtherAnnotations | Before::Deleted => true,
+        };
+        effect.touched.extend(is_touched.then_some(key));
+        self.pass_on(&reference, seen.transition, change, &mut effect);
+        if seen.was == Before::Unconfirmed {
+            let to_check = self
+                .handover
+                .check_source(&reference, &self.objects, &mut self.debts);
+            effect.due.extend(self.objects.workloads.keys(&to_check));
         }
-        counts
+        effect
     }
 
-    pub(super) fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
-        let workloads = self.workloads.values().map(|slot| &slot.workload);
-        workloads
-            .filter(|_| self.selected)
-            .filter(|workload| workload.pause.is_some() || workload.opt_in.bad_patterns().next().is_some())
-            .cloned()
+    pub(super) fn source_gone(&mut self, reference: &SourceRef, change: &Change) -> Effect {
+        let Some(transition) = self.objects.sources.gone(reference) else {
+            return Effect::default();
+        };
+        let mut effect = Effect::of(SourceChange::Deleted);
+        self.pass_on(reference, transition, change, &mut effect);
+        effect.touched.push(self.key(reference));
+        // Workloads that are not known yet may have opted into it.
+        let may_be_owed = transition != Transition::Silent && self.is_selected() && change.remember;
+        if (may_be_owed || !self.forget_tombstone(reference))
+            && let Some(surplus) = self.objects.sources.surplus_tombstone()
+        {
+            self.drop_source(&surplus);
+        }
+        effect
+    }
+
+    /// What the complete list did not show is gone, whether this process or an earlier leader knew it.
+    pub(super) fn sweep_sources(&mut self, kind: SourceKind, generation: u32, change: &Change) -> Effect {
+        let mut effect = Effect::default();
+        for reference in self.objects.sources.unseen(kind, generation) {
+            if let Some(transition) = self.objects.sources.confirm_gone(&reference) {
+                self.pass_on(&reference, transition, change, &mut effect);
+                // Before its workloads are listed none seems to use it: the ledger would forget it.
+                let is_opted_into = self.objects.is_opted_into(&reference);
+                effect.touched.extend(is_opted_into.then(|| self.key(&reference)));
+            } else {
+                effect.merge(self.source_gone(&reference, change));
+            }
+        }
+        self.handover.listed(kind);
+        let awaited = self.awaited_sources().into_iter();
+        effect
+            .touched
+            .extend(awaited.filter(|source| source.kind == kind));
+        effect
+    }
+
+    /// What has become of a source is owed by the workloads it concerns, known or not.
+    fn pass_on(
+        &mut self,
+        reference: &SourceRef,
+        transition: Transition,
+        change: &Change,
+        effect: &mut Effect,
+    ) {
+        let due = self.debts.apply(reference, transition, change, &self.objects);
+        effect.due.extend(self.objects.workloads.keys(&due));
+        let counts = self.is_selected() && transition.as_change(change).is_some();
+        effect.changed.extend(counts.then(|| self.key(reference)));
+    }
+
+    /// Drops a deleted source that no workload opted into. Returns whether it is gone now.
+    fn forget_tombstone(&mut self, reference: &SourceRef) -> bool {
+        let forgotten = self.objects.sources.is_absent(reference) && !self.objects.is_opted_into(reference);
+        if forgotten {
+            self.drop_source(reference);
+        }
+        forgotten
+    }
+
+    fn drop_source(&mut self, reference: &SourceRef) {
+        self.objects.sources.remove(reference);
+        self.debts.forget_source(reference);
+        if reference.kind == SourceKind::SecretProviderClass {
+            self.mounted.forget(&reference.name);
+        }
+    }
+
+    pub(super) fn opted_sources(&self) -> Vec<SourceKey> {
+        self.objects
+            .opted()
+            .map(|reference| self.key(&reference))
             .collect()
     }
 
-    pub(super) fn workload(&self, key: &WorkloadKey) -> Option<Arc<Workload>> {
-        Some(Arc::clone(&self.workloads.get(&local(key))?.workload))
+    pub(super) fn awaited_sources(&self) -> Vec<SourceKey> {
+        self.objects
+            .awaited()
+            .map(|reference| self.key(reference))
+            .collect()
     }
 
-    pub(super) fn paused(&self) -> Vec<WorkloadKey> {
-        let paused = self
-            .workloads
-            .values()
-            .filter(|slot| self.selected && is_paused(&slot.workload));
-        paused.map(|slot| slot.workload.key.clone()).collect()
+    fn keys(&self, references: &[SourceRef]) -> Vec<SourceKey> {
+        references.iter().map(|reference| self.key(reference)).collect()
     }
 
-    /// The workloads that opted into this source.
-    pub(super) fn concerned(&self, source: &Source) -> Vec<LocalWorkload> {
-        let reference = source.key.reference();
-        let by_name = self.interested.get(&reference);
-        let by_pattern = self
-            .with_patterns
-            .iter()
-            .filter(|id| by_name.is_none_or(|named| !named.contains(*id)));
-        let candidates = by_name.into_iter().flatten().chain(by_pattern);
-        let concerned = candidates.filter(|id| {
-            self.workloads
-                .get(*id)
-                .is_some_and(|slot| self.concerns(source, &slot.workload))
-        });
-        concerned.cloned().collect()
+    fn key(&self, reference: &SourceRef) -> SourceKey {
+        reference.in_namespace(&self.name)
     }
 
-    pub(super) fn concerns(&self, source: &Source, workload: &Workload) -> bool {
-        if !self.selected {
+    // Debts
+
+    pub(super) fn pending(&self, key: &WorkloadKey) -> Option<Pending> {
+        let workload = self.objects.workloads.get(&key.into())?;
+        self.debts.pending(workload, &self.objects.sources)
+    }
+
+    pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
+        for reference in sources {
+            self.debts.attempt(&key.into(), &reference, &self.objects.sources);
+        }
+    }
+
+    /// Returns whether the workload owes something still.
+    pub(super) fn settle(
+        &mut self,
+        key: &WorkloadKey,
+        settled: impl IntoIterator<Item = (SourceRef, Content)>,
+        by: Settled,
+        change: &Change,
+    ) -> bool {
+        let id = WorkloadId::from(key);
+        if !self.is_selected() || self.objects.workloads.get(&id).is_none() {
             return false;
         }
-        match workload.opt_in.verdict(source, self.options.auto_reload_all) {
-            Verdict::No(_) => false,
-            Verdict::Named => true,
-            Verdict::Auto => {
-                let reference = source.key.reference();
-                workload.template.references().any(|used| *used == reference)
-            }
+        for (reference, content) in settled {
+            self.debts
+                .settle(&id, &reference, content, by, change, &self.objects.sources);
+        }
+        self.debts.owes(&id)
+    }
+
+    pub(super) fn owing(&self) -> Vec<WorkloadKey> {
+        let owing: Vec<WorkloadId> = self.debts.owing(&self.objects.sources).cloned().collect();
+        self.objects.workloads.keys(&owing)
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.debts.are_unsettled(&self.objects.sources)
+    }
+
+    /// Every workload that a change seen until then may concern has been seen since.
+    pub(super) fn forget_changes_until(&mut self, horizon: Instant) {
+        for reference in self.debts.forget_changes_until(horizon) {
+            self.forget_tombstone(&reference);
         }
     }
 
-    fn link(&mut self, id: &LocalWorkload, workload: &Workload) {
-        self.follow(id, workload);
-        for reference in interests(workload, self.options.auto_reload_all) {
-            self.interested.entry(reference).or_default().insert(id.clone());
+    // From leader to leader
+
+    /// What a later leader needs to know of the source; `None` where no workload opted into it.
+    pub(super) fn status(&self, reference: &SourceRef) -> Option<SourceStatus> {
+        status(reference, &self.objects, &self.debts)
+    }
+
+    /// Takes in what an earlier leader wrote down of the source.
+    pub(super) fn restore(&mut self, key: &SourceKey, status: &SourceStatus, lists: Lists, change: &Change) {
+        if !self.is_selected() {
+            return;
         }
-        if SourceKind::ALL
-            .into_iter()
-            .any(|kind| workload.opt_in.has_patterns(kind))
+        let (reference, state) = (key.reference(), status.state);
+        self.debts.forget_source(&reference);
+        if key.kind == SourceKind::SecretProviderClass
+            && let Some(Content::Present(digest)) = state.content()
+            && let Some(class) = self.mounted.restore(key, digest, lists.statuses_pending)
         {
-            self.with_patterns.insert(id.clone());
+            self.objects.sources.restore_class(&class);
+        }
+        let is_known = self.objects.sources.present(&reference).is_some();
+        if state == SourceState::Missing && !is_known && !lists.source_listed {
+            self.handover.wait_for(reference.clone());
+        }
+        let transition = self.objects.sources.restore(key, state, lists.source_listed);
+        self.pass_on(&reference, transition, change, &mut Effect::default());
+        for owed in &status.owed {
+            let about = (&reference, state);
+            self.handover
+                .inherit(owed, about, change, &self.objects, &mut self.debts);
         }
     }
 
-    fn unlink(&mut self, id: &LocalWorkload, workload: &Workload) {
-        self.unfollow(id, workload);
-        for reference in interests(workload, self.options.auto_reload_all) {
-            if let Some(interested) = self.interested.get_mut(&reference) {
-                interested.remove(id);
-                if interested.is_empty() {
-                    self.interested.remove(&reference);
+    /// Every workload that existed when this replica began to lead is known now.
+    pub(super) fn all_workloads_known(&mut self) {
+        self.handover.end();
+    }
+
+    /// Restarts may be missing in what was restored.
+    pub(super) fn check_unrecorded(&mut self, unrecorded: Unrecorded) {
+        self.handover
+            .check_since(unrecorded, &self.objects, &mut self.debts);
+    }
+
+    // Classes of the Secrets Store CSI driver
+
+    /// `listing`: a complete list is under way, so the status may be one of many that appear at once.
+    pub(super) fn status_seen(
+        &mut self,
+        status: PodStatus,
+        generation: u32,
+        listing: bool,
+        change: &Change,
+    ) -> Effect {
+        let class = Arc::clone(&status.class);
+        let seen = self.mounted.status_seen(status, generation, listing);
+        let mut effect = Effect::default();
+        for class in seen.replaced.into_iter().chain([class]) {
+            effect.merge(self.show_class(class, change));
+        }
+        Effect {
+            source: Some(seen.change),
+            ..effect
+        }
+    }
+
+    pub(super) fn status_gone(&mut self, name: &str, change: &Change) -> Effect {
+        let Some(class) = self.mounted.status_gone(name) else {
+            return Effect::default();
+        };
+        Effect {
+            source: Some(SourceChange::Deleted),
+            ..self.show_class(class, change)
+        }
+    }
+
+    /// A complete list has ended: statuses that it did not show are gone, and what changed unseen comes to light.
+    pub(super) fn sweep_statuses(&mut self, generation: u32, change: &Change) -> Effect {
+        let mut effect = Effect::default();
+        for class in self.mounted.remove_unseen(generation) {
+            effect.merge(self.show_class(class, change));
+        }
+        for class in self.mounted.contents() {
+            let reference = SourceRef::new(SourceKind::SecretProviderClass, Arc::clone(&class));
+            let moved = self.mounted.conclude(&class);
+            let mut shown = self.show_class(class, change);
+            if moved {
+                self.debts.settle_for_newer_workloads(&reference, &self.objects);
+                let owes = |key: &WorkloadKey| self.debts.contains(&key.into(), &reference);
+                shown.due.retain(owes);
+            }
+            effect.merge(shown);
+        }
+        effect
+    }
+
+    pub(super) fn class_seen(&mut self, class: ClassAnnotations, generation: u32) -> Effect {
+        let effect = self.annotate(&class.key.reference(), Some(&class));
+        self.mounted.class_seen(class, generation);
+        effect
+    }
+
+    pub(super) fn class_gone(&mut self, reference: &SourceRef) -> Effect {
+        self.mounted.class_gone(&reference.name);
+        self.annotate(reference, None)
+    }
+
+    pub(super) fn sweep_classes(&mut self, generation: u32) -> Effect {
+        let mut effect = Effect::default();
+        for reference in self.mounted.unseen_classes(generation) {
+            effect.merge(self.class_gone(&reference));
+        }
+        effect
+    }
+
+    fn annotate(&mut self, reference: &SourceRef, class: Option<&ClassAnnotations>) -> Effect {
+        let differs = self.objects.sources.annotate(reference, class);
+        Effect {
+            touched: Vec::from_iter(differs.then(|| self.key(reference))),
+            ..Effect::default()
+        }
+    }
+
+    /// Brings the class's source in line with what its pods show.
+    fn show_class(&mut self, class: Arc<str>, change: &Change) -> Effect {
+        let reference = SourceRef::new(SourceKind::SecretProviderClass, class);
+        match self.mounted.state(&self.key(&reference)) {
+            ClassState::Shown(source) => self.source_seen(source, 0, Novelty::Uncertain, change),
+            ClassState::Undecided => Effect::default(),
+            ClassState::Gone => {
+                let effect = self.source_gone(&reference, change);
+                if self.objects.sources.get(&reference).is_none() {
+                    self.mounted.forget(&reference.name);
                 }
+                effect
             }
         }
-        self.with_patterns.remove(id);
     }
-}
-
-/// Whether Reloader has paused it.
-fn is_paused(workload: &Workload) -> bool {
-    workload.pause.as_ref().is_some_and(|pause| pause.is_ours())
-}
-
-/// The sources a workload may want to hear of: those it references and those it lists by their exact name.
-pub(super) fn interests(workload: &Workload, auto_reload_all: bool) -> Vec<SourceRef> {
-    let opt_in = &workload.opt_in;
-    let listed = SourceKind::ALL
-        .into_iter()
-        .flat_map(|kind| opt_in.names(kind).map(move |name| SourceRef::new(kind, name)));
-    let used = workload
-        .template
-        .references()
-        .filter(|reference| opt_in.wants_references(reference.kind, auto_reload_all))
-        .cloned();
-    listed.chain(used).collect()
-}
-
-pub(super) fn local(key: &WorkloadKey) -> LocalWorkload {
-    (key.kind, Arc::clone(&key.name))
 }

@@ -1,8 +1,10 @@
 mod answers;
 mod create_delete;
-mod doubt;
+mod followers;
+mod handover;
 mod look_alikes;
 mod model;
+mod mounted;
 mod pauses;
 mod selection;
 mod unclaimed;
@@ -410,14 +412,14 @@ fn namespaces_do_not_mix_and_empty_ones_are_dropped() {
 
 #[test]
 fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
-    let standing = Standing {
+    let status = SourceStatus {
         state: SourceState::Present(digest(1)),
         owed: Vec::new(),
     };
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     for sources_first in [true, false] {
         let mut fixture = Fixture::starting();
-        fixture.index.restore(&settings, &standing, fixture.now);
+        fixture.index.restore(&settings, &status, fixture.now);
         let deployments = Watched::Workload(WorkloadKind::Deployment);
         let seen = |fixture: &mut Fixture| {
             let mut young = workload("young", AUTO, 1);
@@ -446,7 +448,7 @@ fn what_a_standby_noted_gives_way_to_the_ledger() {
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     fixture.index.restore(
         &settings,
-        &Standing {
+        &SourceStatus {
             state: SourceState::Present(digest(2)),
             owed: Vec::new(),
         },
@@ -460,7 +462,7 @@ fn what_a_standby_noted_gives_way_to_the_ledger() {
     };
     fixture.index.restore(
         &settings,
-        &Standing {
+        &SourceStatus {
             state: SourceState::Present(digest(2)),
             owed: vec![left],
         },
@@ -482,9 +484,9 @@ fn the_standing_of_a_source_is_what_restores_it() {
     fixture.source("app", 2);
     fixture.settle("api", 2);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    let standing = fixture.index.standing(&settings).unwrap();
+    let status = fixture.index.source_status(&settings).unwrap();
     assert_eq!(
-        (standing.state, standing.owed.len()),
+        (status.state, status.owed.len()),
         (SourceState::Present(digest(2)), 1)
     );
 
@@ -492,7 +494,7 @@ fn the_standing_of_a_source_is_what_restores_it() {
     next.source("app", 2);
     next.workload("web", AUTO);
     next.workload("api", AUTO);
-    next.index.restore(&settings, &standing, next.now);
+    next.index.restore(&settings, &status, next.now);
     assert_eq!((next.owed("web").len(), next.owed("api").len()), (1, 0));
 }
 
@@ -506,8 +508,8 @@ fn a_source_that_very_many_owe_stands_where_it_was() {
     fixture.source("app", 2);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
     assert_eq!(
-        fixture.index.standing(&settings),
-        Some(Standing {
+        fixture.index.source_status(&settings),
+        Some(SourceStatus {
             state: SourceState::Present(digest(1)),
             owed: Vec::new()
         })
@@ -519,7 +521,7 @@ fn a_source_nobody_opted_into_has_no_standing() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    assert_eq!(fixture.index.standing(&settings), None);
+    assert_eq!(fixture.index.source_status(&settings), None);
     assert_eq!(
         fixture.workload("web", AUTO).touched,
         std::slice::from_ref(&settings)
@@ -529,7 +531,7 @@ fn a_source_nobody_opted_into_has_no_standing() {
         fixture.workload("web", ("unrelated", "")).touched,
         std::slice::from_ref(&settings)
     );
-    assert_eq!(fixture.index.standing(&settings), None);
+    assert_eq!(fixture.index.source_status(&settings), None);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How the ledger is spread over ConfigMaps: one while it is small, a power of two of them as it grows.
 //!
-//! Input: [`Standing`]s of sources. Output: the text of each chunk, and which chunks changed. I/O: none.
+//! Input: [`SourceStatus`]s of sources. Output: the text of each chunk, and which chunks changed. I/O: none.
 //!
 //! A ConfigMap may hold 1 MiB ([limit](https://kubernetes.io/docs/concepts/configuration/configmap/#motivation)), and
 //! one changed line rewrites the whole of it: chunks are split before [`LARGEST_CHUNK`]. 100,000 sources with names of
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::text;
 use crate::{
-    index::Standing,
+    index::SourceStatus,
     model::{SourceKey, WorkloadKind},
 };
 
@@ -84,7 +84,10 @@ impl Chunks {
     }
 
     /// Sets (or, with `None`, forgets) what is known of sources.
-    pub(super) fn set(&mut self, news: impl IntoIterator<Item = (SourceKey, Option<Standing>)>) -> Changed {
+    pub(super) fn set(
+        &mut self,
+        news: impl IntoIterator<Item = (SourceKey, Option<SourceStatus>)>,
+    ) -> Changed {
         let mut changed = BTreeSet::new();
         for (key, standing) in news {
             let chunk = self.chunk_of(&key);
@@ -113,7 +116,7 @@ impl Chunks {
         &mut self,
         stored: &str,
         kinds: &[WorkloadKind],
-        mut known: impl FnMut(SourceKey, Standing),
+        mut known: impl FnMut(SourceKey, SourceStatus),
     ) -> usize {
         let mut garbled = 0;
         for line in stored.lines() {
@@ -215,8 +218,8 @@ mod tests {
         SourceKey::new(SourceKind::ConfigMap, "team", format!("settings-{number}"))
     }
 
-    fn standing(byte: u8) -> Standing {
-        Standing {
+    fn standing(byte: u8) -> SourceStatus {
+        SourceStatus {
             state: SourceState::Present(Digest::from_bytes([byte; 20])),
             owed: Vec::new(),
         }

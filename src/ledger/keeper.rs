@@ -1,6 +1,6 @@
 //! Reads the ledger once and then writes what is touched.
 //!
-//! Input: touches of [`Ledger`], the present [`Standing`] of each. Output: stored chunks. I/O: reads and writes.
+//! Input: touches of [`Ledger`], the present [`SourceStatus`] of each. Output: stored chunks. I/O: reads and writes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Class},
-    index::Standing,
+    index::SourceStatus,
     lease::Leadership,
     model::{SourceKey, WorkloadKind},
 };
@@ -162,7 +162,7 @@ impl Writer {
 
     /// Writes until the process ends. `standing` tells what a source stands at now; `None`: nobody opted into it, and
     /// the ledger forgets it.
-    pub async fn run(mut self, standing: impl Fn(&SourceKey) -> Option<Standing>) {
+    pub async fn run(mut self, standing: impl Fn(&SourceKey) -> Option<SourceStatus>) {
         let shared = Arc::clone(&self.keeper.ledger.shared);
         loop {
             let (number, touched) = self.wait().await;

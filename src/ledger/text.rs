@@ -1,6 +1,6 @@
 //! The ledger's text: one line a source, made to be read by people too.
 //!
-//! Input: [`Standing`]s. Output: text, and back. I/O: none.
+//! Input: [`SourceStatus`]s. Output: text, and back. I/O: none.
 //!
 //! ```text
 //! configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0
@@ -16,7 +16,7 @@
 use std::fmt::Write;
 
 use crate::{
-    index::{OwedBy, SourceState, Standing},
+    index::{OwedBy, SourceState, SourceStatus},
     model::{Content, SourceKey, SourceKind, WorkloadKind},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const ABSENT: &str = "absent";
 
 /// One line, without its end.
-pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
+pub(super) fn line(key: &SourceKey, standing: &SourceStatus) -> String {
     let mut line = format!("{} {} {}", source_kind(key.kind), key.namespace, key.name);
     // Writing to a String cannot fail.
     let _ = match standing.state {
@@ -44,7 +44,7 @@ pub(super) fn line(key: &SourceKey, standing: &Standing) -> String {
 }
 
 /// Reads one line, in which workloads may be of these kinds; `None` where it is not one of ours.
-pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, Standing)> {
+pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, SourceStatus)> {
     let mut words = line.split(' ');
     let kind = SourceKind::ALL
         .into_iter()
@@ -68,7 +68,10 @@ pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, St
             Word::Forgotten => {}
         }
     }
-    Some((SourceKey::new(kind, namespace, name), Standing { state, owed }))
+    Some((
+        SourceKey::new(kind, namespace, name),
+        SourceStatus { state, owed },
+    ))
 }
 
 /// A workload that owes.
@@ -168,7 +171,7 @@ mod tests {
         ) {
             let key = SourceKey::new(kind, namespace, name);
             let owed = owed.into_iter().map(|(kind, name, running)| OwedBy { kind, name: name.into(), running }).collect();
-            let standing = Standing { state, owed };
+            let standing = SourceStatus { state, owed };
             prop_assert_eq!(parse(&line(&key, &standing), &kinds()), Some((key, standing)));
         }
 

@@ -67,7 +67,7 @@ pub(super) fn take_over(
                 match covers(config, source) {
                     Coverage::Elsewhere => {}
                     Coverage::Watched if worker.index.restore(source, standing, now) => {
-                        let present = worker.index.standing(source);
+                        let present = worker.index.source_status(source);
                         if present.is_some_and(|present| present != *standing) {
                             worker.ledger.touch(source.clone(), false);
                         }
@@ -108,7 +108,7 @@ pub(super) fn take_over(
     let index = Arc::clone(&worker.index);
     async move {
         match writer {
-            Some(writer) => writer.run(move |source| index.standing(source)).await,
+            Some(writer) => writer.run(move |source| index.source_status(source)).await,
             None => std::future::pending().await,
         }
     }

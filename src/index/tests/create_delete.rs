@@ -23,8 +23,8 @@ fn settings() -> SourceKey {
     SourceKey::new(SourceKind::ConfigMap, "team", "app")
 }
 
-fn standing(state: SourceState) -> Standing {
-    Standing {
+fn status(state: SourceState) -> SourceStatus {
+    SourceStatus {
         state,
         owed: Vec::new(),
     }
@@ -83,7 +83,7 @@ fn a_workload_that_opted_in_is_restarted_when_the_source_goes(
         if opted_in { vec![Content::Absent] } else { vec![] }
     );
     fixture.workload("another", ("unrelated", "true"));
-    let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
+    let kept = fixture.index.namespaces.get("team").unwrap().sources().len();
     assert_eq!(kept, usize::from(opted_in), "what nobody opted into is forgotten");
 }
 
@@ -223,7 +223,7 @@ fn the_ledger_proves_what_came_while_nobody_ran() {
         let mut fixture = Fixture::with(CREATE);
         let restore = |fixture: &Fixture| {
             if let Some(state) = state {
-                fixture.index.restore(&settings(), &standing(state), fixture.now);
+                fixture.index.restore(&settings(), &status(state), fixture.now);
             }
         };
         if !sources_first {
@@ -247,17 +247,21 @@ fn the_ledger_proves_what_came_while_nobody_ran() {
 fn what_a_workload_waits_for_is_written_down_once_it_is_known_to_be_missing() {
     let mut fixture = Fixture::with(CREATE);
     assert_eq!(fixture.workload("web", AUTO).touched, [settings()]);
-    assert_eq!(fixture.index.standing(&settings()), None, "it may be in the list");
+    assert_eq!(
+        fixture.index.source_status(&settings()),
+        None,
+        "it may be in the list"
+    );
     assert_eq!(fixture.list(CONFIG_MAPS, |_| {}).touched, [settings()]);
-    let missing = Some(standing(SourceState::Missing));
-    assert_eq!(fixture.index.standing(&settings()), missing);
+    let missing = Some(status(SourceState::Missing));
+    assert_eq!(fixture.index.source_status(&settings()), missing);
     assert_eq!(fixture.index.opted_sources(), [settings()]);
     fixture.event(DEPLOYMENTS, Event::WorkloadGone(key("web")));
-    assert_eq!(fixture.index.standing(&settings()), None);
+    assert_eq!(fixture.index.source_status(&settings()), None);
 
     let mut without_flag = Fixture::settled();
     assert_eq!(without_flag.workload("web", AUTO).touched, []);
-    assert_eq!(without_flag.index.standing(&settings()), None);
+    assert_eq!(without_flag.index.source_status(&settings()), None);
 }
 
 #[test]
@@ -266,16 +270,16 @@ fn a_deletion_is_written_down_so_that_no_later_leader_takes_it_for_a_new_one() {
     fixture.source("app", 1);
     fixture.workload("web", AUTO);
     fixture.source_gone("app");
-    let mut standing = fixture.index.standing(&settings()).unwrap();
+    let mut status = fixture.index.source_status(&settings()).unwrap();
     assert_eq!(
-        (standing.state, standing.owed.len()),
+        (status.state, status.owed.len()),
         (SourceState::Deleted(digest(1)), 1)
     );
-    standing.owed.clear();
+    status.owed.clear();
     for listed in [true, false] {
         let mut next = Fixture::with(DELETE);
         if !listed {
-            next.index.restore(&settings(), &standing, next.now);
+            next.index.restore(&settings(), &status, next.now);
         }
         for watched in [CONFIG_MAPS, DEPLOYMENTS] {
             next.list(watched, |fixture| {
@@ -285,7 +289,7 @@ fn a_deletion_is_written_down_so_that_no_later_leader_takes_it_for_a_new_one() {
             });
         }
         if listed {
-            next.index.restore(&settings(), &standing, next.now);
+            next.index.restore(&settings(), &status, next.now);
         }
         assert_eq!(next.targets("web"), [], "restored after the lists: {listed}");
     }
@@ -303,13 +307,13 @@ fn a_source_of_a_kind_that_is_not_watched_is_not_taken_for_deleted() {
         ),
         ..Fixture::settled()
     };
-    let was = standing(SourceState::Present(digest(1)));
+    let was = status(SourceState::Present(digest(1)));
     fixture.index.restore(&settings(), &was, fixture.now);
     fixture.list(DEPLOYMENTS, |fixture| {
         fixture.workload("web", AUTO);
     });
     assert_eq!(fixture.targets("web"), []);
-    assert_eq!(fixture.index.standing(&settings()), Some(was));
+    assert_eq!(fixture.index.source_status(&settings()), Some(was));
 }
 
 #[test]
@@ -320,8 +324,8 @@ fn a_deletion_that_very_many_owe_stands_as_not_having_happened() {
         fixture.workload(&format!("web-{number}"), AUTO);
     }
     fixture.source_gone("app");
-    let before = standing(SourceState::Present(digest(1)));
-    assert_eq!(fixture.index.standing(&settings()), Some(before));
+    let before = status(SourceState::Present(digest(1)));
+    assert_eq!(fixture.index.source_status(&settings()), Some(before));
 }
 
 #[test]
@@ -352,8 +356,8 @@ fn a_source_of_which_nothing_is_known_is_owed_only_if_markers_say_so() {
     };
     let mut fixture = start();
     assert_eq!(tentative(&fixture), Some(vec![true]));
-    let adopted = standing(SourceState::Present(digest(1)));
-    assert_eq!(fixture.index.standing(&settings()), Some(adopted.clone()));
+    let adopted = status(SourceState::Present(digest(1)));
+    assert_eq!(fixture.index.source_status(&settings()), Some(adopted.clone()));
     fixture.source("app", 2);
     assert_eq!(tentative(&fixture), Some(vec![false]), "this is a change");
 
@@ -381,7 +385,7 @@ fn the_memory_of_deleted_sources_is_bounded() {
         fixture.source(&format!("version-{version}"), 1);
         fixture.source_gone(&format!("version-{version}"));
     }
-    let kept = fixture.index.namespaces.get("team").unwrap().known_sources();
+    let kept = fixture.index.namespaces.get("team").unwrap().sources().len();
     assert_eq!(kept, 1024);
 }
 

@@ -89,11 +89,11 @@ fn the_next_leader_knows_it_too() {
             fixture.attempt();
         }
         let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-        let standing = fixture.index.standing(&settings).unwrap();
+        let status = fixture.index.source_status(&settings).unwrap();
         let mut next = Fixture::settled();
         next.holds(two());
         next.workload("web", AUTO);
-        next.index.restore(&settings, &standing, next.now);
+        next.index.restore(&settings, &status, next.now);
         assert_eq!(next.look_alike(), Some(true), "attempted: {attempted}");
     }
 }
@@ -104,10 +104,10 @@ fn what_changed_while_nobody_ran_is_found() {
     before.holds(one());
     before.workload("web", AUTO);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    let standing = before.index.standing(&settings).unwrap();
+    let status = before.index.source_status(&settings).unwrap();
     let mut next = Fixture::settled();
     next.holds(two());
     next.workload("web", AUTO);
-    next.index.restore(&settings, &standing, next.now);
+    next.index.restore(&settings, &status, next.now);
     assert_eq!(next.look_alike(), Some(true));
 }

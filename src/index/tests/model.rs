@@ -177,7 +177,7 @@ impl Game {
 
     fn nobody_runs(&mut self, meanwhile: &[Step], ledger_first: bool) {
         let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-        let standing = self.fixture.index.standing(&settings);
+        let status = self.fixture.index.source_status(&settings);
         let before = self.source;
         if std::mem::take(&mut self.declined) && before.is_none() {
             // Not written down: a new leader restarts as upstream would.
@@ -193,14 +193,12 @@ impl Game {
         if deleted && self.options.reload_on_delete && self.pods == Pods::Run(before) {
             self.pods = Pods::Unknown;
         }
-        self.hearsay = standing
-            .as_ref()
-            .is_some_and(|standing| !standing.owed.is_empty());
+        self.hearsay = status.as_ref().is_some_and(|status| !status.owed.is_empty());
         self.fixture = Fixture::with(self.options);
         let now = self.fixture.now;
         let restore = |fixture: &Fixture| {
-            if let Some(standing) = &standing {
-                fixture.index.restore(&settings, standing, now);
+            if let Some(status) = &status {
+                fixture.index.restore(&settings, status, now);
             }
         };
         if ledger_first {

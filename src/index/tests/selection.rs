@@ -28,9 +28,9 @@ impl Fixture {
         self.event(NAMESPACES, Event::NamespaceGone("team".into()))
     }
 
-    fn standing(&self) -> Option<Digest> {
+    fn status(&self) -> Option<Digest> {
         let key = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-        match self.index.standing(&key)?.state {
+        match self.index.source_status(&key)?.state {
             SourceState::Present(digest) => Some(digest),
             other => panic!("{other:?}"),
         }
@@ -58,7 +58,7 @@ fn nobody_owes_anything_where_the_labels_are_missing() {
     fixture.source_gone("app");
     fixture.source("app", 3);
     fixture.assert_nothing_is_owed();
-    assert_eq!(fixture.standing(), None);
+    assert_eq!(fixture.status(), None);
     assert!(fixture.index.opted_sources().is_empty());
     assert!(fixture.index.workloads_to_check().is_empty());
 }
@@ -71,7 +71,7 @@ fn what_changes_after_the_labels_came_counts_and_nothing_before() {
     fixture.source("app", 2);
     let effect = fixture.select();
     assert_eq!(effect.touched.len(), 1, "the ledger hears of it");
-    assert_eq!(fixture.standing(), Some(digest(2)));
+    assert_eq!(fixture.status(), Some(digest(2)));
     fixture.assert_nothing_is_owed();
     assert_eq!(fixture.source("app", 3).due, [key("web")]);
     assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(3))]);
@@ -95,7 +95,7 @@ fn losing_the_labels_cancels_what_is_owed() {
     let effect = fixture.deselect();
     assert_eq!(effect.gone, [key("web")]);
     assert_eq!(
-        (effect.touched.len(), fixture.standing()),
+        (effect.touched.len(), fixture.status()),
         (1, None),
         "the ledger forgets it"
     );
@@ -159,14 +159,14 @@ fn what_an_earlier_leader_left_counts_only_with_the_labels() {
     fixture.source("app", 2);
     fixture.workload("web", AUTO);
     let source = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    let standing = Standing {
+    let status = SourceStatus {
         state: SourceState::Present(digest(1)),
         owed: Vec::new(),
     };
-    assert!(!fixture.index.restore(&source, &standing, fixture.now));
+    assert!(!fixture.index.restore(&source, &status, fixture.now));
     fixture.select();
     fixture.assert_nothing_is_owed();
-    assert!(fixture.index.restore(&source, &standing, fixture.now));
+    assert!(fixture.index.restore(&source, &status, fixture.now));
     assert_eq!(fixture.owed("web"), [("app".to_owned(), digest(2))]);
 }
 

@@ -94,7 +94,7 @@ fn after_the_longest_lag_every_workload_has_been_shown() {
     fixture.changed_at(2, 20);
     fixture.pass(LAG);
     fixture.workload("another", NOT);
-    assert!(fixture.index.namespaces.get("team").unwrap().unclaimed.is_empty());
+    assert!(fixture.index.unsettled_namespaces().is_empty());
     fixture.shown(AUTO, 15);
     assert!(fixture.owed("web").is_empty());
 }

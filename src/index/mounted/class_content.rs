@@ -7,7 +7,7 @@
 //!
 //! - A running pod that showed the current content and now shows another: that is a rotation, the other is current.
 //! - A pod that showed something the class has left behind lags. What it shows next may be older than the current
-//!   content, so it is passed over, unless every pod shows it by now. Nobody is forgotten over that: the change that
+//!   content, so it is passed over, unless every pod shows it by now. No workload is forgotten over that: the change that
 //!   left the pod behind restarts its workload anyway.
 //! - A pod that starts mounts what there is. It needs no restart, so it moves nothing; but when it is rotated before
 //!   anything else has moved, it does not count as lagging.
@@ -27,7 +27,7 @@ const LEFT_BEHIND: usize = 16;
 pub(super) struct Write {
     /// `metadata.resourceVersion`: orders writes.
     pub(super) version: u64,
-    /// When; `None`: not known.
+    /// `None` where that is not known.
     pub(super) at: Option<UnixSeconds>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Shown {
 
 /// What is known of one class's content.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(super) struct ClassContent {
     /// `None` while the first list of the class's statuses is under way.
     current: Option<(Digest, Write)>,
     /// Contents that are no longer current, or were passed over; the oldest first.
@@ -51,7 +51,7 @@ pub(super) struct Content {
     shown: Vec<(Digest, usize)>,
 }
 
-impl Content {
+impl ClassContent {
     /// The current content, and the write that made it so.
     pub(super) const fn current(&self) -> Option<(Digest, Write)> {
         self.current
@@ -182,7 +182,7 @@ impl Content {
     }
 }
 
-/// When a status that shows this was last written; `None`, which is before any, where nobody shows it.
+/// When a status that shows this was last written; `None`, which is before any, where no pod shows it.
 fn last_written(all: &[Shown], digest: Digest) -> Option<u64> {
     let shows_it = all.iter().filter(|shown| shown.digest == digest);
     shows_it.map(|shown| shown.write.version).max()

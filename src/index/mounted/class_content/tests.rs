@@ -8,7 +8,7 @@ use super::*;
 /// The class as the index sees it: a status for each pod, a version for each write.
 #[derive(Default)]
 struct Class {
-    content: Content,
+    content: ClassContent,
     pods: BTreeMap<u8, Shown>,
     version: u64,
     /// Every content that became current by a move, in order.
@@ -67,7 +67,7 @@ impl Class {
 
     /// What another process concludes from a list of what there is, and what the ledger says if there is one.
     fn restart(&mut self, ledger: Option<u8>) -> bool {
-        self.content = Content::default();
+        self.content = ClassContent::default();
         if let Some(content) = ledger {
             self.content.restore(digest(content));
         }

@@ -9,8 +9,8 @@ fn settings() -> SourceKey {
 }
 
 /// What the ledger has: it holds 1, and nobody owes anything.
-fn settled() -> Standing {
-    Standing {
+fn settled() -> SourceStatus {
+    SourceStatus {
         state: SourceState::Present(digest(1)),
         owed: Vec::new(),
     }

@@ -1,13 +1,14 @@
+//! Classes of the Secrets Store CSI driver: what their pods show, and what follows for the workloads that mount them.
+
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
-use super::*;
 use crate::{
-    index::{Index, Options, Seen, SourceState, Standing},
+    index::{Effect, Index, Options, Seen, SourceChange, SourceState, SourceStatus},
     model::{
-        AnnotationKeys, Container, OptIn, PodTemplate, UnixSeconds, Volume, Workload, WorkloadKey,
-        WorkloadKind,
+        AnnotationKeys, ClassAnnotations, Container, Digest, OptIn, PodStatus, PodTemplate, SourceKey,
+        SourceKind, UnixSeconds, Volume, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -134,11 +135,11 @@ impl Fixture {
     }
 
     fn restore(&self, content: u8) {
-        let standing = Standing {
+        let status = SourceStatus {
             state: SourceState::Present(digest(content)),
             owed: Vec::new(),
         };
-        self.index.restore(&key(), &standing, self.now);
+        self.index.restore(&key(), &status, self.now);
     }
 
     /// The digests that the Deployment owes a restart for.
@@ -150,7 +151,7 @@ impl Fixture {
     }
 
     fn settled(&self) -> Option<Digest> {
-        self.index.standing(&key()).map(|standing| match standing.state {
+        self.index.source_status(&key()).map(|status| match status.state {
             SourceState::Present(digest) | SourceState::Deleted(digest) => digest,
             SourceState::Missing => unreachable!("a class is never waited for"),
         })

@@ -1,0 +1,350 @@
+//! What the workloads of one namespace owe: how a debt arises, is attempted and settled.
+//!
+//! Input: [`Transition`]s, outcomes of patches, what the ledger said. Output: who owes, and [`Owed`] work. I/O: none.
+//!
+//! - **A debt arises** when a known source shows other content. It notes the content the workload runs with, when the
+//!   change was first seen, and its place in the order of all changes. A further change of the same source moves that
+//!   place and keeps the content.
+//! - **Flip-back.** When the source returns to the content the workload runs with, and no patch was attempted since, the
+//!   debt ends.
+//! - **Attempted.** Just before a patch is sent, the content the workload runs with becomes unknown: the answer may be
+//!   lost while the patch was applied. From here on a flip-back no longer ends the debt.
+//! - **Settled** when a patch succeeded or none was needed, for exactly the content the decision looked at. If the source
+//!   has moved on meanwhile, the debt stays, and the workload runs with the settled content.
+//! - **Declined.** A deletion that restarts nothing, because there is no variable to remove, leaves the pods with what
+//!   they run with, so that the same content coming back is no change. The ledger does not have that; a later leader
+//!   restarts there, as upstream does.
+//! - **Recreated.** A workload with another uid owes only what changed after it was created; its pods are new.
+
+mod debt;
+mod unclaimed;
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use super::{
+    change::{Change, Observed, Pending, Settled, Transition, WorkloadId},
+    objects::Objects,
+    source_status::OwedBy,
+    sources::Sources,
+    workloads::Replaced,
+};
+use crate::model::{Content, Source, SourceRef, Workload};
+use debt::Debt;
+use unclaimed::{Claim, Unclaimed};
+
+#[derive(Debug, Default)]
+pub(super) struct Debts {
+    /// No workload without debts has an entry.
+    by_workload: HashMap<WorkloadId, HashMap<SourceRef, Debt>>,
+    /// Changes that workloads may owe which are not known yet, or not as they are now.
+    unclaimed: Unclaimed,
+}
+
+impl Debts {
+    /// The source has changed so: notes it against every workload it concerns, known or not. Returns those that owe a
+    /// restart because of it.
+    pub(super) fn apply(
+        &mut self,
+        reference: &SourceRef,
+        transition: Transition,
+        change: &Change,
+        objects: &Objects,
+    ) -> Vec<WorkloadId> {
+        if transition == Transition::Returned {
+            return self.source_returned(reference, objects.sources.target(reference));
+        }
+        let Some((from, change)) = transition.as_change(change) else {
+            return Vec::new();
+        };
+        if change.remember && objects.workloads.are_selected() {
+            self.remember(reference, from, &change, objects);
+        }
+        let Some((source, target)) = objects.sources.with_target(reference) else {
+            return Vec::new();
+        };
+        let mut due = objects.workloads.concerned(source);
+        due.retain(|id| {
+            let debts = self.by_workload.entry(id.clone()).or_default();
+            let debt = debts.entry(reference.clone());
+            let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
+            let remains = debt.changed(from, target, &change, source);
+            if !remains {
+                self.forget(id, reference);
+            }
+            remains
+        });
+        match transition {
+            Transition::Appeared { .. } | Transition::AppearedUnknown => {
+                self.settle_for_newer_workloads(reference, objects);
+                due.retain(|id| self.contains(id, reference));
+            }
+            Transition::Silent | Transition::Changed { .. } | Transition::Returned => {}
+        }
+        due
+    }
+
+    /// The source is back as it was last: a workload that owed a restart for it before still does, unless it runs with
+    /// that.
+    fn source_returned(&mut self, reference: &SourceRef, target: Option<Content>) -> Vec<WorkloadId> {
+        let mut due = Vec::new();
+        self.retain_of(reference, |id, debt| {
+            let remains = debt.source_returned(target);
+            due.extend(remains.then(|| id.clone()));
+            remains
+        });
+        due
+    }
+
+    /// Workloads created after the source was last written have always had its present content.
+    pub(super) fn settle_for_newer_workloads(&mut self, reference: &SourceRef, objects: &Objects) {
+        if let Some(source) = objects.sources.get(reference) {
+            self.retain_of(reference, |id, _| !objects.workloads.is_younger(id, source));
+        }
+    }
+
+    /// The workload was created anew as this: its pods have started with what the sources held then. A later change is
+    /// theirs as well: where workloads may not be watched, a Job that was recreated is seen only after the next change.
+    pub(super) fn settle_for_new_pods(&mut self, id: &WorkloadId, workload: &Workload, sources: &Sources) {
+        self.retain(id, |reference, debt| {
+            debt.forget_running();
+            match (sources.target(reference), sources.get(reference)) {
+                (Some(Content::Present(_)), Some(source)) => {
+                    !workload.is_younger_than(source, workload.resource_version)
+                }
+                (Some(Content::Absent), _) => !debt.is_older_than(workload),
+                _ => false,
+            }
+        });
+    }
+
+    /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
+    pub(super) fn claim_for_new(&mut self, workload: &Workload, is_event: bool, objects: &Objects) {
+        let claims = self.unclaimed.of_new(workload, is_event);
+        self.claim(workload, claims, objects);
+    }
+
+    /// A workload that uses other sources than before, or listens to others, owes their changes that came after it did.
+    /// Returns whether it owes any.
+    pub(super) fn claim_after_change(
+        &mut self,
+        workload: &Workload,
+        replaced: &Replaced,
+        observed: Observed,
+        objects: &Objects,
+    ) -> bool {
+        let mut claims = self.unclaimed.of_changed(workload, observed, replaced);
+        claims.retain(|claim| {
+            let source = objects.sources.get(&claim.reference);
+            source.is_some_and(|source| !objects.workloads.concerns(source, &replaced.before))
+        });
+        self.claim(workload, claims, objects)
+    }
+
+    /// What the workload owes already stays as it is. Returns whether it owes more now.
+    fn claim(&mut self, workload: &Workload, claims: Vec<Claim>, objects: &Objects) -> bool {
+        let id = WorkloadId::from(&workload.key);
+        let mut claimed = false;
+        for claim in claims {
+            let known = objects.sources.with_target(&claim.reference);
+            let owes = known.filter(|(source, target)| {
+                claim.running != Some(*target) && objects.workloads.concerns(source, workload)
+            });
+            if let Some((source, _)) = owes
+                && !self.contains(&id, &claim.reference)
+            {
+                let debt = Debt::new(claim.running, &claim.change, Some(source));
+                self.insert(&id, &claim.reference, debt);
+                claimed = true;
+            }
+        }
+        claimed
+    }
+
+    /// Keeps a change for workloads that are seen later: the source held `before` until then.
+    pub(super) fn remember(
+        &mut self,
+        reference: &SourceRef,
+        before: Option<Content>,
+        change: &Change,
+        objects: &Objects,
+    ) {
+        let source = objects.sources.present(reference);
+        self.unclaimed.remember(reference, before, source, change);
+    }
+
+    /// The last change of the source that is kept for workloads seen later.
+    pub(super) fn last_change(&self, reference: &SourceRef) -> Option<Change> {
+        self.unclaimed.last(reference).copied()
+    }
+
+    /// Forgets the changes that were seen until then: every workload they may concern has been seen since. Returns their
+    /// sources.
+    pub(super) fn forget_changes_until(&mut self, horizon: Instant) -> Vec<SourceRef> {
+        self.unclaimed.forget_until(horizon)
+    }
+
+    /// The ledger says that the workload owes a restart for this source and runs with that content.
+    pub(super) fn inherit(
+        &mut self,
+        id: &WorkloadId,
+        reference: &SourceRef,
+        running: Option<Content>,
+        change: &Change,
+        sources: &Sources,
+    ) {
+        let debt = Debt::from_ledger(running, change, sources.get(reference));
+        if debt.runs_with(sources.target(reference)) {
+            self.forget(id, reference);
+        } else {
+            self.insert(id, reference, debt);
+        }
+    }
+
+    /// Whether the workload runs with what the source is now is not certain: its marker tells. Returns whether that is
+    /// news.
+    pub(super) fn check_marker(&mut self, id: &WorkloadId, source: &Source, tentative: &Change) -> bool {
+        let reference = source.key.reference();
+        if self.contains(id, &reference) {
+            return false;
+        }
+        self.insert(id, &reference, Debt::new(None, tentative, Some(source)));
+        true
+    }
+
+    /// A patch for this source is about to be sent.
+    pub(super) fn attempt(&mut self, id: &WorkloadId, reference: &SourceRef, sources: &Sources) {
+        let debts = self.by_workload.get_mut(id);
+        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
+            debt.attempted(sources.target(reference));
+        }
+    }
+
+    /// The workload has been brought to this content, or need not be.
+    pub(super) fn settle(
+        &mut self,
+        id: &WorkloadId,
+        reference: &SourceRef,
+        content: Content,
+        by: Settled,
+        change: &Change,
+        sources: &Sources,
+    ) {
+        let source = sources.get(reference);
+        let last = source.map(|source| Content::Present(source.digest));
+        let now = sources.target(reference).or(last);
+        let moved_on = now.is_some_and(|now| now != content);
+        let left_as_it_was = by == Settled::WithoutRestart && content == Content::Absent;
+        match (moved_on, left_as_it_was) {
+            (true, true) => {}
+            (true, false) => {
+                let debts = self.by_workload.entry(id.clone()).or_default();
+                let debt = debts.entry(reference.clone());
+                let debt = debt.or_insert_with(|| Debt::new(None, change, source));
+                debt.brought_to(content);
+            }
+            (false, true) => {
+                // The pods run with what they ran with before the deletion.
+                self.retain(id, |other, debt| other != reference || debt.decline());
+            }
+            (false, false) => self.forget(id, reference),
+        }
+    }
+
+    /// What the workload owes now; `None` when it owes nothing.
+    pub(super) fn pending(&self, workload: &Arc<Workload>, sources: &Sources) -> Option<Pending> {
+        let id = WorkloadId::from(&workload.key);
+        let due = || self.of(&id).filter(|(_, debt)| debt.is_due());
+        let since = due().map(|(_, debt)| debt.since()).min()?;
+        let owed = due().filter_map(|(reference, debt)| {
+            let content = sources.target(reference)?;
+            Some(debt.owed(content, sources.get(reference)?))
+        });
+        Some(Pending {
+            workload: Arc::clone(workload),
+            owed: owed.collect(),
+            since,
+        })
+    }
+
+    /// The workloads that there is something to bring to: where a source is absent, that may not be so until it returns.
+    pub(super) fn owing<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = &'a WorkloadId> {
+        let ids = self.by_workload.keys();
+        ids.filter(|id| {
+            self.of(id)
+                .any(|(reference, debt)| debt.is_due() && sources.target(reference).is_some())
+        })
+    }
+
+    /// Whether the workload owes a restart for any source, absent ones included.
+    pub(super) fn owes(&self, id: &WorkloadId) -> bool {
+        self.of(id).any(|(_, debt)| debt.is_due())
+    }
+
+    /// Whether there is a debt for that source, declined or not.
+    pub(super) fn contains(&self, id: &WorkloadId, reference: &SourceRef) -> bool {
+        let debts = self.by_workload.get(id);
+        debts.is_some_and(|debts| debts.contains_key(reference))
+    }
+
+    /// The debt as a later leader has to know it.
+    pub(super) fn owed_by(&self, id: &WorkloadId, reference: &SourceRef) -> Option<OwedBy> {
+        let debt = self.by_workload.get(id)?.get(reference)?;
+        debt.is_recorded().then(|| OwedBy {
+            kind: id.kind,
+            name: Arc::clone(&id.name),
+            running: debt.running(),
+        })
+    }
+
+    /// Whether there is something to bring a workload to, or may be once all are known.
+    pub(super) fn are_unsettled(&self, sources: &Sources) -> bool {
+        !self.unclaimed.is_empty() || self.owing(sources).next().is_some()
+    }
+
+    pub(super) fn forget_source(&mut self, reference: &SourceRef) {
+        self.unclaimed.forget(reference);
+        self.retain_of(reference, |_, _| false);
+    }
+
+    pub(super) fn forget_workload(&mut self, id: &WorkloadId) {
+        self.by_workload.remove(id);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_workload.clear();
+        self.unclaimed.clear();
+    }
+
+    fn of(&self, id: &WorkloadId) -> impl Iterator<Item = (&SourceRef, &Debt)> {
+        self.by_workload.get(id).into_iter().flatten()
+    }
+
+    fn insert(&mut self, id: &WorkloadId, reference: &SourceRef, debt: Debt) {
+        let debts = self.by_workload.entry(id.clone()).or_default();
+        debts.insert(reference.clone(), debt);
+    }
+
+    fn forget(&mut self, id: &WorkloadId, reference: &SourceRef) {
+        self.retain(id, |other, _| other != reference);
+    }
+
+    /// Keeps those debts of the workload.
+    fn retain(&mut self, id: &WorkloadId, mut keep: impl FnMut(&SourceRef, &mut Debt) -> bool) {
+        if let Some(debts) = self.by_workload.get_mut(id) {
+            debts.retain(|reference, debt| keep(reference, debt));
+            if debts.is_empty() {
+                self.by_workload.remove(id);
+            }
+        }
+    }
+
+    /// Keeps those debts for the source.
+    fn retain_of(&mut self, reference: &SourceRef, mut keep: impl FnMut(&WorkloadId, &mut Debt) -> bool) {
+        self.by_workload.retain(|id, debts| {
+            if debts.get_mut(reference).is_some_and(|debt| !keep(id, debt)) {
+                debts.remove(reference);
+            }
+            !debts.is_empty()
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! Changes that workloads may owe which no stream has shown yet, or not as they are now.
+//!
+//! Input: changes of sources. Output: [`Claim`]s of a workload seen later. I/O: none.
+//!
+//! Each stream has a connection of its own, and one may lag behind another: by milliseconds as a rule, by minutes when
+//! its connection has died silently. A workload that was created, or has opted in, before a source changed must be
+//! restarted for the change all the same, whichever of the two is seen first. So each change is kept until every
+//! workload it may concern has been seen, with what the source held before: a workload from between two changes is known
+//! to run with what it started with.
+
+use std::{collections::HashMap, time::Instant};
+
+use super::super::{
+    change::{Change, Observed},
+    workloads::Replaced,
+};
+use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
+
+/// So many changes of one source are told apart; a workload older than all of them may run with anything.
+const TOLD_APART: usize = 8;
+
+/// How far apart the clocks of two API servers may be. Each writes times of its own.
+const CLOCK_SKEW_SECONDS: i64 = 2;
+
+#[derive(Debug, Default)]
+pub(super) struct Unclaimed {
+    by_source: HashMap<SourceRef, History>,
+    /// No change among them was seen before.
+    oldest: Option<Instant>,
+}
+
+/// A change that a workload seen later may owe.
+#[derive(Debug)]
+pub(super) struct Claim {
+    pub(super) reference: SourceRef,
+    /// What the workload runs with; `None`: unknown.
+    pub(super) running: Option<Content>,
+    /// The last change of the source.
+    pub(super) change: Change,
+}
+
+/// The changes of one source.
+#[derive(Debug)]
+struct History {
+    past: Vec<Past>,
+    /// The last one.
+    last: Change,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Past {
+    /// What the source held until then, as far as that is known.
+    before: Option<Content>,
+    written: Written,
+    change: Change,
+}
+
+/// When a change was written.
+#[derive(Clone, Copy, Debug)]
+enum Written {
+    /// The source's content: at that time, with that resourceVersion.
+    At(Option<UnixSeconds>, u64),
+    /// A deletion leaves neither.
+    Deletion,
+}
+
+impl Unclaimed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_source.is_empty()
+    }
+
+    /// Keeps a change: the source held `before` until now. `source`: as it is after the change; `None` where it is gone.
+    pub(super) fn remember(
+        &mut self,
+        reference: &SourceRef,
+        before: Option<Content>,
+        source: Option<&Source>,
+        change: &Change,
+    ) {
+        let written = source.map_or(Written::Deletion, |source| {
+            Written::At(source.modified_at, source.resource_version)
+        });
+        let past = Past {
+            before,
+            written,
+            change: *change,
+        };
+        let history = self.by_source.entry(reference.clone());
+        let history = history.or_insert_with(|| History {
+            past: Vec::new(),
+            last: *change,
+        });
+        history.note(past);
+        self.oldest.get_or_insert(change.seen.at);
+    }
+
+    /// Forgets the changes that were seen until then: every workload they may concern has been seen since. Returns their
+    /// sources.
+    pub(super) fn forget_until(&mut self, horizon: Instant) -> Vec<SourceRef> {
+        if self.oldest.is_none_or(|oldest| oldest > horizon) {
+            return Vec::new();
+        }
+        let is_over = |history: &History| history.last.seen.at <= horizon;
+        let expired = self.by_source.extract_if(|_, history| is_over(history));
+        let expired = expired.map(|(reference, _)| reference).collect();
+        self.oldest = self.by_source.values().map(|history| history.last.seen.at).min();
+        expired
+    }
+
+    /// What a workload that was not known may owe: of each source, from the first change that came after it on.
+    pub(super) fn of_new(&self, workload: &Workload, is_event: bool) -> Vec<Claim> {
+        self.claims(|past| past.is_after_new(workload, is_event))
+    }
+
+    /// The same of a workload that was known, and which sources concern only now.
+    pub(super) fn of_changed(
+        &self,
+        workload: &Workload,
+        observed: Observed,
+        replaced: &Replaced,
+    ) -> Vec<Claim> {
+        let same_template = replaced.before.template == workload.template;
+        self.claims(|past| {
+            if observed.is_event {
+                past.version()
+                    .is_some_and(|version| workload.resource_version < version)
+            } else {
+                past.is_after_read(workload, replaced, same_template)
+            }
+        })
+    }
+
+    /// The last change of the source.
+    pub(super) fn last(&self, reference: &SourceRef) -> Option<&Change> {
+        Some(&self.by_source.get(reference)?.last)
+    }
+
+    pub(super) fn forget(&mut self, reference: &SourceRef) {
+        self.by_source.remove(reference);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_source.clear();
+    }
+
+    fn claims(&self, is_owed: impl Fn(&Past) -> bool) -> Vec<Claim> {
+        let claim = |(reference, history): (&SourceRef, &History)| {
+            let first = history.past.iter().find(|past| is_owed(past))?;
+            Some(Claim {
+                reference: reference.clone(),
+                running: first.before,
+                change: history.last,
+            })
+        };
+        self.by_source.iter().filter_map(claim).collect()
+    }
+}
+
+impl History {
+    fn note(&mut self, past: Past) {
+        self.last = past.change;
+        self.past.push(past);
+        if self.past.len() > TOLD_APART {
+            self.past.remove(0);
+            self.past[0].before = None;
+        }
+    }
+}
+
+impl Past {
+    /// Whether it came after the creation of a workload that was not known.
+    fn is_after_new(&self, workload: &Workload, is_event: bool) -> bool {
+        match self.written {
+            Written::Deletion => workload.created_at <= Some(self.change.seen.unix),
+            Written::At(at, version) if is_event => {
+                let latest = |at: UnixSeconds| Some(at.saturating_add(CLOCK_SKEW_SECONDS));
+                workload.resource_version < version && at.is_none_or(|at| workload.created_at <= latest(at))
+            }
+            Written::At(None, _) => true,
+            Written::At(at, version) => (workload.created_at, workload.resource_version) <= (at, version),
+        }
+    }
+
+    /// Whether it may have come after a workload became as it was just read: it came after the workload was read before,
+    /// and after the workload or, with the same template, while its pods need not be others.
+    fn is_after_read(&self, workload: &Workload, replaced: &Replaced, same_template: bool) -> bool {
+        let came_since = |version| {
+            self.change.order >= replaced.read_at
+                && replaced.before.resource_version < version
+                && (workload.resource_version < version || same_template)
+        };
+        self.version().is_some_and(came_since)
+    }
+
+    /// The source's resourceVersion since.
+    const fn version(&self) -> Option<u64> {
+        match self.written {
+            Written::At(_, version) => Some(version),
+            Written::Deletion => None,
+        }
+    }
+}

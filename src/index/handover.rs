@@ -1,0 +1,189 @@
+//! What an earlier leader left, as far as it cannot be settled at once.
+//!
+//! Input: what the ledger says, and until when it is complete. Output: debts of workloads seen later, and debts that only
+//! a marker makes due. I/O: none.
+//!
+//! The ledger is written some seconds after a restart. If the leader dies before, and the source goes back to what the
+//! ledger has of it, then ledger and source agree, and yet the pods run with what came in between. Their marker shows
+//! it. Markers as such prove nothing: one that differs may be years old, from before a change that another controller
+//! missed, and is no reason for a restart. But of a workload that Reloader wrote after the ledger's last write
+//! (`metadata.managedFields` has the time, and both are of the API server's clock) the marker is news.
+//!
+//! Both times have whole seconds; a write in the same second counts as later.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{
+    change::{Change, WorkloadId},
+    debts::Debts,
+    objects::Objects,
+    source_status::{OwedBy, SourceState, SourceStatus},
+};
+use crate::model::{Content, SourceKind, SourceRef, UnixSeconds, Workload};
+
+#[derive(Debug)]
+pub(super) struct Handover {
+    /// Sources that workloads waited for. Kept until the first list shows which of them exist.
+    missing: HashSet<SourceRef>,
+    /// What was written down of workloads that no stream has shown yet.
+    inheritance: HashMap<WorkloadId, Vec<Inherited>>,
+    /// Set when this replica has taken over, until every workload is known.
+    unrecorded: Option<Unrecorded>,
+}
+
+/// A workload owes a restart for a source, according to the ledger.
+#[derive(Debug)]
+struct Inherited {
+    reference: SourceRef,
+    /// What it runs with; `None`: unknown.
+    running: Option<Content>,
+}
+
+/// From when on restarts may be missing in the ledger, and the change that stands for any of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unrecorded {
+    pub(super) since: UnixSeconds,
+    /// A tentative one.
+    pub(super) change: Change,
+}
+
+impl Handover {
+    pub(super) fn new(unrecorded: Option<Unrecorded>) -> Self {
+        Self {
+            missing: HashSet::new(),
+            inheritance: HashMap::new(),
+            unrecorded,
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    /// A workload waited for a source that did not exist.
+    pub(super) fn wait_for(&mut self, missing: SourceRef) {
+        self.missing.insert(missing);
+    }
+
+    /// Whether a workload waited for the source, which has appeared.
+    pub(super) fn has_appeared(&mut self, reference: &SourceRef) -> bool {
+        self.missing.remove(reference)
+    }
+
+    /// A complete list has shown which sources of that kind exist.
+    pub(super) fn listed(&mut self, kind: SourceKind) {
+        self.missing.retain(|reference| reference.kind != kind);
+    }
+
+    /// The ledger says that the workload owes a restart for the source, whose state it has.
+    ///
+    /// Where no stream has shown the workload yet, the change is kept for it; what the ledger says of the others is that
+    /// they owe nothing.
+    pub(super) fn inherit(
+        &mut self,
+        owed: &OwedBy,
+        (reference, state): (&SourceRef, SourceState),
+        change: &Change,
+        objects: &Objects,
+        debts: &mut Debts,
+    ) {
+        let id = WorkloadId {
+            kind: owed.kind,
+            name: owed.name.clone(),
+        };
+        if objects.workloads.get(&id).is_some() {
+            debts.inherit(&id, reference, owed.running, change, &objects.sources);
+        } else if change.remember {
+            if debts.last_change(reference).is_none() {
+                let settled = objects.sources.target(reference).or(state.content());
+                debts.remember(reference, settled, change, objects);
+            }
+            self.inheritance.entry(id).or_default().push(Inherited {
+                reference: reference.clone(),
+                running: owed.running,
+            });
+        }
+    }
+
+    /// The workload has appeared: it owes what was left to it.
+    pub(super) fn hand_over(&mut self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
+        for Inherited { reference, running } in self.inheritance.remove(id).unwrap_or_default() {
+            if let Some(change) = debts.last_change(&reference) {
+                debts.inherit(id, &reference, running, &change, &objects.sources);
+            }
+        }
+    }
+
+    /// This replica has taken over, and restarts may be missing in what it restored: the markers of all workloads that
+    /// are known have to be checked, and of those that appear until all are. Later ones were written by this leader.
+    pub(super) fn check_since(&mut self, unrecorded: Unrecorded, objects: &Objects, debts: &mut Debts) {
+        self.unrecorded = Some(unrecorded);
+        for workload in objects.workloads.all() {
+            self.check_workload(workload, objects, debts);
+        }
+    }
+
+    /// The marker of a workload has to be checked, if the ledger may lack a restart of it.
+    pub(super) fn check_workload(&self, workload: &Workload, objects: &Objects, debts: &mut Debts) {
+        let Some(change) = self.unrecorded(workload) else {
+            return;
+        };
+        let id = WorkloadId::from(&workload.key);
+        for reference in objects.of_workload(workload) {
+            if let Some(source) = objects.sources.present(&reference) {
+                debts.check_marker(&id, source, change);
+            }
+        }
+    }
+
+    /// The source, which the ledger knows, exists. Returns the workloads whose marker has to be checked.
+    pub(super) fn check_source(
+        &self,
+        reference: &SourceRef,
+        objects: &Objects,
+        debts: &mut Debts,
+    ) -> Vec<WorkloadId> {
+        let Some(source) = objects.sources.present(reference) else {
+            return Vec::new();
+        };
+        let mut concerned = objects.workloads.concerned(source);
+        concerned.retain(|id| {
+            let workload = objects.workloads.get(id);
+            let change = workload.and_then(|workload| self.unrecorded(workload));
+            change.is_some_and(|change| debts.check_marker(id, source, change))
+        });
+        concerned
+    }
+
+    /// The change that stands for a restart of the workload which the ledger may lack; `None` where it has them all.
+    fn unrecorded(&self, workload: &Workload) -> Option<&Change> {
+        let unrecorded = self.unrecorded.as_ref()?;
+        (workload.template.written_at >= Some(unrecorded.since)).then_some(&unrecorded.change)
+    }
+
+    /// Every workload that existed when this replica began to lead is known now.
+    pub(super) fn end(&mut self) {
+        self.inheritance.clear();
+        self.unrecorded = None;
+    }
+
+    /// The namespace is not selected any more.
+    pub(super) fn clear(&mut self) {
+        self.end();
+        self.missing.clear();
+    }
+}
+
+/// What a later leader needs to know of the source; `None` where no workload opted into it.
+pub(super) fn status(reference: &SourceRef, objects: &Objects, debts: &Debts) -> Option<SourceStatus> {
+    let Some(state) = objects.sources.state(reference) else {
+        return objects.is_awaited(reference).then(SourceStatus::missing);
+    };
+    let concerned = objects.concerned(reference);
+    if concerned.is_empty() {
+        return None;
+    }
+    let owed = concerned.iter().filter_map(|id| debts.owed_by(id, reference));
+    Some(SourceStatus::new(state, owed.collect()))
+}

@@ -1,0 +1,70 @@
+//! The sources and workloads of one namespace, and which of them belong together.
+//!
+//! Input: none. Output: which workloads a source concerns, and the reverse. I/O: none.
+
+use super::{change::WorkloadId, sources::Sources, workloads::Workloads};
+use crate::model::{Source, SourceRef, Workload};
+
+/// The sources and workloads of one namespace, as the streams show them.
+#[derive(Debug)]
+pub(super) struct Objects {
+    pub(super) sources: Sources,
+    pub(super) workloads: Workloads,
+}
+
+impl Objects {
+    /// The workloads that opted into the source, which may be deleted; none where it is not known.
+    pub(super) fn concerned(&self, reference: &SourceRef) -> Vec<WorkloadId> {
+        let source = self.sources.get(reference);
+        source
+            .map(|source| self.workloads.concerned(source))
+            .unwrap_or_default()
+    }
+
+    /// Whether some workload opted into the source, which may be deleted.
+    pub(super) fn is_opted_into(&self, reference: &SourceRef) -> bool {
+        !self.concerned(reference).is_empty()
+    }
+
+    /// The sources that some workload opted into, deleted ones included.
+    pub(super) fn opted(&self) -> impl Iterator<Item = SourceRef> {
+        let opted = |source: &&Source| !self.workloads.concerned(source).is_empty();
+        self.sources
+            .all()
+            .filter(opted)
+            .map(|source| source.key.reference())
+    }
+
+    /// The sources that workloads use or list and that do not exist: their creation will be a change.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &SourceRef> {
+        let unknown = |reference: &&SourceRef| self.sources.get(reference).is_none();
+        let counts = |reference: &&SourceRef| self.sources.counts_creation(reference.kind);
+        self.workloads.named().filter(unknown).filter(counts)
+    }
+
+    /// Whether a workload uses or lists the source, which need not exist, and its creation is a change.
+    pub(super) fn is_awaited(&self, reference: &SourceRef) -> bool {
+        self.sources.counts_creation(reference.kind) && self.workloads.name(reference)
+    }
+
+    /// The known sources that the workload opted into, and those that it waits for.
+    pub(super) fn of_workload(&self, workload: &Workload) -> Vec<SourceRef> {
+        let interests = self.workloads.interests(workload);
+        let concerns = |source: &&Source| self.workloads.concerns(source, workload);
+        let reference = |source: &Source| source.key.reference();
+        let mut sources: Vec<SourceRef> = if interests.by_pattern {
+            self.sources.all().filter(concerns).map(reference).collect()
+        } else {
+            let named = interests.named.iter();
+            let known = named.filter_map(|reference| self.sources.get(reference));
+            known.filter(concerns).map(reference).collect()
+        };
+        let awaited = interests.named.into_iter().filter(|reference| {
+            self.workloads.are_selected()
+                && self.sources.counts_creation(reference.kind)
+                && self.sources.get(reference).is_none()
+        });
+        sources.extend(awaited);
+        sources
+    }
+}

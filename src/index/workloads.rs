@@ -1,0 +1,383 @@
+//! The workloads of one namespace, and which sources concern them.
+//!
+//! Input: workloads as the watches show them, in any order. Output: [`WorkloadSeen`], and who a source concerns.
+//! I/O: none.
+//!
+//! A reverse map leads from a source to the workloads that reference it or list its exact name; the few workloads with
+//! patterns are matched against every source. The map gives candidates, the annotations decide.
+//!
+//! A Rollout with `workloadRef` has the pod template of its Deployment, whichever of the two is seen first.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::change::{Observed, WorkloadId};
+use crate::model::{
+    PodTemplate, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
+};
+
+#[derive(Debug)]
+pub(super) struct Workloads {
+    /// Workloads without annotations are opted in.
+    auto_reload_all: bool,
+    /// Otherwise no source concerns any workload here.
+    selected: bool,
+    slots: HashMap<WorkloadId, Slot>,
+    /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
+    /// name.
+    interested: HashMap<SourceRef, HashSet<WorkloadId>>,
+    /// Workloads whose lists hold patterns.
+    with_patterns: HashSet<WorkloadId>,
+    /// Workloads that use the pod template of the Deployment of that name.
+    followers: HashMap<Arc<str>, HashSet<WorkloadId>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    workload: Arc<Workload>,
+    /// The list in which it was last seen.
+    generation: u32,
+    /// The earliest resourceVersion it was seen with: the nearest to its creation.
+    first_version: u64,
+    /// How many changes had been seen when it was listed or read last.
+    read_at: u64,
+}
+
+/// How a workload that was just seen differs from what was known.
+#[derive(Debug)]
+pub(super) enum WorkloadSeen {
+    /// It was not known.
+    New,
+    /// What is known is newer.
+    Stale,
+    /// It replaces what was known.
+    Known(Replaced),
+}
+
+/// What was known of a workload before it was seen again.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) before: Arc<Workload>,
+    /// How many changes had been seen when it was listed or read last.
+    pub(super) read_at: u64,
+}
+
+impl Replaced {
+    /// The object is another one of the same name.
+    pub(super) fn is_recreated(&self, now: &Workload) -> bool {
+        self.before.uid != now.uid
+    }
+
+    /// When it is to be resumed may differ: any change may be what a refused resume has waited for.
+    pub(super) fn affects_pauses(&self, now: &Workload) -> bool {
+        let differs = self.before.pause != now.pause || self.differs(now);
+        differs && (is_paused(&self.before) || is_paused(now))
+    }
+
+    /// Which sources concern it may differ. A restart changes the template's markers and nothing of this.
+    pub(super) fn interests_differ(&self, now: &Workload) -> bool {
+        self.before.opt_in != now.opt_in
+            || self.before.template_of != now.template_of
+            || !self.before.template.references().eq(now.template.references())
+    }
+
+    /// What decides about a restart differs.
+    pub(super) fn differs(&self, now: &Workload) -> bool {
+        self.before.opt_in != now.opt_in
+            || self.before.template != now.template
+            || self.before.template_of != now.template_of
+    }
+}
+
+impl Workloads {
+    pub(super) fn new(auto_reload_all: bool, selected: bool) -> Self {
+        Self {
+            auto_reload_all,
+            selected,
+            slots: HashMap::new(),
+            interested: HashMap::new(),
+            with_patterns: HashSet::new(),
+            followers: HashMap::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether sources concern workloads here.
+    pub(super) const fn are_selected(&self) -> bool {
+        self.selected
+    }
+
+    /// From now on sources concern workloads here, or do not. Returns whether that is new.
+    pub(super) fn select(&mut self, selected: bool) -> bool {
+        std::mem::replace(&mut self.selected, selected) != selected
+    }
+
+    /// `generation`: the list it was in; `None` where it comes from the answer to a patch. `observed`: `None` where only
+    /// the template it uses was seen.
+    pub(super) fn seen(
+        &mut self,
+        workload: &Arc<Workload>,
+        generation: Option<u32>,
+        observed: Option<Observed>,
+    ) -> WorkloadSeen {
+        let id = WorkloadId::from(&workload.key);
+        let version = workload.resource_version;
+        let Some(slot) = self.slots.get_mut(&id) else {
+            let slot = Slot {
+                workload: Arc::clone(workload),
+                generation: generation.unwrap_or_default(),
+                first_version: version,
+                read_at: observed.map_or(0, |observed| observed.order),
+            };
+            self.slots.insert(id.clone(), slot);
+            self.link(&id, workload);
+            return WorkloadSeen::New;
+        };
+        slot.generation = generation.unwrap_or(slot.generation);
+        let recreated = slot.workload.uid != workload.uid;
+        if !recreated && slot.workload.resource_version > version {
+            return WorkloadSeen::Stale;
+        }
+        slot.first_version = if recreated {
+            version
+        } else {
+            slot.first_version.min(version)
+        };
+        let read_at = slot.read_at;
+        if let Some(observed) = observed.filter(|observed| !observed.is_event) {
+            slot.read_at = observed.order;
+        }
+        let before = std::mem::replace(&mut slot.workload, Arc::clone(workload));
+        let replaced = Replaced { before, read_at };
+        if replaced.interests_differ(workload) {
+            self.unlink(&id, &replaced.before);
+            self.link(&id, workload);
+        }
+        WorkloadSeen::Known(replaced)
+    }
+
+    pub(super) fn remove(&mut self, id: &WorkloadId) -> Option<Arc<Workload>> {
+        let slot = self.slots.remove(id)?;
+        self.unlink(id, &slot.workload);
+        Some(slot.workload)
+    }
+
+    /// The workloads of that kind which that list did not show.
+    pub(super) fn unseen(&self, kind: WorkloadKind, generation: u32) -> Vec<WorkloadId> {
+        let of_kind = self.slots.iter().filter(|(id, _)| id.kind == kind);
+        let unseen = of_kind.filter(|(_, slot)| slot.generation != generation);
+        unseen.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The workloads of that kind which are not among these.
+    pub(super) fn unlisted(&self, kind: WorkloadKind, listed: &[Workload]) -> Vec<WorkloadId> {
+        let names: HashSet<&str> = listed.iter().map(|workload| &*workload.key.name).collect();
+        let of_kind = self.slots.keys().filter(|id| id.kind == kind);
+        of_kind.filter(|id| !names.contains(&*id.name)).cloned().collect()
+    }
+
+    pub(super) fn get(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
+        Some(&self.slots.get(id)?.workload)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Workload>> {
+        self.slots.values().map(|slot| &slot.workload)
+    }
+
+    pub(super) fn keys(&self, ids: &[WorkloadId]) -> Vec<WorkloadKey> {
+        let workloads = ids.iter().filter_map(|id| self.get(id));
+        workloads.map(|workload| workload.key.clone()).collect()
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<WorkloadKind, usize> {
+        let mut counts = BTreeMap::new();
+        for id in self.slots.keys() {
+            *counts.entry(id.kind).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Those whose annotations may hold a mistake: a list or a pause period.
+    pub(super) fn to_check(&self) -> Vec<Arc<Workload>> {
+        self.all()
+            .filter(|_| self.selected)
+            .filter(|workload| workload.pause.is_some() || workload.opt_in.bad_patterns().next().is_some())
+            .cloned()
+            .collect()
+    }
+
+    /// Those that Reloader has paused.
+    pub(super) fn paused(&self) -> Vec<WorkloadKey> {
+        let paused = self.all().filter(|workload| self.selected && is_paused(workload));
+        paused.map(|workload| workload.key.clone()).collect()
+    }
+
+    /// Whether it was created after the source was last written, so that its pods have always had that content.
+    pub(super) fn is_younger(&self, id: &WorkloadId, source: &Source) -> bool {
+        let slot = self.slots.get(id);
+        slot.is_some_and(|slot| slot.workload.is_younger_than(source, slot.first_version))
+    }
+
+    /// The workloads that opted into this source.
+    pub(super) fn concerned(&self, source: &Source) -> Vec<WorkloadId> {
+        let reference = source.key.reference();
+        let by_name = self.interested.get(&reference);
+        let by_pattern = self
+            .with_patterns
+            .iter()
+            .filter(|id| by_name.is_none_or(|named| !named.contains(*id)));
+        let candidates = by_name.into_iter().flatten().chain(by_pattern);
+        let concerned = candidates.filter(|id| {
+            self.slots
+                .get(*id)
+                .is_some_and(|slot| self.concerns(source, &slot.workload))
+        });
+        concerned.cloned().collect()
+    }
+
+    pub(super) fn concerns(&self, source: &Source, workload: &Workload) -> bool {
+        if !self.selected {
+            return false;
+        }
+        match workload.opt_in.verdict(source, self.auto_reload_all) {
+            Verdict::No(_) => false,
+            Verdict::Named => true,
+            Verdict::Auto => {
+                let reference = source.key.reference();
+                workload.template.references().any(|used| *used == reference)
+            }
+        }
+    }
+
+    /// Whether a workload references or lists a source of that name, which need not exist.
+    pub(super) fn name(&self, reference: &SourceRef) -> bool {
+        self.selected && self.interested.contains_key(reference)
+    }
+
+    /// Every source that workloads reference or list by its exact name.
+    pub(super) fn named(&self) -> impl Iterator<Item = &SourceRef> {
+        self.interested.keys().filter(|_| self.selected)
+    }
+
+    /// The sources that may concern the workload.
+    pub(super) fn interests(&self, workload: &Workload) -> Interests {
+        Interests {
+            named: self.names(workload),
+            by_pattern: has_patterns(workload),
+        }
+    }
+
+    /// Gives the workload the template it uses; an empty one while its Deployment is unknown.
+    pub(super) fn lend_template(&self, workload: &mut Workload) {
+        if let Some(name) = &workload.template_of {
+            workload.template = self.template_of(name);
+        }
+    }
+
+    /// The workloads that use this one's template, as they become with its present one; those that have it already are
+    /// left out.
+    pub(super) fn followers(&self, id: &WorkloadId) -> Vec<Workload> {
+        if id.kind != WorkloadKind::Deployment {
+            return Vec::new();
+        }
+        let Some(followers) = self.followers.get(&id.name) else {
+            return Vec::new();
+        };
+        let template = self.template_of(&id.name);
+        let outdated = followers
+            .iter()
+            .filter_map(|id| self.get(id))
+            .filter(|follower| follower.template != template);
+        let renewed = outdated.map(|follower| Workload {
+            template: template.clone(),
+            ..Workload::clone(follower)
+        });
+        renewed.collect()
+    }
+
+    fn template_of(&self, deployment: &Arc<str>) -> PodTemplate {
+        let id = WorkloadId {
+            kind: WorkloadKind::Deployment,
+            name: Arc::clone(deployment),
+        };
+        self.get(&id)
+            .map(|workload| workload.template.clone())
+            .unwrap_or_default()
+    }
+
+    /// The sources that it references, where that is a wish to be restarted, and those that it lists by exact name.
+    fn names(&self, workload: &Workload) -> HashSet<SourceRef> {
+        let opt_in = &workload.opt_in;
+        let listed = SourceKind::ALL
+            .into_iter()
+            .flat_map(|kind| opt_in.names(kind).map(move |name| SourceRef::new(kind, name)));
+        let used = workload
+            .template
+            .references()
+            .filter(|reference| opt_in.wants_references(reference.kind, self.auto_reload_all))
+            .cloned();
+        listed.chain(used).collect()
+    }
+
+    fn link(&mut self, id: &WorkloadId, workload: &Workload) {
+        if let Some(name) = &workload.template_of {
+            let followers = self.followers.entry(Arc::clone(name)).or_default();
+            followers.insert(id.clone());
+        }
+        for reference in self.names(workload) {
+            self.interested.entry(reference).or_default().insert(id.clone());
+        }
+        if has_patterns(workload) {
+            self.with_patterns.insert(id.clone());
+        }
+    }
+
+    fn unlink(&mut self, id: &WorkloadId, workload: &Workload) {
+        if let Some(name) = &workload.template_of {
+            remove_from(&mut self.followers, name, id);
+        }
+        for reference in self.names(workload) {
+            remove_from(&mut self.interested, &reference, id);
+        }
+        self.with_patterns.remove(id);
+    }
+}
+
+/// The sources that may concern a workload.
+#[derive(Debug)]
+pub(super) struct Interests {
+    /// Those it references or lists by their exact name.
+    pub(super) named: HashSet<SourceRef>,
+    /// And any other, if its patterns match.
+    pub(super) by_pattern: bool,
+}
+
+/// Whether Reloader has paused it.
+pub(super) fn is_paused(workload: &Workload) -> bool {
+    workload.pause.as_ref().is_some_and(|pause| pause.is_ours())
+}
+
+fn has_patterns(workload: &Workload) -> bool {
+    SourceKind::ALL
+        .into_iter()
+        .any(|kind| workload.opt_in.has_patterns(kind))
+}
+
+/// Removes the workload from that set, and the set when it is empty.
+fn remove_from<K: std::hash::Hash + Eq>(
+    sets: &mut HashMap<K, HashSet<WorkloadId>>,
+    key: &K,
+    id: &WorkloadId,
+) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(id);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
+}
