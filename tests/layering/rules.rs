@@ -91,6 +91,7 @@ const PURE: &[&str] = &[
     "src/queue/backoff",
     "src/queue/limits",
     "src/queue/turns",
+    "src/watch/stream/course",
     "src/lease/election",
     "src/lease/record",
 ];
