@@ -273,7 +273,10 @@ mod tests {
         for (error, expected) in [
             (watcher::Error::InitialListFailed(refused(410)), Point::List),
             (watcher::Error::NoResourceVersion, Point::List),
-            (watcher::Error::WatchStartFailed(refused(410)), Point::Open(Some(410))),
+            (
+                watcher::Error::WatchStartFailed(refused(410)),
+                Point::Open(Some(410)),
+            ),
             (
                 watcher::Error::WatchStartFailed(kube::Error::LinesCodecMaxLineLengthExceeded),
                 Point::Open(None),

@@ -92,6 +92,11 @@ const PURE: &[&str] = &[
     "src/queue/limits",
     "src/queue/turns",
     "src/watch/stream/course",
+    "src/worker/intake/health",
+    "src/worker/intake/permissions",
+    "src/worker/intake/sign",
+    "src/worker/report/complaint",
+    "src/worker/round",
     "src/lease/election",
     "src/lease/record",
 ];

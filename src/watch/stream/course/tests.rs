@@ -108,7 +108,9 @@ fn an_item_leads_to(
 #[case::unreadable(vec![failed(Point::Line)], Listing::Paged)]
 fn the_next_list_is_asked_for(#[case] items: Vec<Item>, #[case] expected: Listing) {
     let mut course = streaming();
-    items.into_iter().for_each(|item| _ = course.on(item));
+    for item in items {
+        course.on(item);
+    }
     assert_eq!(course.listing(), expected);
 }
 
@@ -128,7 +130,9 @@ fn an_item_may_take(
     #[case] items: Vec<Item>,
     #[case] expected: Option<Duration>,
 ) {
-    items.into_iter().for_each(|item| _ = course.on(item));
+    for item in items {
+        course.on(item);
+    }
     assert_eq!(course.patience(), expected);
 }
 
