@@ -62,11 +62,6 @@ impl Writer {
         }
     }
 
-    /// The key of the pause period's annotation.
-    pub fn pause_period_key(&self) -> &str {
-        &self.reading.keys.pause_period
-    }
-
     /// What finishes the recreations of Jobs that something has interrupted.
     pub fn recreator(&self) -> Recreator {
         self.recreator.clone()

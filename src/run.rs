@@ -19,7 +19,6 @@ mod throttled;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use dashmap::DashMap;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -40,7 +39,10 @@ use crate::{
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     watch::{self, Lister, StreamId, Watched, workload::Reading},
-    worker::{Resumes, Worker, intake::Intake},
+    worker::{
+        Context, ContextParts, Reporter, Worker,
+        intake::{Intake, IntakeParts},
+    },
 };
 use clients::Clients;
 use supervise::{Election, Running};
@@ -153,42 +155,36 @@ fn start(
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let (recreated, successors) = mpsc::unbounded_channel();
-    let worker = Worker {
+    let context = Arc::new(Context::new(ContextParts {
         index: Arc::new(Index::new(index_options(config), streams.iter().cloned())),
         queue: Queue::new(queue_settings(config)),
         leadership: leadership.clone(),
-        writer: Writer::new(clients.fenced(&leadership)?, reading.clone()),
-        recorder,
-        alerts,
         ledger,
-        unflushed: Arc::new(DashMap::new()),
         metrics: Arc::clone(metrics),
         options: decide::Options {
             strategy: config.strategy,
             auto_reload_all: config.auto_reload_all,
             reload_suspended: config.workloads.suspended_cron_jobs,
         },
-        reported: Arc::new(DashMap::new()),
-        complaints: Arc::new(DashMap::new()),
-        resumes: Resumes::default(),
-        recreated,
-    };
-    report_state(metrics, &worker, &health, &streams);
+        reporter: Reporter::new(recorder, alerts, Arc::clone(metrics), Arc::clone(&reading.keys)),
+    }));
+    let writer = Writer::new(clients.fenced(&leadership)?, reading.clone());
+    let worker = Worker::new(Arc::clone(&context), writer, recreated);
+    report_state(metrics, &context, &health, &streams);
 
-    let mut running = Running::new(worker.clone(), election, recording, sending);
+    let mut running = Running::new(worker, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     let watches = clients.watching()?;
-    let announcer = webhook.map(|webhook| tell::announcer(webhook, config, &worker));
-    let intake = Intake::new(
-        worker.clone(),
+    let announcer = webhook.map(|webhook| tell::announcer(webhook, config, &context));
+    let parts = IntakeParts {
+        context: Arc::clone(&context),
         announcer,
-        &streams,
-        lister.clone(),
-        &health,
-        selection,
-        successors,
-    );
+        lister: lister.clone(),
+        selection_known: selection,
+        recreated: successors,
+    };
+    let intake = Intake::new(parts, &streams, &health);
     running.spawn(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
@@ -220,7 +216,7 @@ fn start(
             watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
         );
     }
-    running.spawn("monitor", monitor(worker, health.heartbeat("workers", SILENCE)));
+    running.spawn("monitor", monitor(context, health.heartbeat("workers", SILENCE)));
     running.spawn(
         "meta-info",
         publish_meta_info(config.meta_info.clone(), clients.unfenced()?),
@@ -333,8 +329,12 @@ fn queue_settings(config: &Config) -> queue::Settings {
 }
 
 /// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
-fn report_state(metrics: &Metrics, worker: &Worker, health: &Health, streams: &[StreamId]) {
-    let (index, queue, health) = (Arc::clone(&worker.index), worker.queue.clone(), health.clone());
+fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: &[StreamId]) {
+    let (index, queue, health) = (
+        Arc::clone(context.index()),
+        context.queue().clone(),
+        health.clone(),
+    );
     let kinds: BTreeSet<Watched> = streams.iter().map(|stream| stream.watched).collect();
     metrics.read_snapshots_from(move || {
         let stats = queue.stats();
@@ -374,17 +374,17 @@ fn report_state(metrics: &Metrics, worker: &Worker, health: &Health, streams: &[
 }
 
 /// Shows that the workers make progress: none has been busy with one workload for longer than its requests may take.
-async fn monitor(worker: Worker, beat: admin::health::Beat) {
+async fn monitor(context: Arc<Context>, beat: admin::health::Beat) {
     let mut every = tokio::time::interval(MONITOR);
     let mut slow_path = 0;
     loop {
         every.tick().await;
-        if worker.queue.stats().longest_running < SILENCE {
+        if context.queue().stats().longest_running < SILENCE {
             beat.beat();
         }
-        let counted = worker.leadership.counters().slow_path;
+        let counted = context.leadership().counters().slow_path;
         for _ in slow_path..counted {
-            worker.metrics.lease_slow_path_taken();
+            context.metrics().lease_slow_path_taken();
         }
         slow_path = counted;
     }

@@ -89,10 +89,10 @@ impl Chunks {
         news: impl IntoIterator<Item = (SourceKey, Option<SourceStatus>)>,
     ) -> Changed {
         let mut changed = BTreeSet::new();
-        for (key, standing) in news {
+        for (key, status) in news {
             let chunk = self.chunk_of(&key);
-            let line = standing.map(|standing| Line {
-                text: text::line(&key, &standing),
+            let line = status.map(|status| Line {
+                text: text::line(&key, &status),
                 ours: true,
             });
             if self.chunks[chunk].set(key, line) {
@@ -120,10 +120,10 @@ impl Chunks {
     ) -> usize {
         let mut garbled = 0;
         for line in stored.lines() {
-            if let Some((key, standing)) = text::parse(line, kinds) {
+            if let Some((key, status)) = text::parse(line, kinds) {
                 let chunk = self.chunk_of(&key);
                 self.chunks[chunk].set(key.clone(), Some(Line::read(line)));
-                known(key, standing);
+                known(key, status);
             } else {
                 garbled += 1;
             }
@@ -218,7 +218,7 @@ mod tests {
         SourceKey::new(SourceKind::ConfigMap, "team", format!("settings-{number}"))
     }
 
-    fn standing(byte: u8) -> SourceStatus {
+    fn status(byte: u8) -> SourceStatus {
         SourceStatus {
             state: SourceState::Present(Digest::from_bytes([byte; 20])),
             owed: Vec::new(),
@@ -228,12 +228,9 @@ mod tests {
     #[test]
     fn a_small_ledger_is_one_chunk_and_only_changes_are_written() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
+        assert_eq!(chunks.set([(key(1), Some(status(1)))]), Changed::Some([0].into()));
         assert_eq!(
-            chunks.set([(key(1), Some(standing(1)))]),
-            Changed::Some([0].into())
-        );
-        assert_eq!(
-            chunks.set([(key(1), Some(standing(1)))]),
+            chunks.set([(key(1), Some(status(1)))]),
             Changed::Some(BTreeSet::new())
         );
         assert_eq!(chunks.set([(key(1), None)]), Changed::Some([0].into()));
@@ -243,7 +240,7 @@ mod tests {
     #[test]
     fn it_splits_before_a_chunk_is_too_large_and_loses_nothing() {
         let mut chunks = Chunks::new(1, 4096);
-        let grown = chunks.set((0..1000).map(|number| (key(number), Some(standing(7)))));
+        let grown = chunks.set((0..1000).map(|number| (key(number), Some(status(7)))));
         assert_eq!(grown, Changed::Layout);
         assert!((0..chunks.count()).all(|chunk| chunks.text(chunk).len() <= 4096));
         let mut read = Chunks::new(chunks.count(), 4096);
@@ -258,13 +255,13 @@ mod tests {
     #[test]
     fn a_hundred_thousand_sources_stay_far_below_the_limit_of_a_config_map() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        chunks.set((0..100_000).map(|number| (key(number), Some(standing(7)))));
+        chunks.set((0..100_000).map(|number| (key(number), Some(status(7)))));
         let sizes: Vec<usize> = (0..chunks.count())
             .map(|chunk| chunks.text(chunk).len())
             .collect();
         assert!(sizes.iter().all(|size| *size <= LARGEST_CHUNK), "{sizes:?}");
         assert_eq!(
-            chunks.set([(key(5), Some(standing(8)))]),
+            chunks.set([(key(5), Some(status(8)))]),
             Changed::Some([chunks.chunk_of(&key(5))].into())
         );
     }
@@ -272,7 +269,7 @@ mod tests {
     #[test]
     fn garbled_lines_are_counted_and_left_out() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        let text = format!("{}\nnonsense\n", text::line(&key(1), &standing(1)));
+        let text = format!("{}\nnonsense\n", text::line(&key(1), &status(1)));
         assert_eq!(chunks.read(&text, &[], |_, _| {}), 1);
         assert_eq!(chunks.len(), 1);
     }
@@ -281,7 +278,7 @@ mod tests {
     #[test]
     fn a_garbled_byte_costs_its_own_line_at_most() {
         let lines: Vec<String> = (1..=3)
-            .map(|number| format!("{}\n", text::line(&key(number), &standing(7))))
+            .map(|number| format!("{}\n", text::line(&key(number), &status(7))))
             .collect();
         let stored = lines.concat();
         for (at, byte) in
@@ -292,14 +289,14 @@ mod tests {
             let garbled = String::from_utf8_lossy(&garbled);
             let mut chunks = Chunks::new(1, LARGEST_CHUNK);
             let mut known = BTreeMap::new();
-            chunks.read(&garbled, &[], |key, standing| _ = known.insert(key, standing));
+            chunks.read(&garbled, &[], |key, status| _ = known.insert(key, status));
             chunks.adopt(&garbled);
 
             let hit = stored[..at].matches('\n').count();
             // Where a line's end is gone, the next line is part of it.
             let next = usize::from(stored.as_bytes()[at] == b'\n' && byte != b'\n');
             for number in (0..3).filter(|number| !(hit..=hit + next).contains(number)) {
-                assert_eq!(known.get(&key(number + 1)), Some(&standing(7)), "{garbled}");
+                assert_eq!(known.get(&key(number + 1)), Some(&status(7)), "{garbled}");
             }
             let kept = chunks.text(0);
             assert!(kept.len() <= garbled.len(), "{garbled}");
@@ -343,9 +340,9 @@ mod tests {
     #[test]
     fn what_another_writer_stored_is_kept_and_wins_only_over_what_was_read() {
         let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        let line = |number, byte| format!("{}\n", text::line(&key(number), &standing(byte)));
+        let line = |number, byte| format!("{}\n", text::line(&key(number), &status(byte)));
         chunks.read(&(line(2, 2) + &line(3, 3)), &[], |_, _| {});
-        chunks.set([(key(1), Some(standing(1))), (key(3), Some(standing(4)))]);
+        chunks.set([(key(1), Some(status(1))), (key(3), Some(status(4)))]);
         chunks.adopt(&(line(1, 9) + &line(2, 9) + &line(3, 9) + &line(5, 9)));
         assert_eq!(
             chunks.text(0),

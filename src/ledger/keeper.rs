@@ -98,13 +98,13 @@ impl Keeper {
         let mut versions = vec![first.version];
         let mut written_at = first.written_at;
         let mut known = Vec::new();
-        let mut garbled = chunks.read(&first.text, &self.kinds, |key, standing| {
-            known.push((key, standing));
+        let mut garbled = chunks.read(&first.text, &self.kinds, |key, status| {
+            known.push((key, status));
         });
         for chunk in 1..chunks.count() {
             let stored = self.store.read(chunks.count(), chunk).await?;
-            garbled += chunks.read(&stored.text, &self.kinds, |key, standing| {
-                known.push((key, standing));
+            garbled += chunks.read(&stored.text, &self.kinds, |key, status| {
+                known.push((key, status));
             });
             versions.push(stored.version);
             written_at = written_at.max(stored.written_at);
@@ -160,15 +160,15 @@ impl Writer {
         self.chunks.contains(source)
     }
 
-    /// Writes until the process ends. `standing` tells what a source stands at now; `None`: nobody opted into it, and
+    /// Writes until the process ends. `status` tells what a source stands at now; `None`: nobody opted into it, and
     /// the ledger forgets it.
-    pub async fn run(mut self, standing: impl Fn(&SourceKey) -> Option<SourceStatus>) {
+    pub async fn run(mut self, status: impl Fn(&SourceKey) -> Option<SourceStatus>) {
         let shared = Arc::clone(&self.keeper.ledger.shared);
         loop {
             let (number, touched) = self.wait().await;
             let news = touched.into_iter().map(|key| {
-                let standing = standing(&key);
-                (key, standing)
+                let status = status(&key);
+                (key, status)
             });
             match self.chunks.set(news) {
                 Changed::Some(chunks) => self.unwritten.extend(chunks),

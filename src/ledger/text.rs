@@ -24,15 +24,15 @@ use crate::{
 const ABSENT: &str = "absent";
 
 /// One line, without its end.
-pub(super) fn line(key: &SourceKey, standing: &SourceStatus) -> String {
+pub(super) fn line(key: &SourceKey, status: &SourceStatus) -> String {
     let mut line = format!("{} {} {}", source_kind(key.kind), key.namespace, key.name);
     // Writing to a String cannot fail.
-    let _ = match standing.state {
+    let _ = match status.state {
         SourceState::Present(digest) => write!(line, " {}", digest.exact()),
         SourceState::Deleted(digest) => write!(line, " {} {ABSENT}", digest.exact()),
         SourceState::Missing => write!(line, " {ABSENT}"),
     };
-    for owed in &standing.owed {
+    for owed in &status.owed {
         let _ = write!(line, " {}/{}", word(owed.kind), owed.name);
         let _ = match owed.running {
             Some(Content::Present(digest)) => write!(line, "={}", digest.exact()),
@@ -171,8 +171,8 @@ mod tests {
         ) {
             let key = SourceKey::new(kind, namespace, name);
             let owed = owed.into_iter().map(|(kind, name, running)| OwedBy { kind, name: name.into(), running }).collect();
-            let standing = SourceStatus { state, owed };
-            prop_assert_eq!(parse(&line(&key, &standing), &kinds()), Some((key, standing)));
+            let status = SourceStatus { state, owed };
+            prop_assert_eq!(parse(&line(&key, &status), &kinds()), Some((key, status)));
         }
 
         #[test]
@@ -200,8 +200,8 @@ mod tests {
     fn a_kind_that_is_restarted_no_longer_owes_nothing() {
         let text =
             "configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 clones.example.com/a cronjob/b";
-        let (_, standing) = parse(text, &[]).unwrap();
-        assert_eq!(standing.owed.len(), 1);
-        assert_eq!(standing.owed[0].kind, WorkloadKind::CronJob);
+        let (_, status) = parse(text, &[]).unwrap();
+        assert_eq!(status.owed.len(), 1);
+        assert_eq!(status.owed[0].kind, WorkloadKind::CronJob);
     }
 }

@@ -82,7 +82,7 @@ impl Running {
         config: &Config,
         selection_known: watch::Receiver<bool>,
     ) -> RunError {
-        let leadership = self.worker.leadership.clone();
+        let leadership = self.worker.context().leadership().clone();
         let mut candidate = Some(keeper);
         let mut reading = JoinSet::new();
         loop {
@@ -107,7 +107,7 @@ impl Running {
                 }
                 Some(read) = reading.join_next() => match read {
                     Ok(left_over) => {
-                        let writing = takeover::take_over(&self.worker, config, left_over);
+                        let writing = takeover::take_over(self.worker.context(), config, left_over);
                         self.spawn("ledger", writing);
                         if config.webhook.is_none() && config.kinds().contains(&WorkloadKind::Job) {
                             let namespaces = match &config.scope {
@@ -115,7 +115,7 @@ impl Running {
                                 Scope::Namespaces(names) => Some(names.clone()),
                             };
                             let fields = super::selectors(&config.filters).fields(JOBS);
-                            self.spawn("jobs", self.worker.writer.recreator().run(namespaces, fields));
+                            self.spawn("jobs", self.worker.recreator().run(namespaces, fields));
                         }
                         for _ in 0..config.workers {
                             self.workers.spawn(self.worker.clone().run());
@@ -138,23 +138,24 @@ impl Running {
             recording,
             sending,
         } = self;
-        worker.queue.shutdown();
+        let context = worker.context();
+        context.queue().shutdown();
         if timeout(DRAIN, async { while workers.join_next().await.is_some() {} })
             .await
             .is_err()
         {
             tracing::warn!(
-                in_flight = worker.queue.in_flight(),
+                in_flight = context.queue().in_flight(),
                 "Patches in flight did not finish in time"
             );
             workers.shutdown().await;
         }
-        if timeout(RELEASE, worker.ledger.flush()).await.is_err() {
+        if timeout(RELEASE, context.ledger().flush()).await.is_err() {
             tracing::warn!(
                 "The ledger could not be written in time; the markers on the workloads show what was done"
             );
         }
-        if timeout(RELEASE, worker.leadership.release()).await.is_err() {
+        if timeout(RELEASE, context.leadership().release()).await.is_err() {
             tracing::warn!("The lease could not be given back in time; it runs out by itself");
         }
         election.abort();

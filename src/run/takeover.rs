@@ -12,7 +12,7 @@ use crate::{
     ledger::{Keeper, Ledger, Loaded, Writer},
     model::{SourceKey, SourceKind, WorkloadKind},
     queue::Priority,
-    worker::{Worker, now},
+    worker::{Context, now},
 };
 
 /// The ledger, where there is a namespace to keep it in; none in webhook mode, where no workload opts into anything.
@@ -52,7 +52,7 @@ pub(super) async fn read(
 /// Notes every difference as owed and puts who owes into the queue, behind live changes. Returns the task that writes
 /// the ledger from now on.
 pub(super) fn take_over(
-    worker: &Worker,
+    context: &Context,
     config: &Config,
     left_over: Option<(Loaded, Writer)>,
 ) -> impl Future<Output = ()> + Send + 'static {
@@ -63,21 +63,23 @@ pub(super) fn take_over(
     match loaded {
         Loaded::Known { sources, written_at } => {
             let now = now();
-            for (source, standing) in &sources {
+            for (source, status) in &sources {
                 match covers(config, source) {
                     Coverage::Elsewhere => {}
-                    Coverage::Watched if worker.index.restore(source, standing, now) => {
-                        let present = worker.index.source_status(source);
-                        if present.is_some_and(|present| present != *standing) {
-                            worker.ledger.touch(source.clone(), false);
+                    Coverage::Watched if context.index().restore(source, status, now) => {
+                        let present = context.index().source_status(source);
+                        if present.is_some_and(|present| present != *status) {
+                            context.ledger().touch(source.clone(), false);
                         }
                     }
                     // What happens while it is left out does not count when it is taken in again.
-                    Coverage::LeftOut | Coverage::Watched => _ = worker.ledger.touch(source.clone(), false),
+                    Coverage::LeftOut | Coverage::Watched => {
+                        context.ledger().touch(source.clone(), false);
+                    }
                 }
             }
             if let Some(written_at) = written_at {
-                worker.index.unrecorded_since(written_at, now);
+                context.index().unrecorded_since(written_at, now);
             }
         }
         Loaded::First => {
@@ -86,26 +88,26 @@ pub(super) fn take_over(
         Loaded::Refused => {}
     }
     if let Some(writer) = &writer {
-        for source in worker.index.opted_sources() {
+        for source in context.index().opted_sources() {
             if !writer.knows(&source) {
-                worker.ledger.touch(source, true);
+                context.ledger().touch(source, true);
             }
         }
     }
-    for workload in worker.index.workloads_to_check() {
-        worker.complain(&workload);
+    for workload in context.index().workloads_to_check() {
+        context.report_annotations(&workload);
     }
     // Timers died with the leader before; the pauses are on the Deployments.
-    for key in worker.index.paused() {
-        worker.plan_resume(&key);
+    for key in context.index().paused() {
+        context.schedule_resume(&key);
     }
-    let owing = worker.index.owing();
+    let owing = context.index().owing();
     tracing::info!(owed = owing.len(), "became leader, starting controllers");
     for key in owing {
-        worker.metrics.workload_queued();
-        worker.queue.add(key, Priority::Low);
+        context.metrics().workload_queued();
+        context.queue().add(key, Priority::Low);
     }
-    let index = Arc::clone(&worker.index);
+    let index = Arc::clone(context.index());
     async move {
         match writer {
             Some(writer) => writer.run(move |source| index.source_status(source)).await,

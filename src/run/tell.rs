@@ -9,7 +9,7 @@ use crate::{
     metrics::Metrics,
     notify::{Alerts, BuildError, Webhook},
     worker::{
-        Worker,
+        Context,
         announce::{Announced, Announcer},
     },
 };
@@ -56,7 +56,7 @@ pub(super) fn telling(config: &Config, metrics: &Arc<Metrics>) -> Result<Telling
 }
 
 /// Decides which changes the webhook is told of.
-pub(super) fn announcer(webhook: Webhook, config: &Config, worker: &Worker) -> Announcer {
+pub(super) fn announcer(webhook: Webhook, config: &Config, context: &Context) -> Announcer {
     let ReloadOn {
         create,
         delete,
@@ -67,6 +67,6 @@ pub(super) fn announcer(webhook: Webhook, config: &Config, worker: &Worker) -> A
         deletions: delete,
         first_list: sync_after_restart,
     };
-    let (index, leadership) = (Arc::clone(&worker.index), worker.leadership.clone());
+    let (index, leadership) = (Arc::clone(context.index()), context.leadership().clone());
     Announcer::new(webhook, announced, index, leadership, config.lease.as_ref())
 }

@@ -1,11 +1,14 @@
 //! One watch stream: list, watch, survive, start over.
 //!
 //! Input: an API client. Output: [`Observation`]s into a channel. I/O: reads.
+//!
+//! The loop here only awaits and sends; what each item of kube's watcher leads to is decided in [`course`].
+
+mod course;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
     runtime::watcher::{self, watcher},
@@ -24,25 +27,7 @@ use crate::{
     api_error::ApiError,
     model::{AnnotationKeys, SourceKind, WorkloadKey, WorkloadKind},
 };
-
-/// The first pause after a failure, doubled up to [`LONGEST_PAUSE`]. With jitter, so that several streams and
-/// replicas do not come back at the same instant after an API server restart.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause between two attempts. client-go allows itself 30 s; a reload should not wait that long once the
-/// API server is back, and five streams a replica at one attempt each 5 s are no burden.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after a refusal (403), and while the kind is not installed (404): whoever grants the permission or
-/// installs the `CustomResourceDefinition` expects it to work within a minute.
-const REFUSED_PAUSE: Duration = Duration::from_secs(20);
-
-/// How long a streamed list may be silent before it is asked for in pages: an API server that does not know such lists
-/// ignores the wish and never says that the list is complete.
-const STREAMED_SILENCE: Duration = Duration::from_secs(20);
-
-/// After so long without another failure, a watch that was asked for again is open: twice the time that connecting may
-/// take. kube's watcher says nothing of a watch that begins, and keeps bookmarks to itself; without an object that
-/// changes, nothing would ever show that the failure is over.
-const RESUMED_SILENCE: Duration = Duration::from_secs(10);
+use course::{Course, Item, Listing, Point, Step, Then};
 
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
 /// allows.
@@ -168,79 +153,55 @@ impl Output {
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
-        let mut listing = Listing::Streamed;
-        let mut pauses = pauses();
+        // Jitter, so that streams and replicas do not come back at the same instant after a restart of the API server.
+        let mut course = Course::new(course::backoff().with_jitter());
         loop {
-            let mut events = std::pin::pin!(watcher(api.clone(), self.config(listing)));
-            let mut resuming = false;
-            // The stream itself never ends: an inner loop is left only to start over from a fresh list.
+            let mut events = std::pin::pin!(watcher(api.clone(), self.config(course.listing())));
+            // The watcher never ends by itself: this loop is left only to start over from a fresh list.
             loop {
-                let next = listing.next(&mut events);
-                let item = if resuming {
-                    let Ok(item) = tokio::time::timeout(RESUMED_SILENCE, next).await else {
-                        resuming = false;
-                        if self.send(Event::Resumed).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    };
-                    item
-                } else {
-                    next.await
+                let next = match course.patience() {
+                    Some(patience) => tokio::time::timeout(patience, events.next()).await,
+                    None => Ok(events.next().await),
                 };
-                let Some(item) = item else { break };
-                resuming = matches!(&item, Err(error) if resumes(error, listing));
-                let (event, start_over) = match item {
-                    Ok(watcher::Event::Init) => (Event::ListStarted, false),
-                    Ok(watcher::Event::InitDone) => {
-                        listing = Listing::Paged;
-                        (Event::Listed, false)
+                let item = match next {
+                    Ok(Some(Ok(watcher::Event::Init))) => Item::ListStarted,
+                    Ok(Some(Ok(watcher::Event::InitDone))) => Item::Listed,
+                    Ok(Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)))) => {
+                        Item::Object(seen(object))
                     }
-                    Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                        (seen(object), false)
-                    }
-                    Ok(watcher::Event::Delete(object)) => (gone(object), false),
-                    Err(error) if listing.is_not_possible(&error) => break,
-                    Err(error) => (Event::Failed(failure(&error)), must_start_over(&error)),
+                    Ok(Some(Ok(watcher::Event::Delete(object)))) => Item::Object(gone(object)),
+                    Ok(Some(Err(error))) => Item::Failed {
+                        failure: failure(&error),
+                        at: point(&error),
+                    },
+                    Ok(None) => Item::Ended,
+                    Err(_) => Item::Silence,
                 };
-                // A list that starts proves nothing: it is announced before the request is sent.
-                let flows = !matches!(event, Event::Failed(_) | Event::ListStarted);
-                let pause = match &event {
-                    // An API server that has just started refuses everybody until it knows its roles, and does not
-                    // know a kind at once whose definition has just been applied: soon again.
-                    Event::Failed(failure) if failure.denied || failure.not_installed => Some(
-                        pauses
-                            .next()
-                            .filter(|pause| *pause < LONGEST_PAUSE)
-                            .unwrap_or(REFUSED_PAUSE),
-                    ),
-                    Event::Failed(_) => Some(pauses.next().unwrap_or(LONGEST_PAUSE)),
-                    _ => None,
-                };
-                let classes_are_known = ClassesKnown::after(&self.stream, &event);
-                if self.send(event).await.is_err() {
+                let Step { event, pause, then } = course.on(item);
+                if let Some(event) = event
+                    && self.send(event).await.is_err()
+                {
                     return;
-                }
-                if classes_are_known {
-                    self.classes.add(&self.stream);
-                }
-                if flows {
-                    pauses = self::pauses();
                 }
                 if let Some(pause) = pause {
                     tokio::time::sleep(pause).await;
                 }
-                if start_over {
+                if then == Then::StartOver {
                     break;
                 }
             }
-            listing = Listing::Paged;
         }
     }
 
     async fn send(&self, event: Event) -> Result<(), mpsc::error::SendError<Observation>> {
+        let classes_are_known = ClassesKnown::after(&self.stream, &event);
         let stream = self.stream.clone();
-        self.sink.send(Observation { stream, event }).await
+        self.sink.send(Observation { stream, event }).await?;
+        // Not before the intake has been sent the classes: statuses that are seen first would not find them.
+        if classes_are_known {
+            self.classes.add(&self.stream);
+        }
+        Ok(())
     }
 
     fn config(&self, listing: Listing) -> watcher::Config {
@@ -253,71 +214,16 @@ impl Output {
     }
 }
 
-/// How the next complete list is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
-    /// As the beginning of a watch, object by object: neither side ever holds a page. The first list of a process, when
-    /// everything there is comes at once.
-    /// [Reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists); in Kubernetes since
-    /// 1.32 by default.
-    Streamed,
-    /// Page by page: after a fault, and where streaming is not possible.
-    Paged,
-}
-
-impl Listing {
-    /// The stream's next item; `None`: it is to be started over.
-    async fn next<S: Stream + Unpin>(self, events: &mut S) -> Option<S::Item> {
-        match self {
-            Self::Streamed => tokio::time::timeout(STREAMED_SILENCE, events.next())
-                .await
-                .ok()
-                .flatten(),
-            Self::Paged => events.next().await,
-        }
-    }
-
-    /// Whether a streamed list was refused: by an older API server, or to a role that may list but not watch.
-    fn is_not_possible(self, error: &watcher::Error) -> bool {
-        let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else {
-            return false;
-        };
-        self == Self::Streamed && matches!(status.code, 400 | 403 | 405 | 422)
-    }
-}
-
-fn pauses() -> backon::ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
-}
-
-/// Whether the watcher would go on from a place that may have skipped something.
-///
-/// kube's watcher keeps its resourceVersion when the *start* of a watch is answered with HTTP 410 (it expects 410
-/// inside the stream) or with 404 (the kind may be installed anew meanwhile), and reads on past a line that it cannot
-/// decode. Each would lose a change for good. After a 410 inside the stream it starts over by itself, with the kind of
-/// list that it was made with.
-fn must_start_over(error: &watcher::Error) -> bool {
+/// Where the watcher was when it failed.
+fn point(error: &watcher::Error) -> Point {
     match error {
-        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 404 | 410),
-        watcher::Error::WatchFailed(error) => !matches!(error, kube::Error::ReadEvents(_)),
-        watcher::Error::WatchError(status) => status.code == 410,
-        _ => false,
+        watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion => Point::List,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Point::Open(Some(status.code)),
+        watcher::Error::WatchStartFailed(_) => Point::Open(None),
+        watcher::Error::WatchFailed(kube::Error::ReadEvents(_)) => Point::Connection,
+        watcher::Error::WatchFailed(_) => Point::Line,
+        watcher::Error::WatchError(status) => Point::Sent(status.code),
     }
-}
-
-/// Whether the watcher, after this error, asks for a watch from where it was: the list is complete.
-fn resumes(error: &watcher::Error, listing: Listing) -> bool {
-    listing == Listing::Paged
-        && !must_start_over(error)
-        && !matches!(
-            error,
-            watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion
-        )
 }
 
 fn failure(error: &watcher::Error) -> Failure {
@@ -360,32 +266,26 @@ mod tests {
     }
 
     #[test]
-    fn a_streamed_list_that_is_refused_is_asked_for_in_pages() {
-        for (code, paged) in [
-            (400, true),
-            (403, true),
-            (405, true),
-            (422, true),
-            (404, false),
-            (500, false),
+    fn a_failure_has_a_point_in_the_stream() {
+        let cut = kube::Error::ReadEvents(std::io::Error::other("cut"));
+        let unreadable = kube::Error::SerdeError(serde_json::from_str::<u8>("x").unwrap_err());
+        let sent = kube::core::Status::failure("", "").with_code(410);
+        for (error, expected) in [
+            (watcher::Error::InitialListFailed(refused(410)), Point::List),
+            (watcher::Error::NoResourceVersion, Point::List),
+            (
+                watcher::Error::WatchStartFailed(refused(410)),
+                Point::Open(Some(410)),
+            ),
+            (
+                watcher::Error::WatchStartFailed(kube::Error::LinesCodecMaxLineLengthExceeded),
+                Point::Open(None),
+            ),
+            (watcher::Error::WatchFailed(cut), Point::Connection),
+            (watcher::Error::WatchFailed(unreadable), Point::Line),
+            (watcher::Error::WatchError(Box::new(sent)), Point::Sent(410)),
         ] {
-            let error = watcher::Error::WatchStartFailed(refused(code));
-            assert_eq!(Listing::Streamed.is_not_possible(&error), paged, "{code}");
-            assert!(!Listing::Paged.is_not_possible(&error), "{code}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_streamed_list_that_falls_silent_starts_over() {
-        let mut silent = futures::stream::pending::<()>();
-        assert_eq!(Listing::Streamed.next(&mut silent).await, None);
-    }
-
-    #[test]
-    fn a_watch_that_cannot_be_resumed_starts_over() {
-        for (code, over) in [(404, true), (410, true), (403, false), (500, false)] {
-            let error = watcher::Error::WatchStartFailed(refused(code));
-            assert_eq!(must_start_over(&error), over, "{code}");
+            assert_eq!(point(&error), expected, "{error:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Webhook mode: which of the changes that the watches show are posted, and by whom.
+//! Webhook mode: which of the changes that the watches show are posted, and by which replica.
 //!
 //! Input: effects of observations, the state of the election. Output: calls of [`Webhook`]. I/O: none of its own.
 //!
@@ -19,8 +19,8 @@ use crate::{
     index::{Effect, Index, SourceChange},
     lease::{Leadership, Role, Settings},
     model::{SourceKey, SourceKind},
-    notify::{Change, Webhook},
-    watch::{StreamId, Watched},
+    notify::{self, Webhook},
+    watch::{Event, StreamId, Watched},
 };
 use backlog::{Backlog, Holder};
 
@@ -35,12 +35,42 @@ pub struct Announced {
     pub first_list: bool,
 }
 
-/// One change to be posted.
+/// What an observation is about, as far as that matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A source, or what a pod mounts of it.
+    Source(SourceKey),
+    /// A complete list has ended.
+    List,
+    /// Something else.
+    Other,
+}
+
+/// A change of a source that is to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Posted {
+    source: SourceKey,
+    change: notify::Change,
+}
+
+/// The same, and when it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Announcement {
-    source: SourceKey,
-    change: Change,
+    posted: Posted,
     seen: Timestamp,
+}
+
+impl Subject {
+    /// What the event is about.
+    pub fn of(event: &Event) -> Self {
+        match event {
+            Event::Listed => Self::List,
+            Event::SourceSeen(source) => Self::Source(source.key.clone()),
+            Event::SourceGone(key) => Self::Source(key.clone()),
+            Event::PodStatusSeen(status) => Self::Source(status.source()),
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Posts changes.
@@ -75,7 +105,7 @@ impl Announcer {
         }
     }
 
-    /// Notes who leads now. To be called before each observation and from time to time.
+    /// Notes which replica leads now. To be called before each observation and from time to time.
     pub fn follow(&mut self) {
         let holder = {
             let state = self.leadership.state();
@@ -83,7 +113,7 @@ impl Announcer {
             match (state.role, &state.holder) {
                 (Role::Leader, _) => Holder::Me,
                 (_, Some(_)) => Holder::Other,
-                (_, None) => Holder::Nobody,
+                (_, None) => Holder::None,
             }
         };
         for missed in self.backlog.follow(holder, Instant::now()) {
@@ -91,15 +121,14 @@ impl Announcer {
         }
     }
 
-    /// Takes in what an observation has led to. `about` is the source that it was about; `listed`: it was the end of a
-    /// complete list.
-    pub fn take(&mut self, stream: &StreamId, listed: bool, about: Option<&SourceKey>, effect: &Effect) {
-        for (source, change) in self.selection.select(stream, listed, about, effect) {
-            if !self.index.selects(&source.namespace) {
+    /// Takes in what an observation about `subject` has led to.
+    pub fn take(&mut self, stream: &StreamId, subject: &Subject, effect: &Effect) {
+        for posted in self.selection.select(stream, subject, effect) {
+            if !self.index.selects(&posted.source.namespace) {
                 continue;
             }
             let seen = Timestamp::now();
-            let announcement = Announcement { source, change, seen };
+            let announcement = Announcement { posted, seen };
             if let Some(announcement) = self.backlog.keep(announcement, Instant::now()) {
                 self.post(&announcement);
             }
@@ -107,12 +136,15 @@ impl Announcer {
     }
 
     fn post(&self, announcement: &Announcement) {
-        let Announcement { source, change, seen } = announcement;
+        let Announcement {
+            posted: Posted { source, change },
+            seen,
+        } = announcement;
         self.webhook.changed(source, *change, *seen);
     }
 }
 
-/// Tells changes that are posted from others.
+/// Selects the changes that are posted.
 #[derive(Debug, Default)]
 struct Selection {
     announced: Announced,
@@ -121,45 +153,53 @@ struct Selection {
 }
 
 impl Selection {
-    fn select(
-        &mut self,
-        stream: &StreamId,
-        listed: bool,
-        about: Option<&SourceKey>,
-        effect: &Effect,
-    ) -> Vec<(SourceKey, Change)> {
-        if listed {
-            let first = self.listed.insert(stream.clone());
-            // What a list did not show is gone: upstream loses these deletions.
-            let deletable = matches!(
-                stream.watched,
-                Watched::Source(SourceKind::ConfigMap | SourceKind::Secret)
-            );
-            let gone = deletable && !first && self.announced.deletions;
-            let deleted = effect.touched.iter().filter(|_| gone);
-            let deleted = deleted.map(|source| (source.clone(), Change::Delete));
-            let updated = effect
-                .changed
-                .iter()
-                .map(|source| (source.clone(), Change::Update));
-            return deleted.chain(updated).collect();
+    fn select(&mut self, stream: &StreamId, subject: &Subject, effect: &Effect) -> Vec<Posted> {
+        match subject {
+            Subject::List => self.of_list(stream, effect),
+            Subject::Source(source) => self.of_source(stream, source, effect).into_iter().collect(),
+            Subject::Other => Vec::new(),
         }
-        let (Some(source), Some(change)) = (about, effect.source) else {
-            return Vec::new();
+    }
+
+    /// What a list did not show is gone: upstream loses these deletions.
+    fn of_list(&mut self, stream: &StreamId, effect: &Effect) -> Vec<Posted> {
+        let is_first = self.listed.insert(stream.clone());
+        let is_deletable = matches!(
+            stream.watched,
+            Watched::Source(SourceKind::ConfigMap | SourceKind::Secret)
+        );
+        let posts_deletions = is_deletable && !is_first && self.announced.deletions;
+        let posted = |change| {
+            move |source: &SourceKey| Posted {
+                source: source.clone(),
+                change,
+            }
         };
-        let new = self.announced.first_list || self.listed.contains(stream);
-        let change = match change {
-            SourceChange::Updated => Some(Change::Update),
+        let gone = effect.touched.iter().filter(|_| posts_deletions);
+        let deleted = gone.map(posted(notify::Change::Delete));
+        let updated = effect.changed.iter().map(posted(notify::Change::Update));
+        deleted.chain(updated).collect()
+    }
+
+    fn of_source(&self, stream: &StreamId, source: &SourceKey, effect: &Effect) -> Option<Posted> {
+        let Announced {
+            creations,
+            deletions,
+            first_list,
+        } = self.announced;
+        let is_new = first_list || self.listed.contains(stream);
+        let change = match effect.source? {
+            SourceChange::Updated => notify::Change::Update,
             // Pods that come and go, not the class.
-            _ if source.kind == SourceKind::SecretProviderClass => None,
-            SourceChange::Created => (self.announced.creations && new).then_some(Change::Create),
-            SourceChange::Deleted => self.announced.deletions.then_some(Change::Delete),
-            SourceChange::Unchanged => None,
+            _ if source.kind == SourceKind::SecretProviderClass => return None,
+            SourceChange::Created if creations && is_new => notify::Change::Create,
+            SourceChange::Deleted if deletions => notify::Change::Delete,
+            SourceChange::Created | SourceChange::Deleted | SourceChange::Unchanged => return None,
         };
-        change
-            .map(|change| (source.clone(), change))
-            .into_iter()
-            .collect()
+        Some(Posted {
+            source: source.clone(),
+            change,
+        })
     }
 }
 

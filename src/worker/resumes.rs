@@ -2,12 +2,12 @@
 //!
 //! Input: workloads and times. Output: workloads whose time has come. I/O: none but a timer and the wall clock.
 //!
-//! Only a note to look in time: whether a workload is to be resumed is decided from its state when the time has come.
-//! Lost with the process, and made again from the cluster's state by whoever leads next.
+//! Only a reminder: whether a workload is to be resumed is decided from its state when the time has come. Lost with the
+//! process, and made again from the cluster's state by the next leader.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,16 +20,25 @@ use crate::{decide::pause::Resume, model::WorkloadKey};
 /// which goes on while a computer sleeps.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// The times; clones are one.
-#[derive(Clone, Debug, Default)]
-pub struct Resumes {
-    times: Arc<Mutex<Times>>,
-    news: Arc<Notify>,
+/// The times.
+#[derive(Debug, Default)]
+pub(super) struct Resumes {
+    times: Mutex<Times>,
+    news: Notify,
+}
+
+/// Whether a workload has to be looked at now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheduled {
+    /// It is to be resumed now; nothing is noted.
+    DueNow,
+    /// [`Resumes::due`] will return it, if it is ever to be resumed.
+    Noted,
 }
 
 #[derive(Debug, Default)]
 struct Times {
-    /// Sources may have changed that are not known yet: nobody is resumed before they are.
+    /// Whether resumes have begun: not while sources that are not known yet may have changed.
     released: bool,
     of: HashMap<WorkloadKey, Timestamp>,
     in_order: BTreeSet<(Timestamp, WorkloadKey)>,
@@ -62,16 +71,16 @@ impl Times {
 }
 
 impl Resumes {
-    /// Lets workloads be resumed from now on. Before the sources are known a change that came while no replica ran would
-    /// miss the rollout that the resume begins, and cost a second one.
-    pub fn release(&self) {
+    /// Resumes begin. Before the sources are known, a change that was made while no replica ran would miss the rollout
+    /// that the resume begins, and cost a second one.
+    pub(super) fn release(&self) {
         self.lock().released = true;
         self.news.notify_one();
     }
 
     /// Notes when the workload is to be resumed. `look` is called under the lock, so that of two calls at the same time
-    /// the last one goes by the newer state. Returns whether that is now; nothing is noted then.
-    pub fn note(&self, key: &WorkloadKey, look: impl FnOnce() -> Resume) -> bool {
+    /// the last one goes by the newer state.
+    pub(super) fn schedule(&self, key: &WorkloadKey, look: impl FnOnce() -> Resume) -> Scheduled {
         let mut times = self.lock();
         let resume = look();
         let at = match resume {
@@ -82,11 +91,15 @@ impl Resumes {
         times.set(key, at);
         drop(times);
         self.news.notify_one();
-        resume == Resume::Now && at.is_none()
+        if resume == Resume::Now && at.is_none() {
+            Scheduled::DueNow
+        } else {
+            Scheduled::Noted
+        }
     }
 
     /// The workloads whose time has come, once there is one. Cancel safe.
-    pub async fn due(&self) -> Vec<WorkloadKey> {
+    pub(super) async fn due(&self) -> Vec<WorkloadKey> {
         loop {
             let news = self.news.notified();
             let now = Timestamp::now();
@@ -122,6 +135,8 @@ impl Resumes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::WorkloadKind;
 
@@ -140,10 +155,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_resumed_before_the_sources_are_known() {
+    async fn nothing_is_resumed_before_the_sources_are_known() {
         let resumes = Resumes::default();
-        assert!(!resumes.note(&key("a"), || Resume::Now));
-        assert!(!resumes.note(&key("b"), || Resume::At(at(10))));
+        assert_eq!(resumes.schedule(&key("a"), || Resume::Now), Scheduled::Noted);
+        resumes.schedule(&key("b"), || Resume::At(at(10)));
         let mut waiting = Box::pin(resumes.due());
         assert!(futures::poll!(&mut waiting).is_pending());
         resumes.release();
@@ -160,7 +175,7 @@ mod tests {
             ("a", Resume::At(at(6))),
             ("c", Resume::Never),
         ] {
-            assert!(!resumes.note(&key(name), || resume));
+            assert_eq!(resumes.schedule(&key(name), || resume), Scheduled::Noted);
         }
         assert!(resumes.lock().take(at(4)).is_empty());
         assert_eq!(resumes.lock().take(at(5)), [key("b")]);
@@ -172,22 +187,22 @@ mod tests {
     #[test]
     fn what_is_due_now_needs_no_note() {
         let resumes = released();
-        resumes.note(&key("a"), || Resume::At(at(10)));
-        assert!(resumes.note(&key("a"), || Resume::Now));
+        resumes.schedule(&key("a"), || Resume::At(at(10)));
+        assert_eq!(resumes.schedule(&key("a"), || Resume::Now), Scheduled::DueNow);
         assert!(resumes.lock().in_order.is_empty());
     }
 
     #[tokio::test]
     async fn a_nearer_time_is_noticed_while_a_later_one_is_waited_for() {
-        let resumes = released();
+        let resumes = Arc::new(released());
         let now = Timestamp::now();
-        resumes.note(&key("later"), || Resume::At(now + Duration::from_hours(1)));
+        resumes.schedule(&key("later"), || Resume::At(now + Duration::from_hours(1)));
         let waiting = tokio::spawn({
-            let resumes = resumes.clone();
+            let resumes = Arc::clone(&resumes);
             async move { resumes.due().await }
         });
         tokio::task::yield_now().await;
-        resumes.note(&key("soon"), || Resume::At(now));
+        resumes.schedule(&key("soon"), || Resume::At(now));
         assert_eq!(waiting.await.unwrap(), [key("soon")]);
     }
 }

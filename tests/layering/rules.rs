@@ -91,6 +91,12 @@ const PURE: &[&str] = &[
     "src/queue/backoff",
     "src/queue/limits",
     "src/queue/turns",
+    "src/watch/stream/course",
+    "src/worker/intake/health",
+    "src/worker/intake/permissions",
+    "src/worker/intake/sign",
+    "src/worker/report/complaint",
+    "src/worker/round",
     "src/lease/election",
     "src/lease/record",
 ];

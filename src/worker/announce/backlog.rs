@@ -1,6 +1,6 @@
-//! What a standby keeps for the day it leads.
+//! The changes that a standby has seen and may have to post as the next leader.
 //!
-//! Input: changes, and who leads. Output: the changes that nobody else may have told. I/O: none; `now` is given.
+//! Input: changes, and who leads. Output: the changes that no other replica may have posted. I/O: none; `now` is given.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,22 +11,22 @@ use crate::lease::Timings;
 /// Changes kept at most; the oldest are forgotten first.
 const KEPT: usize = 1000;
 
-/// Who holds the lease, as far as this replica has seen.
+/// The holder of the lease, as far as this replica has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holder {
     /// This replica.
     Me,
     /// Another one.
     Other,
-    /// It was given back, or there never was a holder.
-    Nobody,
+    /// There is none: the lease was given back, or never held.
+    None,
 }
 
 /// The changes that a standby has seen.
 #[derive(Debug)]
 pub(super) struct Backlog<T> {
     holder: Holder,
-    /// Since when nobody leads.
+    /// Since when there is no leader.
     free_since: Instant,
     /// How late this replica may learn that the lease was given back, or lost.
     late: Duration,
@@ -36,17 +36,17 @@ pub(super) struct Backlog<T> {
 }
 
 impl<T> Backlog<T> {
-    /// An empty backlog; without an election everything is told at once.
+    /// An empty backlog; without an election every change is posted at once.
     pub(super) fn new(timings: Option<Timings>, now: Instant) -> Self {
         Self {
             holder: if timings.is_some() {
-                Holder::Nobody
+                Holder::None
             } else {
                 Holder::Me
             },
             free_since: now,
-            // A replica that may not watch the lease looks at it each 1 to 2.2 retry periods. Before it is free, its
-            // holder tells nothing more for as long as giving it back takes, one request.
+            // A replica that may not watch the lease reads it each 1 to 2.2 retry periods. Before the lease is free, its
+            // holder posts nothing more for as long as giving it back takes, one request.
             late: timings.map_or(Duration::ZERO, |timings| timings.retry_period() * 4),
             // A lost holder's lease runs out a lease duration after its last renewal was seen.
             longest_gap: timings.map_or(Duration::ZERO, |timings| {
@@ -56,17 +56,17 @@ impl<T> Backlog<T> {
         }
     }
 
-    /// Notes who leads now. Returns what is to be told because this replica leads from now on.
+    /// Notes the present holder. Returns what is to be posted because this replica leads from now on.
     pub(super) fn follow(&mut self, holder: Holder, now: Instant) -> Vec<T> {
         let before = std::mem::replace(&mut self.holder, holder);
-        if holder == Holder::Nobody && before != Holder::Nobody {
+        if holder == Holder::None && before != Holder::None {
             self.free_since = now;
         }
         if holder != Holder::Me {
             return Vec::new();
         }
         let (end, before_it) = match before {
-            Holder::Nobody => (self.free_since, self.late),
+            Holder::None => (self.free_since, self.late),
             Holder::Me | Holder::Other => (now, self.longest_gap),
         };
         let kept = std::mem::take(&mut self.kept).into_iter();
@@ -75,7 +75,7 @@ impl<T> Backlog<T> {
             .collect()
     }
 
-    /// Takes a change in; gives it back where this replica leads, so that it is told now.
+    /// Takes a change in; gives it back where this replica leads, so that it is posted now.
     pub(super) fn keep(&mut self, change: T, now: Instant) -> Option<T> {
         if self.holder == Holder::Me {
             return Some(change);
@@ -110,39 +110,39 @@ mod tests {
     }
 
     #[test]
-    fn without_an_election_everything_is_told_at_once() {
+    fn without_an_election_every_change_is_posted_at_once() {
         let mut backlog = Backlog::new(None, Instant::now());
         assert_eq!(backlog.keep(1, Instant::now()), Some(1));
         assert!(backlog.follow(Holder::Me, Instant::now()).is_empty());
     }
 
     #[test]
-    fn what_changed_while_nobody_led_is_told_by_the_next_leader() {
+    fn what_changed_without_a_leader_is_posted_by_the_next_one() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
         assert_eq!(backlog.keep(1, at(1)), None);
-        backlog.follow(Holder::Nobody, at(60));
+        backlog.follow(Holder::None, at(60));
         assert_eq!(backlog.keep(2, at(61)), None);
-        backlog.follow(Holder::Nobody, at(62));
+        backlog.follow(Holder::None, at(62));
         assert_eq!(backlog.keep(3, at(63)), None);
         assert_eq!(backlog.follow(Holder::Me, at(64)), [2, 3]);
         assert_eq!(backlog.keep(4, at(65)), Some(4));
         assert!(backlog.follow(Holder::Me, at(66)).is_empty());
     }
 
-    /// The watch of sources may be quicker than the look at the lease.
+    /// The watch of sources may be faster than reading the lease.
     #[test]
-    fn a_change_that_is_seen_before_the_lease_is_known_to_be_free_is_told() {
+    fn a_change_that_is_seen_before_the_lease_is_known_to_be_free_is_posted() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
         backlog.keep(1, at(51));
         backlog.keep(2, at(52));
-        backlog.follow(Holder::Nobody, at(60));
+        backlog.follow(Holder::None, at(60));
         assert_eq!(backlog.follow(Holder::Me, at(61)), [2]);
     }
 
     #[test]
-    fn a_lost_leaders_last_changes_are_told_again() {
+    fn a_lost_leaders_last_changes_are_posted_again() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
         backlog.keep(1, at(1));
@@ -151,18 +151,18 @@ mod tests {
     }
 
     #[test]
-    fn what_another_leader_tells_is_not_told_by_the_one_after() {
+    fn what_another_leader_posts_is_not_posted_by_the_next_one() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        backlog.follow(Holder::Nobody, at(1));
+        backlog.follow(Holder::None, at(1));
         backlog.keep(1, at(2));
         backlog.follow(Holder::Other, at(3));
-        backlog.follow(Holder::Nobody, at(60));
+        backlog.follow(Holder::None, at(60));
         assert!(backlog.follow(Holder::Me, at(61)).is_empty());
     }
 
     #[test]
-    fn the_first_leader_tells_what_changed_before_there_was_one() {
+    fn the_first_leader_posts_what_changed_before_there_was_one() {
         let begun = Instant::now();
         let mut backlog = Backlog::new(Some(timings()), begun);
         assert_eq!(backlog.keep(1, begun), None);
@@ -174,7 +174,7 @@ mod tests {
         let (mut backlog, begun) = standby();
         let count = u32::try_from(KEPT).unwrap() + 2;
         (0..count).for_each(|number| assert_eq!(backlog.keep(number, begun), None));
-        let told = backlog.follow(Holder::Me, begun);
-        assert_eq!((told.len(), told.first()), (KEPT, Some(&2)));
+        let posted = backlog.follow(Holder::Me, begun);
+        assert_eq!((posted.len(), posted.first()), (KEPT, Some(&2)));
     }
 }

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::model::SourceKind;
+use crate::{model::SourceKind, notify::Change};
 
 const EVERYTHING: Announced = Announced {
     creations: true,
@@ -18,6 +18,17 @@ fn stream() -> StreamId {
 
 fn source(name: &str) -> SourceKey {
     SourceKey::new(SourceKind::ConfigMap, "shop", name)
+}
+
+fn about(name: &str) -> Subject {
+    Subject::Source(source(name))
+}
+
+fn posted(name: &str, change: Change) -> Posted {
+    Posted {
+        source: source(name),
+        change,
+    }
 }
 
 fn effect(change: SourceChange) -> Effect {
@@ -44,8 +55,8 @@ fn the_flags_say_which_changes_are_posted(
         announced,
         listed: HashSet::from([stream()]),
     };
-    let selected = selection.select(&stream(), false, Some(&source("a")), &effect(change));
-    let expected: Vec<_> = expected.into_iter().map(|change| (source("a"), change)).collect();
+    let selected = selection.select(&stream(), &about("a"), &effect(change));
+    let expected: Vec<_> = expected.into_iter().map(|change| posted("a", change)).collect();
     assert_eq!(selected, expected);
 }
 
@@ -62,13 +73,15 @@ fn the_first_list_shows_nothing_new_unless_asked_for(#[case] first_list: bool, #
         ..Selection::default()
     };
     let created = effect(SourceChange::Created);
-    let changes = |selected: Vec<(SourceKey, Change)>| -> Vec<Change> {
-        selected.into_iter().map(|(_, change)| change).collect()
-    };
-    let selected = selection.select(&stream(), false, Some(&source("a")), &created);
+    let changes =
+        |selected: Vec<Posted>| -> Vec<Change> { selected.into_iter().map(|posted| posted.change).collect() };
+    let selected = selection.select(&stream(), &about("a"), &created);
     assert_eq!(changes(selected), expected);
-    assert_eq!(selection.select(&stream(), true, None, &Effect::default()), []);
-    let selected = selection.select(&stream(), false, Some(&source("b")), &created);
+    assert_eq!(
+        selection.select(&stream(), &Subject::List, &Effect::default()),
+        []
+    );
+    let selected = selection.select(&stream(), &about("b"), &created);
     assert_eq!(changes(selected), [Change::Create]);
 }
 
@@ -83,8 +96,8 @@ fn a_deletion_that_only_a_list_shows_is_posted_by_name() {
         touched: vec![source("a"), source("b")],
         ..Effect::default()
     };
-    let expected = [(source("a"), Change::Delete), (source("b"), Change::Delete)];
-    assert_eq!(selection.select(&stream(), true, None, &gone), expected);
+    let expected = [posted("a", Change::Delete), posted("b", Change::Delete)];
+    assert_eq!(selection.select(&stream(), &Subject::List, &gone), expected);
     selection.announced.deletions = false;
-    assert_eq!(selection.select(&stream(), true, None, &gone), []);
+    assert_eq!(selection.select(&stream(), &Subject::List, &gone), []);
 }

@@ -1,0 +1,80 @@
+//! The one way of a worker to write: fenced by the lease, with the answer taken into the index.
+//!
+//! Input: a [`Plan`]. Output: [`Applied`], or why it was not written. I/O: through [`patch`](crate::patch).
+
+use std::sync::Arc;
+
+use crate::{
+    api_error::ApiError,
+    decide::Plan,
+    index::Index,
+    lease::Leadership,
+    metrics::Metrics,
+    model::{Workload, WorkloadKey},
+    patch::{self, Applied, Recreator},
+};
+
+/// After so many conflicts in a row another client writes to the workload faster than it can be read.
+pub(super) const MAX_CONFLICTS: u32 = 4;
+
+/// Why a plan was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// Another replica may lead from now on.
+    #[error("this replica may not write: its lease has expired")]
+    Fenced,
+    /// The API server refused it, or did not answer.
+    #[error("the API server did not accept the write")]
+    Api(#[source] ApiError),
+}
+
+/// Writes plans while this replica leads.
+#[derive(Clone)]
+pub(super) struct FencedWriter {
+    inner: patch::Writer,
+    leadership: Leadership,
+    index: Arc<Index>,
+    metrics: Arc<Metrics>,
+}
+
+impl FencedWriter {
+    /// Fences `inner`; its answers go into `index`.
+    pub(super) const fn new(
+        inner: patch::Writer,
+        leadership: Leadership,
+        index: Arc<Index>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            inner,
+            leadership,
+            index,
+            metrics,
+        }
+    }
+
+    /// Writes the plan. The workload as stored is in the index when this returns.
+    pub(super) async fn write(&self, plan: &Plan) -> Result<Applied, WriteError> {
+        // The lease is asked before every step of the request, not only once before it.
+        let Some(answer) = self.leadership.fence(self.inner.apply(plan)).await else {
+            self.metrics.write_fenced();
+            return Err(WriteError::Fenced);
+        };
+        let mut applied = answer.map_err(WriteError::Api)?;
+        // The next decision must not rest on the state before the write.
+        if let Some(stored) = applied.stored.take() {
+            self.index.written(stored);
+        }
+        Ok(applied)
+    }
+
+    /// The workload as it is stored now; `None`: the object is not restarted any more.
+    pub(super) async fn read(&self, key: &WorkloadKey) -> Result<Option<Workload>, ApiError> {
+        self.inner.read(key).await
+    }
+
+    /// What finishes the recreations of Jobs that were interrupted.
+    pub(super) fn recreator(&self) -> Recreator {
+        self.inner.recreator()
+    }
+}
