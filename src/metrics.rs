@@ -1,4 +1,4 @@
-//! What is counted and measured, under the names that dashboards and alerts for Stakater Reloader, controller-runtime
+//! Metrics, under the names that dashboards and alerts for Stakater Reloader, controller-runtime
 //! and client-go already know.
 //!
 //! Input: calls named after what happened. Output: the text of `/metrics`. I/O: reads `/proc/self` when scraped.
@@ -13,14 +13,15 @@ pub mod rest_client;
 mod snapshot;
 #[cfg(test)]
 mod tests;
-mod text_format;
-mod unsuffixed;
 
 use std::fmt;
 
-use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry};
+use prometheus_client::{encoding::prometheus_text, metrics::info::Info, registry::Registry};
 
-use families::{Labels, LeaseFamilies, QueueFamilies, ReloadFamilies, RestClientFamilies, WatchFamilies};
+use families::{
+    EXECUTED_BY_NAMESPACE, Labels, LeaseFamilies, QueueFamilies, ReloadFamilies, RestClientFamilies,
+    WatchFamilies,
+};
 use process::ProcessCollector;
 use snapshot::SnapshotSource;
 
@@ -28,7 +29,7 @@ pub use record::{EventResult, EventType, NotificationResult, ReconcileResult};
 pub use snapshot::Snapshot;
 
 /// The media type of [`Metrics::encode`].
-pub const CONTENT_TYPE: &str = text_format::CONTENT_TYPE;
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// The labels `name` and `controller` of the `workqueue_` metrics: there is one queue.
 const QUEUE: Labels<2> = [("name", "reloader"), ("controller", "reloader")];
@@ -63,7 +64,7 @@ impl Metrics {
         } = options;
         let mut registry = Registry::default();
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("reloader_build", "The version that runs", build);
+        registry.register("reloader_build", "Version that runs", build);
         let snapshot = SnapshotSource::default();
         registry.register_collector(Box::new(snapshot.clone()));
         registry.register_collector(Box::new(ProcessCollector::new()));
@@ -78,7 +79,7 @@ impl Metrics {
         }
     }
 
-    /// Says where the values that are only read when scraped come from. Before that they are absent; a second call
+    /// Sets where the values that are only read when scraped come from. Until then they are absent; a second call
     /// changes nothing.
     pub fn read_snapshots_from(&self, source: impl Fn() -> Snapshot + Send + Sync + 'static) {
         self.snapshot.set(Box::new(source));
@@ -90,7 +91,11 @@ impl Metrics {
     /// A metric cannot be written as text, which would be a mistake in this module.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut buffer = String::new();
-        text::encode(&mut buffer, &self.registry)?;
-        Ok(text_format::from_open_metrics(&buffer))
+        prometheus_text::encode(&mut buffer, &self.registry)?;
+        if self.reload.executed_by_namespace.is_some() {
+            let type_of = |kind| format!("# TYPE {EXECUTED_BY_NAMESPACE} {kind}\n");
+            buffer = buffer.replacen(&type_of("gauge"), &type_of("counter"), 1);
+        }
+        Ok(buffer)
     }
 }

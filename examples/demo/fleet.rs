@@ -1,196 +1,126 @@
 //! Three replicas of the built controller, set up as the shipped manifests would: under the shipped `ServiceAccount`, with
 //! leader election. In a cluster each would be a pod; here each is a process.
 //!
-//! Input: a control plane. Output: who runs, who leads. I/O: starts and kills processes, asks `/ready`, reads the Lease.
+//! Input: a control plane, this program's arguments. Output: which replica leads. I/O: starts and stops processes, asks
+//! `/ready`, reads the Lease.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use testbed::{ControlPlane, Replica, ReplicaBuilder, eventually, free_port, http_get};
 
 /// Where Reloader lives, as `deployments/kubernetes/rbac.yaml` has it.
 pub const NAMESPACE: &str = "reloader";
-const SERVICE_ACCOUNT: &str = "reloader-reloader";
-const LEASE: &str = "stakater-reloader-lock";
+/// The user that all replicas are to the API server.
+pub const USER: &str = "system:serviceaccount:reloader:reloader-reloader";
 
-/// What the replicas are called; their pods' names in a cluster.
-pub const NAMES: [&str; 3] = ["reloader-0", "reloader-1", "reloader-2"];
-/// How long a start may take: it takes a second or two.
-const START: Duration = Duration::from_secs(30);
-/// How long an end may take: what a kubelet waits before it kills.
-const STOP: Duration = Duration::from_secs(30);
-/// How many lines of a log tell what went wrong.
-const TAIL_LINES: usize = 15;
+/// The longest a start, an end or a takeover may take: 15 s of the Lease, 2 s between looks, and room for a busy computer.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The replicas.
 pub struct Fleet {
     leases: Api<Lease>,
-    members: Vec<Member>,
-}
-
-struct Member {
-    name: &'static str,
-    port: u16,
-    /// How it is started.
-    builder: ReplicaBuilder,
-    replica: Replica,
+    /// How each is started, and where it serves `/ready`.
+    builders: Vec<(ReplicaBuilder, u16)>,
+    replicas: Vec<Replica>,
 }
 
 impl Fleet {
-    /// The user that all replicas are to the API server.
-    pub fn user() -> String {
-        format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}")
-    }
-
-    /// Starts them, each with the further arguments `args`.
-    pub async fn start(plane: &ControlPlane, program: &Path, args: &[String]) -> Result<Self> {
-        let mut members = Vec::new();
-        for name in NAMES {
+    /// Prepares them; none runs yet.
+    pub async fn new(plane: &ControlPlane) -> Result<Self> {
+        // `target/<profile>/examples/demo`, and the controller that cargo built beside it.
+        let this = std::env::current_exe()?;
+        let profile = this.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        let program = profile.join("reloader");
+        ensure!(
+            program.is_file(),
+            "{} is missing: run `cargo build` first",
+            program.display()
+        );
+        let mut builders = Vec::new();
+        for name in ["reloader-0", "reloader-1", "reloader-2"] {
             let port = free_port()?;
-            let kubeconfig = plane
-                .kubeconfig_for_service_account(NAMESPACE, SERVICE_ACCOUNT)
-                .await?;
-            let builder = Replica::builder(program)
+            let account = plane.kubeconfig_for_service_account(NAMESPACE, "reloader-reloader");
+            let builder = Replica::builder(&program)
                 .name(name)
-                .kubeconfig(kubeconfig)
+                .kubeconfig(account.await?)
                 .env("POD_NAME", name)
                 .env("POD_NAMESPACE", NAMESPACE)
                 .arg(format!("--listen-address=127.0.0.1:{port}"))
                 .arg("--enable-ha")
-                .args(args);
-            members.push(Member {
-                name,
-                port,
-                replica: builder.start()?,
-                builder,
-            });
+                .args(std::env::args().skip(1));
+            builders.push((builder, port));
         }
+        let leases = Api::namespaced(plane.admin(), NAMESPACE);
         Ok(Self {
-            leases: Api::namespaced(plane.admin(), NAMESPACE),
-            members,
+            leases,
+            builders,
+            replicas: Vec::new(),
         })
     }
 
-    /// Waits until every one says on `/ready` that it knows all objects of the cluster.
-    pub async fn wait_ready(&self) -> Result<()> {
-        for member in &self.members {
-            let what = format!("{} to be ready", member.name);
-            let running = eventually(START, &what, async || -> Result<_> {
-                if !member.replica.is_running()? {
-                    return Ok(Some(false));
-                }
-                let (status, body) = http_get(member.port, "/ready").await?;
-                ensure!(status == 200, "{status}: {body}");
-                Ok(Some(true))
-            });
-            ensure!(running.await?, "{} ended by itself", member.name);
+    /// Starts them as processes that know nothing, and waits until each knows all objects of the cluster.
+    pub async fn start(&mut self) -> Result<()> {
+        let started = self.builders.iter().map(|(builder, _)| builder.start());
+        self.replicas = started.collect::<Result<_, _>>()?;
+        for (_, port) in &self.builders {
+            eventually(PATIENCE, "a replica to be ready", async || {
+                let (status, _) = http_get(*port, "/ready").await?;
+                Ok::<_, std::io::Error>((status == 200).then_some(()))
+            })
+            .await?;
         }
         Ok(())
     }
 
-    /// The running replica that holds the Lease, by name.
-    pub async fn leader(&self) -> Result<Option<&'static str>> {
-        let lease = self
-            .leases
-            .get_opt(LEASE)
-            .await
-            .context("cannot read the Lease")?;
-        let holder = lease
-            .and_then(|lease| lease.spec?.holder_identity)
-            .unwrap_or_default();
-        for member in &self.members {
-            if is_held_by(&holder, member.name) && member.replica.is_running()? {
-                return Ok(Some(member.name));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Waits until a running replica leads, for `patience` at most.
-    pub async fn wait_leader(&self, patience: Duration) -> Result<&'static str> {
-        Ok(eventually(patience, "a replica that leads", async || self.leader().await).await?)
-    }
-
-    /// `kill -9`: no goodbye, no clean-up.
-    pub fn kill(&self, name: &str) -> Result<()> {
-        match self.members.iter().find(|member| member.name == name) {
-            Some(member) => {
-                member.replica.kill();
-                Ok(())
-            }
-            None => bail!("there is no replica {name}"),
-        }
-    }
-
-    /// SIGTERM to all, as the kubelet does when it stops their pods; waits until they have ended.
-    pub async fn stop(&self) -> Result<()> {
-        let running: Vec<&Member> = self
-            .members
-            .iter()
-            .filter(|member| member.replica.is_running().unwrap_or(false))
-            .collect();
-        for member in &running {
-            member.replica.terminate()?;
-        }
-        for member in running {
-            let status = member.replica.wait_exit(STOP).await?;
-            ensure!(status.success(), "{} ended with {status} on SIGTERM", member.name);
-        }
-        Ok(())
-    }
-
-    /// Starts all of them anew, as processes that know nothing.
-    pub fn start_again(&mut self) -> Result<()> {
-        for member in &mut self.members {
-            member.replica = member.builder.start()?;
-        }
-        Ok(())
-    }
-
-    /// Those that still run.
-    pub fn running(&self) -> Vec<&'static str> {
-        let alive = |member: &&Member| member.replica.is_running().unwrap_or(false);
-        self.members
-            .iter()
-            .filter(alive)
-            .map(|member| member.name)
-            .collect()
-    }
-
-    /// The last lines of the leader's log; of every log if nobody leads.
-    pub async fn log_tail(&self) -> String {
-        let leader = self.leader().await.unwrap_or_default();
-        let of_interest = |member: &&Member| leader.is_none_or(|name| name == member.name);
-        let tails = self.members.iter().filter(of_interest).map(|member| {
-            let log = member.replica.log();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-            let role = if leader.is_some() { ", the leader" } else { "" };
-            format!("End of the log of {}{role}:\n{tail}", member.name)
+    /// Waits until a running replica leads; since when.
+    pub async fn leader(&self) -> Result<(&Replica, Timestamp)> {
+        let found = eventually(PATIENCE, "a replica that leads", async || -> Result<_> {
+            let spec = self
+                .leases
+                .get("stakater-reloader-lock")
+                .await?
+                .spec
+                .unwrap_or_default();
+            // A holder's identity is `<pod name>_<random>`.
+            let holder = spec.holder_identity.unwrap_or_default();
+            let name = holder.split('_').next().unwrap_or_default();
+            let leader = self.replicas.iter().find(|replica| replica.name() == name);
+            let leader = leader.filter(|replica| replica.is_running().unwrap_or(false));
+            let since = spec.acquire_time.context("the Lease has no acquireTime")?;
+            Ok(leader.map(|leader| (leader, since.0)))
         });
-        tails.collect::<Vec<_>>().join("\n\n")
+        Ok(found.await?)
     }
-}
 
-/// Whether a Lease's holder identity, `<pod name>_<random>`, is that replica's.
-pub fn is_held_by(identity: &str, name: &str) -> bool {
-    identity
-        .strip_prefix(name)
-        .is_some_and(|rest| rest.starts_with('_'))
-}
+    /// SIGTERM to all that run, as the kubelet does when it stops their pods; waits until they have ended.
+    pub async fn stop(&self) -> Result<()> {
+        for replica in &self.replicas {
+            if replica.is_running()? {
+                replica.terminate()?;
+                let status = replica.wait_exit(PATIENCE).await?;
+                ensure!(
+                    status.success(),
+                    "{} ended with {status} on SIGTERM",
+                    replica.name()
+                );
+            }
+        }
+        Ok(())
+    }
 
-/// The controller that cargo built beside this example: `target/<profile>/reloader`.
-pub fn controller() -> Result<PathBuf> {
-    let this = std::env::current_exe().context("cannot tell where this program is")?;
-    let profile = this.parent().and_then(Path::parent).unwrap_or(Path::new("."));
-    let program = profile.join("reloader");
-    ensure!(
-        program.is_file(),
-        "{} is missing: run `cargo build` first (with `--release` if the demo was built so)",
-        program.display()
-    );
-    Ok(program)
+    /// The last lines of each replica's log.
+    pub fn log_tails(&self) -> String {
+        let tail = |replica: &Replica| {
+            let log = replica.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(10)..].join("\n");
+            format!("End of the log of {}:\n{tail}\n", replica.name())
+        };
+        self.replicas.iter().map(tail).collect()
+    }
 }

@@ -1,226 +1,290 @@
-//! The acts of the demo, each of which does something, shows what came of it, and fails if that is not what should have.
+//! The acts of the demo. Each does something, shows what came of it, and fails if that is not what should have.
 //!
-//! Input: a running cluster and fleet. Output: lines on the timeline; an error where the promise is broken.
-//! I/O: through `Cluster`, `Fleet` and `Evidence`.
+//! - A ConfigMap and a Secret of a Deployment, a StatefulSet and a DaemonSet are edited, one after the other.
+//! - A ConfigMap is written with the content it has.
+//! - Thirty ConfigMaps of thirty Deployments are edited at once, and the leader is killed in the middle of it.
+//! - All replicas are stopped, two sources are written, one of them with new content, and the replicas are started again.
+//!
+//! Input: a cluster and a fleet. Output: lines; an error where a promise is broken. I/O: reads and writes objects, starts and
+//! stops replicas, reads the audit log: a record of every request, in which Reloader has no part.
 
-mod absence;
-mod burst;
-mod summary;
-
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use testbed::eventually;
+use anyhow::{Context, Result, ensure};
+use futures::future::{try_join, try_join_all};
+use jiff::Timestamp;
+use testbed::{AuditLog, Entry, eventually};
 
-use crate::cluster::{Cluster, Pods};
-use crate::evidence::{Evidence, Restart};
-use crate::example::{
-    FILES, LOG_SHIPPER, LOG_SHIPPER_MAP, NGINX, NGINX_MAP, REDIS, REDIS_PASSWORD, Source, WORKLOADS, Workload,
-};
-use crate::fleet::Fleet;
-use crate::timeline::{Timeline, Who};
+use crate::cluster::{Cluster, Object, Pods};
+use crate::fleet::{Fleet, USER};
+use crate::{at, now, print};
 
-/// What nginx serves while Reloader is there, and what somebody makes it serve while it is not.
-const SECOND_SITE: &str = "server { listen 80; return 200 \"Hello again!\"; }\n";
-const THIRD_SITE: &str = "server { listen 80; return 200 \"Still here!\"; }\n";
+/// The example's files, as they ship.
+const NGINX: &str = include_str!("../../deployments/kubernetes/nginx/nginx.yaml");
+const REDIS: &str = include_str!("../../deployments/kubernetes/nginx/redis.yaml");
+const LOG_SHIPPER: &str = include_str!("../../deployments/kubernetes/nginx/log-shipper.yaml");
 
-/// What redis asks for after the edit.
-const NEW_PASSWORD: &str = "change-me-too";
-/// Writes that must restart nothing: one while Reloader is there, two while it is not.
-const EQUAL_WRITES: usize = 3;
+/// What is written: the key and a value.
+type Content = (&'static str, &'static str);
+const SITE: Content = (
+    "default.conf",
+    "server { listen 80; return 200 \"Hello again!\"; }\n",
+);
+const OTHER_SITE: Content = (
+    "default.conf",
+    "server { listen 80; return 200 \"Still here!\"; }\n",
+);
+const PASSWORD: Content = ("password", "change-me-too");
+const SHIPPING: Content = ("fluent-bit.conf", "[INPUT]\n    Name dummy\n");
+const BLUE: Content = ("colour", "blue");
 
-/// How long pods may take to come up; KWOK takes about a second a pod.
-const ROLLOUT: Duration = Duration::from_secs(30);
-/// How long a takeover may take: the Lease's 15 s, the standby's look every 2 s, and room for a busy computer.
-const TAKEOVER: Duration = Duration::from_secs(40);
-/// How long an Event may take; it is written beside the patch.
-const EVENT: Duration = Duration::from_secs(10);
-/// How long to look whether there is a restart that should not be. A reload takes about 0.1 s, and at most 1 s more if
-/// sources keep changing.
-const QUIET: Duration = Duration::from_secs(3);
+/// How many small applications change at once.
+const APPS: usize = 30;
+/// How many of them the leader may restart before it is killed.
+const DEADLY: usize = 10;
 
-/// The whole demo, from the application on.
-pub struct Show<'a> {
-    timeline: &'a Timeline,
-    cluster: &'a Cluster,
-    fleet: &'a mut Fleet,
-    evidence: Evidence<'a>,
-    /// From the write of a source to the patch, for changes made while somebody led.
-    latencies: Vec<Duration>,
+/// The longest a restart (0.1 s) or new pods (1 s) may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The API server may still be at work on what a killed leader has sent.
+const IN_FLIGHT: Duration = Duration::from_secs(2);
+
+/// A workload with a source that is edited.
+struct App {
+    workload: Object,
+    source: Object,
+    /// How often the workload must have been restarted by now.
+    restarts: i64,
+    pods: Pods,
 }
 
-impl<'a> Show<'a> {
-    /// With nothing applied yet.
-    pub fn new(
-        timeline: &'a Timeline,
-        cluster: &'a Cluster,
-        fleet: &'a mut Fleet,
-        audit: &'a testbed::AuditLog,
-    ) -> Self {
+impl App {
+    fn new(namespace: &'static str, kind: &str, name: &str, source_kind: &str, source: &str) -> Self {
+        let workload = Object::new(namespace, "apps", kind, name);
+        let source = Object::new(namespace, "", source_kind, source);
+        let (restarts, pods) = (0, Pods::new());
         Self {
-            timeline,
-            cluster,
-            fleet,
-            evidence: Evidence::new(audit, WORKLOADS),
-            latencies: Vec::new(),
+            workload,
+            source,
+            restarts,
+            pods,
         }
     }
+}
 
-    /// All acts. An error says which promise was broken.
-    pub async fn run(mut self) -> Result<()> {
-        let leader = self.reloader_starts().await?;
-        self.application().await?;
+struct Show<'a> {
+    cluster: &'a Cluster,
+    audit: &'a AuditLog,
+}
 
-        self.timeline.heading("4. ConfigMaps and Secrets change");
-        self.timeline.now(
-            Who::Demo,
-            "Reloader writes a digest of the new content into the workload; Kubernetes replaces its pods",
+/// All acts. An error says which promise is broken.
+pub async fn run(cluster: &Cluster, fleet: &mut Fleet, audit: &AuditLog) -> Result<()> {
+    let show = Show { cluster, audit };
+    fleet.start().await?;
+    now("cluster", "three replicas are ready: all watch, one acts");
+    let (leader, since) = fleet.leader().await?;
+    let leader = leader.name();
+    at(since, leader, "leads");
+
+    print("\n3. An application");
+    for (file, yaml) in [("nginx", NGINX), ("redis", REDIS), ("log-shipper", LOG_SHIPPER)] {
+        cluster.apply(file, yaml).await?;
+        now(
+            "you",
+            format_args!("apply deployments/kubernetes/nginx/{file}.yaml"),
         );
-        self.change(leader, NGINX_MAP, SECOND_SITE, NGINX).await?;
-        self.change(leader, REDIS_PASSWORD, NEW_PASSWORD, REDIS).await?;
-        let config = "[INPUT]\n    Name dummy\n[OUTPUT]\n    Name stdout\n";
-        self.change(leader, LOG_SHIPPER_MAP, config, LOG_SHIPPER).await?;
+    }
+    let mut example = [
+        App::new("default", "Deployment", "nginx", "ConfigMap", "nginx-map"),
+        App::new("default", "StatefulSet", "redis", "Secret", "redis-password"),
+        App::new("default", "DaemonSet", "log-shipper", "ConfigMap", "log-shipper"),
+    ];
+    show.new_pods(&mut example).await?;
 
-        self.leader_dies(leader).await?;
-        self.nothing_changes().await?;
-        self.nobody_is_there(NEW_PASSWORD).await?;
-        self.summary().await
+    print("\n4. ConfigMaps and Secrets change");
+    for (app, value) in example.iter_mut().zip([SITE, PASSWORD, SHIPPING]) {
+        let cause = show.edit(app, value).await?;
+        show.restart(app, leader, &cause).await?;
+        show.new_pods(std::slice::from_mut(app)).await?;
+    }
+    now("you", "once more, with the content it has:");
+    show.edit(&example[0], SITE).await?;
+    show.quiet(&example).await?;
+
+    print("\n5. The leader dies in the middle of a burst");
+    let apps = show.burst(fleet).await?;
+
+    print("\n6. Changes while no replica runs");
+    fleet.stop().await?;
+    now("you", "stop all replicas; a ledger keeps digests of the sources");
+    let cause = show.edit(&example[0], OTHER_SITE).await?;
+    now("you", "once more, with the content it has:");
+    show.edit(&example[1], PASSWORD).await?;
+    now("you", "start all replicas again");
+    fleet.start().await?;
+    let (leader, since) = fleet.leader().await?;
+    at(since, leader.name(), "leads");
+    show.restart(&mut example[0], leader.name(), &cause).await?;
+    show.new_pods(&mut example[..1]).await?;
+    show.quiet(&example).await?;
+    show.summary(example.iter().chain(&apps)).await
+}
+
+impl Show<'_> {
+    /// Writes the source of an application; the request in the audit log.
+    async fn edit(&self, app: &App, content: Content) -> Result<Arc<Entry>> {
+        let source = &app.source;
+        self.cluster.edit(source, content).await?;
+        let mut writes = self.audit.matching(|entry| source.is_written_by(entry))?;
+        let write = writes.pop().context("the audit log lacks a write")?;
+        at(write.request_received, "you", format_args!("write {source}"));
+        Ok(write)
     }
 
-    async fn reloader_starts(&self) -> Result<&'static str> {
-        self.fleet.wait_ready().await?;
-        let names = self.fleet.running().join(", ");
-        self.timeline.now(
-            Who::Cluster,
-            format_args!("{names} are ready: all of them watch, one of them acts"),
-        );
-        let leader = self.fleet.wait_leader(TAKEOVER).await?;
-        self.timeline.now(
-            Who::Replica(leader),
-            "leads: it holds the Lease, a lock that expires unless renewed",
-        );
-        Ok(leader)
-    }
-
-    async fn application(&self) -> Result<()> {
-        self.timeline.heading("3. An application");
-        for (file, yaml, wish) in FILES {
-            self.cluster.apply(file, yaml).await?;
-            self.timeline
-                .now(Who::You, format_args!("apply {file:16}  {wish}"));
-        }
-        let mut ready = 0;
-        for workload in WORKLOADS {
-            ready += self.wait_rolled_out(workload, &Pods::new()).await?.len();
-        }
-        self.evidence.no_other_restarts()?;
-        self.timeline
-            .now(Who::Cluster, format_args!("{ready} pods are ready"));
+    /// Waits for the restart that must follow `cause`, by Reloader.
+    async fn restart(&self, app: &mut App, replica: &str, cause: &Entry) -> Result<()> {
+        let what = format!("a restart of {}", app.workload);
+        let is_restart = |entry: &Entry| app.workload.is_written_by(entry) && entry.user == USER;
+        let latency = eventually(PATIENCE, &what, async || self.audit.latency(cause, is_restart)).await?;
+        let what = format!("restarts {} {} ms after that", app.workload, latency.as_millis());
+        at(cause.request_received + latency, replica, what);
+        app.restarts += 1;
         Ok(())
     }
 
-    async fn change(&mut self, leader: &str, source: Source, value: &str, workload: Workload) -> Result<()> {
-        let before = self.cluster.pods(workload).await?;
-        self.cluster.edit(source, value).await?;
-        let cause = self.evidence.last_write(source)?;
-        self.timeline.at(
-            cause.request_received,
-            Who::You,
-            format_args!("edit {} {}", source.kind, source.name),
-        );
-        let restart = self.evidence.restart(workload, &cause).await?;
-        self.latencies.push(restart.latency);
-        let after = format!("{} ms after the edit", restart.latency.as_millis());
-        self.show_restart(leader, source, workload, &restart, &after)
-            .await?;
-        self.show_new_pods(workload, &before).await
+    /// Waits until the applications have no other pods than new ones, and were restarted as often as expected.
+    async fn new_pods(&self, apps: &mut [App]) -> Result<()> {
+        let mut count = 0;
+        for app in &mut *apps {
+            let what = format!("the new pods of {}", app.workload);
+            let new = async || self.cluster.new_pods(&app.workload, &app.pods).await;
+            app.pods = eventually(PATIENCE, &what, new).await?;
+            count += app.pods.len();
+        }
+        now("cluster", format_args!("new pods are ready: {count}"));
+        self.check(&*apps).await
     }
 
-    async fn nothing_changes(&self) -> Result<()> {
-        self.timeline.heading("6. Nothing changes");
-        self.cluster.rewrite(NGINX_MAP, SECOND_SITE).await?;
-        let written = self.evidence.last_write(NGINX_MAP)?.request_received;
-        self.timeline.at(
-            written,
-            Who::You,
-            "write ConfigMap nginx-map once more, with the content it has",
-        );
-        self.quiet("no restart, as it should be").await
+    /// An error unless each workload was restarted exactly as often as expected.
+    async fn check(&self, apps: impl IntoIterator<Item = &App>) -> Result<()> {
+        for app in apps {
+            let restarts = self.cluster.restarts(&app.workload).await?;
+            let is_right = restarts == app.restarts;
+            ensure!(
+                is_right,
+                "{}: {restarts} restart(s), not {}",
+                app.workload,
+                app.restarts
+            );
+        }
+        Ok(())
     }
 
-    /// Looks for a while whether anything is restarted that should not be.
-    async fn quiet(&self, verdict: &str) -> Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < QUIET {
-            self.evidence
-                .no_other_restarts()
-                .context("equal content must restart nothing")?;
+    /// Looks for 3 s whether equal content restarts anything.
+    async fn quiet(&self, apps: &[App]) -> Result<()> {
+        for _ in 0..30 {
             tokio::time::sleep(Duration::from_millis(100)).await;
+            self.check(apps).await.context("for equal content")?;
         }
-        self.timeline
-            .now(Who::Demo, format_args!("{} s later: {verdict}", QUIET.as_secs()));
+        now("demo", "3 s later: equal content has restarted nothing");
         Ok(())
     }
 
-    /// Shows a restart as the deed of the replica, which must have told so in an Event on the workload.
-    async fn show_restart(
-        &self,
-        replica: &str,
-        source: Source,
-        workload: Workload,
-        restart: &Restart,
-        after: &str,
-    ) -> Result<()> {
-        let what = format!(
-            "an Event of {replica} that says that {} {} was restarted",
-            workload.kind, workload.name
-        );
-        eventually(EVENT, &what, async || {
-            self.cluster.reloaded_by(workload, source, replica).await
-        })
-        .await?;
-        self.timeline.at(
-            restart.patch.stage_timestamp,
-            Who::Replica(replica),
-            format_args!(
-                "restarts {} {} {after} (sets {})",
-                workload.kind, workload.name, restart.marker
-            ),
-        );
-        Ok(())
-    }
-
-    async fn show_new_pods(&self, workload: Workload, before: &Pods) -> Result<()> {
-        let pods = self.wait_rolled_out(workload, before).await?;
-        self.evidence.no_other_restarts()?;
-        let names: Vec<&str> = pods.values().map(String::as_str).collect();
-        let what = if names.len() == 1 { "pod is" } else { "pods are" };
-        self.timeline.now(
-            Who::Cluster,
-            format_args!("new {what} ready: {}", names.join(", ")),
-        );
-        Ok(())
-    }
-
-    /// Waits until all pods are of the newest template and ready; none of them may be among `before`.
-    async fn wait_rolled_out(&self, workload: Workload, before: &Pods) -> Result<Pods> {
-        let what = format!("the pods of {} {} to be ready", workload.kind, workload.name);
-        let pods = eventually(ROLLOUT, &what, async || self.cluster.rolled_out(workload).await).await?;
-        match pods.iter().find(|(uid, _)| before.contains_key(*uid)) {
-            Some((_, name)) => Err(anyhow!(
-                "pod {name} of {} {} is still the old one",
-                workload.kind,
-                workload.name
-            )),
-            None => Ok(pods),
+    async fn burst(&self, fleet: &Fleet) -> Result<Vec<App>> {
+        self.cluster.create_namespace("apps").await?;
+        let mut apps = Vec::new();
+        for name in (1..=APPS).map(|number| format!("app-{number:02}")) {
+            self.cluster
+                .apply(&name, &MANIFEST.replace("NAME", &name))
+                .await?;
+            apps.push(App::new("apps", "Deployment", &name, "ConfigMap", &name));
         }
+        now(
+            "you",
+            format_args!("create {APPS} Deployments with a ConfigMap each"),
+        );
+        self.new_pods(&mut apps).await?;
+
+        let (leader, _) = fleet.leader().await?;
+        now("you", format_args!("write all {APPS} ConfigMaps at once"));
+        let edits = apps.iter().map(|app| self.cluster.edit(&app.source, BLUE));
+        let kill = async {
+            let started = Instant::now();
+            while self.patches_of_apps()? < DEADLY {
+                ensure!(started.elapsed() < PATIENCE, "the leader restarts too few");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            leader.kill();
+            Ok(Timestamp::now())
+        };
+        let (_, killed) = try_join(try_join_all(edits), kill).await?;
+        at(killed, "you", format_args!("kill -9 {}", leader.name()));
+        tokio::time::sleep(IN_FLIGHT).await;
+        let looks = apps.iter().map(|app| self.cluster.restarts(&app.workload));
+        let restarts = try_join_all(looks).await?;
+        let left = restarts.iter().filter(|restarts| **restarts == 0).count();
+        ensure!(
+            left > 0,
+            "it was done before it could be killed: start the demo again"
+        );
+        now("demo", format_args!("{left} Deployments are left to restart"));
+        now(
+            "demo",
+            "wait until the Lease expires, 15 s after its last renewal",
+        );
+
+        let (successor, since) = fleet.leader().await?;
+        let gap = since.duration_since(killed).as_secs_f64();
+        let what = format!("takes over {gap:.1} s after the kill");
+        at(since, successor.name(), what);
+        for app in &mut apps {
+            app.restarts = 1;
+        }
+        let all = async || self.check(&apps).await.map(Some);
+        eventually(PATIENCE, "the other restarts", all).await?;
+        now(successor.name(), "has restarted the others");
+        self.new_pods(&mut apps).await?;
+        now("demo", "each Deployment is restarted exactly once");
+        Ok(apps)
+    }
+
+    fn patches_of_apps(&self) -> Result<usize> {
+        let writes = self.audit.writes_by(USER)?;
+        let of_apps = |entry: &&Arc<Entry>| entry.resource == "deployments" && entry.namespace == "apps";
+        Ok(writes.iter().filter(of_apps).count())
+    }
+
+    async fn summary<'a>(&self, apps: impl Iterator<Item = &'a App> + Clone) -> Result<()> {
+        self.check(apps.clone()).await?;
+        let restarts: i64 = apps.map(|app| app.restarts).sum();
+        let mut requests = self.audit.requests_by_verb_and_resource(USER)?;
+        requests.retain(|(verb, _), _| !matches!(verb.as_str(), "get" | "list" | "watch"));
+        print("\nSummary, from what the API server stores and logs");
+        print(format_args!(
+            "  {restarts:4} restarts: none lost, none twice, none without a reason"
+        ));
+        for ((verb, resource), count) in requests {
+            print(format_args!("  {count:4} {verb} {resource}"));
+        }
+        Ok(())
     }
 }
 
-fn seconds(from: jiff::Timestamp, to: jiff::Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64()
-}
-
-fn milliseconds(from: jiff::Timestamp, to: jiff::Timestamp) -> f64 {
-    seconds(from, to) * 1000.0
-}
+/// A Deployment of one pod and the ConfigMap of its environment, both of one name.
+const MANIFEST: &str = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: NAME, namespace: apps}
+data: {colour: red}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME, namespace: apps, annotations: {reloader.stakater.com/auto: "true"}}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      containers:
+      - {name: app, image: "nginx:1.29-alpine", envFrom: [{configMapRef: {name: NAME}}]}
+"#;

@@ -43,12 +43,7 @@ pub struct Memory {
 impl Controller {
     /// Starts it as a user of its own that may do everything, and returns at once.
     pub fn launch(lab: &Lab, user: &str, args: &[&str]) -> Result<Self> {
-        Self::launch_as(lab, user, &["system:masters"], args)
-    }
-
-    /// Starts it as a user of its own in these groups, and returns at once.
-    pub fn launch_as(lab: &Lab, user: &str, groups: &[&str], args: &[&str]) -> Result<Self> {
-        let kubeconfig = lab.plane.kubeconfig_for_user(user, groups)?;
+        let kubeconfig = lab.plane.kubeconfig_for_user(user, &["system:masters"])?;
         Self::launch_with(lab, user, kubeconfig, user.to_owned(), args)
     }
 

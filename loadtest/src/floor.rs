@@ -68,7 +68,7 @@ async fn run(
     while let Some(event) = events.next().await {
         let source = match event {
             Ok(Event::InitDone) => {
-                // Nobody waits any more where the list is a second one.
+                // Only the first list is waited for.
                 let _ = ready.take().map(|ready| ready.send(()));
                 continue;
             }

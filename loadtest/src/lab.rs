@@ -18,7 +18,7 @@ pub const OWN_NAMESPACE: &str = "reloader";
 /// Longest wait for anything that should come.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
-/// A control plane without controller manager and scheduler: nobody but scenario and controller writes to workloads.
+/// A control plane without controller manager and scheduler: only the scenario and the controller write to workloads.
 pub struct Lab {
     /// The API server and its audit log.
     pub plane: ControlPlane,

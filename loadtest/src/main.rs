@@ -3,15 +3,14 @@
 //! Input: a built controller. Output: a table, and a stored run. I/O: starts a control plane for each scenario, all of
 //! it on 127.0.0.1 and ended with it; writes one folder below `loadtest/runs`.
 //!
-//! Latencies and counts come from the API server's audit log alone, never from the controller. Where it says something,
-//! the *floor* stands beside: what a bare loop of one watch and one PATCH, with no decisions at all, needs in the same
-//! minutes on the same machine. Compare runs by the ratio to the floor: it moves less with the machine than the figures.
+//! Latencies and counts come from the API server's audit log alone, never from the controller. Where it
+//! helps, the *floor* is measured too: what a bare loop of one watch and one PATCH, without any decision, needs in the same
+//! minutes on the same machine. Compare runs by the ratio to the floor: it varies less with the machine than the figures.
 
 mod controller;
 mod environment;
 mod floor;
 mod lab;
-mod load;
 mod objects;
 mod references;
 mod report;
@@ -30,7 +29,7 @@ use scenarios::Scenario;
 
 /// Measures the controller on a real API server on this computer.
 ///
-/// Build it with optimisation first: `cargo build --release`. All scenarios together take less than 15 minutes on two
+/// Build it with optimisation first: `cargo build --release`. All scenarios together take less than 8 minutes on two
 /// cores. Nothing else should run meanwhile: latencies of milliseconds show every neighbour.
 #[derive(Parser)]
 #[command(version)]

@@ -2,12 +2,8 @@
 
 mod burst;
 mod cost;
-mod crash;
-mod downtime;
-mod failover;
 mod fan_out;
 mod idle;
-mod outage;
 mod rollouts;
 mod scale;
 mod spread;
@@ -35,14 +31,6 @@ pub enum Scenario {
     Cost,
     /// Memory and start with up to 29,100 objects
     Scale,
-    /// Changes while nobody runs
-    Downtime,
-    /// The leader killed, then asked to end, under load
-    Failover,
-    /// The leader killed in a burst; the leader stopped until another leads
-    Crash,
-    /// The API server killed after changes; a kind of workload forbidden for a while
-    Outage,
     /// A storm in one namespace, single changes in another
     Storm,
     /// 20 sources of one Deployment changed
@@ -59,10 +47,6 @@ impl Scenario {
             Self::FanOut => "fan-out",
             Self::Cost => "cost",
             Self::Scale => "scale",
-            Self::Downtime => "downtime",
-            Self::Failover => "failover",
-            Self::Crash => "crash",
-            Self::Outage => "outage",
             Self::Storm => "storm",
             Self::Rollouts => "rollouts",
         }
@@ -86,10 +70,6 @@ impl Scenario {
             Self::FanOut => fan_out::measure(&lab).await,
             Self::Cost => cost::measure(&lab).await,
             Self::Scale => scale::measure(&lab).await,
-            Self::Downtime => downtime::measure(&lab).await,
-            Self::Failover => failover::measure(&lab).await,
-            Self::Crash => crash::measure(&lab).await,
-            Self::Outage => outage::measure(&lab).await,
             Self::Storm => storm::measure(&lab).await,
             Self::Rollouts => rollouts::measure(&lab).await,
         }

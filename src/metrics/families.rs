@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use super::{buckets, unsuffixed::UnsuffixedCounters};
+use super::buckets;
 
 /// `N` labels whose values are fixed words.
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -16,11 +16,22 @@ pub(super) type OwnedLabels<const N: usize> = [(&'static str, Cow<'static, str>)
 pub(super) type Counters<L> = Family<L, Counter>;
 pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
+/// The one counter of upstream whose name does not end in `_total`.
+///
+/// The library puts that suffix behind the name of every counter, so this one is registered as a gauge, whose name it
+/// leaves alone; `Metrics::encode` corrects the type.
+pub(super) const EXECUTED_BY_NAMESPACE: &str = "reloader_reload_executed_total_by_namespace";
+
 /// Registers a metric and gives a handle to it. Counters get their `_total`, help texts their full stop, when they
 /// are written.
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
+}
+
+/// Registers a counter, a gauge or a family of them.
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    register(registry, name, help, M::default())
 }
 
 fn histograms<L: Clone + Hash + Eq>(constructor: fn() -> Histogram) -> Histograms<L> {
@@ -31,7 +42,7 @@ fn histograms<L: Clone + Hash + Eq>(constructor: fn() -> Histogram) -> Histogram
 #[derive(Debug)]
 pub(super) struct ReloadFamilies {
     pub(super) executed: Counters<Labels<1>>,
-    pub(super) executed_by_namespace: Option<UnsuffixedCounters<OwnedLabels<2>>>,
+    pub(super) executed_by_namespace: Option<Family<OwnedLabels<2>, Gauge>>,
     pub(super) reconcile: Counters<Labels<1>>,
     pub(super) reconcile_duration: Histograms<Labels<1>>,
     pub(super) action: Counters<Labels<2>>,
@@ -51,20 +62,14 @@ impl ReloadFamilies {
         let executed: Counters<Labels<1>> = add(
             r,
             "reloader_reload_executed",
-            "Restarts written, by success",
-            Family::default(),
+            "Total number of workload restarts written, by success",
         );
         for success in ["true", "false"] {
             drop(executed.get_or_create(&[("success", success)]));
         }
         let executed_by_namespace = count_by_namespace.then(|| {
-            let help = "Restarts written, by success and namespace";
-            add(
-                r,
-                "reloader_reload_executed_total_by_namespace",
-                help,
-                UnsuffixedCounters::default(),
-            )
+            let help = "Total number of workload restarts written, by success and namespace";
+            add(r, EXECUTED_BY_NAMESPACE, help)
         });
         Self {
             executed,
@@ -72,68 +77,56 @@ impl ReloadFamilies {
             reconcile: add(
                 r,
                 "reloader_reconcile",
-                "Workloads examined, by result",
-                Family::default(),
+                "Total number of workload reconciliations, by result",
             ),
-            reconcile_duration: add(
+            reconcile_duration: register(
                 r,
                 "reloader_reconcile_duration_seconds",
-                "Time to examine one workload and write its restart, by result",
+                "Time to reconcile one workload in seconds, by result",
                 histograms(buckets::reconcile),
             ),
             action: add(
                 r,
                 "reloader_action",
-                "Restarts written, by kind and result",
-                Family::default(),
+                "Total number of workload restarts written, by kind and result",
             ),
-            action_latency: add(
+            action_latency: register(
                 r,
                 "reloader_action_latency_seconds",
-                "Time from the start of a workload's examination to the end of its write",
+                "Time from the start of a reconciliation to the end of its write in seconds",
                 histograms(buckets::action),
             ),
-            latency: add(
+            latency: register(
                 r,
                 "reloader_reload_latency_seconds",
-                "Time from when a change was seen to when the restart was written, waits included",
+                "Time from when a change is seen to when the restart is written in seconds, waits included",
                 buckets::reload(),
             ),
             skipped: add(
                 r,
                 "reloader_skipped",
-                "Changes that needed no write, by reason",
-                Family::default(),
+                "Total number of changes that needed no write, by reason",
             ),
-            errors: add(
-                r,
-                "reloader_errors",
-                "Failures of any sort, by type",
-                Family::default(),
-            ),
+            errors: add(r, "reloader_errors", "Total number of errors, by type"),
             fenced_writes: add(
                 r,
                 "reloader_fenced_writes",
-                "Writes not sent because this replica could no longer be sure to lead",
-                Counter::default(),
+                "Total number of writes not sent because this replica might no longer lead",
             ),
             notifications: add(
                 r,
                 "reloader_notifications",
-                "Alerts, webhook calls and dropped Events, by channel and result",
-                Family::default(),
+                "Total number of alerts, webhook calls and dropped Events, by channel and result",
             ),
             workloads_scanned: add(
                 r,
                 "reloader_workloads_scanned",
-                "Workloads considered for a change, by kind",
-                Family::default(),
+                "Total number of workloads considered for a change, by kind",
             ),
             workloads_matched: add(
                 r,
                 "reloader_workloads_matched",
-                "Workloads restarted for a change, by kind",
-                Family::default(),
+                "Total number of workloads restarted for a change, by kind",
             ),
         }
     }
@@ -149,20 +142,21 @@ pub(super) struct WatchFamilies {
 
 impl WatchFamilies {
     pub(super) fn register(r: &mut Registry) -> Self {
-        let received = "Watch events received, first lists included";
         Self {
-            received: add(r, "reloader_events_received", received, Family::default()),
+            received: add(
+                r,
+                "reloader_events_received",
+                "Total number of watch events received, including initial lists",
+            ),
             processed: add(
                 r,
                 "reloader_events_processed",
-                "Watch events processed",
-                Family::default(),
+                "Total number of watch events processed, by result",
             ),
             restarts: add(
                 r,
                 "reloader_watch_restarts",
-                "Watches begun again, by kind and reason",
-                Family::default(),
+                "Total number of watch restarts, by kind and reason",
             ),
         }
     }
@@ -183,43 +177,31 @@ pub(super) struct QueueFamilies {
 impl QueueFamilies {
     pub(super) fn register(r: &mut Registry) -> Self {
         Self {
-            adds: add(
-                r,
-                "reloader_workqueue_adds",
-                "Workloads queued",
-                Counter::default(),
-            ),
-            latency: add(
+            adds: add(r, "reloader_workqueue_adds", "Total number of workloads queued"),
+            latency: register(
                 r,
                 "reloader_workqueue_latency_seconds",
-                "Time a workload waited in the queue",
+                "Time a workload waits in the queue in seconds",
                 buckets::queue(),
             ),
             retries: add(
                 r,
                 "reloader_retries",
-                "Workloads queued again after a failure",
-                Counter::default(),
+                "Total number of workloads queued again after a failure",
             ),
-            workqueue_adds: add(
-                r,
-                "workqueue_adds",
-                "Total number of adds handled by workqueue",
-                Family::default(),
-            ),
+            workqueue_adds: add(r, "workqueue_adds", "Total number of adds handled by workqueue"),
             workqueue_retries: add(
                 r,
                 "workqueue_retries",
                 "Total number of retries handled by workqueue",
-                Family::default(),
             ),
-            workqueue_queue_duration: add(
+            workqueue_queue_duration: register(
                 r,
                 "workqueue_queue_duration_seconds",
                 "How long in seconds an item stays in workqueue before being requested",
                 histograms(buckets::workqueue),
             ),
-            workqueue_work_duration: add(
+            workqueue_work_duration: register(
                 r,
                 "workqueue_work_duration_seconds",
                 "How long in seconds processing an item from workqueue takes",
@@ -242,13 +224,12 @@ impl RestClientFamilies {
             requests: add(
                 r,
                 "rest_client_requests",
-                "Requests to the API server, by status code, method and host",
-                Family::default(),
+                "Number of HTTP requests, partitioned by status code, method, and host",
             ),
-            duration: add(
+            duration: register(
                 r,
                 "rest_client_request_duration_seconds",
-                "Time to the head of the API server's response, by verb and host",
+                "Request latency in seconds, up to the response headers. Broken down by verb, and host",
                 histograms(buckets::rest_client),
             ),
         }
@@ -275,13 +256,11 @@ impl LeaseFamilies {
                 r,
                 "leader_election_master_status",
                 "Whether this replica is master of the relevant lease, 0 indicates backup, 1 indicates master",
-                Gauge::default(),
             ),
             slow_path: add(
                 r,
                 "leader_election_slowpath",
-                "Renewals of the lease that had to read it first",
-                Counter::default(),
+                "Total number of lease renewals that needed an extra read",
             ),
         }
     }

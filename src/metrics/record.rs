@@ -29,7 +29,7 @@ impl EventType {
 /// How the processing of a watch event ended: the label `result` of `reloader_events_processed_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventResult {
-    /// The index took it in.
+    /// It is in the index.
     Success,
     /// It could not be read, or did not matter.
     Dropped,
@@ -38,9 +38,9 @@ pub enum EventResult {
 /// How one round of a worker ended: the label `result` of `reloader_reconcile_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
-    /// Whatever had to be written is written.
+    /// What had to be written is written.
     Success,
-    /// It failed and will be tried again.
+    /// It failed and is retried.
     Error,
     /// There was nothing to write.
     Skipped,
@@ -61,9 +61,9 @@ impl ReconcileResult {
 pub enum NotificationResult {
     /// The receiver took it.
     Success,
-    /// It was given up.
+    /// It was abandoned.
     Error,
-    /// Too many waited, so it was never sent.
+    /// The queue was full, so it was never sent.
     Dropped,
 }
 
@@ -87,13 +87,13 @@ impl Metrics {
         self.watch.received.get_or_create(&labels).inc();
     }
 
-    /// A watch showed a namespace that is selected, or is not any more.
+    /// A watch showed a namespace that is selected, or no longer is.
     pub fn namespace_received(&self, event: EventType) {
         let labels = [("event_type", event.label()), ("resource_type", "namespaces")];
         self.watch.received.get_or_create(&labels).inc();
     }
 
-    /// That change has been taken in. `event_type` is always `unknown`, as in upstream.
+    /// That change has been processed. `event_type` is always `unknown`, as in upstream.
     pub fn event_processed(&self, source: SourceKind, result: EventResult) {
         let result = match result {
             EventResult::Success => "success",
@@ -142,7 +142,7 @@ impl Metrics {
         self.queue.workqueue_retries.get_or_create(&QUEUE).inc();
     }
 
-    /// So many workloads of that kind were considered for a change.
+    /// `count` workloads of that kind were considered for a change.
     pub fn workloads_scanned(&self, kind: WorkloadKind, count: u64) {
         self.reload
             .workloads_scanned
@@ -195,7 +195,9 @@ impl Metrics {
         self.reload.executed.get_or_create(&[("success", success)]).inc();
         if let Some(by_namespace) = &self.reload.executed_by_namespace {
             let namespace = ("namespace", Cow::Owned(namespace.to_owned()));
-            by_namespace.increment(&[("success", Cow::Borrowed(success)), namespace]);
+            by_namespace
+                .get_or_create(&[("success", Cow::Borrowed(success)), namespace])
+                .inc();
         }
         self.reload
             .action
@@ -207,7 +209,7 @@ impl Metrics {
             .observe(action.as_secs_f64());
     }
 
-    /// A write was not sent, because the Lease might belong to somebody else by now.
+    /// A write was not sent, because another replica might hold the Lease by now.
     pub fn write_fenced(&self) {
         self.reload.fenced_writes.inc();
     }
@@ -218,7 +220,7 @@ impl Metrics {
         self.reload.notifications.get_or_create(&labels).inc();
     }
 
-    /// A watch on `kind` (`ConfigMap`, `Deployment`, …) begins again.
+    /// A watch on `kind` (`ConfigMap`, `Deployment`, …) restarts.
     pub fn watch_restarted(&self, kind: &'static str, reason: &'static str) {
         self.watch
             .restarts
@@ -226,12 +228,12 @@ impl Metrics {
             .inc();
     }
 
-    /// This replica acts from now on.
+    /// This replica leads from now on.
     pub fn leadership_gained(&self) {
         self.lease.leader.set(1);
     }
 
-    /// This replica acts no longer.
+    /// This replica leads no longer.
     pub fn leadership_lost(&self) {
         self.lease.leader.set(0);
     }

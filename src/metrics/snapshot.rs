@@ -1,4 +1,4 @@
-//! Values that are read only when somebody asks: lengths, ages, states.
+//! Values that are read at each scrape: lengths, ages, states.
 
 use std::{
     fmt,
@@ -19,17 +19,17 @@ use super::QUEUE;
 pub struct Snapshot {
     /// Queued workloads whose sources have just changed.
     pub queued: usize,
-    /// Queued workloads found by comparing at start or takeover: they let the others pass.
+    /// Queued workloads found by comparing at start or takeover: the others go first.
     pub queued_low_priority: usize,
     /// Workloads that owe a restart, queued or not: on a standby, what it would have to do.
     pub pending_reloads: usize,
-    /// How long the workload that has been worked on longest has been worked on.
+    /// Age of the oldest work in progress.
     pub longest_running: Duration,
-    /// The sum of that over all workloads being worked on.
+    /// The sum of the ages of all work in progress.
     pub unfinished_work: Duration,
     /// Objects kept in memory, by kind (`ConfigMap`, `Deployment`, …).
     pub tracked_objects: Vec<(&'static str, usize)>,
-    /// Whether the cache of a kind shows the cluster.
+    /// Whether the watch of a kind is in sync with the cluster.
     pub watch_synced: Vec<(&'static str, bool)>,
 }
 
@@ -69,7 +69,7 @@ impl Collector for SnapshotSource {
 
         out.plain(
             "reloader_workqueue_depth",
-            "Workloads in the queue.",
+            "Number of workloads in the queue.",
             queued + queued_low_priority,
         )?;
         // controller-runtime's priorities: 0 for changes, -100 for what a start finds.
@@ -93,19 +93,19 @@ impl Collector for SnapshotSource {
         )?;
         out.plain(
             "reloader_pending_reloads",
-            "Workloads that owe a restart.",
+            "Number of workloads that owe a restart.",
             pending_reloads,
         )?;
         out.family(
             "reloader_tracked_objects",
-            "Objects kept in memory, by kind.",
+            "Number of objects kept in memory, by kind.",
             tracked_objects
                 .into_iter()
                 .map(|(kind, count)| ([("kind", kind)], count)),
         )?;
         out.family(
             "reloader_watch_synced",
-            "Whether the cache of a kind shows the cluster.",
+            "Whether the watch of a kind is in sync with the cluster, 0 indicates not, 1 indicates in sync.",
             watch_synced
                 .into_iter()
                 .map(|(kind, synced)| ([("kind", kind)], usize::from(synced))),

@@ -6,12 +6,12 @@
 //! starts with `app` or ends with `zzz`, and `*-cm` every name that ends with `-cm`. Users rely on both.
 //!
 //! Names of ConfigMaps and Secrets are [DNS subdomains](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/),
-//! so ASCII: only the ASCII part of a class, a literal or a fold matters, and nothing here ever matches another
-//! character.
+//! made of `[a-z0-9.-]`. Go and Rust share RE2's syntax, so `gate.rs` only settles where they differ and refuses what no
+//! name needs.
 
 use regex::bytes::{Regex, RegexBuilder};
 
-mod syntax;
+mod gate;
 
 /// The longest item that is compiled, in bytes. Names have at most 253, so no useful pattern comes near.
 pub const MAX_PATTERN_LENGTH: usize = 1024;
@@ -62,6 +62,10 @@ pub enum PatternError {
     /// A capture group's name that is empty or holds something besides letters, digits and `_`.
     #[error("invalid capture group name")]
     GroupName,
+    /// Syntax that Go accepts, as a rule, but that no name needs: characters that names cannot hold, character codes,
+    /// Unicode classes, flags or group names given twice.
+    #[error("syntax not supported for resource names")]
+    Unsupported,
 }
 
 impl PatternError {
@@ -105,8 +109,8 @@ impl NamePattern {
         }
     }
 
-    /// Compiles one item of a reload annotation. Fails where Go's `regexp.Compile` fails, and on items beyond
-    /// [`MAX_PATTERN_LENGTH`] or the size limits; never panics.
+    /// Compiles one item of a reload annotation. Fails where Go's `regexp.Compile` fails, on items beyond
+    /// [`MAX_PATTERN_LENGTH`] or the size limits, and on [unsupported](PatternError::Unsupported) syntax.
     pub fn compile(item: &str) -> Result<Self, PatternError> {
         if item.len() > MAX_PATTERN_LENGTH {
             return Err(PatternError::TooLong);
@@ -114,13 +118,15 @@ impl NamePattern {
         if let Some(plain) = Self::plain(item) {
             return Ok(plain);
         }
-        let translated = syntax::translate(&format!("^{item}$"))?;
-        let regex = RegexBuilder::new(&translated)
+        let regex = RegexBuilder::new(&gate::admit(&format!("^{item}$"))?)
             .unicode(false)
             .size_limit(MAX_COMPILED_SIZE)
             .dfa_size_limit(MAX_COMPILED_SIZE)
             .build()
-            .map_err(|_| PatternError::TooLarge)?;
+            .map_err(|error| match error {
+                regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
+                _ => PatternError::Unsupported,
+            })?;
         Ok(Self::Regex(item.into(), regex))
     }
 

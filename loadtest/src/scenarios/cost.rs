@@ -1,4 +1,4 @@
-//! What a reload costs the API server and the processor, and what a change costs that nobody asked for.
+//! What a restart costs the API server and the processor, and what a change costs that no workload asks for.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Memory and start of a controller that watches many objects, most of which nobody opted into.
+//! Memory and start of a controller that watches many objects, most of which are not opted in.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
