@@ -196,7 +196,7 @@ async fn every_metric_is_in_the_table_and_nothing_else() {
     assert_current("metrics", &metric_table(&metrics.encode().unwrap()));
 }
 
-/// A link to a file that was moved helps nobody.
+/// Relative links point to files that exist.
 #[test]
 fn links_lead_to_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

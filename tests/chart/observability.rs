@@ -205,7 +205,7 @@ fn the_dashboard_shows_what_exists() {
 
 /// A check that finds nothing wrong with anything would not be one.
 #[test]
-fn what_does_not_exist_is_noticed() {
+fn unknown_metrics_are_detected() {
     let known = known_metrics();
     for (expression, label) in [
         ("sum(reloader_no_such_metric{pod=\"a\"})", None),

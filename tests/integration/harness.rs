@@ -2,7 +2,7 @@
 //! own that run under exactly the RBAC that ships.
 //!
 //! Tests run in parallel. They cannot disturb each other: a controller watches its test's namespace only, as a user of
-//! its own, so the audit log tells whose requests are whose.
+//! its own, so the audit log shows which controller sent a request.
 
 pub mod controller;
 pub mod csi;
@@ -60,7 +60,7 @@ pub struct World {
 
 impl World {
     /// A fresh namespace on the control plane that all tests share. It has neither controller-manager nor scheduler:
-    /// nobody but the test and its controllers writes to workloads.
+    /// only the test and its controllers write to workloads.
     pub async fn new(name: &str) -> Self {
         let plane = CONTROL_PLANE
             .get_or_init(async || ControlPlane::start().await.expect("a control plane"))

@@ -28,7 +28,7 @@ enum Presence {
     Running,
     /// It is killed after it has acted, and another one goes on.
     KilledInBetween,
-    /// Only between the events: nobody runs while they happen.
+    /// Only between the events: no replica runs while they happen.
     AwayMeanwhile,
 }
 use Presence::{AwayMeanwhile, KilledInBetween, Running};
