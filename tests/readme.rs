@@ -197,6 +197,20 @@ async fn every_metric_is_in_the_table_and_nothing_else() {
     assert_current(METRICS, "metrics", &metric_table(&metrics.encode().unwrap()));
 }
 
+/// The picture of README.md is that of docs/architecture.md.
+#[test]
+fn both_pages_show_the_same_picture() {
+    let picture = |page: &'static str| {
+        let (_, after) = page.split_once("```text\n").unwrap();
+        after.split_once("```").unwrap().0
+    };
+    let [readme, architecture] = [
+        include_str!("../README.md"),
+        include_str!("../docs/architecture.md"),
+    ];
+    assert_eq!(picture(readme), picture(architecture));
+}
+
 /// Relative links point to files that exist.
 #[test]
 fn links_lead_to_files_that_exist() {
