@@ -9,7 +9,7 @@
 
 use super::values::{CsvList, csv, go_bool};
 
-/// Kinds beside those that everybody has, and how they are restarted.
+/// Kinds beside the built-in ones, and how they are restarted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kinds of workloads")]
 pub struct KindArgs {

@@ -161,7 +161,7 @@ impl WatchFamilies {
             restarts: add(
                 r,
                 "reloader_watch_restarts",
-                "Watches begun again, by kind and reason",
+                "Total number of watch restarts, by kind and reason",
                 Family::default(),
             ),
         }
