@@ -85,7 +85,7 @@ fn build_in(namespace: &str, shipped: &str) -> Vec<Value> {
         "ServiceAccount",
     ]
 )]
-#[case::without_cluster_rights(
+#[case::without_cluster_role(
     KUSTOMIZATIONS[2],
     1,
     &["Deployment", "Namespace", "2 Role", "2 RoleBinding", "ServiceAccount"]
