@@ -4,7 +4,8 @@
 
 #![allow(
     clippy::doc_markdown,
-    reason = "the comments of flags are their help texts, where backticks would show"
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments of flags are their help texts, where backticks would show and brackets are no links"
 )]
 
 use super::values::{CsvList, csv, go_bool};
