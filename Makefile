@@ -52,7 +52,7 @@ test: ## Run every test, those against a real API server included
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 # Test targets that need neither a control plane nor the chart's tools.
-QUICK_TESTS := --test compatibility --test layering --test readme --test words
+QUICK_TESTS := --test ci --test compatibility --test layering --test readme --test words
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no control plane; half a minute once compiled
