@@ -134,7 +134,7 @@ fn what_a_late_pod_shows_rolls_nothing_back(#[values(ENV_VARS, ANNOTATIONS)] str
 }
 
 #[test]
-fn pods_that_come_and_go_roll_nothing() {
+fn created_and_deleted_pods_roll_nothing() {
     run(async {
         let world = World::with_csi("scaled").await;
         create_web(&world).await;

@@ -186,7 +186,7 @@ fn a_permission_granted_later_is_used_without_a_restart() {
 }
 
 #[test]
-fn sources_that_come_and_go_are_noticed_by_listing_too() {
+fn created_and_deleted_sources_are_noticed_by_listing() {
     run(async {
         let world = World::new("upstream-create").await;
         world.replace_rules("watched", watched()).await;
