@@ -13,7 +13,7 @@ RUN apk add --no-cache build-base ca-certificates-bundle \
 ARG RUST_VERSION
 WORKDIR /source
 COPY . .
-# What the ConfigMap reloader-meta-info tells of the build.
+# What the ConfigMap reloader-meta-info records about the build.
 ARG RELOADER_COMMIT_HASH=unknown
 ARG RELOADER_COMMIT_TIME=""
 ARG RELOADER_EDITION=oss

@@ -1,11 +1,11 @@
-# The ways to build, try, check and measure Reloader. `make` alone lists them.
+# Targets to build, try, check and measure Reloader. `make` lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
-# A changed version is built anew: the folder carries it.
+# The version is part of the folder, so that a new one is compiled.
 CARGO_DENY_VERSION := 0.20.2
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/reloader-tools
 CARGO_DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
@@ -22,7 +22,7 @@ ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 
-# Tests against a control plane wait far more than they compute: more of them at once than there are cores.
+# Tests against a control plane wait more than they compute, so more of them run than there are cores.
 TEST_THREADS ?= 3
 
 ##@ Try it
@@ -31,7 +31,7 @@ TEST_THREADS ?= 3
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Watch it work on a real API server on this computer; KEEP=1 stays up at the end, for kubectl
@@ -51,9 +51,27 @@ test: ## Run every test, those against a real API server included
 	cargo run --package testbed -- tools
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
+# Test targets that need neither a control plane nor the chart's tools.
+QUICK_TESTS := --test ci --test compatibility --test layering --test readme --test words
+
 .PHONY: test-unit
-test-unit: ## Run the tests that need nothing but this computer's processor
-	cargo test --lib
+test-unit: ## Run the tests that need no control plane; half a minute once compiled
+	cargo test --workspace --lib --bins $(QUICK_TESTS) --test release
+	cargo test --workspace --doc
+
+.PHONY: test-fast
+test-fast: ## Run unit tests and one file of tests/integration, ONLY=pause; under two minutes once compiled
+	cargo test --lib $(QUICK_TESTS)
+ifdef ONLY
+	cargo run --package testbed -- build
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --test integration -- $(ONLY)::
+endif
+
+.PHONY: integration-test
+integration-test: ## Test the program and the testbed against a real API server
+	cargo run --package testbed -- build
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --test integration
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --package testbed --test '*'
 
 .PHONY: chart-test
 chart-test: ## Test the Helm chart and the plain manifests; two minutes once Helm and the control plane are compiled
@@ -71,10 +89,20 @@ alerts-test: ## Test the chart's alerts and the expressions of its dashboard
 	cargo test --test chart alerts
 
 .PHONY: lint
-lint: $(CARGO_DENY) $(ACTIONLINT) ## Check format, lints, workflows, licences, advisories and duplicate dependencies
+lint: lint-code deny ## Check format, lints, documentation, workflows and dependencies
+
+# Private items are documented too, so links to them work.
+RUSTDOC_LINTS := -D warnings -A rustdoc::private_intra_doc_links
+
+.PHONY: lint-code
+lint-code: $(ACTIONLINT) ## Check format, lints, documentation and workflows
 	cargo fmt --all --check
 	$(ACTIONLINT)
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="$(RUSTDOC_LINTS)" cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: deny
+deny: $(CARGO_DENY) ## Check licences, sources, advisories and duplicates of dependencies
 	$(CARGO_DENY) --workspace check bans licenses sources
 	@if timeout 120 $(CARGO_DENY) --workspace fetch db; then \
 		$(CARGO_DENY) --workspace check advisories; \
@@ -94,7 +122,7 @@ $(ACTIONLINT):
 ##@ Release it
 
 .PHONY: manifests
-manifests: ## Write the plain manifests anew from the chart; `make chart-test` tells when that is due
+manifests: ## Generate the plain manifests from the chart; `make chart-test` fails when they are out of date
 	deployments/generate.sh "$$(cargo run --quiet --package testbed -- tools | sed -n 1p)"
 
 .PHONY: program
@@ -110,15 +138,15 @@ image: ## Build the image with docker, podman or buildah; PROGRAM=FILE (of `make
 	.ci/image
 
 .PHONY: image-check
-image-check: ## Check the image that was built: user, labels, files, that it runs; as root, or parts are left out
+image-check: ## Check the image: user, labels, files, that it runs; without root some checks are skipped
 	.ci/image-check target/image/reloader-$(ARCHITECTURE).oci.tar
 
 .PHONY: sbom
-sbom: $(CARGO_CYCLONEDX) ## Write the bill of materials (CycloneDX) to target/sbom, and check it
+sbom: $(CARGO_CYCLONEDX) ## Write the bill of materials (CycloneDX) to target/sbom and check it
 	.ci/sbom $(CARGO_CYCLONEDX) target/sbom/reloader.cdx.json
 
 .PHONY: release-check
-release-check: ## Check that what is checked out can be released as the version in Cargo.toml
+release-check: ## Check that this checkout can be released as the version in Cargo.toml
 	.ci/release-check
 
 ##@ Measure it
@@ -132,5 +160,5 @@ bench: ## Measure: speed of the pure parts, then everything on a real API server
 ##@ Clean up
 
 .PHONY: clean
-clean: ## Delete what the builds of this folder left; compiled tools and control plane stay
+clean: ## Delete build output; compiled tools and the control plane stay
 	cargo clean

@@ -72,7 +72,7 @@ pub struct Args {
     /// How and when they are restarted.
     #[command(flatten)]
     pub reload: ReloadArgs,
-    /// Who is told of it, or instead.
+    /// Alerts about restarts, or webhook calls instead of them.
     #[command(flatten)]
     pub notification: NotificationArgs,
     /// Several replicas, one of which acts.
@@ -160,7 +160,7 @@ pub struct HighAvailabilityArgs {
     #[arg(long, env = "RELOADER_LEASE_NAME", value_name = "NAME", default_value = "stakater-reloader-lock",
         value_parser = NonEmptyStringValueParser::new())]
     pub lease_name: String,
-    /// How long a leader that fell silent keeps the Lease; the default is upstream's
+    /// How long a Lease stays valid after its last renewal; the default is upstream's
     ///
     /// Must be longer than --renew-deadline. Longer tolerates a slower API server, shorter takes over sooner.
     #[arg(long, env = "RELOADER_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
@@ -232,7 +232,7 @@ pub struct ObservabilityArgs {
         allow_hyphen_values = true
     )]
     pub log_format: String,
-    /// Least level that is logged: trace, debug, info, warn, error, fatal or panic (upstream)
+    /// Minimum log level: trace, debug, info, warn, error, fatal or panic (upstream)
     #[arg(
         long,
         env = "RELOADER_LOG_LEVEL",

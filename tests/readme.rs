@@ -1,4 +1,4 @@
-//! What README.md says about flags and metrics, held to the program itself.
+//! What docs/flags.md and docs/metrics.md say, compared with the program itself; and the links of every page.
 //!
 //! The two tables are written by [`flag_table`] and [`metric_table`]. When a test fails, it prints the table to paste.
 
@@ -28,23 +28,24 @@ use reloader::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 
-const README: &str = include_str!("../README.md");
+const FLAGS: &str = include_str!("../docs/flags.md");
+const METRICS: &str = include_str!("../docs/metrics.md");
 
-/// The lines between `<!-- name -->` and `<!-- /name -->`.
-fn section(name: &str) -> &'static str {
-    let (_, after) = README
+/// The lines of a page between `<!-- name -->` and `<!-- /name -->`.
+fn section<'a>(page: &'a str, name: &str) -> &'a str {
+    let (_, after) = page
         .split_once(&format!("<!-- {name} -->\n"))
-        .unwrap_or_else(|| panic!("README.md has no <!-- {name} -->"));
+        .unwrap_or_else(|| panic!("docs/{name}.md has no <!-- {name} -->"));
     let (inside, _) = after
         .split_once(&format!("<!-- /{name} -->"))
-        .unwrap_or_else(|| panic!("README.md has no <!-- /{name} -->"));
+        .unwrap_or_else(|| panic!("docs/{name}.md has no <!-- /{name} -->"));
     inside
 }
 
-fn assert_current(name: &str, table: &str) {
+fn assert_current(page: &str, name: &str, table: &str) {
     assert!(
-        section(name) == table,
-        "README.md is out of date; between <!-- {name} --> and <!-- /{name} --> belongs:\n\n{table}"
+        section(page, name) == table,
+        "docs/{name}.md is out of date; between <!-- {name} --> and <!-- /{name} --> belongs:\n\n{table}"
     );
 }
 
@@ -89,7 +90,7 @@ fn flag_table() -> String {
 #[test]
 fn every_flag_is_in_the_table_and_nothing_else() {
     assert!(flags(&Args::command()).count() > 20);
-    assert_current("flags", &flag_table());
+    assert_current(FLAGS, "flags", &flag_table());
 }
 
 #[test]
@@ -102,9 +103,9 @@ fn every_variable_without_a_flag_is_explained() {
     let missing: Vec<String> = names
         .into_inner()
         .into_iter()
-        .filter(|name| !README.contains(&format!("`{name}`")))
+        .filter(|name| !FLAGS.contains(&format!("`{name}`")))
         .collect();
-    assert!(missing.is_empty(), "not in README.md: {missing:?}");
+    assert!(missing.is_empty(), "not in docs/flags.md: {missing:?}");
 }
 
 /// Metrics after everything that can happen has happened once.
@@ -193,10 +194,24 @@ fn metric_table(exposition: &str) -> String {
 #[tokio::test]
 async fn every_metric_is_in_the_table_and_nothing_else() {
     let metrics = touched().await;
-    assert_current("metrics", &metric_table(&metrics.encode().unwrap()));
+    assert_current(METRICS, "metrics", &metric_table(&metrics.encode().unwrap()));
 }
 
-/// A link to a file that was moved helps nobody.
+/// The picture of README.md is that of docs/architecture.md.
+#[test]
+fn both_pages_show_the_same_picture() {
+    let picture = |page: &'static str| {
+        let (_, after) = page.split_once("```text\n").unwrap();
+        after.split_once("```").unwrap().0
+    };
+    let [readme, architecture] = [
+        include_str!("../README.md"),
+        include_str!("../docs/architecture.md"),
+    ];
+    assert_eq!(picture(readme), picture(architecture));
+}
+
+/// Relative links point to files that exist.
 #[test]
 fn links_lead_to_files_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

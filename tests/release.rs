@@ -71,10 +71,10 @@ impl Project {
         self.write(file, &text.replace(old, new));
     }
 
-    /// git, without anybody's own settings.
+    /// git, without the user's own settings.
     fn git(&self, arguments: &[&str]) {
         let output = Command::new("git")
-            .args(["-c", "user.name=Nobody", "-c", "user.email=nobody@localhost"])
+            .args(["-c", "user.name=Test", "-c", "user.email=test@localhost"])
             .args(["-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"])
             .args(arguments)
             .current_dir(self.0.path())
@@ -129,11 +129,11 @@ impl Project {
 }
 
 #[test]
-fn what_is_in_order_can_be_released() {
+fn a_valid_project_can_be_released() {
     let project = Project::new();
     project.assert_can_be_released(&[]);
     project.assert_can_be_released(&[&format!("v{VERSION}")]);
-    // As the workflow finds it, after somebody has pushed the tag.
+    // As the workflow finds it, after the tag was pushed.
     project.git(&["tag", &format!("v{VERSION}")]);
     project.assert_can_be_released(&[&format!("v{VERSION}")]);
 }
@@ -172,7 +172,7 @@ fn what_is_in_order_can_be_released() {
     "fn made",
     "are not current; run make manifests"
 )]
-fn what_is_out_of_order_is_refused(
+fn an_invalid_project_is_refused(
     #[case] file: &str,
     #[case] old: &str,
     #[case] new: &str,
@@ -191,7 +191,7 @@ fn a_tag_of_another_version_is_refused() {
 }
 
 #[test]
-fn what_is_not_committed_is_refused() {
+fn uncommitted_changes_are_refused() {
     let project = Project::new();
     project.write("note.txt", "");
     project.assert_refused(&[], "there are uncommitted changes");

@@ -11,7 +11,7 @@ pub struct Environment {
     pub pod_namespace: Option<String>,
     /// `RELOADER_NAMESPACE`: the namespace Reloader runs in, as the chart says it.
     pub reloader_namespace: Option<String>,
-    /// `RELOADER_DEPLOYMENT_NAME`: the Deployment Reloader runs as; tells releases in one namespace apart.
+    /// `RELOADER_DEPLOYMENT_NAME`: the Deployment Reloader runs as; distinguishes releases in one namespace.
     pub reloader_deployment_name: Option<String>,
     /// `METRICS_COUNT_BY_NAMESPACE`: `enabled` adds the per-namespace reload counter.
     pub metrics_count_by_namespace: Option<String>,

@@ -4,12 +4,13 @@
 
 #![allow(
     clippy::doc_markdown,
-    reason = "the comments of flags are their help texts, where backticks would show"
+    rustdoc::broken_intra_doc_links,
+    reason = "the comments of flags are their help texts, where backticks would show and brackets are no links"
 )]
 
 use super::values::{CsvList, csv, go_bool};
 
-/// Kinds beside those that everybody has, and how they are restarted.
+/// Kinds beside the built-in ones, and how they are restarted.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kinds of workloads")]
 pub struct KindArgs {

@@ -1,4 +1,4 @@
-//! Flags that say who is told of restarts, or of changes instead of restarts.
+//! Flags for alerts about restarts, and for webhook calls about changes.
 //!
 //! Input: command line and variables, through clap. Output: [`NotificationArgs`]. I/O: none.
 
@@ -10,7 +10,7 @@
 use super::values::go_bool;
 use crate::config::WEBHOOK_PAYLOADS;
 
-/// Who is told over HTTP; the receiver of alerts is in variables, since its URL holds a token.
+/// Notifications over HTTP; the receiver of alerts is in variables, since its URL holds a token.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Notifications")]
 pub struct NotificationArgs {
@@ -25,7 +25,7 @@ pub struct NotificationArgs {
         allow_hyphen_values = true
     )]
     pub webhook_url: String,
-    /// What --webhook-url is told: constant, which is upstream's body, or details
+    /// Body of the POST to --webhook-url: constant, which is upstream's body, or details
     ///
     /// details adds the kind, namespace and name of what changed, how and when; never anything of its content.
     #[arg(long, env = "RELOADER_WEBHOOK_PAYLOAD", value_name = "PAYLOAD", default_value = WEBHOOK_PAYLOADS[0],

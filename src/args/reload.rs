@@ -50,7 +50,7 @@ pub struct ReloadArgs {
     #[arg(long, env = "RELOADER_RELOAD_ON_DELETE", value_name = "BOOL", value_parser = go_bool,
         action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
     pub reload_on_delete: bool,
-    /// With --reload-on-create: where no ledger tells what changed, markers do; never restarts everything (upstream)
+    /// With --reload-on-create: detect changes by markers where the ledger has no entry; never restarts everything (upstream)
     #[arg(long, env = "RELOADER_SYNC_AFTER_RESTART", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]

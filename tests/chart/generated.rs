@@ -10,7 +10,7 @@ use crate::helm::{in_repository, objects, only, path_of, read, read_yaml, render
 
 #[rstest]
 #[case::everything("deployments/kubernetes/reloader.yaml")]
-#[case::rights("deployments/kubernetes/rbac.yaml")]
+#[case::permissions("deployments/kubernetes/rbac.yaml")]
 #[case::budget("deployments/overlays/ha/poddisruptionbudget.yaml")]
 #[case::role("deployments/overlays/single-namespace/role.yaml")]
 #[case::defaults("charts/reloader/files/defaults.yaml")]
@@ -59,13 +59,13 @@ fn the_charts_changes_are_those_of_its_version() {
         // Artifact Hub's kinds are the changelog's headings.
         let kind = change["kind"].as_str().unwrap();
         let heading = format!("### {}{}", kind[..1].to_uppercase(), &kind[1..]);
-        let told = under(&section, &heading)
+        let listed = under(&section, &heading)
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ");
         let description = change["description"].as_str().unwrap();
         assert!(
-            told.contains(description),
+            listed.contains(description),
             "CHANGELOG.md does not say under {version}, {heading}: {description}"
         );
     }
@@ -80,7 +80,7 @@ fn rules(objects: &[Value], kind: &str) -> Vec<Value> {
 #[rstest]
 #[case::csi("rbac-csi.yaml", "reloader.enableCSIIntegration=true")]
 #[case::argo_rollouts("rbac-argo-rollouts.yaml", "reloader.isArgoRollouts=true")]
-fn further_rights_are_the_charts(#[case] file: &str, #[case] setting: &str) {
+fn optional_permissions_match_the_chart(#[case] file: &str, #[case] setting: &str) {
     let further = objects(&read(&format!("deployments/kubernetes/{file}")));
     let mut sum = rules(&objects(&read("deployments/kubernetes/rbac.yaml")), "ClusterRole");
     sum.extend(rules(&further, "ClusterRole"));

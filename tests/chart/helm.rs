@@ -39,7 +39,7 @@ pub fn path_of(tool: Component) -> &'static Path {
 
 /// A tool with arguments, run to its end.
 pub fn run(tool: Component, arguments: &[&str]) -> Output {
-    // Nobody's own configuration, plugins or repositories.
+    // No user's own configuration, plugins or repositories.
     let home = tempfile::tempdir().unwrap();
     Command::new(path_of(tool))
         .args(arguments)

@@ -85,7 +85,7 @@ fn build_in(namespace: &str, shipped: &str) -> Vec<Value> {
         "ServiceAccount",
     ]
 )]
-#[case::without_cluster_rights(
+#[case::without_cluster_role(
     KUSTOMIZATIONS[2],
     1,
     &["Deployment", "Namespace", "2 Role", "2 RoleBinding", "ServiceAccount"]
@@ -114,7 +114,7 @@ fn the_budget_is_that_of_the_pods() {
 }
 
 #[test]
-fn without_cluster_rights_only_the_own_namespace_is_watched() {
+fn without_a_cluster_role_only_the_release_namespace_is_watched() {
     let variables = |folder| {
         let objects = build_shipped(folder);
         let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
@@ -141,7 +141,7 @@ async fn the_api_server_admits_every_kustomization_wherever_it_is_installed() {
         admit(&client, &objects, folder).await;
         let container = &only(&objects, "Deployment")["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "registry.example/tools/reloader:1.2.3");
-        // Rights of a ServiceAccount elsewhere would be nobody's.
+        // Permissions of a ServiceAccount elsewhere would be unused.
         for subject in objects
             .iter()
             .flat_map(|object| object["subjects"].as_array().into_iter().flatten())

@@ -19,7 +19,7 @@ mod generated;
 mod helm;
 mod kustomize;
 mod observability;
+mod permissions;
 mod program;
 mod readme;
 mod rendering;
-mod rights;

@@ -1,4 +1,4 @@
-//! Alerts, runbooks and dashboard, held to each other and to the metrics that exist.
+//! Alerts, runbooks and dashboard, compared with each other and with the metrics that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::helm::{read, read_yaml};
 
-/// The metrics of README.md, which another test holds to the program, with the labels they have once they are scraped. Of
-/// histograms, the series.
+/// The metrics of docs/metrics.md, which another test compares with the program, with the labels they have once they are
+/// scraped. Of histograms, the series.
 fn known_metrics() -> BTreeMap<String, BTreeSet<String>> {
-    let readme = read("README.md");
-    let (_, table) = readme.split_once("<!-- metrics -->").unwrap();
+    let page = read("docs/metrics.md");
+    let (_, table) = page.split_once("<!-- metrics -->").unwrap();
     let (table, _) = table.split_once("<!-- /metrics -->").unwrap();
     let mut metrics = BTreeMap::new();
     for row in table.lines().filter(|line| line.starts_with("| `")) {
@@ -205,7 +205,7 @@ fn the_dashboard_shows_what_exists() {
 
 /// A check that finds nothing wrong with anything would not be one.
 #[test]
-fn what_does_not_exist_is_noticed() {
+fn unknown_metrics_are_detected() {
     let known = known_metrics();
     for (expression, label) in [
         ("sum(reloader_no_such_metric{pod=\"a\"})", None),

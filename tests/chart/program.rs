@@ -103,7 +103,7 @@ fn modes_arrive() {
     );
 }
 
-/// A flag that the chart does not know needs `extraArgs`, which nobody looks for.
+/// A flag that the chart does not know needs `extraArgs`, which is easy to miss.
 #[test]
 fn every_flag_has_a_value_in_the_chart() {
     let template = read("charts/reloader/templates/_args.tpl");

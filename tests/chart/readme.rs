@@ -132,7 +132,7 @@ fn every_key_of_stakater_reloaders_chart_has_a_row() {
 
 /// The table that the templates move values by says the same as the README.
 #[test]
-fn moved_keys_are_told_as_they_are_moved() {
+fn moved_keys_are_documented() {
     let template = read("charts/reloader/templates/_values.tpl");
     let (_, moves) = template.split_once("define \"reloader.moves\" -}}\n").unwrap();
     let (moves, _) = moves.split_once("{{- end }}").unwrap();
@@ -140,7 +140,7 @@ fn moved_keys_are_told_as_they_are_moved() {
     assert!(moves.lines().count() > 30);
     for line in moves.lines() {
         let (old, new) = line.split_once(": ").unwrap();
-        let told = table.lines().any(|row| {
+        let documented = table.lines().any(|row| {
             let mut cells = row.split('|').skip(1);
             let (key, becomes) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
             let names = |cell: &str, name: &str| {
@@ -151,6 +151,6 @@ fn moved_keys_are_told_as_they_are_moved() {
             };
             names(key, old) && names(becomes, new)
         });
-        assert!(told, "{README} does not say that {old} becomes {new}");
+        assert!(documented, "{README} does not say that {old} becomes {new}");
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::{Cluster, DEPLOYMENT, NAMESPACE, PATIENCE, run, workloads::W
 
 const CHART: &str = "charts/reloader";
 
-/// The promise: a leader that is told to end is replaced within that time.
+/// The promise: a leader that is asked to stop is replaced within that time.
 const HANDOVER: Duration = Duration::from_secs(2);
 /// The computer may be busy with anything: of several handovers, most have to be quick.
 const ATTEMPTS: usize = 3;
@@ -99,7 +99,7 @@ async fn assert_quick(cluster: &Cluster, what: &str, mut replace: impl AsyncFnMu
         let attempt = format!("a handover by {what}");
         let first = eventually(PATIENCE, &attempt, async || -> Result<_, String> {
             if cluster.handovers(from).is_empty() {
-                Err("nobody has followed a leader that gave the Lease back".to_owned())
+                Err("no replica has followed a leader that gave the Lease back".to_owned())
             } else {
                 Ok(Some(()))
             }

@@ -178,11 +178,11 @@ impl Cluster {
         assert_eq!(self.kubelet.troubles(), Vec::<String>::new());
     }
 
-    /// The requests of the pods that the API server refused for want of a right.
+    /// The requests of the pods that the API server refused for a missing permission.
     pub fn refused(&self) -> Vec<String> {
         let by_pods = |entry: &Entry| entry.user == USER;
         let all = self.plane.audit().matching(by_pods).unwrap();
-        assert!(all.len() > 10, "the audit log tells nothing of {USER}");
+        assert!(all.len() > 10, "the audit log has nothing of {USER}");
         let refused = all.iter().filter(|entry| matches!(entry.code, 401 | 403));
         refused
             .map(|entry| format!("{} {}", entry.verb, entry.uri))

@@ -14,5 +14,5 @@
 
 mod handover;
 mod harness;
-mod life;
+mod lifecycle;
 mod migration;

@@ -12,9 +12,9 @@ use crate::harness::{
 
 const FORMER: &str = "tests/install/former-chart";
 const OURS: &str = "charts/reloader";
-/// Every value of the other chart, as `helm get values --all` tells it.
+/// Every value of the other chart, as `helm get values --all` prints it.
 const VALUES: &str = "charts/reloader/ci/upstream-defaults-values.yaml";
-/// What somebody set there: pods as the namespace demands them, probed more often than by default.
+/// What its user set: pods as the namespace demands them, probed more often than by default.
 const SET: [&str; 2] = [
     r#"reloader.deployment.containerSecurityContext={"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}"#,
     r#"reloader.deployment.readinessProbe={"initialDelaySeconds":0,"periodSeconds":1}"#,

@@ -222,7 +222,7 @@ async fn wait_for_attempts(world: &World, count: usize) {
 }
 
 #[test]
-fn a_refused_write_is_repeated_reported_once_and_delays_nobody() {
+fn a_refused_write_is_retried_reported_once_and_delays_no_other_workload() {
     run(async {
         let world = World::new("refused").await;
         world.create(&config_map("settings", "one")).await;

@@ -114,7 +114,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn no_cluster_is_said_with_what_to_do() {
+fn a_missing_cluster_is_reported_with_a_remedy() {
     let address = "--listen-address=127.0.0.1:0";
     let (exit, output) = ended(&[address], NO_VARIABLES);
     assert_eq!(exit, Some(1), "{output}");

@@ -57,7 +57,7 @@ async fn delete(world: &World, name: &str) {
     deleted.expect("the ConfigMap is deleted");
 }
 
-/// Waits until the ledger has at least so many lines, and nobody owes anything in it.
+/// Waits until the ledger has at least so many lines, and no restart is owed in it.
 async fn wait_for_ledger(world: &World, at_least: usize) {
     let what = format!("a ledger of {at_least} sources, all settled");
     let waited = eventually(PATIENCE, &what, async || -> Result<Option<()>, String> {
@@ -116,7 +116,7 @@ fn a_leader_that_dies_right_after_them_leaves_exactly_what_is_left(
     });
 }
 
-/// Upstream takes everything that exists for new at each start, if told to `--sync-after-restart` (quirk Q8).
+/// Upstream takes everything that exists for new at each start, with `--sync-after-restart` (quirk Q8).
 #[rstest]
 fn ten_restarts_with_nothing_changed_write_nothing(
     #[values(false, true)] create: bool,
@@ -308,9 +308,9 @@ fn only_the_variable_of_the_deleted_source_is_removed() {
 }
 
 #[test]
-fn what_nobody_opted_into_comes_and_goes_for_nothing() {
+fn unused_sources_are_created_and_deleted_without_requests() {
     run(async {
-        let world = World::new("nobodys").await;
+        let world = World::new("unused").await;
         world
             .create(&deployment("web", &[], &pod_with(&["app"], &["token"])))
             .await;
@@ -361,7 +361,7 @@ fn what_nobody_opted_into_comes_and_goes_for_nothing() {
     });
 }
 
-/// Without a ledger only markers tell what changed while nobody ran, and only who asks for it is restarted for that.
+/// Without a ledger only markers show what changed while no replica ran, and only with the flag is that restarted for.
 /// Upstream restarts the unmarked ones as well (quirk Q8).
 #[rstest]
 fn a_first_start_syncs_what_markers_show_and_no_more(

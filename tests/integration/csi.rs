@@ -134,7 +134,7 @@ fn what_a_late_pod_shows_rolls_nothing_back(#[values(ENV_VARS, ANNOTATIONS)] str
 }
 
 #[test]
-fn pods_that_come_and_go_roll_nothing() {
+fn created_and_deleted_pods_roll_nothing() {
     run(async {
         let world = World::with_csi("scaled").await;
         create_web(&world).await;
@@ -212,7 +212,7 @@ fn writes(world: &World, seen: &HashSet<String>) -> HashSet<String> {
 }
 
 #[rstest]
-fn a_rotation_while_nobody_ran_is_one_rollout(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
+fn a_rotation_while_no_replica_runs_is_one_rollout(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
     run(async {
         let world = World::with_csi("unseen").await;
         create_web(&world).await;
@@ -315,7 +315,7 @@ fn the_annotations_of_the_class_count() {
         assert_eq!(world.rollouts("deployments", "web"), 0);
         assert_eq!(world.rollouts("deployments", "hidden"), 0);
 
-        // Another stream tells it: a class that is new shows that it has caught up.
+        // Another stream shows it: a class that is new shows that it has caught up.
         world.annotate_class("vault", &json!({ &ignore: null })).await;
         world.create_class("later", &json!({})).await;
         controller
@@ -412,9 +412,9 @@ fn each_annotation_opts_in_and_out() {
 }
 
 #[test]
-fn a_reload_is_told_under_upstreams_names() {
+fn a_rotation_is_reported_under_upstreams_names() {
     run(async {
-        let world = World::with_csi("told").await;
+        let world = World::with_csi("reported").await;
         create_web(&world).await;
         world.start_pod("pod", "vault", "v1").await;
         let controller = start(&world, &[]).await;
@@ -439,7 +439,7 @@ fn a_reload_is_told_under_upstreams_names() {
 }
 
 #[test]
-fn without_the_flag_nothing_of_it_is_asked_for() {
+fn without_the_flag_the_driver_costs_no_request() {
     run(async {
         let world = World::with_csi("off").await;
         create_web(&world).await;

@@ -42,13 +42,13 @@ fn handover<'a>(writes: &'a [LeaseWrite], from: &str) -> (&'a LeaseWrite, &'a Le
     let taken = writes[last..]
         .iter()
         .find(|write| write.holder.as_deref().is_some_and(|holder| holder != from));
-    (&writes[last], taken.expect("somebody took over"))
+    (&writes[last], taken.expect("a takeover"))
 }
 
 #[rstest]
 #[case::env_vars(ENV_VARS)]
 #[case::annotations(ANNOTATIONS)]
-fn a_leader_told_to_stop_hands_over_at_once(#[case] strategy: &str) {
+fn a_leader_that_is_asked_to_stop_hands_over_at_once(#[case] strategy: &str) {
     run(async {
         let world = World::new("handover").await;
         create_web(&world).await;
@@ -113,7 +113,9 @@ fn a_killed_leaders_work_is_taken_over(#[case] args: &[&str], #[case] lease_dura
         barrier.pass(&world, &first).await;
 
         first.replica.kill();
-        world.change_config_map("settings", "while nobody leads").await;
+        world
+            .change_config_map("settings", "while no replica leads")
+            .await;
 
         let writes = world.wait_for_rollouts("deployments", "web", 1).await;
         let second = fleet.leader().await;
@@ -130,7 +132,7 @@ fn a_killed_leaders_work_is_taken_over(#[case] args: &[&str], #[case] lease_dura
             .unwrap();
         assert!(
             changes[0].stage_timestamp < taken.received,
-            "somebody led already"
+            "another replica led already"
         );
         let gap = seconds(last.received, taken.received);
         // Not a moment before the lease has run out, and some seconds later at most, on a busy computer.
@@ -149,7 +151,7 @@ fn a_killed_leaders_work_is_taken_over(#[case] args: &[&str], #[case] lease_dura
 #[rstest]
 #[case::env_vars(ENV_VARS)]
 #[case::annotations(ANNOTATIONS)]
-fn what_was_done_before_a_takeover_is_not_done_again(#[case] strategy: &str) {
+fn restarts_before_a_takeover_are_not_repeated(#[case] strategy: &str) {
     run(async {
         let world = World::new("done").await;
         world.create(&config_map("settings", "one")).await;

@@ -1,13 +1,14 @@
-//! What every test stands on: one control plane for all of them, and for each test a namespace and controllers of its
+//! What every test is based on: one control plane for all of them, and for each test a namespace and controllers of its
 //! own that run under exactly the RBAC that ships.
 //!
 //! Tests run in parallel. They cannot disturb each other: a controller watches its test's namespace only, as a user of
-//! its own, so the audit log tells whose requests are whose.
+//! its own, so the audit log shows which controller sent a request.
 
 pub mod controller;
 pub mod csi;
 pub mod field;
 pub mod fleet;
+mod keep;
 pub mod kinds;
 pub mod ledger;
 pub mod manifests;
@@ -19,6 +20,7 @@ pub mod sources;
 pub mod usage;
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     sync::{
         Arc, LazyLock,
@@ -42,9 +44,11 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a to
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs a test body.
+/// Runs a test body; with `KEEP=1` the control plane stays up afterwards.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
-    RUNTIME.block_on(test)
+    let outcome = catch_unwind(AssertUnwindSafe(|| RUNTIME.block_on(test)));
+    keep::wait_if_asked(outcome.is_ok());
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// A namespace of its own on a control plane.
@@ -60,7 +64,7 @@ pub struct World {
 
 impl World {
     /// A fresh namespace on the control plane that all tests share. It has neither controller-manager nor scheduler:
-    /// nobody but the test and its controllers writes to workloads.
+    /// only the test and its controllers write to workloads.
     pub async fn new(name: &str) -> Self {
         let plane = CONTROL_PLANE
             .get_or_init(async || ControlPlane::start().await.expect("a control plane"))
@@ -90,6 +94,7 @@ impl World {
         let namespace = format!("{name}-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let client = plane.admin();
         manifests::create_namespace(&client, &namespace).await;
+        keep::note(plane.admin_kubeconfig(), &namespace);
         Self {
             plane,
             client,

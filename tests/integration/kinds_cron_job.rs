@@ -128,7 +128,7 @@ fn a_suspended_cron_job_does_not_run(#[case] flags: &[&str], #[case] jobs: usize
 }
 
 #[test]
-fn ignored_cron_jobs_are_not_even_looked_at() {
+fn ignored_cron_jobs_are_never_requested() {
     run(async {
         let world = world("cron-ignored").await;
         let mut sentinel = Sentinel::new(&world).await;
@@ -145,7 +145,7 @@ fn ignored_cron_jobs_are_not_even_looked_at() {
     });
 }
 
-/// Nothing on the CronJob tells that the Job was created; only the Job's name does.
+/// Nothing on the CronJob shows that the Job was created; only the Job's name does.
 #[rstest]
 #[case::dropped(Fault::DropAnswer)]
 #[case::cut(Fault::TruncateBody(100))]

@@ -1,4 +1,4 @@
-//! What people do to Leases with kubectl: one is deleted, one is given to somebody who is not there, one is added. Each
+//! What people do to Leases with kubectl: one is deleted, one is given to a holder that does not exist, one is added. Each
 //! ends with one leader, by upstream's default timings.
 
 use k8s_openapi::{
@@ -18,7 +18,7 @@ use crate::harness::{
     run,
 };
 
-/// An identity of upstream's form, of a pod that there is not: nobody renews for it.
+/// An identity of upstream's form, of a pod that does not exist: it is never renewed.
 const FOREIGN: &str = "intruder_0";
 
 /// A Lease beside the replicas' own, held by the pod that there is not.
@@ -70,7 +70,7 @@ fn a_deleted_a_stolen_and_a_further_lease_end_with_one_leader_and_one_rollout_a_
         // What is to be rolled out later must be a change to every replica.
         barrier.pass(&world, &first).await;
 
-        // Its holder puts a deleted Lease back and goes on; nobody else takes it.
+        // Its holder puts a deleted Lease back and goes on; no other replica takes it.
         world
             .api::<Lease>()
             .delete(LEASE, &DeleteParams::default())
@@ -83,7 +83,7 @@ fn a_deleted_a_stolen_and_a_further_lease_end_with_one_leader_and_one_rollout_a_
         assert_eq!(world.replica_of(&writes[0]), first.name);
         barrier.pass(&world, &first).await;
 
-        // A leader that finds somebody else in its place ends.
+        // A leader that finds another holder in its place ends.
         let stolen =
             json!({ "spec": { "holderIdentity": FOREIGN, "renewTime": MicroTime(Timestamp::now()) } });
         world
@@ -94,7 +94,7 @@ fn a_deleted_a_stolen_and_a_further_lease_end_with_one_leader_and_one_rollout_a_
         assert_eq!(first.wait_exit(PATIENCE).await, Some(1));
         let log = first.replica.log();
         assert!(log.contains(&format!("{FOREIGN} holds it")), "{log}");
-        world.change_config_map("settings", "held by nobody").await;
+        world.change_config_map("settings", "held by no replica").await;
         // As a kubelet does.
         fleet.add().await;
 

@@ -1,4 +1,4 @@
-//! What happened while nobody ran is a change like any other; what did not happen is none.
+//! Changes while no replica runs are restarted for at the next start; where nothing changed, nothing is restarted.
 
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -47,7 +47,7 @@ async fn recreate(world: &World, name: &str, value: &str) {
 }
 
 #[rstest]
-fn changes_made_while_nobody_ran_roll_exactly_their_workloads_once(
+fn changes_made_while_no_replica_runs_roll_exactly_their_workloads_once(
     #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
 ) {
     run(async {
@@ -181,7 +181,7 @@ fn a_ledger_that_was_deleted_or_garbled_means_that_the_present_is_settled() {
 }
 
 #[test]
-fn what_a_dead_leader_left_owing_is_paid_by_the_next() {
+fn the_next_leader_restarts_what_a_dead_leader_owed() {
     run(async {
         let world = World::new("owing").await;
         create_pairs(&world, 1).await;
@@ -202,7 +202,7 @@ fn what_a_dead_leader_left_owing_is_paid_by_the_next() {
 }
 
 #[test]
-fn a_workload_created_after_a_change_nobody_saw_is_left_alone() {
+fn a_workload_created_after_an_unseen_change_is_left_alone() {
     run(async {
         let world = World::new("younger").await;
         create_pairs(&world, 1).await;
@@ -226,7 +226,7 @@ fn a_workload_created_after_a_change_nobody_saw_is_left_alone() {
 }
 
 #[test]
-fn without_permission_it_says_so_once_and_reloads_all_the_same() {
+fn without_permission_the_ledger_is_reported_once_and_restarts_continue() {
     run(async {
         let world = World::new("forbidden").await;
         create_pairs(&world, 1).await;

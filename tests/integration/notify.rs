@@ -1,4 +1,4 @@
-//! What is told outside the cluster: alerts, webhook mode, the meta-info ConfigMap.
+//! What is sent outside the cluster: alerts, webhook mode, the meta-info ConfigMap.
 
 mod alerts;
 mod meta_info;

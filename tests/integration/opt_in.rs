@@ -25,13 +25,13 @@ const ONE_WORKER: &str = "--workers=1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Restarts {
     /// Neither of them.
-    Nobody,
+    Neither,
     /// The one that uses the source.
     Users,
     /// Both.
     Both,
 }
-use Restarts::{Both, Nobody, Users};
+use Restarts::{Both, Neither, Users};
 
 /// Annotations, as keys and values.
 type Pairs = &'static [(&'static str, &'static str)];
@@ -58,62 +58,62 @@ const fn row(id: &'static str, source: Pairs, workload: Pairs, template: Pairs, 
 
 #[rustfmt::skip]
 const BY_DEFAULT: &[Row] = &[
-    row("nothing-said", &[], &[], &[], Nobody),
+    row("nothing-said", &[], &[], &[], Neither),
     // Automatic: Go's booleans and nothing else.
     row("auto-true", &[], &[("~/auto", "true")], &[], Users),
     row("auto-t", &[], &[("~/auto", "T")], &[], Users),
     row("auto-1", &[], &[("~/auto", "1")], &[], Users),
-    row("auto-yes", &[], &[("~/auto", "yes")], &[], Nobody),
-    row("auto-padded", &[], &[("~/auto", " true")], &[], Nobody),
-    row("auto-empty", &[], &[("~/auto", "")], &[], Nobody),
+    row("auto-yes", &[], &[("~/auto", "yes")], &[], Neither),
+    row("auto-padded", &[], &[("~/auto", " true")], &[], Neither),
+    row("auto-empty", &[], &[("~/auto", "")], &[], Neither),
     row("typed-auto", &[], &[("{own}.~/auto", "true")], &[], Users),
-    row("typed-auto-of-the-other-kind", &[], &[("{other}.~/auto", "true")], &[], Nobody),
+    row("typed-auto-of-the-other-kind", &[], &[("{other}.~/auto", "true")], &[], Neither),
     row("typed-auto-beats-auto-false", &[], &[("~/auto", "false"), ("{own}.~/auto", "true")], &[], Users),
     row("auto-beats-typed-auto-false", &[], &[("~/auto", "true"), ("{own}.~/auto", "false")], &[], Users),
     // Both.
     row("listed", &[], &[("{own}.~/reload", "{name}")], &[], Both),
     row("listed-among-others", &[], &[("{own}.~/reload", "other, {name} ,third")], &[], Both),
-    row("listed-for-the-other-kind", &[], &[("{other}.~/reload", "{name}")], &[], Nobody),
+    row("listed-for-the-other-kind", &[], &[("{other}.~/reload", "{name}")], &[], Neither),
     row("list-beats-auto-false", &[], &[("~/auto", "false"), ("{own}.~/reload", "{name}")], &[], Both),
     row("bad-item-beside-a-good-one", &[], &[("{own}.~/reload", "bad[, {name}")], &[], Both),
     // Ignored sources: exactly `true`, on the source only, above everything.
-    row("ignored", &[("~/ignore", "true")], &[("~/auto", "true"), ("{own}.~/reload", "{name}")], &[], Nobody),
+    row("ignored", &[("~/ignore", "true")], &[("~/auto", "true"), ("{own}.~/reload", "{name}")], &[], Neither),
     row("ignored-misspelt", &[("~/ignore", "True")], &[("~/auto", "true")], &[], Users),
     row("ignore-on-the-workload", &[], &[("~/auto", "true"), ("~/ignore", "true")], &[], Users),
     // Excluded names: literal, trimmed, on the workload only, above lists.
-    row("excluded-and-listed", &[], &[("{own}.~/reload", "{name}"), ("{own}s.exclude.~/reload", "{name}")], &[], Nobody),
-    row("excluded-among-others", &[], &[("~/auto", "true"), ("{own}s.exclude.~/reload", "a, {name} ,b")], &[], Nobody),
+    row("excluded-and-listed", &[], &[("{own}.~/reload", "{name}"), ("{own}s.exclude.~/reload", "{name}")], &[], Neither),
+    row("excluded-among-others", &[], &[("~/auto", "true"), ("{own}s.exclude.~/reload", "a, {name} ,b")], &[], Neither),
     row("exclude-takes-no-pattern", &[], &[("~/auto", "true"), ("{own}s.exclude.~/reload", "exclude-.*")], &[], Users),
     row("excluded-for-the-other-kind", &[], &[("~/auto", "true"), ("{other}s.exclude.~/reload", "{name}")], &[], Users),
     row("excluded-on-the-template", &[], &[], &[("~/auto", "true"), ("{own}s.exclude.~/reload", "{name}")], Users),
-    row("excluded-on-the-workload-auto-on-the-template", &[], &[("{own}s.exclude.~/reload", "{name}")], &[("~/auto", "true")], Nobody),
+    row("excluded-on-the-workload-auto-on-the-template", &[], &[("{own}s.exclude.~/reload", "{name}")], &[("~/auto", "true")], Neither),
     // The template is asked when the workload has none of the four keys that matter for the kind.
     row("template-auto", &[], &[], &[("~/auto", "true")], Users),
     row("template-list", &[], &[], &[("{own}.~/reload", "{name}")], Both),
-    row("template-hidden-by-search", &[], &[("~/search", "false")], &[("~/auto", "true")], Nobody),
-    row("template-hidden-by-an-empty-list", &[], &[("{own}.~/reload", "")], &[("~/auto", "true")], Nobody),
+    row("template-hidden-by-search", &[], &[("~/search", "false")], &[("~/auto", "true")], Neither),
+    row("template-hidden-by-an-empty-list", &[], &[("{own}.~/reload", "")], &[("~/auto", "true")], Neither),
     row("template-list-beside-other-list", &[], &[("{other}.~/reload", "foo")], &[("{own}.~/reload", "{name}")], Both),
     row("template-list-beside-other-auto", &[], &[("{other}.~/auto", "true")], &[("{own}.~/reload", "{name}")], Both),
     // Search and match: both, exactly `true`.
     row("search-and-match", &[("~/match", "true")], &[("~/search", "true")], &[], Users),
     row("template-search-and-match", &[("~/match", "true")], &[], &[("~/search", "true")], Users),
-    row("search-without-match", &[], &[("~/search", "true")], &[], Nobody),
-    row("match-without-search", &[("~/match", "true")], &[], &[], Nobody),
-    row("search-misspelt", &[("~/match", "true")], &[("~/search", "1")], &[], Nobody),
-    row("match-misspelt", &[("~/match", "True")], &[("~/search", "true")], &[], Nobody),
+    row("search-without-match", &[], &[("~/search", "true")], &[], Neither),
+    row("match-without-search", &[("~/match", "true")], &[], &[], Neither),
+    row("search-misspelt", &[("~/match", "true")], &[("~/search", "1")], &[], Neither),
+    row("match-misspelt", &[("~/match", "True")], &[("~/search", "true")], &[], Neither),
 ];
 
 #[rustfmt::skip]
 const WITH_AUTO_RELOAD_ALL: &[Row] = &[
     row("nothing-said", &[], &[], &[], Users),
-    row("auto-unparsable", &[], &[("~/auto", "yes")], &[], Nobody),
+    row("auto-unparsable", &[], &[("~/auto", "yes")], &[], Neither),
     row("auto-empty", &[], &[("~/auto", "")], &[], Users),
-    row("auto-false", &[], &[("~/auto", "false")], &[], Nobody),
-    row("typed-auto-false", &[], &[("{own}.~/auto", "false")], &[], Nobody),
+    row("auto-false", &[], &[("~/auto", "false")], &[], Neither),
+    row("typed-auto-false", &[], &[("{own}.~/auto", "false")], &[], Neither),
     row("typed-auto-false-for-the-other-kind", &[], &[("{other}.~/auto", "false")], &[], Users),
-    row("auto-false-on-the-template", &[], &[], &[("~/auto", "false")], Nobody),
-    row("ignored", &[("~/ignore", "true")], &[("~/auto", "true"), ("{own}.~/reload", "{name}")], &[], Nobody),
-    row("excluded", &[], &[("{own}s.exclude.~/reload", "{name}")], &[], Nobody),
+    row("auto-false-on-the-template", &[], &[], &[("~/auto", "false")], Neither),
+    row("ignored", &[("~/ignore", "true")], &[("~/auto", "true"), ("{own}.~/reload", "{name}")], &[], Neither),
+    row("excluded", &[], &[("{own}s.exclude.~/reload", "{name}")], &[], Neither),
     row("listed", &[], &[("{own}.~/reload", "{name}")], &[], Both),
     row("another-listed", &[], &[("{own}.~/reload", "other")], &[], Users),
 ];
@@ -135,14 +135,14 @@ const RENAMED: &[Row] = &[
     row("typed-auto", &[], &[("{own}.example.com/restart", "true")], &[], Users),
     row("listed", &[], &[("{own}.example.com/names", "{name}")], &[], Both),
     row("search-and-match", &[("example.com/found", "true")], &[("example.com/find", "true")], &[], Users),
-    row("ignored", &[("example.com/leave", "true")], &[("example.com/restart", "true")], &[], Nobody),
+    row("ignored", &[("example.com/leave", "true")], &[("example.com/restart", "true")], &[], Neither),
     // The key of the excluded names has no flag.
-    row("excluded", &[], &[("example.com/restart", "true"), ("{own}s.exclude.~/reload", "{name}")], &[], Nobody),
+    row("excluded", &[], &[("example.com/restart", "true"), ("{own}s.exclude.~/reload", "{name}")], &[], Neither),
     // The old keys mean nothing any more, not even that the template's are hidden.
-    row("old-auto", &[], &[("~/auto", "true")], &[], Nobody),
-    row("old-typed-auto", &[], &[("{own}.~/auto", "true")], &[], Nobody),
-    row("old-list", &[], &[("{own}.~/reload", "{name}")], &[], Nobody),
-    row("old-search-and-match", &[("~/match", "true")], &[("~/search", "true")], &[], Nobody),
+    row("old-auto", &[], &[("~/auto", "true")], &[], Neither),
+    row("old-typed-auto", &[], &[("{own}.~/auto", "true")], &[], Neither),
+    row("old-list", &[], &[("{own}.~/reload", "{name}")], &[], Neither),
+    row("old-search-and-match", &[("~/match", "true")], &[("~/search", "true")], &[], Neither),
     row("old-ignore", &[("~/ignore", "true")], &[("example.com/restart", "true")], &[], Users),
     row("old-auto-false-over-the-template", &[], &[("~/auto", "false")], &[("example.com/restart", "true")], Users),
 ];
@@ -180,7 +180,7 @@ fn annotations_decide(
         };
         let expected = |one: &Tried| {
             let (user, plain) = match one.row.restarts {
-                Nobody => (0, 0),
+                Neither => (0, 0),
                 Users => (1, 0),
                 Both => (1, 1),
             };
@@ -318,7 +318,7 @@ async fn markers(world: &World, name: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn an_invalid_pattern_is_reported_and_harms_nobody_else() {
+fn an_invalid_pattern_is_reported_and_affects_no_other_workload() {
     run(async {
         let world = World::new("invalid").await;
         world.create(&config_map("settings", "before")).await;

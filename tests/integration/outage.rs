@@ -25,7 +25,7 @@ async fn create(world: &World, name: &str) {
         .await;
 }
 
-/// Changes a ConfigMap as soon as the API server lets anybody.
+/// Changes a ConfigMap as soon as the API server accepts writes.
 async fn change_as_soon_as_possible(world: &World, name: &str, value: &str) {
     let body = json!({ "data": { "key": value } });
     let changed = eventually(PATIENCE, "the API server to take a change", async || {

@@ -90,7 +90,7 @@ async fn wait_resumed(world: &World, name: &str) {
     waited.await.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// What somebody else does to the Deployment.
+/// What another client does to the Deployment.
 async fn change(world: &World, name: &str, body: Value) {
     let api = world.api::<Deployment>();
     api.patch(name, &PatchParams::default(), &Patch::Merge(body))
@@ -267,7 +267,7 @@ fn a_leader_that_may_not_watch_looks_for_what_was_paused_since_it_listed() {
     });
 }
 
-/// What happens while nobody runs.
+/// What happens while no replica runs.
 #[rstest]
 #[case::the_period_ends(&[(PAUSED_AT, Some("2020-01-01T00:00:00Z"))], false)]
 #[case::the_period_ends_and_settings_change(&[(PAUSED_AT, Some("2020-01-01T00:00:00Z"))], true)]
@@ -384,7 +384,7 @@ fn a_humans_pause_is_never_ended(#[case] in_the_window: bool, #[case] upstream: 
 }
 
 #[test]
-fn a_refused_resume_is_told_once_and_tried_until_it_succeeds() {
+fn a_refused_resume_is_reported_once_and_retried_until_it_succeeds() {
     run(async {
         let world = World::new("refused").await;
         create_web(&world, "3s").await;
@@ -423,7 +423,10 @@ fn a_refused_resume_is_told_once_and_tried_until_it_succeeds() {
 #[case::no_unit("5", "missing unit")]
 #[case::unknown_unit("1d", "unknown unit")]
 #[case::empty("", "expected a duration")]
-fn a_bad_period_is_told_once_and_reloads_without_a_pause(#[case] period: &str, #[case] reason: &str) {
+fn an_invalid_period_is_reported_once_and_restarts_without_a_pause(
+    #[case] period: &str,
+    #[case] reason: &str,
+) {
     run(async {
         let world = World::new("bad").await;
         create_web(&world, period).await;
@@ -445,7 +448,7 @@ fn a_bad_period_is_told_once_and_reloads_without_a_pause(#[case] period: &str, #
 }
 
 #[test]
-fn a_bad_period_is_told_where_workloads_may_not_be_watched() {
+fn an_invalid_period_is_reported_where_watching_is_forbidden() {
     run(async {
         let world = World::new("unwatched").await;
         upstream_rbac::replace_rules(&world).await;
@@ -463,7 +466,7 @@ fn a_bad_period_is_told_where_workloads_may_not_be_watched() {
 #[rstest]
 #[case::zero("0s")]
 #[case::negative("-5m")]
-fn a_period_of_nothing_is_no_pause(#[case] period: &str) {
+fn a_zero_period_is_no_pause(#[case] period: &str) {
     run(async {
         let world = World::new("nothing").await;
         create_web(&world, period).await;
@@ -477,7 +480,7 @@ fn a_period_of_nothing_is_no_pause(#[case] period: &str) {
 }
 
 #[test]
-fn other_kinds_are_reloaded_without_a_pause_and_told_once() {
+fn other_kinds_restart_without_a_pause_and_are_reported_once() {
     run(async {
         let world = World::new("kinds").await;
         world.create(&config_map("settings", "0")).await;

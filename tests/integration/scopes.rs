@@ -83,7 +83,7 @@ async fn wait_for_namespaces(controller: &Controller, count: f64) {
 }
 
 #[rstest]
-fn an_ignored_kind_of_source_is_not_even_asked_for(
+fn an_ignored_kind_of_source_is_never_requested(
     #[values(SourceType::ConfigMap, SourceType::Secret)] ignored: SourceType,
 ) {
     run(async {
@@ -174,7 +174,7 @@ fn only_sources_with_the_labels_count() {
         world.wait_for_app(2).await;
         barrier.pass(&world, &controller).await;
 
-        // The same with nobody watching.
+        // The same while no replica watches.
         world.wait_for_ledger(2).await;
         label("app", None).await;
         controller.replica.kill();
@@ -191,7 +191,7 @@ fn only_sources_with_the_labels_count() {
 
 /// Upstream keeps the space after the comma and so ignores only the first; here all of them cost nothing.
 #[test]
-fn ignored_namespaces_are_not_even_sent() {
+fn the_api_server_leaves_out_ignored_namespaces() {
     run(async {
         let world = World::alone("here").await;
         world.permit_everywhere().await;
@@ -352,7 +352,7 @@ fn namespaces_count_from_the_moment_they_have_the_labels() {
         team.change_app("5").await;
         team.wait_for_app(2).await;
 
-        // While nobody runs a selected namespace counts like any other.
+        // While no replica runs a selected namespace counts like any other.
         shop.wait_for_ledger(3).await;
         controller.replica.kill();
         team.change_app("6").await;

@@ -46,7 +46,7 @@ impl Trigger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
     Running,
-    /// Nobody runs: the next one has to notice.
+    /// No replica runs: the next one has to notice.
     Away,
 }
 
@@ -206,7 +206,7 @@ fn one_change_is_one_restart(
 }
 
 #[rstest]
-fn what_happened_while_nobody_ran_is_one_restart(
+fn changes_while_no_replica_runs_are_one_restart(
     #[values(Roles::Shipped, Roles::Upstreams)] roles: Roles,
     #[values(Strategy::EnvVars, Strategy::Annotations)] strategy: Strategy,
     #[values(Trigger::Update, Trigger::Creation, Trigger::Deletion)] trigger: Trigger,

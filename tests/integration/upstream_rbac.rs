@@ -62,7 +62,7 @@ fn everything_works_by_listing_the_affected_namespace() {
         let world = World::new("upstream").await;
         replace_rules(&world).await;
         world.create(&config_map("settings", "0")).await;
-        world.create(&config_map("nobodys", "0")).await;
+        world.create(&config_map("unused", "0")).await;
         world
             .create(&deployment("before", &[AUTO], &pod_with_config_map("settings")))
             .await;
@@ -186,7 +186,7 @@ fn a_permission_granted_later_is_used_without_a_restart() {
 }
 
 #[test]
-fn sources_that_come_and_go_are_noticed_by_listing_too() {
+fn created_and_deleted_sources_are_noticed_by_listing() {
     run(async {
         let world = World::new("upstream-create").await;
         world.replace_rules("watched", watched()).await;
@@ -211,7 +211,7 @@ fn sources_that_come_and_go_are_noticed_by_listing_too() {
     });
 }
 
-/// Nobody tells that it has opted in; it is listed only after the change that it must be restarted for.
+/// No event shows that it has opted in; it is listed only after the change that it must be restarted for.
 #[test]
 fn a_deployment_that_opts_in_is_restarted_for_the_next_change() {
     run(async {
@@ -237,9 +237,9 @@ fn a_deployment_that_opts_in_is_restarted_for_the_next_change() {
     });
 }
 
-/// Only the answer to a patch tells that it is gone: it is not tried for ever.
+/// Only the answer to a patch shows that it is gone: retries end there.
 #[test]
-fn a_deployment_that_is_gone_owes_nothing() {
+fn a_deleted_deployment_owes_no_restart() {
     run(async {
         let world = World::new("upstream-gone").await;
         replace_rules(&world).await;
@@ -271,7 +271,7 @@ fn a_deployment_that_is_gone_owes_nothing() {
 
 /// A new leader lists what may be paused since it listed last; not so where another Reloader looks after it.
 #[test]
-fn a_paused_deployment_in_an_ignored_namespace_is_not_even_listed() {
+fn a_paused_deployment_in_an_ignored_namespace_is_never_listed() {
     run(async {
         let here = World::alone("here").await;
         here.permit_everywhere().await;

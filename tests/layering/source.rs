@@ -52,19 +52,7 @@ fn without_literals(text: &str) -> String {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let after_word = code.chars().next_back().is_some_and(is_word_character);
-        let skipped = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let (false, Some(length)) = (after_word, raw_string(rest)) {
-            length
-        } else if first == '"' {
-            quoted(rest, '"').unwrap_or(rest.len())
-        } else if first == '\'' {
-            character(rest).unwrap_or(0)
-        } else {
-            0
-        };
+        let skipped = literal_length(rest, after_word);
         if skipped == 0 {
             code.push(first);
             rest = &rest[first.len_utf8()..];
@@ -75,6 +63,46 @@ fn without_literals(text: &str) -> String {
         }
     }
     code
+}
+
+/// The length of a comment, string or character that starts here; 0 for anything else.
+fn literal_length(text: &str, after_word: bool) -> usize {
+    if text.starts_with("//") {
+        text.find('\n').unwrap_or(text.len())
+    } else if text.starts_with("/*") {
+        text.find("*/").map_or(text.len(), |end| end + 2)
+    } else if let (false, Some(length)) = (after_word, raw_string(text)) {
+        length
+    } else if text.starts_with('"') {
+        quoted(text, '"').unwrap_or(text.len())
+    } else if text.starts_with('\'') {
+        character(text).unwrap_or(0)
+    } else {
+        0
+    }
+}
+
+/// The comments, strings and characters outside tests, each with the number of the line it starts in.
+#[allow(
+    dead_code,
+    reason = "only `tests/words.rs` reads them, which shares this file"
+)]
+pub fn literals(text: &str) -> Vec<(usize, &str)> {
+    let code = code(text);
+    let lines: Vec<&str> = code.lines().collect();
+    let (mut found, mut at, mut line, mut after_word) = (Vec::new(), 0, 1, false);
+    while let Some(first) = text[at..].chars().next() {
+        let length = literal_length(&text[at..], after_word);
+        let end = at + length.max(first.len_utf8());
+        // A line inside a test is blanked as a whole; a line with a literal keeps at least a space for it.
+        if length > 0 && lines.get(line - 1).is_some_and(|code| !code.is_empty()) {
+            found.push((line, &text[at..end]));
+        }
+        line += text[at..end].matches('\n').count();
+        after_word = length == 0 && is_word_character(first);
+        at = end;
+    }
+    found
 }
 
 /// The length of a raw string that starts here: `r"…"`, `r#"…"#`, `br"…"`.

@@ -9,13 +9,13 @@
   resources: [{{ join ", " $sources }}]
   verbs: [list, watch]
 {{- if not $r.webhookUrl }}
-# Workloads: watched, so that a change needs no list; patched, to restart them; read when somebody else wrote to one at
+# Workloads: watched, so that a change needs no list; patched, to restart them; read when another client wrote to one at
 # the same moment.
 - apiGroups: [apps]
   resources: [deployments, daemonsets, statefulsets]
   verbs: [get, list, watch, patch]
 {{- if not $r.ignoreCronJobs }}
-# CronJobs: read in full when a Job is made of one; never changed.
+# CronJobs: read in full when a Job is created from one; never changed.
 - apiGroups: [batch]
   resources: [cronjobs]
   verbs: [get, list, watch]
@@ -45,7 +45,7 @@
   resources: [{{ include "reloader.plural" . }}]
   verbs: [get, list, watch, patch]
 {{- end }}
-# What happened, on the workload: `kubectl describe`. A repeated Event raises the count of the first one.
+# Events on the workload, for `kubectl describe`. A repeated Event increments the count of the first one.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

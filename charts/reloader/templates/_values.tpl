@@ -64,7 +64,7 @@ reloader.netpol: networkPolicy
 {{- with .Values.reloader.service }}
 {{- $_ := set $.Values.service "enabled" true }}
 {{- end }}
-{{- /* There, a maxUnavailable of the chart's would win over the minAvailable that somebody set. */}}
+{{- /* There, the chart's maxUnavailable would win over a minAvailable set by the user. */}}
 {{- with .Values.reloader.podDisruptionBudget }}
 {{- if and .minAvailable (not .maxUnavailable) }}
 {{- $_ := set $.Values.podDisruptionBudget "maxUnavailable" nil }}

@@ -12,7 +12,7 @@ use super::Cluster;
 
 /// What comes by itself, sooner or later: records of what happened, what the controller manager puts into every namespace, and
 /// the control plane's own namespaces.
-fn is_nobodys(object: &str) -> bool {
+fn is_unowned(object: &str) -> bool {
     let namespaced = object.split_once(' ').map_or("", |(_, name)| name);
     object.starts_with("Event ")
         || namespaced.starts_with("kube-")
@@ -37,7 +37,7 @@ impl Cluster {
                 }
             }
         }
-        found.retain(|object| !is_nobodys(object));
+        found.retain(|object| !is_unowned(object));
         found
     }
 }

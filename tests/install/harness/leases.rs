@@ -55,7 +55,7 @@ impl Cluster {
                 .find(|entry| (released.received..taken.received).contains(&entry.request_received));
             assert!(
                 meanwhile.is_none(),
-                "{meanwhile:?} was written while nobody led, from {} to {}",
+                "{meanwhile:?} was written while no replica led, from {} to {}",
                 released.received,
                 taken.received
             );
@@ -75,7 +75,7 @@ impl Cluster {
         found
     }
 
-    /// When somebody asked for the end of a pod. (`metadata.deletionTimestamp` is when its grace period ends, and in
+    /// When the deletion of a pod was requested. (`metadata.deletionTimestamp` is when its grace period ends, and in
     /// whole seconds.)
     fn deleted(&self, pod: &str) -> Timestamp {
         let deletes = |entry: &Entry| {
@@ -83,7 +83,7 @@ impl Cluster {
         };
         let deletions = self.plane.audit().matching(deletes).unwrap();
         let first = deletions.iter().map(|entry| entry.request_received).min();
-        first.unwrap_or_else(|| panic!("nobody deleted {pod}"))
+        first.unwrap_or_else(|| panic!("{pod} was not deleted"))
     }
 
     /// Every successful write of the Lease, in the order in which they took effect.

@@ -31,7 +31,7 @@ fn stored(world: &World) -> usize {
     entries.expect("the audit log").len()
 }
 
-/// Waits until the ledger holds this content of all sources, and nobody owes anything.
+/// Waits until the ledger holds this content of all sources, and no restart is owed.
 async fn wait_until_settled(world: &World, content: &str) {
     let digest = digest_of(content);
     let is_settled = |line: &String| line.ends_with(&digest);

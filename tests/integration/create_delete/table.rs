@@ -28,7 +28,7 @@ enum Presence {
     Running,
     /// It is killed after it has acted, and another one goes on.
     KilledInBetween,
-    /// Only between the events: nobody runs while they happen.
+    /// Only between the events: no replica runs while they happen.
     AwayMeanwhile,
 }
 use Presence::{AwayMeanwhile, KilledInBetween, Running};
@@ -294,7 +294,7 @@ async fn marker(world: &World, strategy: Strategy, name: &str) -> Option<String>
 }
 
 #[rstest]
-fn sources_come_and_go(
+fn each_creation_and_deletion_restarts_as_in_the_table(
     #[values(false, true)] create: bool,
     #[values(false, true)] delete: bool,
     #[values(EnvVars, Annotations)] strategy: Strategy,

@@ -1,4 +1,4 @@
-//! Several replicas with leader election. Each is a user of its own, so that the audit log tells them apart.
+//! Several replicas with leader election. Each is a user of its own, so that the audit log distinguishes them.
 
 use k8s_openapi::{
     api::{

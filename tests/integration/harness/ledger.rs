@@ -29,7 +29,7 @@ impl World {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Waits until the ledger has exactly so many lines, and nobody owes anything in it.
+    /// Waits until the ledger has exactly so many lines, and no restart is owed in it.
     pub async fn wait_for_ledger(&self, sources: usize) -> Vec<String> {
         let what = format!("a ledger of {sources} settled sources");
         eventually(PATIENCE, &what, async || -> Result<_, String> {

@@ -47,7 +47,7 @@ fn text(namespace: &str, source: &str, type_name: &str) -> String {
 #[case::teams(" TEAMS ", "application/json", |text: &str| format!(r#"{{"text":"{text}"}}"#))]
 #[case::gchat("gchat", "application/json", |text: &str| format!(r#"{{"text":"{text}"}}"#))]
 #[case::raw("", "text/plain", |text: &str| text.replace('*', ""))]
-fn each_restart_is_told_in_upstreams_bytes(
+fn each_restart_is_an_alert_with_upstreams_bytes(
     #[case] sink: &str,
     #[case] content_type: &str,
     #[case] body: impl Fn(&str) -> String,
@@ -67,13 +67,13 @@ fn each_restart_is_told_in_upstreams_bytes(
             .await;
         world.change_config_map("settings", "two").await;
         let bodies = wait_for_bodies(&receiver, 1).await;
-        let told = format!("<eu> : {}", text(&world.namespace, "settings", "CONFIGMAP"));
-        let told = if content_type == "text/plain" {
-            told
+        let expected = format!("<eu> : {}", text(&world.namespace, "settings", "CONFIGMAP"));
+        let expected = if content_type == "text/plain" {
+            expected
         } else {
-            told.replace('<', r"\u003c").replace('>', r"\u003e")
+            expected.replace('<', r"\u003c").replace('>', r"\u003e")
         };
-        assert_eq!(bodies, [body(&told)]);
+        assert_eq!(bodies, [body(&expected)]);
         let head = &receiver.received()[0].head;
         assert!(
             head.starts_with(&format!("POST /{TOKEN}?key={TOKEN} HTTP/1.1\n")),
@@ -181,7 +181,7 @@ fn an_alert_that_failed_is_sent_again() {
 }
 
 #[test]
-fn a_redirect_is_an_error_said_in_upstreams_words() {
+fn a_redirect_is_an_error_with_upstreams_text() {
     run(async {
         let world = World::new("redirect").await;
         create_web(&world).await;
@@ -231,7 +231,7 @@ fn alerts_take_the_proxy_that_is_theirs_and_no_other() {
 }
 
 #[test]
-fn a_restart_that_fails_is_told_once_where_asked_for() {
+fn a_failed_restart_is_one_alert_where_enabled() {
     run(async {
         let world = World::new("failure").await;
         create_web(&world).await;
@@ -254,7 +254,7 @@ fn a_restart_that_fails_is_told_once_where_asked_for() {
             bodies[0].starts_with(&start) && bodies[0].contains("forbidden"),
             "{bodies:?}"
         );
-        // It is tried again, and fails again, without another word; nor is success told, which was not asked for.
+        // It is tried again, and fails again, without another alert; success is not reported either, as that is not enabled.
         let failures = controller
             .metric("reloader_reload_executed_total{success=\"false\"}")
             .await;
@@ -308,11 +308,11 @@ fn alerts_that_have_nowhere_to_go_are_one_error_at_the_start(#[case] url: Option
 }
 
 #[test]
-fn what_waits_at_the_end_is_still_sent() {
+fn queued_alerts_are_sent_at_shutdown() {
     run(async {
         let world = World::new("drain").await;
         create_web(&world).await;
-        // Refused until the process is told to end: nothing listens there yet.
+        // Refused until the process is asked to stop: nothing listens there yet.
         let port = free_port().expect("a port");
         let controller = world
             .controller()

@@ -38,7 +38,7 @@ async fn wait_for(world: &World, is_so: impl Fn(&ConfigMap) -> bool) -> ConfigMa
 }
 
 #[test]
-fn it_says_what_upstreams_says_and_is_written_only_when_it_differs() {
+fn the_content_is_upstreams_and_is_written_only_when_it_differs() {
     run(async {
         let world = World::new("meta").await;
         let _first = start(&world, "reloader-0").await;
@@ -140,7 +140,7 @@ fn without_permission_it_is_one_warning_and_everything_else_works() {
 }
 
 #[test]
-fn without_a_namespace_it_is_skipped_with_upstreams_words() {
+fn without_a_namespace_it_is_skipped_with_upstreams_text() {
     run(async {
         let world = World::new("skipmeta").await;
         let controller = world.controller().start().await;

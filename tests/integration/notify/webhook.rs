@@ -23,7 +23,7 @@ fn details(body: &str) -> (String, String, String) {
     (text("event"), text("kind"), text("name"))
 }
 
-fn told(event: &str, kind: &str, name: &str) -> (String, String, String) {
+fn details_of(event: &str, kind: &str, name: &str) -> (String, String, String) {
     (event.to_owned(), kind.to_owned(), name.to_owned())
 }
 
@@ -32,7 +32,7 @@ fn each_change_is_one_post_and_no_workload_is_looked_at() {
     run(async {
         let world = World::new("webhook").await;
         world.create(&config_map("settings", "one")).await;
-        // Ignored, and nobody opted into it: webhook mode asks for neither.
+        // Ignored, and no workload opted into it: webhook mode asks for neither.
         let mut lonely = secret("password", "canary-secret-one");
         lonely.metadata.annotations =
             Some([("reloader.stakater.com/ignore".to_owned(), "true".to_owned())].into());
@@ -146,7 +146,7 @@ fn details_and_creations_and_deletions_where_asked_for() {
             .expect("it is deleted");
         let bodies = wait_for_bodies(&receiver, 3).await;
         let told_of: Vec<_> = bodies.iter().map(|body| details(body)).collect();
-        let expected = ["create", "update", "delete"].map(|event| told(event, "Secret", "new"));
+        let expected = ["create", "update", "delete"].map(|event| details_of(event, "Secret", "new"));
         assert_eq!(told_of, expected);
         let body: Value = serde_json::from_str(&bodies[0]).expect("JSON");
         let keys: Vec<&String> = body.as_object().expect("an object").keys().collect();
@@ -169,7 +169,7 @@ fn details_and_creations_and_deletions_where_asked_for() {
             .await
             .expect("it is deleted");
         let bodies = wait_for_bodies(&receiver, 4).await;
-        assert_eq!(details(&bodies[3]), told("delete", "ConfigMap", "unseen"));
+        assert_eq!(details(&bodies[3]), details_of("delete", "ConfigMap", "unseen"));
     });
 }
 
@@ -221,8 +221,8 @@ fn a_refused_post_is_repeated_and_a_hanging_one_holds_nothing_up() {
     });
 }
 
-/// Around a handover a change may be posted twice; never not at all, whoever is quicker: the one that tells the next
-/// leader of the change, or the one that tells it that the lease is free.
+/// Around a handover a change may be posted twice; never not at all, whichever reaches the next
+/// leader first: the change, or the news that the lease is free.
 #[test]
 fn a_handover_loses_no_change() {
     run(async {
@@ -240,9 +240,9 @@ fn a_handover_loses_no_change() {
                 // With a leader that stays, each change is posted once.
                 world.change_config_map(name, "2").await;
                 let bodies = wait_for_bodies(&receiver, 1).await;
-                assert_eq!(details(&bodies[0]), told("update", "ConfigMap", name));
+                assert_eq!(details(&bodies[0]), details_of("update", "ConfigMap", name));
             } else {
-                wait_until_told(&receiver, name).await;
+                wait_until_posted(&receiver, name).await;
             }
             leader.replica.terminate().expect("it runs");
             assert_eq!(leader.wait_exit(PATIENCE).await, Some(0));
@@ -253,8 +253,8 @@ fn a_handover_loses_no_change() {
     });
 }
 
-async fn wait_until_told(receiver: &Receiver, name: &str) {
-    let about = told("update", "ConfigMap", name);
+async fn wait_until_posted(receiver: &Receiver, name: &str) {
+    let about = details_of("update", "ConfigMap", name);
     testbed::eventually(PATIENCE, &format!("a post about {name}"), async || {
         let bodies = receiver.bodies();
         bodies.iter().any(|body| details(body) == about).then_some(())
@@ -264,7 +264,7 @@ async fn wait_until_told(receiver: &Receiver, name: &str) {
 }
 
 #[test]
-fn what_changes_while_nobody_leads_is_posted_by_the_next_leader() {
+fn changes_without_a_leader_are_posted_by_the_next_leader() {
     run(async {
         let world = World::new("gap").await;
         world.create(&config_map("settings", "one")).await;

@@ -41,7 +41,7 @@ fn a_restart_costs_one_patch_and_one_event(
     #[values("--reload-strategy=env-vars", "--reload-strategy=annotations")] strategy: &str,
 ) {
     run(async {
-        let world = World::new("thrift").await;
+        let world = World::new("request-count").await;
         let apps: Vec<String> = (0..APPS).map(|number| format!("app-{number}")).collect();
         for app in &apps {
             world.create(&config_map(app, "0")).await;

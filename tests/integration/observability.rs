@@ -1,4 +1,4 @@
-//! What operators see: Events, metrics, logs, health, traces; and what nobody may see.
+//! What operators see: Events, metrics, logs, health, traces; and what must stay hidden.
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::ConfigMap};

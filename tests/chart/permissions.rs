@@ -1,10 +1,10 @@
-//! RBAC by mode, in both directions, on a real API server: under the rights that the chart grants for a mode the program
-//! does everything the mode is for and is refused nothing; and each single right is there for a request it sends.
+//! RBAC by mode, in both directions, on a real API server: under the permissions that the chart grants for a mode the program
+//! does everything the mode is for and is refused nothing; and each single permission is there for a request it sends.
 
 mod documented;
 mod grants;
+mod missing;
 mod mode;
-mod told;
 mod workloads;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -29,7 +29,7 @@ macro_rules! each_mode {
 
         #[rstest]
         $(#[case::$name($profile)])*
-        fn each_mode_has_the_rights_it_needs_and_no_other(#[case] profile: &str) {
+        fn each_mode_has_exactly_the_permissions_it_needs(#[case] profile: &str) {
             run(exercise(profile));
         }
     };
@@ -102,10 +102,10 @@ async fn restart_all(mode: &Mode, receiver: &Receiver, replica: &Replica, round:
     });
 }
 
-/// Ends the replica and holds what was granted against what was asked for: a right that is not used is too much, and so
+/// Ends the replica and holds what was granted against what was asked for: a permission that is not used is too much, and so
 /// each of the others breaks this test when it is gone, since the request that only it allows is refused then.
 async fn judge(mode: &Mode, replica: &Replica) {
-    let used = eventually(PATIENCE, "each right to be used", async || {
+    let used = eventually(PATIENCE, "each permission to be used", async || {
         let unused = without_use(&mode.grants, &mode.requests());
         let unused: Vec<String> = unused.iter().map(ToString::to_string).collect();
         if unused.is_empty() {
@@ -161,22 +161,25 @@ async fn end(replica: &Replica) {
     assert!(status.success(), "{status}: {}", replica.log());
 }
 
-/// A profile with rights that no other has needs a case of its own.
+/// A profile with permissions that no other has needs a case of its own.
 #[test]
-fn no_combination_of_rights_is_left_out() {
-    let rights = |path: &str| granted(&render(Component::Helm, &["--values", path]));
+fn every_combination_of_permissions_is_tested() {
+    let permissions = |path: &str| granted(&render(Component::Helm, &["--values", path]));
     let name = |path: &str| {
         let file = path.rsplit('/').next().unwrap();
         file.strip_suffix("-values.yaml").unwrap().to_owned()
     };
     let (tried, others): (Vec<_>, Vec<_>) = profiles()
         .into_iter()
-        .map(|path| (name(&path), rights(&path)))
+        .map(|path| (name(&path), permissions(&path)))
         .partition(|(profile, _)| PROFILES.contains(&profile.as_str()));
     assert_eq!(tried.len(), PROFILES.len());
-    for (profile, rights) in others {
-        // What somebody else grants cannot be judged here.
-        let is_tried = rights.is_empty() || tried.iter().any(|(_, other)| *other == rights);
-        assert!(is_tried, "{profile} has rights that no case of this file tries");
+    for (profile, permissions) in others {
+        // What other manifests grant cannot be judged here.
+        let is_tried = permissions.is_empty() || tried.iter().any(|(_, other)| *other == permissions);
+        assert!(
+            is_tried,
+            "{profile} has permissions that no case of this file tries"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What must not restart anything. Each test ends with a change that does, so that silence is not deafness.
+//! What must not restart anything. Each test ends with a change that does, which proves that the controller still reacts.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,15 +18,15 @@ use crate::harness::{
 const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
 const ENV_VARS: &str = "--reload-strategy=env-vars";
 const ANNOTATIONS: &str = "--reload-strategy=annotations";
-/// One after the other, so that the sentinel's word is exact.
+/// One after the other, so that the sentinel is exact.
 const ONE_WORKER: &str = "--workers=1";
 /// SHA-1 of `key=value`: the digest of a source whose one key has the value `value`.
 const DIGEST_OF_VALUE: &str = "dc30e0faa89a70dec1033016a2309bbeb9efcbd0";
 
 #[rstest]
-fn changes_that_concern_nobody_cost_no_request(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
+fn changes_that_affect_no_workload_cost_no_request(#[values(ENV_VARS, ANNOTATIONS)] strategy: &str) {
     run(async {
-        let world = World::new("quiet").await;
+        let world = World::new("no-restart").await;
         let ignore = [("reloader.stakater.com/ignore", "true")];
         for kind in SourceType::ALL {
             for name in ["labelled", "annotated", "rewritten", "unused", "used", "ignored"] {

@@ -153,7 +153,7 @@ fn a_patch_that_arrives_late_rolls_once(#[values(ENV_VARS, ANNOTATIONS)] strateg
 
 /// An answer that never comes holds up its own workload only, where there is a second worker.
 #[test]
-fn a_patch_that_is_never_answered_delays_nobody_else() {
+fn a_patch_that_is_never_answered_delays_no_other_workload() {
     run(async {
         let (world, proxy) = world("stalled").await;
         create_app(&world, "app").await;

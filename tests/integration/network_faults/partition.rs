@@ -102,7 +102,7 @@ fn takeover(world: &World) -> Option<Arc<Entry>> {
 /// Nothing that the first replica sent after another one had taken the lease was accepted, nor any renewal that
 /// arrived after that.
 async fn assert_single_writer(world: &World, proxy: &Proxy) {
-    let taken = takeover(world).expect("somebody took over").request_received;
+    let taken = takeover(world).expect("a takeover").request_received;
     let delayed = |passage: &Passage| {
         matches!(
             passage.fault,

@@ -1,4 +1,4 @@
-//! A ledger that cannot be written, or is written by somebody else meanwhile.
+//! A ledger that cannot be written, or is written by another client meanwhile.
 
 use rstest::rstest;
 use testbed::{
@@ -83,7 +83,7 @@ fn reloads_go_on_while_the_ledger_cannot_be_written(#[values(ENV_VARS, ANNOTATIO
         })
         .await
         .unwrap();
-        // The marker on the workload tells the next leader what the ledger could not.
+        // The marker on the workload shows the next leader what the ledger could not.
         first.replica.kill();
         let second = world
             .controller()

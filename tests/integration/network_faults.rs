@@ -1,10 +1,10 @@
 //! The controller through a proxy that makes the way to the API server misbehave: every change ends in exactly one
 //! rollout all the same.
 
-mod cut_off;
 mod ledger;
-mod lines;
-mod resumed;
+mod partition;
+mod resumed_watch;
+mod watch_lines;
 mod watches;
 mod writes;
 

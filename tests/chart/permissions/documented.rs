@@ -1,4 +1,4 @@
-//! The README's table of rights, held to what is rendered.
+//! The README's table of permissions, compared with what is rendered.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,11 @@ use crate::{
 const NAMED: [&str; 2] = ["its own", "a named kind"];
 
 /// Where, API group, resource, verb.
-type Right = [String; 4];
+type Permission = [String; 4];
 
 /// Everything that some profile grants.
-fn rendered() -> BTreeSet<Right> {
-    let mut rights = BTreeSet::new();
+fn rendered() -> BTreeSet<Permission> {
+    let mut permissions = BTreeSet::new();
     for profile in profiles() {
         let objects = render(Component::Helm, &["--values", &profile]);
         let config = settings(only(&objects, "Deployment"), &profile);
@@ -52,16 +52,16 @@ fn rendered() -> BTreeSet<Right> {
                 (true, Some(_)) => "own, by name",
                 (false, Some(name)) => panic!("{name} in every watched namespace"),
             };
-            rights.insert([place.to_owned(), group, resource, grant.verb]);
+            permissions.insert([place.to_owned(), group, resource, grant.verb]);
         }
     }
-    rights
+    permissions
 }
 
 /// Everything that the table has.
-fn told() -> BTreeSet<Right> {
-    let mut rights = BTreeSet::new();
-    for row in section("rights").lines().skip(2) {
+fn documented() -> BTreeSet<Permission> {
+    let mut permissions = BTreeSet::new();
+    for row in section("permissions").lines().skip(2) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let [place, group, resources, verbs, when, reason] = cells[..] else {
             panic!("not six cells: {row}");
@@ -69,27 +69,30 @@ fn told() -> BTreeSet<Right> {
         assert!(!when.is_empty() && !reason.is_empty(), "{row}");
         for resource in resources.split(", ") {
             for verb in verbs.split(", ") {
-                let right = [place, group, resource, verb].map(|text| text.replace('`', ""));
-                assert!(rights.insert(right.clone()), "twice in the table: {right:?}");
+                let permission = [place, group, resource, verb].map(|text| text.replace('`', ""));
+                assert!(
+                    permissions.insert(permission.clone()),
+                    "twice in the table: {permission:?}"
+                );
             }
         }
     }
-    rights
+    permissions
 }
 
 #[test]
-fn the_readme_says_what_each_right_is_for() {
-    let (rendered, told) = (rendered(), told());
-    let missing: Vec<_> = rendered.difference(&told).collect();
+fn the_readme_documents_each_permission() {
+    let (rendered, documented) = (rendered(), documented());
+    let missing: Vec<_> = rendered.difference(&documented).collect();
     assert_eq!(
         missing,
-        Vec::<&Right>::new(),
+        Vec::<&Permission>::new(),
         "granted, and not in the README's table"
     );
-    let gone: Vec<_> = told.difference(&rendered).collect();
+    let gone: Vec<_> = documented.difference(&rendered).collect();
     assert_eq!(
         gone,
-        Vec::<&Right>::new(),
+        Vec::<&Permission>::new(),
         "in the README's table, and granted by no profile"
     );
 }

@@ -1,4 +1,4 @@
-//! What cannot be served is told about once, delays nobody else, and heals by itself.
+//! Workloads whose restart fails are reported once, delay no other, and recover by themselves.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ use crate::{
 
 /// Workloads of each kind.
 const EACH: usize = 6;
-/// How long what was sick may take to be reloaded when the cause is gone.
-const HEALING: SignedDuration = SignedDuration::from_secs(60);
+/// How long the restart of a failing workload may take once the cause is gone.
+const RECOVERY: SignedDuration = SignedDuration::from_secs(60);
 
 /// ConfigMaps `app-<n>`, `db-<n>` and `log-<n>`, each used by the Deployment, StatefulSet or DaemonSet of its name.
 async fn create_workloads(world: &World) {
@@ -90,22 +90,22 @@ fn attempts(world: &World, resource: &str, name: &str) -> Vec<Arc<Entry>> {
     world.plane.audit().matching(is_attempt).expect("the audit log")
 }
 
-/// Between its first refused patch and the first that was accepted, all of these came through: nobody waited for it.
-fn assert_passed_by(sick: &[Arc<Entry>], healthy: &[Arc<Entry>]) {
-    let refused = sick.iter().find(|attempt| !attempt.succeeded());
-    let refused = refused.expect("it was sick");
-    let healed = sick
+/// Between its first refused patch and the first that was accepted, all of these came through: none waited for it.
+fn assert_passed_by(failing: &[Arc<Entry>], healthy: &[Arc<Entry>]) {
+    let refused = failing.iter().find(|attempt| !attempt.succeeded());
+    let refused = refused.expect("it failed");
+    let recovered = failing
         .iter()
         .find(|attempt| attempt.succeeded() && attempt.request_received > refused.request_received)
-        .expect("it healed");
+        .expect("it recovered");
     for write in healthy {
         assert!(
             refused.stage_timestamp < write.request_received
-                && write.stage_timestamp < healed.request_received,
+                && write.stage_timestamp < recovered.request_received,
             "{} was refused at {} and rolled at {}; {} came in at {}",
             refused.name,
             refused.stage_timestamp,
-            healed.request_received,
+            recovered.request_received,
             write.name,
             write.request_received
         );
@@ -117,7 +117,7 @@ const LIST: &str = "configmap.reloader.stakater.com/reload";
 
 /// Two Deployments for the ConfigMap `settings`, `refused` by admission and `malformed` by its annotation; and a kind that
 /// may not be listed.
-async fn create_the_sick(world: &World) -> Policy {
+async fn create_failing(world: &World) -> Policy {
     world.create(&config_map("settings", "0")).await;
     let refused = deployment("refused", &AUTO, &pod_with_config_map("settings"));
     world.create::<Deployment>(&refused).await;
@@ -141,25 +141,25 @@ async fn ready_details(controller: &Controller) -> String {
     body
 }
 
-/// What was owed to the sick was written within a minute of the removal of the first cause.
-fn assert_healed_in_time(world: &World, cured_since: Timestamp) {
-    let mut healings: Vec<_> = [("statefulsets", "db"), ("daemonsets", "log")]
+/// Every owed restart was written within a minute of the removal of the first cause.
+fn assert_recovered_in_time(world: &World, fixed_at: Timestamp) {
+    let mut recoveries: Vec<_> = [("statefulsets", "db"), ("daemonsets", "log")]
         .into_iter()
         .flat_map(|(resource, stem)| rolled(world, resource, stem))
         .collect();
-    healings.extend(attempts(world, "deployments", "refused"));
-    healings.extend(attempts(world, "deployments", "malformed"));
-    healings.retain(|write| write.succeeded() && write.request_received > cured_since);
+    recoveries.extend(attempts(world, "deployments", "refused"));
+    recoveries.extend(attempts(world, "deployments", "malformed"));
+    recoveries.retain(|write| write.succeeded() && write.request_received > fixed_at);
     // Each once for what was missed; the last two once more for the change after that, and once for it alone.
-    assert_eq!(healings.len(), 2 * EACH + 3);
-    for healing in healings {
-        let took = healing.stage_timestamp.duration_since(cured_since);
-        assert!(took < HEALING, "{} after {took}", healing.name);
+    assert_eq!(recoveries.len(), 2 * EACH + 3);
+    for recovery in recoveries {
+        let took = recovery.stage_timestamp.duration_since(fixed_at);
+        assert!(took < RECOVERY, "{} after {took}", recovery.name);
     }
 }
 
-/// The second round of the healthy came through while every one of the sick was refused, or could not even be listed.
-fn assert_nobody_waited_for_the_sick(world: &World, cured_since: Timestamp) {
+/// The second round of the healthy came through while every failing workload was refused, or could not be listed.
+fn assert_no_workload_waited_for_a_failing_one(world: &World, fixed_at: Timestamp) {
     let mut healthy = Vec::new();
     for number in 0..EACH {
         let name = format!("app-{number}");
@@ -175,12 +175,12 @@ fn assert_nobody_waited_for_the_sick(world: &World, cured_since: Timestamp) {
         assert_passed_by(&attempts(world, "daemonsets", &format!("log-{number}")), &healthy);
     }
     for write in &healthy {
-        assert!(write.stage_timestamp < cured_since, "{}", write.name);
+        assert!(write.stage_timestamp < fixed_at, "{}", write.name);
     }
 }
 
-/// One Event for each of the sick, however often it was tried.
-async fn assert_told_once(world: &World) {
+/// One Event for each failing workload, however many attempts there were.
+async fn assert_reported_once(world: &World) {
     let once = |reason: &str| [(reason.to_owned(), Some(1))];
     for number in 0..EACH {
         assert_eq!(
@@ -194,11 +194,11 @@ async fn assert_told_once(world: &World) {
 }
 
 #[test]
-fn the_sick_show_once_and_heal_and_delay_nobody() {
+fn failing_workloads_are_reported_once_recover_and_delay_no_other() {
     run(async {
-        let world = World::alone("sick").await;
+        let world = World::alone("failing").await;
         create_workloads(&world).await;
-        let policy = create_the_sick(&world).await;
+        let policy = create_failing(&world).await;
         let mut barrier = Barrier::create(&world).await;
         let controller = world.controller().start().await;
 
@@ -235,12 +235,12 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
                 .await;
         }
         world.wait_for_events("refused", "ReloadFail", 1).await;
-        // Everybody who can be sick has failed by now, and is tried again and again.
+        // Every workload that can fail has failed by now, and is retried.
         change(&world, "app", 0..EACH, "2").await;
         wait_for(&world, "deployments", "app", 2).await;
         assert!(
             controller.metric("reloader_pending_reloads").await > 0.0,
-            "nobody is sick"
+            "no workload fails"
         );
 
         world.wait_for_events("malformed", "InvalidAnnotation", 1).await;
@@ -255,15 +255,15 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
             .wait_metric("reloader_errors_total{type=\"invalid_annotation\"}", 1.0)
             .await;
 
-        // The causes go: all of them heal within the minute that a wait takes at most.
-        let cured_since = Timestamp::now();
+        // The causes go: all of them recover within the minute that a wait takes at most.
+        let fixed_at = Timestamp::now();
         policy.delete(&world).await;
         world.permit("statefulsets", &SHIPPED).await;
         world.permit("daemonsets", &SHIPPED).await;
-        let cured = json!({ "metadata": { "annotations": { LIST: "settings" } } });
+        let fixed = json!({ "metadata": { "annotations": { LIST: "settings" } } });
         world
             .api::<Deployment>()
-            .patch("malformed", &PatchParams::default(), &Patch::Merge(cured))
+            .patch("malformed", &PatchParams::default(), &Patch::Merge(fixed))
             .await
             .expect("the annotation changes");
         wait_for(&world, "statefulsets", "db", 1).await;
@@ -279,9 +279,9 @@ fn the_sick_show_once_and_heal_and_delay_nobody() {
         assert_eq!(rollouts(&world, "statefulsets", "db"), [1; EACH]);
         assert_eq!(rollouts(&world, "daemonsets", "log"), [2; EACH]);
         assert_eq!(world.rollouts("deployments", "malformed"), 1);
-        assert_healed_in_time(&world, cured_since);
-        assert_nobody_waited_for_the_sick(&world, cured_since);
-        assert_told_once(&world).await;
+        assert_recovered_in_time(&world, fixed_at);
+        assert_no_workload_waited_for_a_failing_one(&world, fixed_at);
+        assert_reported_once(&world).await;
         assert_eq!(
             controller
                 .replica
@@ -322,7 +322,7 @@ fn a_kind_whose_permission_goes_and_comes_back_while_it_runs_misses_nothing() {
         change(&world, "app", 0..EACH, "1").await;
         wait_for(&world, "statefulsets", "db", 1).await;
         wait_for(&world, "deployments", "app", 1).await;
-        // One that nobody has seen before.
+        // One that no replica has seen before.
         world.create(&config_map("new", "0")).await;
         world
             .create(&daemon_set("new", &AUTO, &pod_with_config_map("new")))

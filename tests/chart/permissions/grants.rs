@@ -38,7 +38,7 @@ impl fmt::Display for Grant {
 }
 
 impl Grant {
-    /// Whether a request needs this right or another that says the same.
+    /// Whether a request needs this permission or an equal one.
     fn covers(&self, request: &Entry) -> bool {
         let is_there = self
             .namespace
@@ -56,7 +56,7 @@ impl Grant {
 fn texts<'a>(list: &'a Value, whose: &Value) -> Vec<&'a str> {
     let items = list.as_array().unwrap_or_else(|| panic!("no list in {whose}"));
     let texts: Vec<&str> = items.iter().map(|item| item.as_str().unwrap()).collect();
-    // Nobody can say what a wildcard is needed for.
+    // The need for a wildcard cannot be proven.
     assert!(!texts.contains(&"*"), "a wildcard in {whose}");
     assert!(!texts.is_empty(), "an empty list in {whose}");
     texts
@@ -90,7 +90,7 @@ pub fn expand(role: &Value, namespace: Option<&str>) -> BTreeSet<Grant> {
     grants
 }
 
-/// What the rendered objects grant to the ServiceAccount that the rendered pods run as. Nobody else is granted anything,
+/// What the rendered objects grant to the ServiceAccount that the rendered pods run as. No other subject is granted anything,
 /// and no role is left unbound.
 pub fn granted(objects: &[Value]) -> BTreeSet<Grant> {
     let deployment = only(objects, "Deployment");
@@ -122,11 +122,11 @@ pub fn granted(objects: &[Value]) -> BTreeSet<Grant> {
         }
     }
     let roles = of_kind("ClusterRole").count() + of_kind("Role").count();
-    assert_eq!(bound, roles, "roles that nobody is bound to");
+    assert_eq!(bound, roles, "roles without a binding");
     grants
 }
 
-/// The rights without which every one of the requests would have been allowed as well.
+/// The permissions without which every one of the requests would have been allowed as well.
 pub fn without_use<'a>(grants: &'a BTreeSet<Grant>, requests: &[impl AsRef<Entry>]) -> BTreeSet<&'a Grant> {
     let mut unused: BTreeSet<&Grant> = grants.iter().collect();
     for request in requests.iter().map(AsRef::as_ref) {

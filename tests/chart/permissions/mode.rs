@@ -1,4 +1,4 @@
-//! One release of the chart on a control plane: its namespaces, its rights, its replicas.
+//! One release of the chart on a control plane: its namespaces, its permissions, its replicas.
 //!
 //! Input: a profile of `charts/reloader/ci`. Output: [`Mode`]. I/O: runs Helm, starts a control plane and replicas.
 
@@ -59,7 +59,7 @@ pub async fn shared_plane() -> &'static ControlPlane {
         .await
 }
 
-/// A mode of the program under the rights that the chart grants for it.
+/// A mode of the program under the permissions that the chart grants for it.
 pub struct Mode {
     pub plane: &'static ControlPlane,
     pub client: Client,
@@ -79,7 +79,7 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Applies a profile's rights, and makes sources and workloads. `further` are arguments of Helm.
+    /// Applies a profile's permissions, and makes sources and workloads. `further` are arguments of Helm.
     pub async fn of(profile: &str, further: &[&str]) -> Self {
         let plane = shared_plane().await;
         Self::with(plane, profile, (profile, further), |_| {}).await
@@ -117,7 +117,7 @@ impl Mode {
             proxy: plane.proxy().await.unwrap(),
             kubeconfig: PathBuf::new(),
             arguments,
-            // Whoever receives alerts gives no rights.
+            // The receiver of alerts grants no permissions.
             variables: variables(reloader)
                 .into_iter()
                 .filter(|(name, _)| !name.starts_with("ALERT_"))
@@ -193,7 +193,7 @@ impl Mode {
     }
 
     /// What happens now and then, happens at once: lists instead of streamed ones, which an API server before 1.32
-    /// answers like this, and in each namespace a write of somebody else between the decision about a workload and its
+    /// answers like this, and in each namespace a write of another client between the decision about a workload and its
     /// patch.
     pub fn provoke(&self) {
         let refused = |code| Fault::Status {

@@ -25,7 +25,8 @@ const LEFT_BEHIND: [&str; 3] = [
 #[case::helm_3(Component::Helm3, "helm_3")]
 fn a_release_runs_reloads_and_leaves_what_the_docs_name(#[case] helm: Component, #[case] case: &str) {
     let number = if helm == Component::Helm { 1 } else { 2 };
-    let test = format!("life::a_release_runs_reloads_and_leaves_what_the_docs_name::case_{number}_{case}");
+    let test =
+        format!("lifecycle::a_release_runs_reloads_and_leaves_what_the_docs_name::case_{number}_{case}");
     run(&test, async {
         let cluster = Cluster::start().await;
         let mut workloads = Workloads::create(&cluster, 3, |_, _| {}).await;
@@ -50,7 +51,7 @@ fn a_release_runs_reloads_and_leaves_what_the_docs_name(#[case] helm: Component,
         }
         assert_eq!(cluster.refused(), Vec::<String>::new());
 
-        // What a pod has not written down when its rights go, it cannot write down any more.
+        // What a pod has not written before its permissions are removed stays unwritten.
         ledger_of(&cluster, 3).await;
         uninstall(&cluster, helm, &before).await;
         // Noticed by the next one, and done once; what was done before is not done again.

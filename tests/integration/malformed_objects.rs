@@ -1,4 +1,4 @@
-//! Objects that hold what nobody expects: said once, and no harm to anybody else.
+//! Objects with unexpected content: reported once, without an effect on other objects.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
@@ -91,7 +91,7 @@ async fn annotate(world: &World, name: &str, value: usize) {
 }
 
 #[test]
-fn a_bad_annotation_is_one_event_and_harms_nobody() {
+fn an_invalid_annotation_is_one_event_and_affects_no_other_workload() {
     run(async {
         let world = World::new("hostile").await;
         world.create(&config_map("settings", "0")).await;

@@ -115,7 +115,7 @@ fn a_ledger_that_outgrows_its_config_map_is_spread_over_more_and_read_back() {
         assert_eq!(wait_for_sources(&world, 2201).await, four);
         first.replica.kill();
 
-        // Changed while nobody runs: one source each of the users 1, 4, 7, ..., wherever its line is.
+        // Changed while no replica runs: one source each of the users 1, 4, 7, ..., wherever its line is.
         let expected: Vec<usize> = (0..2200 / EACH).map(|user| usize::from(user % 3 == 1)).collect();
         for (user, _) in expected.iter().enumerate().filter(|(_, changed)| **changed == 1) {
             world.change_config_map(&name(user * EACH + user), "1").await;
@@ -182,8 +182,8 @@ fn two_releases_that_share_a_ledger_keep_each_others_lines() {
         second.replica.kill();
 
         // Each finds what happened in its own namespace.
-        home.change_config_map("app-0", "while nobody ran").await;
-        away.change_config_map("app-1", "while nobody ran").await;
+        home.change_config_map("app-0", "while no replica ran").await;
+        away.change_config_map("app-1", "while no replica ran").await;
         let (first, second) = start().await;
         home.wait_for_rollouts("deployments", "app-0", 3).await;
         away.wait_for_rollouts("deployments", "app-1", 3).await;

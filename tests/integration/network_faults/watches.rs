@@ -84,9 +84,9 @@ fn a_broken_watch_loses_no_change(
     });
 }
 
-/// The workload is there, or opts in, and then its source changes; the workload's watch tells of it much later.
+/// The workload is there, or opts in, and then its source changes; the workload's watch shows it much later.
 #[rstest]
-fn what_a_silent_watch_has_missed_owes_what_changed_since(#[values(true, false)] exists: bool) {
+fn workloads_missed_by_a_silent_watch_owe_what_changed_since(#[values(true, false)] exists: bool) {
     run(async {
         let (world, proxy) = world("silent").await;
         world.create(&config_map("app", "0")).await;
@@ -237,7 +237,7 @@ fn the_first_list_is_streamed_and_current() {
 }
 
 #[test]
-fn what_a_silent_watch_swallowed_is_noticed_when_it_is_replaced() {
+fn changes_missed_by_a_silent_watch_are_noticed_when_it_is_replaced() {
     run(async {
         let (world, proxy) = world("silent").await;
         create_app(&world, "app").await;

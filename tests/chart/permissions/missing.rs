@@ -1,6 +1,6 @@
-//! A right that is missing is told about once, by a line that names the verb, the resource and what to do.
+//! A missing permission is logged once, by a line that names the verb, the resource and what to do.
 //!
-//! What the program does without it is tested elsewhere: `sick.rs`, `upstream_rbac.rs`, `scopes.rs`, `ledger.rs` of
+//! What the program does without it is tested elsewhere: `failing_workloads.rs`, `upstream_rbac.rs`, `scopes.rs`, `ledger.rs` of
 //! `tests/integration`.
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -66,7 +66,7 @@ fn without(role: &mut Value, resource: &str, verbs: &[&str]) {
     &["No permission to keep the ledger", "cannot create resource \"configmaps\"", "Grant get, create and update on configmaps"])]
 #[case::ledger_get("-metadata-role", "configmaps", &["get"],
     &["No permission to keep the ledger", "cannot get resource \"configmaps\"", "Grant get, create and update on configmaps"])]
-fn a_missing_right_is_named_with_what_to_do(
+fn a_missing_permission_is_logged_with_a_remedy(
     #[context] context: Context,
     #[case] role: &str,
     #[case] resource: &str,
@@ -88,7 +88,7 @@ fn a_missing_right_is_named_with_what_to_do(
         let mode = Mode::with(plane, "single-namespace", (&name, &[]), change).await;
         let replica = mode.start("reloader-0").await;
         let what = format!("a line with {words:?}");
-        let told = || {
+        let reported = || {
             // In logfmt a quote is escaped.
             let log = replica.log().replace('\\', "");
             let lines = log.lines();
@@ -101,14 +101,14 @@ fn a_missing_right_is_named_with_what_to_do(
         let ledger = &mode.config.ledger.as_ref().unwrap().name;
         let begun = eventually(PATIENCE, "the ledger", async || {
             let ledger = maps.get_opt(ledger).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>((told() > 0 || ledger.is_some()).then_some(()))
+            Ok::<_, String>((reported() > 0 || ledger.is_some()).then_some(()))
         });
         begun
             .await
             .unwrap_or_else(|error| panic!("{error}\n{}", replica.log()));
         // The second Event about the same raises the count of the first.
         for round in 1..=2 {
-            if told() > 0 {
+            if reported() > 0 {
                 break;
             }
             for source in sources(&mode.config, &mode.own, round) {
@@ -116,12 +116,12 @@ fn a_missing_right_is_named_with_what_to_do(
             }
             let done = eventually(PATIENCE, &what, async || {
                 let restarts = restarts(WorkloadKind::Deployment, &mode.own, &mode.requests());
-                (told() > 0 || restarts >= round).then_some(())
+                (reported() > 0 || restarts >= round).then_some(())
             });
             done.await
                 .unwrap_or_else(|error| panic!("{error}\n{}", replica.log()));
         }
-        let line = eventually(PATIENCE, &what, async || (told() > 0).then_some(()));
+        let line = eventually(PATIENCE, &what, async || (reported() > 0).then_some(()));
         line.await
             .unwrap_or_else(|error| panic!("{error}\n{}", replica.log()));
         if resource == "leases" {
@@ -139,6 +139,6 @@ fn a_missing_right_is_named_with_what_to_do(
                 .await
                 .unwrap_or_else(|error| panic!("{error}\n{}", replica.log()));
         }
-        assert_eq!(told(), 1, "{}", replica.log());
+        assert_eq!(reported(), 1, "{}", replica.log());
     });
 }

@@ -1,0 +1,48 @@
+//! `KEEP=1`: a test's control plane stays up after the test, for a look with kubectl.
+//!
+//! Input: environment `KEEP`, and which namespaces tests made. Output: what to type. I/O: writes to standard error.
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The kubeconfig of an administrator, and the namespace of a test.
+type Place = (PathBuf, String);
+
+/// Every namespace that a test of this process made.
+static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
+
+/// Remembers a namespace.
+pub fn note(kubeconfig: PathBuf, namespace: &str) {
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    places.push((kubeconfig, namespace.to_owned()));
+}
+
+/// With `KEEP=1` waits for Ctrl-C, which ends the process and with it every control plane. Its replicas are gone already.
+pub fn wait_if_asked(passed: bool) {
+    if std::env::var_os("KEEP").is_none_or(|value| value.is_empty() || value == "0") {
+        return;
+    }
+    let outcome = if passed { "passed" } else { "failed" };
+    // Not `eprintln!`, which the test runner would capture.
+    let mut terminal = std::io::stderr().lock();
+    drop(writeln!(
+        terminal,
+        "\nThe test {outcome}; its control plane stays up. In another terminal:"
+    ));
+    for (kubeconfig, namespace) in PLACES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        drop(writeln!(
+            terminal,
+            "  kubectl --kubeconfig {} --namespace {namespace} get all,configmaps,events",
+            kubeconfig.display()
+        ));
+    }
+    drop(writeln!(terminal, "Ctrl-C ends it and removes everything."));
+    drop(terminal);
+    loop {
+        std::thread::sleep(Duration::from_mins(1));
+    }
+}
