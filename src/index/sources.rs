@@ -396,3 +396,6 @@ impl Sources {
         self.slots.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

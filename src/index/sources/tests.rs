@@ -1,0 +1,133 @@
+//! The table in the head comment of [`super`], row by row, under every combination of flags.
+
+use rstest::rstest;
+
+use super::*;
+use crate::model::UnixSeconds;
+
+const CREATE: Options = Options {
+    reload_on_create: true,
+    ..NEITHER
+};
+const DELETE: Options = Options {
+    reload_on_delete: true,
+    ..NEITHER
+};
+const BOTH: Options = Options {
+    reload_on_create: true,
+    reload_on_delete: true,
+    ..NEITHER
+};
+const MARKERS: Options = Options {
+    trust_markers: true,
+    ..CREATE
+};
+const NEITHER: Options = Options {
+    auto_reload_all: false,
+    reload_on_create: false,
+    reload_on_delete: false,
+    trust_markers: false,
+    longest_lag: std::time::Duration::ZERO,
+};
+
+fn source(content: u8) -> Source {
+    Source {
+        key: SourceKey::new(SourceKind::ConfigMap, "team", "app"),
+        uid: "1".into(),
+        resource_version: 1,
+        modified_at: Some(UnixSeconds(1)),
+        digest: digest(content),
+        ignored: false,
+        matched: false,
+    }
+}
+
+fn digest(content: u8) -> Digest {
+    Digest::from_bytes([content; 20])
+}
+
+/// It held that until now.
+fn was(content: u8) -> Option<Content> {
+    Some(Content::Present(digest(content)))
+}
+
+/// What a namespace knows of the source before it is seen with content 2.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Nothing,
+    Here(u8),
+    Deleted(u8),
+    Ledger(SourceState),
+}
+
+#[rstest]
+#[case::other_content(NEITHER, Known::Here(1), Transition::Changed { from: was(1) })]
+#[case::the_same_content(BOTH, Known::Here(2), Transition::Silent)]
+#[case::new(NEITHER, Known::Nothing, Transition::Silent)]
+#[case::new_and_that_counts(CREATE, Known::Nothing, Transition::Appeared { from: Some(Content::Absent) })]
+#[case::deleted_before(NEITHER, Known::Deleted(1), Transition::Appeared { from: was(1) })]
+#[case::deleted_before_and_only_creation_counts(CREATE, Known::Deleted(1), Transition::Appeared { from: was(1) })]
+#[case::deleted_before_and_only_deletion_counts(DELETE, Known::Deleted(1), Transition::Appeared { from: was(1) })]
+#[case::deleted_before_and_both_count(BOTH, Known::Deleted(1), Transition::Appeared { from: Some(Content::Absent) })]
+#[case::back_as_it_was(DELETE, Known::Deleted(2), Transition::Returned)]
+#[case::back_as_it_was_and_both_count(BOTH, Known::Deleted(2), Transition::Appeared { from: Some(Content::Absent) })]
+#[case::other_than_in_the_ledger(NEITHER, Known::Ledger(SourceState::Present(digest(1))), Transition::Appeared { from: was(1) })]
+#[case::as_in_the_ledger(NEITHER, Known::Ledger(SourceState::Present(digest(2))), Transition::Returned)]
+#[case::deleted_in_the_ledger(NEITHER, Known::Ledger(SourceState::Deleted(digest(1))), Transition::Appeared { from: was(1) })]
+fn what_it_means_that_a_source_is_seen(
+    #[case] options: Options,
+    #[case] known: Known,
+    #[case] expected: Transition,
+) {
+    let mut sources = Sources::new(options);
+    let reference = source(0).key.reference();
+    match known {
+        Known::Nothing => {}
+        Known::Here(content) => _ = sources.seen(source(content), 1, Novelty::Uncertain),
+        Known::Deleted(content) => {
+            sources.seen(source(content), 1, Novelty::Uncertain);
+            sources.gone(&reference);
+        }
+        Known::Ledger(state) => _ = sources.restore(&source(0).key, state, false),
+    }
+    let seen = sources.seen(source(2), 1, Novelty::Certain);
+    assert_eq!(seen.transition, expected);
+    assert_eq!(sources.target(&reference), was(2));
+}
+
+#[rstest]
+#[case::without_flags(NEITHER, Transition::Silent)]
+#[case::with_creation(CREATE, Transition::Silent)]
+#[case::with_markers(MARKERS, Transition::AppearedUnknown)]
+fn a_source_that_may_have_existed_all_along(#[case] options: Options, #[case] expected: Transition) {
+    let seen = Sources::new(options).seen(source(1), 1, Novelty::Uncertain);
+    assert_eq!(seen.transition, expected);
+}
+
+#[rstest]
+#[case::without_flags(NEITHER, Transition::Silent, None)]
+#[case::with_deletion(DELETE, Transition::Changed { from: was(1) }, Some(Content::Absent))]
+fn what_it_means_that_a_source_is_gone(
+    #[case] options: Options,
+    #[case] expected: Transition,
+    #[case] target: Option<Content>,
+) {
+    let mut sources = Sources::new(options);
+    let reference = source(1).key.reference();
+    assert_eq!(sources.gone(&reference), None);
+    sources.seen(source(1), 1, Novelty::Uncertain);
+    assert_eq!(sources.gone(&reference), Some(expected));
+    assert_eq!(sources.gone(&reference), None, "once");
+    assert_eq!(sources.target(&reference), target);
+}
+
+#[test]
+fn what_only_the_ledger_knew_is_deleted_once_a_list_does_not_show_it() {
+    let mut sources = Sources::new(DELETE);
+    let key = source(1).key;
+    sources.restore(&key, SourceState::Present(digest(1)), false);
+    assert_eq!(sources.unseen(SourceKind::ConfigMap, 1), [key.reference()]);
+    let confirmed = sources.confirm_gone(&key.reference());
+    assert_eq!(confirmed, Some(Transition::Changed { from: None }));
+    assert_eq!(sources.confirm_gone(&key.reference()), None, "once");
+}
