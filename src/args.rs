@@ -15,6 +15,7 @@
 
 mod environment;
 mod kinds;
+mod listen_address;
 mod notification;
 mod opt_in;
 mod reload;
@@ -31,12 +32,13 @@ use clap::{
     error::{ContextKind, ErrorKind},
 };
 
-use crate::config::{ListenAddress, parse_go_duration};
+use crate::model::go_duration::parse_go_duration;
 use values::go_bool;
 
 pub use environment::Environment;
 pub use kinds::KindArgs;
-pub use notification::NotificationArgs;
+pub use listen_address::{ListenAddress, ListenAddressError};
+pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;

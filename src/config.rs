@@ -4,38 +4,36 @@
 //! none.
 
 mod alerts;
+mod error;
 mod filters;
 mod kinds;
-mod listen_address;
 mod meta;
+mod scope;
 mod selector;
 mod settings;
 mod startup;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::args::{
-    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs,
-    ReloadArgs,
+    Args, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs, ReloadArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::meta_info::MetaInfo;
-use crate::model::AnnotationKeys;
-use crate::model::workload_kind::CustomKindError;
-use crate::notify::{AlertSettings, EndpointError, WebhookSettings};
+use crate::model::{AnnotationKeys, WorkloadKind};
+use crate::notify::{AlertSettings, WebhookSettings};
 
-pub use crate::model::go_duration::{DurationError, parse_go_duration};
-pub use alerts::WEBHOOK_PAYLOADS;
+pub use crate::args::ListenAddress;
+pub use error::ConfigError;
 pub use filters::Filters;
 pub use kinds::WorkloadSettings;
-pub use listen_address::{ListenAddress, ListenAddressError};
+pub use scope::Scope;
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
-    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, Scope, TraceExport,
-    TraceProtocol,
+    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, TraceExport, TraceProtocol,
 };
 pub use startup::startup_lines;
 
@@ -96,72 +94,6 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// What was asked for and cannot work, while the rest can: to be logged as well.
     pub errors: Vec<String>,
-}
-
-/// A setting that makes starting pointless.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// `--reload-strategy` names no strategy. The text is upstream's, with the value added.
-    #[error("reload-strategy must be one of: env-vars, annotations (got {0:?})")]
-    Strategy(String),
-    /// `--enable-ha` without an identity. The text is upstream's.
-    #[error("POD_NAME not set, cannot run in HA mode without POD_NAME set")]
-    NoPodName,
-    /// `--enable-ha` without a namespace for the Lease. The text is upstream's.
-    #[error("POD_NAMESPACE not set, cannot run in HA mode without POD_NAMESPACE set")]
-    NoPodNamespace,
-    /// The Lease's timings would let two replicas act at once, or none.
-    #[error(transparent)]
-    LeaseTimings(#[from] lease::SettingsError),
-    /// A text that can never name a namespace, such as one with a space.
-    #[error(
-        "--namespaces (or KUBERNETES_NAMESPACE): {0:?} is not a namespace; allowed are up to 63 lower-case letters, \
-         digits and -"
-    )]
-    Namespace(String),
-    /// A selector flag that the API server would refuse.
-    #[error("{0} {1}")]
-    Selector(&'static str, SelectorError),
-    /// `--resources-to-ignore` names something else. The text is upstream's.
-    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not '{0}'")]
-    ResourceToIgnore(String),
-    /// `--resources-to-ignore` leaves nothing to watch. The text is upstream's.
-    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
-    BothResourcesToIgnore,
-    /// `--ignored-workload-types` names something that cannot be ignored.
-    #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
-    IgnoredWorkloadType(String),
-    /// `--webhook-url` cannot be posted to. It is not quoted: it may hold a token.
-    #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]
-    WebhookUrl(EndpointError),
-    /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
-    #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
-    WatchTimeout(Duration),
-    /// `--workload-kind` names no kind.
-    #[error("--workload-kind: {0}")]
-    WorkloadKind(#[from] CustomKindError),
-    /// A wait so long that it looks like a mistake.
-    #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
-    CoalesceWindow(Duration),
-}
-
-impl ConfigError {
-    /// A fixed word for logs and metrics.
-    pub fn category(&self) -> &'static str {
-        match self {
-            Self::Strategy(_) => "strategy",
-            Self::NoPodName | Self::NoPodNamespace => "identity",
-            Self::LeaseTimings(error) => error.category(),
-            Self::Namespace(_) => "namespace",
-            Self::WorkloadKind(_) => "workload_kind",
-            Self::CoalesceWindow(_) => "coalesce_window",
-            Self::WatchTimeout(_) => "watch_timeout",
-            Self::Selector(..) => "selector",
-            Self::ResourceToIgnore(_) | Self::BothResourcesToIgnore => "resources_to_ignore",
-            Self::IgnoredWorkloadType(_) => "ignored_workload_types",
-            Self::WebhookUrl(_) => "webhook_url",
-        }
-    }
 }
 
 /// Restarts later than this are no longer reactions to a change.
@@ -234,7 +166,7 @@ impl Config {
             warnings.push(NO_PROFILES.to_owned());
         }
         let auto_reload_all = opt_in.auto_reload_all;
-        let namespaces = scope_of(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
+        let namespaces = Scope::parse(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
         Ok(Self {
             filters: Filters::parse(&scope, &namespaces, &mut warnings)?,
             scope: namespaces,
@@ -277,34 +209,21 @@ impl Config {
             errors,
         })
     }
-}
 
-/// `--namespaces` wins over `KUBERNETES_NAMESPACE`; an empty element means all namespaces, as in upstream, where it
-/// becomes the API's name for all of them.
-fn scope_of(flag: &[CsvList], variable: Option<&String>) -> Result<Scope, ConfigError> {
-    let mut namespaces: Vec<String> = flag.iter().flat_map(|CsvList(items)| items).cloned().collect();
-    if namespaces.is_empty() {
-        namespaces.extend(variable.cloned());
+    /// The kinds that are watched and restarted, each once: upstream's five but for those it is told to leave alone,
+    /// Rollouts where asked for, then those that the user has named.
+    pub fn kinds(&self) -> Vec<WorkloadKind> {
+        let is_wanted = |kind: &WorkloadKind| match kind {
+            WorkloadKind::Job => !self.filters.ignore_jobs,
+            WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
+            WorkloadKind::Rollout => self.integrations.argo_rollouts,
+            _ => true,
+        };
+        let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);
+        built_in
+            .chain(self.workloads.custom_kinds.iter().copied())
+            .collect()
     }
-    if namespaces.is_empty() || namespaces.iter().any(String::is_empty) {
-        return Ok(Scope::All);
-    }
-    if let Some(bad) = namespaces.iter().find(|namespace| !is_dns_label(namespace)) {
-        return Err(ConfigError::Namespace(bad.clone()));
-    }
-    let mut seen = BTreeSet::new();
-    namespaces.retain(|namespace| seen.insert(namespace.clone()));
-    Ok(Scope::Namespaces(namespaces))
-}
-
-/// What the API server demands of a namespace's name:
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>.
-fn is_dns_label(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 /// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.

@@ -36,6 +36,7 @@ pub mod election;
 mod jitter;
 pub mod leadership;
 pub mod record;
+mod role;
 pub mod settings;
 pub mod store;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod testing;
 
 pub use clock::{BootClock, Clock, Moment};
 pub use driver::{Ended, Error, elect};
-pub use leadership::{Counters, Leadership, Role, State};
+pub use leadership::{Counters, Leadership, State};
+pub use role::Role;
 pub use settings::{DEFAULT_NAME, Settings, SettingsError, Timings, unique_identity};
-pub use store::{Change, KubeLeaseStore, LeaseStore, StoreError};
+pub use store::{KubeLeaseStore, LeaseEvent, LeaseStore, StoreError};

@@ -43,7 +43,7 @@ use crate::{
     model::{SourceKey, UnixSeconds},
 };
 
-pub use keeper::{Keeper, Writer};
+pub use keeper::{Keeper, LedgerWriter};
 
 /// How long a source that is new to the ledger may wait to be written.
 const NEW: Duration = Duration::from_secs(1);

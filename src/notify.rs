@@ -27,28 +27,12 @@ use crate::{
     model::{SourceKey, WorkloadKey},
 };
 use client::{Client, Redirects};
-use outbox::Outbox;
+use outbox::{Channel, Outbox};
 use payload::Alert;
 
 pub use client::BuildError;
 pub use endpoint::{Endpoint, EndpointError};
-pub use payload::{Change, Sink, WebhookPayload};
-
-/// What the two kinds of messages are called in metrics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Channel {
-    Alert,
-    Webhook,
-}
-
-impl Channel {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Webhook => "webhook",
-        }
-    }
-}
+pub use payload::{ChangeKind, Sink, WebhookPayload};
 
 /// Alerts about restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +134,7 @@ impl Webhook {
     }
 
     /// The source changed; it was seen at `seen`.
-    pub fn changed(&self, source: &SourceKey, change: Change, seen: Timestamp) {
+    pub fn changed(&self, source: &SourceKey, change: ChangeKind, seen: Timestamp) {
         let WebhookSettings { endpoint, payload } = &self.settings;
         tracing::info!(
             "Changes detected in '{}' of type '{}' in namespace '{}', Sending webhook to '{endpoint}'",

@@ -6,14 +6,13 @@ pub mod body;
 pub mod events;
 pub mod job;
 mod jobs;
+mod request;
 pub mod template;
-
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -24,11 +23,10 @@ use crate::{
     watch::workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
 
-pub use jobs::Recreator;
+use request::{post, stale};
 
-/// How long one request may take. The API server's own limit is 60 s; a worker that waits longer than this for one
-/// workload keeps others waiting, and the repeat is harmless.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub use jobs::Recreator;
+pub use request::REQUEST_TIMEOUT;
 
 /// What a write has led to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -185,19 +183,3 @@ impl Writer {
 
 /// Its pods are new.
 const RECREATED: &str = "it was deleted and created again; it is looked at again";
-
-fn post(dry_run: bool) -> PostParams {
-    PostParams {
-        dry_run,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-    }
-}
-
-/// The workload is not any more what the plan rests on.
-fn stale(what: impl std::fmt::Display) -> ApiError {
-    ApiError {
-        class: Class::Conflict,
-        code: None,
-        message: what.to_string(),
-    }
-}

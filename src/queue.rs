@@ -31,6 +31,10 @@ mod backoff;
 mod core;
 mod limits;
 mod namespace;
+mod outcome;
+mod priority;
+mod settings;
+mod stats;
 mod turns;
 
 use std::{
@@ -39,7 +43,6 @@ use std::{
     hash::{BuildHasher, Hasher},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
@@ -51,99 +54,12 @@ use self::core::{Core, Handout};
 pub use self::{
     backoff::{BASE, REJECTED_CAP, RETRY_AFTER_CAP, Retry, UNAVAILABLE_CAP},
     limits::Rate,
+    outcome::Outcome,
+    priority::Priority,
+    settings::Settings,
+    stats::Stats,
 };
 use crate::model::WorkloadKey;
-
-/// Which of two due keys goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Priority {
-    /// Found by comparing everything after a start or a takeover: must not delay live changes.
-    Low,
-    /// A change that has just happened.
-    High,
-}
-
-impl Priority {
-    /// Every priority, in the order in which they are declared.
-    pub const ALL: [Self; 2] = [Self::Low, Self::High];
-
-    /// The spelling as a metric label: `low` or `high`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::High => "high",
-        }
-    }
-}
-
-/// What a queue is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How long a key's causes must have been quiet before it is due, at most one minute (longer is taken as one
-    /// minute); zero makes every key due at once.
-    pub window: Duration,
-    /// Limit of each namespace; `None` is no limit.
-    pub namespace_rate: Option<Rate>,
-    /// Limit of all namespaces together; `None` is no limit.
-    pub total_rate: Option<Rate>,
-    /// Tickets of one namespace that may be out at once, at least 1: where an admission webhook hangs, its namespace
-    /// must not hold every worker.
-    pub namespace_in_flight: usize,
-}
-
-impl Default for Settings {
-    /// 100 ms of quiet, no limits.
-    fn default() -> Self {
-        Self {
-            window: Duration::from_millis(100),
-            namespace_rate: None,
-            total_rate: None,
-            namespace_in_flight: usize::MAX,
-        }
-    }
-}
-
-/// How the work on a ticket ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is left to do: the key and its failures are forgotten.
-    Settled,
-    /// It failed: the key comes back after a wait.
-    Retry(Retry),
-}
-
-/// One consistent look at the queue, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Calls of [`Queue::add`] and [`Queue::wake`] so far.
-    pub adds: u64,
-    /// Those of [`Stats::adds`] that were merged into a hand-out already to come.
-    pub coalesced: u64,
-    /// Outcomes so far that put a key back.
-    pub retries: u64,
-    /// Keys of high priority that wait: for quiet, for a retry, for their turn.
-    pub depth_high: usize,
-    /// Keys of low priority that wait.
-    pub depth_low: usize,
-    /// Tickets out now.
-    pub in_flight: usize,
-    /// How long the oldest ticket has been out; zero without one.
-    pub longest_running: Duration,
-    /// How long all tickets have been out, added up.
-    pub unfinished: Duration,
-    /// Namespaces that take up memory now.
-    pub namespaces: usize,
-}
-
-impl Stats {
-    /// Keys of that priority that wait.
-    pub const fn depth(&self, priority: Priority) -> usize {
-        match priority {
-            Priority::Low => self.depth_low,
-            Priority::High => self.depth_high,
-        }
-    }
-}
 
 /// The work queue. Clones are handles to the same queue.
 #[derive(Clone)]

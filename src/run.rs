@@ -11,10 +11,12 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod error;
 mod fenced;
+mod notifications;
+mod selectors;
 mod supervise;
 mod takeover;
-mod tell;
 mod throttled;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,8 +28,8 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, BindError, health::Health},
-    config::{Config, Filters, Level, ReloadOn, Scope, startup_lines},
+    admin::{self, health::Health},
+    config::{Config, Level, ReloadOn, Scope, startup_lines},
     decide,
     index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
@@ -35,7 +37,6 @@ use crate::{
     meta_info::{self, MetaInfo},
     metrics::{Metrics, MetricsOptions, Snapshot},
     model::WorkloadKind,
-    notify::BuildError,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     watch::{self, Lister, StreamId, Watched, workload::Reading},
@@ -45,8 +46,11 @@ use crate::{
     },
 };
 use clients::Clients;
+use notifications::Notifications;
+use selectors::selectors;
 use supervise::{Election, Running};
-use tell::Telling;
+
+pub use error::RunError;
 
 /// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
 const OBSERVATIONS: usize = 256;
@@ -54,49 +58,6 @@ const OBSERVATIONS: usize = 256;
 const SILENCE: Duration = Duration::from_mins(1);
 /// How often the monitor looks at the workers.
 const MONITOR: Duration = Duration::from_secs(5);
-
-/// Why the controller ended although nobody asked it to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// There is no way to reach a cluster.
-    #[error(
-        "no cluster to work on: {0}; set KUBECONFIG, or run it in a pod with a ServiceAccount token mounted"
-    )]
-    NoCluster(String),
-    /// The listen address is taken or not allowed.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The webhook cannot be called, which is all there is to do in webhook mode.
-    #[error(transparent)]
-    Webhook(#[from] BuildError),
-    /// Signals cannot be received.
-    #[error("signal handlers could not be installed: {0}")]
-    Signals(std::io::Error),
-    /// Another replica may write now, so this one must not.
-    #[error("no longer leader, shutting down: {0}")]
-    LeadershipLost(#[from] lease::Error),
-    /// A loop that should run for ever ended.
-    #[error("the {0} loop ended unexpectedly; the process ends so that it is started afresh")]
-    LoopEnded(&'static str),
-    /// A loop panicked.
-    #[error("a loop panicked: {0}; the process ends so that it is started afresh")]
-    Panicked(String),
-}
-
-impl RunError {
-    /// Static name, for metrics and tests.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::NoCluster(_) => "no_cluster",
-            Self::Bind(_) => "bind",
-            Self::Webhook(_) => "webhook",
-            Self::Signals(_) => "signals",
-            Self::LeadershipLost(_) => "leadership_lost",
-            Self::LoopEnded(_) => "loop_ended",
-            Self::Panicked(_) => "panicked",
-        }
-    }
-}
 
 /// Runs the controller until a signal ends it.
 pub async fn run(config: Config) -> Result<(), RunError> {
@@ -143,11 +104,11 @@ fn start(
         every_job: config.workloads.every_job,
     };
     let streams = streams(config, &kinds);
-    let Telling {
+    let Notifications {
         alerts,
         webhook,
         sending,
-    } = tell::telling(config, metrics)?;
+    } = notifications::notifications(config, metrics)?;
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
@@ -176,7 +137,7 @@ fn start(
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     let watches = clients.watching()?;
-    let announcer = webhook.map(|webhook| tell::announcer(webhook, config, &context));
+    let announcer = webhook.map(|webhook| notifications::announcer(webhook, config, &context));
     let parts = IntakeParts {
         context: Arc::clone(&context),
         announcer,
@@ -287,14 +248,6 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
     selector.into_iter().chain(objects).collect()
 }
 
-fn selectors(filters: &Filters) -> watch::Selectors {
-    watch::Selectors {
-        ignored_namespaces: filters.namespaces_to_ignore.clone(),
-        source_labels: filters.source_selector.as_ref().map(ToString::to_string),
-        namespace_labels: filters.namespace_selector.as_ref().map(ToString::to_string),
-    }
-}
-
 fn index_options(config: &Config) -> index::Options {
     // In webhook mode nobody is restarted; creations and deletions are announced without the index's help.
     let ReloadOn {
@@ -354,7 +307,7 @@ fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: 
                 .all(|check| {
                     matches!(
                         check.outcome,
-                        admin::health::Outcome::Ok | admin::health::Outcome::Absent
+                        admin::health::CheckResult::Ok | admin::health::CheckResult::Absent
                     )
                 })
         };

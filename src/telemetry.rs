@@ -28,8 +28,7 @@ use crate::config::{Level, LogSettings, TraceExport};
 
 use log_layer::LogLayer;
 
-/// The target of the spans that are exported; their level is info.
-pub const RELOAD_SPAN_TARGET: &str = "reloader::reload";
+pub use traces::RELOAD_SPAN_TARGET;
 
 /// How long the end of the process may wait for a collector that does not answer.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);

@@ -89,12 +89,12 @@ pub struct Check {
     /// What was checked, for example `watch-configmaps`.
     pub name: String,
     /// Whether it passed, and what there is to know about it.
-    pub outcome: Outcome,
+    pub outcome: CheckResult,
 }
 
 /// Whether a check passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckResult {
     /// It passed.
     Ok,
     /// It passed, and there is nothing to see.
@@ -141,13 +141,13 @@ impl Health {
             Check {
                 name: registered.name.clone(),
                 outcome: if silence > registered.allowed_silence {
-                    Outcome::Failed(format!(
+                    CheckResult::Failed(format!(
                         "no progress for {}s, allowed are {}s",
                         silence.as_secs(),
                         registered.allowed_silence.as_secs()
                     ))
                 } else {
-                    Outcome::Ok
+                    CheckResult::Ok
                 },
             }
         };
@@ -159,15 +159,15 @@ impl Health {
         let check = |registered: &Arc<Watch>| Check {
             name: registered.name.clone(),
             outcome: match &*lock(&registered.state) {
-                WatchState::Synced => Outcome::Ok,
-                WatchState::Unsynced => Outcome::Failed("the first list is not complete yet".to_owned()),
-                WatchState::Failing { since, reason } => Outcome::Failed(format!(
+                WatchState::Synced => CheckResult::Ok,
+                WatchState::Unsynced => CheckResult::Failed("the first list is not complete yet".to_owned()),
+                WatchState::Failing { since, reason } => CheckResult::Failed(format!(
                     "failing for {}s: {reason}",
                     now.saturating_duration_since(*since).as_secs()
                 )),
-                WatchState::Denied { reason } => Outcome::Degraded(format!("not permitted: {reason}")),
-                WatchState::NotInstalled => Outcome::Absent,
-                WatchState::Refused { reason } => Outcome::Failed(format!("not permitted: {reason}")),
+                WatchState::Denied { reason } => CheckResult::Degraded(format!("not permitted: {reason}")),
+                WatchState::NotInstalled => CheckResult::Absent,
+                WatchState::Refused { reason } => CheckResult::Failed(format!("not permitted: {reason}")),
             },
         };
         lock(&self.inner.watches).iter().map(check).collect()
@@ -208,7 +208,7 @@ impl WatchCheck {
 impl Check {
     /// It did not fail.
     pub const fn passed(&self) -> bool {
-        !matches!(self.outcome, Outcome::Failed(_))
+        !matches!(self.outcome, CheckResult::Failed(_))
     }
 }
 
@@ -217,10 +217,10 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, outcome } = self;
         match outcome {
-            Outcome::Ok => write!(f, "[+]{name} ok"),
-            Outcome::Absent => write!(f, "[+]{name} ok: not installed"),
-            Outcome::Degraded(note) => write!(f, "[+]{name} ok: {note}"),
-            Outcome::Failed(reason) => write!(f, "[-]{name} failed: {reason}"),
+            CheckResult::Ok => write!(f, "[+]{name} ok"),
+            CheckResult::Absent => write!(f, "[+]{name} ok: not installed"),
+            CheckResult::Degraded(note) => write!(f, "[+]{name} ok: {note}"),
+            CheckResult::Failed(reason) => write!(f, "[-]{name} failed: {reason}"),
         }
     }
 }

@@ -8,7 +8,9 @@
 )]
 
 use super::values::go_bool;
-use crate::config::WEBHOOK_PAYLOADS;
+
+/// The values of `--webhook-payload`: upstream's constant body first.
+pub const WEBHOOK_PAYLOADS: [&str; 2] = ["constant", "details"];
 
 /// Notifications over HTTP; the receiver of alerts is in variables, since its URL holds a token.
 #[derive(Clone, Debug, clap::Args)]

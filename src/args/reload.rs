@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::ArgAction;
 
 use super::values::go_bool;
-use crate::config::parse_go_duration;
+use crate::model::go_duration::parse_go_duration;
 
 /// What causes a restart, how it is written, and how long changes are gathered first.
 #[derive(Clone, Debug, clap::Args)]

@@ -3,14 +3,11 @@
 //! Input: `--webhook-url` and what goes with it, the `ALERT_` variables. Output: [`AlertSettings`] and
 //! [`WebhookSettings`]. I/O: none.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::{
-    args::Environment,
+    args::{Environment, WEBHOOK_PAYLOADS},
     notify::{AlertSettings, Endpoint, Sink, WebhookPayload, WebhookSettings},
 };
-
-/// The values of `--webhook-payload`: upstream's constant body first.
-pub const WEBHOOK_PAYLOADS: [&str; 2] = ["constant", "details"];
 
 /// `--webhook-url` and `--webhook-payload`; nothing where the URL is empty.
 pub(super) fn webhook(url: &str, payload: &str) -> Result<Option<WebhookSettings>, ConfigError> {

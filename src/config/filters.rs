@@ -4,7 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ConfigError, LabelSelector, Scope, is_dns_label};
+use super::{
+    error::ConfigError,
+    scope::{Scope, is_dns_label},
+    selector::LabelSelector,
+};
 use crate::args::{CsvList, ScopeArgs};
 use crate::model::SourceKind;
 

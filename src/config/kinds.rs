@@ -2,7 +2,7 @@
 //!
 //! Input: what the flags say. Output: [`WorkloadKind`]s. I/O: none.
 
-use super::{Config, ConfigError};
+use super::error::ConfigError;
 use crate::{
     args::{CsvList, KindArgs},
     model::{CustomKind, WorkloadKind},
@@ -26,23 +26,6 @@ impl WorkloadSettings {
             suspended_cron_jobs: args.reload_suspended_cronjobs,
             every_job: args.reload_every_job,
         })
-    }
-}
-
-impl Config {
-    /// The kinds that are watched and restarted, each once: upstream's five but for those it is told to leave alone,
-    /// Rollouts where asked for, then those that the user has named.
-    pub fn kinds(&self) -> Vec<WorkloadKind> {
-        let is_wanted = |kind: &WorkloadKind| match kind {
-            WorkloadKind::Job => !self.filters.ignore_jobs,
-            WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
-            WorkloadKind::Rollout => self.integrations.argo_rollouts,
-            _ => true,
-        };
-        let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);
-        built_in
-            .chain(self.workloads.custom_kinds.iter().copied())
-            .collect()
     }
 }
 

@@ -2,15 +2,6 @@
 
 use crate::args::Environment;
 
-/// Which namespaces are watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them, with one watch per kind.
-    All,
-    /// These, without repetition, in the order given; never empty.
-    Namespaces(Vec<String>),
-}
-
 /// What is watched beside Kubernetes' own kinds, where the cluster has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Integrations {

@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Mark;
+use super::{
+    decision::{Mark, Plan},
+    options::Strategy,
+};
 use crate::model::{Content, Digest, SourceKey, SourceKind, UnixSeconds, go_values::escape_json};
 
 /// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
@@ -24,6 +27,20 @@ struct Marker<'a> {
     /// Not upstream's, and only there where the hash is that of several contents: [`Digest::exact`].
     #[serde(skip_serializing_if = "Option::is_none")]
     exact: Option<String>,
+}
+
+impl Plan {
+    /// The annotation to write, if any: with [`Strategy::EnvVars`] only for what no variable can show. There is room for
+    /// one source, and the last change gets it.
+    pub fn annotation(&self) -> Option<String> {
+        let shown = |mark: &&Mark| self.strategy == Strategy::Annotations || mark.exact;
+        let mark = self
+            .marks
+            .iter()
+            .filter(shown)
+            .max_by_key(|mark| mark.observed_at)?;
+        Some(mark.annotation_value())
+    }
 }
 
 impl Mark {

@@ -16,21 +16,16 @@ use std::{num::NonZeroU64, time::Duration};
 
 use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
-use super::{Plan, Strategy, Write};
+use super::{
+    decision::{PauseChange, Plan},
+    options::Strategy,
+    write::Write,
+};
 use crate::model::{Pause, Workload, WorkloadKind, pause::Paused};
 
 /// How far ahead of this replica's clock another's may be. A paused-at further in the future was not written by a leader
 /// with a sane clock, or this clock has been set back: waiting for it could take for ever.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
-
-/// What a write does to a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Begins it, at that time, in whole seconds.
-    Begin(Timestamp),
-    /// Ends it.
-    End,
-}
 
 /// When a Deployment is to be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +69,13 @@ fn end(pause: &Pause, now: Timestamp) -> Option<Timestamp> {
 ///
 /// In the same write, so that a restart that is refused leaves nothing paused, and a change that meets a pause which
 /// should have ended long ago needs no second rollout.
-pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<Change> {
+pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<PauseChange> {
     let pause = workload.pause.as_deref()?;
     match (pause.paused, resume(workload, now)) {
         (Paused::No, _) if is_deployment(workload) && pause.length().is_some() => {
-            Some(Change::Begin(whole_seconds(now)))
+            Some(PauseChange::Begin(whole_seconds(now)))
         }
-        (_, Resume::Now) => Some(Change::End),
+        (_, Resume::Now) => Some(PauseChange::End),
         _ => None,
     }
 }
@@ -94,7 +89,7 @@ pub fn resuming(workload: &Workload) -> Plan {
         resource_version: NonZeroU64::new(workload.resource_version),
         strategy: Strategy::default(),
         marks: Vec::new(),
-        pause: Some(Change::End),
+        pause: Some(PauseChange::End),
         settled: Vec::new(),
     }
 }

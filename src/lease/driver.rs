@@ -14,10 +14,11 @@ use tracing::{debug, info, warn};
 
 use super::{
     clock::{Clock, Moment, sleep_until},
-    election::{Election, Outcome, Step},
-    leadership::{Leadership, Publisher, Role},
+    election::{Election, ElectionOutcome, Step},
+    leadership::{Leadership, Publisher},
+    role::Role,
     settings::Settings,
-    store::{Change, LeaseStore, StoreError},
+    store::{LeaseEvent, LeaseStore, StoreError},
 };
 
 /// How an election ended when nothing went wrong, after [`Leadership::release`].
@@ -120,7 +121,7 @@ pub(super) fn elect_seeded<S: LeaseStore>(
 struct Driver<S> {
     store: S,
     /// The watch of the Lease; closed once this process does not wait for its turn any more.
-    changes: Option<BoxStream<'static, Change>>,
+    changes: Option<BoxStream<'static, LeaseEvent>>,
     election: Election,
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -206,7 +207,7 @@ impl<S: LeaseStore> Driver<S> {
             self.changes = None;
             return;
         };
-        if change == Change::Forbidden && !self.watch_refused {
+        if change == LeaseEvent::Forbidden && !self.watch_refused {
             self.watch_refused = true;
             info!(
                 "not permitted to watch the Lease, polling it every second instead; grant the verb watch on leases \
@@ -265,7 +266,7 @@ impl<S: LeaseStore> Driver<S> {
         self.reported_holder = Some(Arc::clone(holder));
     }
 
-    fn ended(self, outcome: Outcome) -> Result<Ended, Error> {
+    fn ended(self, outcome: ElectionOutcome) -> Result<Ended, Error> {
         let Settings {
             name,
             namespace,
@@ -273,10 +274,10 @@ impl<S: LeaseStore> Driver<S> {
             ..
         } = self.settings;
         match outcome {
-            Outcome::Released => Ok(Ended::Released),
-            Outcome::NotHolding => Ok(Ended::NotHolding),
-            Outcome::LeftToExpire => Ok(Ended::LeftToExpire),
-            Outcome::Expired => Err(Error::Expired {
+            ElectionOutcome::Released => Ok(Ended::Released),
+            ElectionOutcome::NotHolding => Ok(Ended::NotHolding),
+            ElectionOutcome::LeftToExpire => Ok(Ended::LeftToExpire),
+            ElectionOutcome::Expired => Err(Error::Expired {
                 namespace,
                 name,
                 renew_deadline: timings.renew_deadline(),
@@ -288,7 +289,7 @@ impl<S: LeaseStore> Driver<S> {
                     |error| error.to_string(),
                 ),
             }),
-            Outcome::TakenOver(holder) => Err(Error::TakenOver {
+            ElectionOutcome::TakenOver(holder) => Err(Error::TakenOver {
                 namespace,
                 name,
                 holder: holder.map_or_else(

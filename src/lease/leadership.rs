@@ -17,20 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     clock::{BootClock, Clock, Moment},
     election::Election,
+    role::Role,
 };
-
-/// What this process is in the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Waiting for its turn.
-    Standby,
-    /// Holds the lease.
-    Leader,
-    /// Gives the lease back; writes nothing any more.
-    Releasing,
-    /// Lost or released it, or stopped waiting. Final.
-    Ended,
-}
 
 /// What is known about the election; changes are published as they are seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

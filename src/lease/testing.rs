@@ -29,7 +29,7 @@ use super::{
     driver::{Ended, Error, elect_seeded},
     leadership::Leadership,
     settings::{Settings, Timings},
-    store::{Change, LeaseStore, StoreError},
+    store::{LeaseEvent, LeaseStore, StoreError},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,7 +44,7 @@ pub(super) struct Server(Arc<Mutex<Stored>>);
 struct Stored {
     lease: Option<Lease>,
     version: u64,
-    watchers: Vec<mpsc::UnboundedSender<Change>>,
+    watchers: Vec<mpsc::UnboundedSender<LeaseEvent>>,
     writes: Vec<Lease>,
     requests: usize,
 }
@@ -59,11 +59,11 @@ impl Stored {
             .get_or_insert_with(|| format!("uid-{}", self.version));
         self.lease = Some(lease.clone());
         self.writes.push(lease.clone());
-        self.tell(&Change::Stored(Box::new(lease.clone())));
+        self.tell(&LeaseEvent::Stored(Box::new(lease.clone())));
         lease
     }
 
-    fn tell(&mut self, change: &Change) {
+    fn tell(&mut self, change: &LeaseEvent) {
         self.watchers
             .retain(|watcher| watcher.send(change.clone()).is_ok());
     }
@@ -99,7 +99,7 @@ impl Server {
     pub(super) fn delete(&self) {
         let mut stored = lock(&self.0);
         stored.lease = None;
-        stored.tell(&Change::Deleted);
+        stored.tell(&LeaseEvent::Deleted);
     }
 
     /// Watches stay open and say nothing any more.
@@ -235,9 +235,11 @@ impl LeaseStore for TestStore {
         self.send(Request::Replace(lease)).await.and_then(stored)
     }
 
-    fn watch(&self) -> BoxStream<'static, Change> {
+    fn watch(&self) -> BoxStream<'static, LeaseEvent> {
         if !lock(&self.link.0).may_watch {
-            return stream::iter([Change::Forbidden]).chain(stream::pending()).boxed();
+            return stream::iter([LeaseEvent::Forbidden])
+                .chain(stream::pending())
+                .boxed();
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         lock(&self.server.0).watchers.push(sender);

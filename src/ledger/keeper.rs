@@ -61,18 +61,18 @@ impl Keeper {
     }
 
     /// Reads the ledger; tries until it can be read or may not be.
-    pub async fn load(self) -> (Loaded, Writer) {
+    pub async fn load(self) -> (Loaded, LedgerWriter) {
         let mut failed_before = false;
         let mut refusals = 0;
         loop {
             match self.try_load().await {
-                Ok((loaded, chunks, versions)) => return (loaded, Writer::new(self, chunks, versions)),
+                Ok((loaded, chunks, versions)) => return (loaded, LedgerWriter::new(self, chunks, versions)),
                 Err(error) if error.is_forbidden() && refusals < REFUSALS => {
                     refusals += 1;
                     sleep(PAUSE).await;
                 }
                 Err(error) if error.is_forbidden() => {
-                    let mut writer = Writer::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
+                    let mut writer = LedgerWriter::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
                     writer.note_failure(&error);
                     return (Loaded::Refused, writer);
                 }
@@ -126,7 +126,7 @@ impl Keeper {
 }
 
 /// Writes what is touched, for as long as this replica leads.
-pub struct Writer {
+pub struct LedgerWriter {
     keeper: Keeper,
     chunks: Chunks,
     /// The resourceVersion of each chunk; `None` where there is no object yet.
@@ -141,7 +141,7 @@ pub struct Writer {
     failing: Option<&'static str>,
 }
 
-impl Writer {
+impl LedgerWriter {
     fn new(keeper: Keeper, chunks: Chunks, versions: Vec<Option<String>>) -> Self {
         let unwritten = BTreeSet::new();
         Self {

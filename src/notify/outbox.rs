@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    Channel,
     client::{Client, PostError},
     payload::Payload,
 };
@@ -32,6 +31,22 @@ const TRIED_FOR: Duration = Duration::from_mins(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the two kinds of messages are called in metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    Alert,
+    Webhook,
+}
+
+impl Channel {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Webhook => "webhook",
+        }
+    }
+}
 
 /// Takes payloads and never waits. Clones share one queue.
 #[derive(Clone, Debug)]

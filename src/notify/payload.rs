@@ -130,7 +130,7 @@ pub fn alert(
 
 /// What happened to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangeKind {
     /// It is new.
     Create,
     /// Its content changed.
@@ -139,7 +139,7 @@ pub enum Change {
     Delete,
 }
 
-impl Change {
+impl ChangeKind {
     /// The change as the payload spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -181,7 +181,7 @@ struct WebhookDetails<'a> {
 }
 
 /// A webhook call for a change of `source` that was seen at `time`.
-pub fn webhook(payload: WebhookPayload, source: &SourceKey, change: Change, time: Timestamp) -> Payload {
+pub fn webhook(payload: WebhookPayload, source: &SourceKey, change: ChangeKind, time: Timestamp) -> Payload {
     let details = WebhookDetails {
         event: change.as_str(),
         kind: source.kind.as_str(),

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use serde::Serialize;
 
 use crate::{
-    decide::{Plan, Strategy, pause::Change},
+    decide::{PauseChange, Plan, Strategy},
     model::{AnnotationKeys, Content, opt_in::LAST_RELOADED_FROM},
 };
 
@@ -30,8 +30,8 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
     };
     let paused_at = plan.pause.map(|change| match change {
         // As Go formats RFC 3339 in UTC, with whole seconds.
-        Change::Begin(since) => Some(since.to_string()),
-        Change::End => None,
+        PauseChange::Begin(since) => Some(since.to_string()),
+        PauseChange::End => None,
     });
     let metadata = Metadata {
         resource_version: plan.resource_version.map(|version| version.to_string()),
@@ -40,7 +40,7 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
     Body {
         metadata: (metadata != Metadata::default()).then_some(metadata),
         spec: Spec {
-            paused: plan.pause.map(|change| matches!(change, Change::Begin(_))),
+            paused: plan.pause.map(|change| matches!(change, PauseChange::Begin(_))),
             template: (!plan.marks.is_empty()).then_some(template),
         },
     }
@@ -269,7 +269,7 @@ pub(super) mod tests {
     fn a_pause_goes_with_the_marker() {
         let since = "2026-01-01T00:00:05Z".parse().unwrap();
         let pausing = Plan {
-            pause: Some(Change::Begin(since)),
+            pause: Some(PauseChange::Begin(since)),
             ..plan(Strategy::EnvVars, &[("main", "app")])
         };
         let without = text(&plan(Strategy::EnvVars, &[("main", "app")]));
@@ -283,7 +283,7 @@ pub(super) mod tests {
     #[test]
     fn resuming_is_upstreams_body() {
         let resuming = Plan {
-            pause: Some(Change::End),
+            pause: Some(PauseChange::End),
             ..plan(Strategy::EnvVars, &[])
         };
         assert_eq!(

@@ -27,7 +27,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{REQUEST_TIMEOUT, job, job::Recreation, post, stale};
+use super::{
+    job,
+    job::Recreation,
+    request::{REQUEST_TIMEOUT, post, stale},
+};
 use crate::{
     api_error::{ApiError, Class},
     decide::Plan,

@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::{
-    Outcome, Priority, Settings, Stats,
     limits::Limiter,
     namespace::{Backoff, Entry, Namespace, Pending, Position, State},
+    outcome::Outcome,
+    priority::Priority,
+    settings::Settings,
+    stats::Stats,
     turns::Turns,
 };
 use crate::model::WorkloadKey;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Priority, limits::Limiter, turns::Turns};
+use super::{limits::Limiter, priority::Priority, turns::Turns};
 use crate::model::WorkloadKey;
 
 /// Windows after the first cause at which a key is due even though causes keep coming.

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::task::{ArcWake, waker};

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Priority;
+use super::priority::Priority;
 
 /// Hand-outs of high priority in a row after which a waiting one of low priority goes first. At a takeover live changes
 /// keep four fifths of the workers; and in a storm of live changes what was missed before the takeover still gets a

@@ -13,7 +13,7 @@ use kube::{
 };
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{RunError, fenced, throttled};
+use super::{error::RunError, fenced, throttled};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RunError, takeover, tell::Sending};
+use super::{error::RunError, notifications::Sending, selectors::selectors, takeover};
 use crate::{
     config::{Config, Scope},
     lease,
@@ -114,7 +114,7 @@ impl Running {
                                 Scope::All => None,
                                 Scope::Namespaces(names) => Some(names.clone()),
                             };
-                            let fields = super::selectors(&config.filters).fields(JOBS);
+                            let fields = selectors(&config.filters).fields(JOBS);
                             self.spawn("jobs", self.worker.recreator().run(namespaces, fields));
                         }
                         for _ in 0..config.workers {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::{
     config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
-    ledger::{Keeper, Ledger, Loaded, Writer},
+    ledger::{Keeper, Ledger, LedgerWriter, Loaded},
     model::{SourceKey, SourceKind, WorkloadKind},
     queue::Priority,
     worker::{Context, now},
@@ -40,7 +40,7 @@ pub(super) fn keeper(
 pub(super) async fn read(
     keeper: Option<Keeper>,
     mut selection_known: watch::Receiver<bool>,
-) -> Option<(Loaded, Writer)> {
+) -> Option<(Loaded, LedgerWriter)> {
     // An error means that the intake is gone, which ends the process.
     let _ = selection_known.wait_for(|known| *known).await;
     match keeper {
@@ -54,7 +54,7 @@ pub(super) async fn read(
 pub(super) fn take_over(
     context: &Context,
     config: &Config,
-    left_over: Option<(Loaded, Writer)>,
+    left_over: Option<(Loaded, LedgerWriter)>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (loaded, writer) = match left_over {
         Some((loaded, writer)) => (loaded, Some(writer)),

@@ -14,8 +14,10 @@ use tokio_util::context::TokioContext;
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-use super::RELOAD_SPAN_TARGET;
 use crate::config::{TraceExport, TraceProtocol};
+
+/// The target of the spans that are exported; their level is info.
+pub const RELOAD_SPAN_TARGET: &str = "reloader::reload";
 
 /// A provider that batches spans and sends them from the runtime this is called in.
 ///

@@ -58,7 +58,8 @@ impl Markers {
         if plan.strategy != Strategy::Annotations {
             return;
         }
-        let is_superseded = |settled: &decide::Settlement| settled.outcome == decide::Outcome::Superseded;
+        let is_superseded =
+            |settled: &decide::Settlement| settled.outcome == decide::SourceOutcome::Superseded;
         if plan.settled.iter().any(is_superseded) {
             // Several sources, one marker: only the ledger can tell that the others are settled too.
             self.ledger.flush().await;

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Failure, Outcome, RACE_SPREAD, Step, Term};
+use super::step::{ElectionOutcome, Failure, RACE_SPREAD, Step, Term};
 use crate::lease::{
     clock::Moment,
     jitter::Jitter,
@@ -102,7 +102,7 @@ impl Leading {
         now: Moment,
         answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
-    ) -> Option<Outcome> {
+    ) -> Option<ElectionOutcome> {
         let Ok(lease) = answer else {
             self.next_round(now, settings);
             return None;
@@ -110,7 +110,7 @@ impl Leading {
         if let Some(record) = lease.as_ref().map(Record::of)
             && !self.term.wrote(&record, &settings.identity)
         {
-            return Some(Outcome::TakenOver(record.holder));
+            return Some(ElectionOutcome::TakenOver(record.holder));
         }
         self.lease = lease;
         self.round = Round::Slow;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Failure, RACE_SPREAD, Step, Term};
+use super::step::{Failure, RACE_SPREAD, Step, Term};
 use crate::lease::{
     clock::Moment,
     jitter::Jitter,

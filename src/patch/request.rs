@@ -1,0 +1,30 @@
+//! What every write has in common.
+
+use std::time::Duration;
+
+use kube::api::PostParams;
+
+use crate::{
+    api_error::{ApiError, Class},
+    model::FIELD_MANAGER,
+};
+
+/// How long one request may take. The API server's own limit is 60 s; a worker that waits longer than this for one
+/// workload keeps others waiting, and the repeat is harmless.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) fn post(dry_run: bool) -> PostParams {
+    PostParams {
+        dry_run,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+    }
+}
+
+/// The workload is not any more what the plan rests on.
+pub(super) fn stale(what: impl std::fmt::Display) -> ApiError {
+    ApiError {
+        class: Class::Conflict,
+        code: None,
+        message: what.to_string(),
+    }
+}

@@ -1,0 +1,23 @@
+//! The priorities of keys.
+
+/// Which of two due keys goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Found by comparing everything after a start or a takeover: must not delay live changes.
+    Low,
+    /// A change that has just happened.
+    High,
+}
+
+impl Priority {
+    /// Every priority, in the order in which they are declared.
+    pub const ALL: [Self; 2] = [Self::Low, Self::High];
+
+    /// The spelling as a metric label: `low` or `high`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::High => "high",
+        }
+    }
+}

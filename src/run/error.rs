@@ -1,0 +1,46 @@
+//! Why the controller ends although no signal asks it to.
+
+use crate::{admin::BindError, lease, notify::BuildError};
+
+/// Why the controller ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no way to reach a cluster.
+    #[error(
+        "no cluster to work on: {0}; set KUBECONFIG, or run it in a pod with a ServiceAccount token mounted"
+    )]
+    NoCluster(String),
+    /// The listen address is taken or not allowed.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The webhook cannot be called, which is all there is to do in webhook mode.
+    #[error(transparent)]
+    Webhook(#[from] BuildError),
+    /// Signals cannot be received.
+    #[error("signal handlers could not be installed: {0}")]
+    Signals(std::io::Error),
+    /// Another replica may write now, so this one must not.
+    #[error("no longer leader, shutting down: {0}")]
+    LeadershipLost(#[from] lease::Error),
+    /// A loop that should run for ever ended.
+    #[error("the {0} loop ended unexpectedly; the process ends so that it is started afresh")]
+    LoopEnded(&'static str),
+    /// A loop panicked.
+    #[error("a loop panicked: {0}; the process ends so that it is started afresh")]
+    Panicked(String),
+}
+
+impl RunError {
+    /// Static name, for metrics and tests.
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::NoCluster(_) => "no_cluster",
+            Self::Bind(_) => "bind",
+            Self::Webhook(_) => "webhook",
+            Self::Signals(_) => "signals",
+            Self::LeadershipLost(_) => "leadership_lost",
+            Self::LoopEnded(_) => "loop_ended",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+}
