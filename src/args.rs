@@ -37,7 +37,7 @@ use values::go_bool;
 
 pub use environment::Environment;
 pub use kinds::KindArgs;
-pub use listen_address::{ListenAddress, ListenAddressError};
+pub use listen_address::ListenAddress;
 pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;

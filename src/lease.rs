@@ -42,9 +42,9 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 
-pub use clock::{BootClock, Clock, Moment};
+pub use clock::BootClock;
 pub use driver::{Ended, Error, elect};
-pub use leadership::{Counters, Leadership, State};
+pub use leadership::Leadership;
 pub use role::Role;
-pub use settings::{DEFAULT_NAME, Settings, SettingsError, Timings, unique_identity};
-pub use store::{KubeLeaseStore, LeaseEvent, LeaseStore, StoreError};
+pub use settings::{Settings, SettingsError, Timings, unique_identity};
+pub use store::KubeLeaseStore;

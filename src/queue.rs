@@ -19,7 +19,7 @@
 //! - **Limits**: hand-outs a second, for each namespace and for all ([`Rate`]). A namespace over its limit is passed
 //!   over until its next free slot and holds up nobody.
 //! - **Never dropped**: a failed key comes back by itself, later and later up to a cap ([`Retry`]), without an end.
-//!   Only [`Queue::remove`], [`Queue::clear`] and [`Outcome::Settled`] take a key out.
+//!   Only [`Queue::remove`] and [`Outcome::Settled`] take a key out.
 //!
 //! # One lock
 //!
@@ -52,12 +52,7 @@ use tokio::{
 
 use self::core::{Core, Handout};
 pub use self::{
-    backoff::{BASE, REJECTED_CAP, RETRY_AFTER_CAP, Retry, UNAVAILABLE_CAP},
-    limits::Rate,
-    outcome::Outcome,
-    priority::Priority,
-    settings::Settings,
-    stats::Stats,
+    backoff::Retry, limits::Rate, outcome::Outcome, priority::Priority, settings::Settings, stats::Stats,
 };
 use crate::model::WorkloadKey;
 
@@ -103,11 +98,6 @@ impl Queue {
         self.shared.change(|core, now| core.remove(key, now));
     }
 
-    /// Forgets every key, as [`Queue::remove`] does; for the loss of leadership.
-    pub fn clear(&self) {
-        self.shared.change(Core::clear);
-    }
-
     /// The next key that is due; waits for it. `None` once [`Queue::shutdown`] was called.
     ///
     /// Any number of tasks may wait. Cancel safe: a wait that is dropped loses no key and swallows no wake-up.
@@ -150,17 +140,6 @@ impl Queue {
         self.shared.notify.notify_waiters();
     }
 
-    /// Keys that wait; those that are out do not count.
-    pub fn len(&self) -> usize {
-        let stats = self.stats();
-        stats.depth_high + stats.depth_low
-    }
-
-    /// Whether no key waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Tickets out now.
     pub fn in_flight(&self) -> usize {
         self.stats().in_flight
@@ -195,19 +174,9 @@ impl Ticket {
         &self.handout.key
     }
 
-    /// The highest priority with which the key was added.
-    pub fn priority(&self) -> Priority {
-        self.handout.priority
-    }
-
     /// When the first of the causes this ticket stands for was added; failed attempts since then do not reset it.
     pub fn waited_since(&self) -> Instant {
         Instant::from_std(self.handout.waited_since)
-    }
-
-    /// When the key became due: from then on it only waited for its turn, a limit or a worker.
-    pub fn due_since(&self) -> Instant {
-        Instant::from_std(self.handout.due_since)
     }
 
     /// Attempts that failed in a row before this one: 0 for the first.

@@ -49,14 +49,6 @@ impl SkipReason {
             Self::NoContainer | Self::Unmarked | Self::AlreadyMarked => "strategy_not_updated",
         }
     }
-
-    /// Whether the workload asked for the source, so that upstream would count the skip.
-    pub const fn is_opted_in(self) -> bool {
-        matches!(
-            self,
-            Self::Suspended | Self::NoContainer | Self::Unmarked | Self::AlreadyMarked
-        )
-    }
 }
 
 /// One write to one workload.

@@ -9,9 +9,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The name of the Lease; upstream Reloader's, so that a fleet in migration elects one leader.
-pub const DEFAULT_NAME: &str = "stakater-reloader-lock";
-
 /// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait, and
 /// the renew deadline must leave room for at least that.
 const JITTER_FACTOR: f64 = 1.2;

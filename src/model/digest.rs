@@ -9,7 +9,6 @@
 
 use std::{fmt, str::FromStr};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
 /// SHA-1 over the canonical form of a source's data; prints as 40 lower-case hex digits. Two are equal if the data was.
@@ -45,11 +44,6 @@ impl Digest {
         Self { sha1, reading: PLAIN }
     }
 
-    /// The bytes of the SHA-1.
-    pub const fn as_bytes(&self) -> &[u8; 20] {
-        &self.sha1
-    }
-
     /// Whether both print alike, so that a marker of the one is also one of the other.
     pub fn prints_like(&self, other: &Self) -> bool {
         self.sha1 == other.sha1
@@ -80,30 +74,6 @@ impl Digest {
             f.write_str("~")?;
             write_hex(&self.reading, f)
         })
-    }
-
-    /// The digest of a ConfigMap: `data` as text, `binaryData` as the bytes it stands for.
-    pub fn of_config_map<'a>(
-        data: impl IntoIterator<Item = (&'a str, &'a str)>,
-        binary_data: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Self {
-        let mut canonical = Canonical::new();
-        for (key, value) in data {
-            canonical.push_text(key, value.as_bytes());
-        }
-        for (key, value) in binary_data {
-            canonical.push_binary(key, value);
-        }
-        canonical.finish()
-    }
-
-    /// The digest of a Secret: `data` as the bytes its base64 stands for.
-    pub fn of_secret<'a>(data: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut canonical = Canonical::new();
-        for (key, value) in data {
-            canonical.push_text(key, value);
-        }
-        canonical.finish()
     }
 }
 
@@ -206,11 +176,6 @@ impl Canonical {
     /// what the API server itself always writes.
     pub fn push_base64(&mut self, key: &str, base64_text: &str) {
         self.entries.push(Entry::new(key, base64_text.as_bytes(), true));
-    }
-
-    /// Adds a ConfigMap's `binaryData` pair whose base64 was decoded.
-    pub fn push_binary(&mut self, key: &str, value: &[u8]) {
-        self.push_base64(key, &STANDARD.encode(value));
     }
 
     /// The digest of all entries, whatever the order in which they were added.

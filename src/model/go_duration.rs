@@ -13,7 +13,7 @@ pub enum DurationError {
     /// A number without a unit; only a bare `0` may do without.
     #[error("missing unit; write for example 100ms, 2s or 1m30s")]
     MissingUnit,
-    /// A unit that Go does not know, cut after [`LONGEST_UNIT`] characters.
+    /// A unit that Go does not know, cut after `LONGEST_UNIT` characters.
     #[error("unknown unit `{0}`; allowed are ns, us, µs, ms, s, m, h")]
     UnknownUnit(String),
     /// A duration below zero.

@@ -145,16 +145,6 @@ pub enum BadPatternReason {
     TooMany,
 }
 
-impl BadPatternReason {
-    /// The error's name as a metric label.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::Pattern(error) => error.category(),
-            Self::TooMany => "limit",
-        }
-    }
-}
-
 /// A workload's reload annotations, parsed. One pointer when there are none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OptIn(Option<Arc<Rules>>);

@@ -18,13 +18,6 @@ use crate::{
 #[error("it has no container {0:?} any more; it is looked at again")]
 pub struct MissingContainer(pub String);
 
-impl MissingContainer {
-    /// Static name, for metrics.
-    pub const fn category(&self) -> &'static str {
-        "missing_container"
-    }
-}
-
 /// The merge patch that brings the plan's markers into the pod template under `path`; `None` where it shows them.
 pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, MissingContainer> {
     let pointer: String = path.iter().flat_map(|field| ["/", field]).collect();

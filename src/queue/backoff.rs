@@ -32,12 +32,12 @@ const MAX_DOUBLINGS: u32 = 7;
 /// Why an attempt failed, as far as the next one's time depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// The API server could not be reached, timed out or answered 5xx. Waits up to [`UNAVAILABLE_CAP`].
+    /// The API server could not be reached, timed out or answered 5xx. Waits up to `UNAVAILABLE_CAP`.
     Unavailable,
-    /// The API server refused (403, 409, 422, ...), or the attempt broke down. Waits up to [`REJECTED_CAP`].
+    /// The API server refused (403, 409, 422, ...), or the attempt broke down. Waits up to `REJECTED_CAP`.
     Rejected,
     /// The API server asked, by `Retry-After`, to be left alone for at least that long (obeyed up to
-    /// [`RETRY_AFTER_CAP`]). Waits that long, or as after [`Retry::Unavailable`] where that is longer, so that a
+    /// `RETRY_AFTER_CAP`). Waits that long, or as after [`Retry::Unavailable`] where that is longer, so that a
     /// `Retry-After: 0` does not make the key spin.
     After(Duration),
 }

@@ -2,7 +2,7 @@
 //!
 //! Input: causes, outcomes and the time. Output: the next key due, or when there will be one. I/O: none.
 //!
-//! Every operation is O(log n) in the number of keys, `clear` apart. A key is in exactly one place: waiting for its
+//! Every operation is O(log n) in the number of keys. A key is in exactly one place: waiting for its
 //! time (`timers`), due (its namespace's `ready`), or out (`running`). `now` must never go back from call to call.
 
 use std::{
@@ -238,18 +238,6 @@ impl Core {
             }
         }
         self.retire(&key.namespace, now);
-    }
-
-    /// Forgets every key.
-    pub fn clear(&mut self, now: Instant) {
-        let all = self
-            .namespaces
-            .values()
-            .flat_map(|namespace| namespace.entries.keys());
-        let keys: Vec<_> = all.cloned().collect();
-        for key in &keys {
-            self.remove(key, now);
-        }
     }
 
     /// Hands out the next due key; `None` if there is none before [`Core::next_event`].

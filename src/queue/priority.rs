@@ -12,12 +12,4 @@ pub enum Priority {
 impl Priority {
     /// Every priority, in the order in which they are declared.
     pub const ALL: [Self; 2] = [Self::Low, Self::High];
-
-    /// The spelling as a metric label: `low` or `high`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::High => "high",
-        }
-    }
 }

@@ -19,7 +19,6 @@ enum Step {
     Add(usize, Priority),
     Wake(usize),
     Remove(usize),
-    Clear,
     Take,
     /// Ends one of the tickets out.
     Done(usize, Outcome),
@@ -41,7 +40,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         60 => (0_usize..24, priority).prop_map(|(key, priority)| Step::Add(key, priority)),
         6 => (0_usize..24).prop_map(Step::Wake),
         6 => (0_usize..24).prop_map(Step::Remove),
-        1 => Just(Step::Clear),
         60 => Just(Step::Take),
         40 => (any::<usize>(), outcome).prop_map(|(ticket, outcome)| Step::Done(ticket, outcome)),
         20 => prop_oneof![0_u64..60, 90_u64..700].prop_map(Step::Pass),
@@ -325,12 +323,6 @@ proptest! {
                     core.remove(&key(number), now);
                     reference.remove(&key(number));
                 }
-                Step::Clear => {
-                    core.clear(now);
-                    for number in 0..24 {
-                        reference.remove(&key(number));
-                    }
-                }
                 Step::Take => {
                     let taken = core.take(now);
                     prop_assert!(taken.iter().all(|taken| out.iter().all(|out| out.key != taken.key)));
@@ -415,7 +407,7 @@ proptest! {
                 }
                 Step::Pass(ms) => now += Duration::from_millis(ms),
                 Step::PassToEvent => now = core.next_event().unwrap_or(now).max(now),
-                Step::Wake(_) | Step::Remove(_) | Step::Clear | Step::Done(..) => {}
+                Step::Wake(_) | Step::Remove(_) | Step::Done(..) => {}
             }
         }
         for handout in out {

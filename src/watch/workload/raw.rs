@@ -20,7 +20,7 @@ use crate::model::WorkloadKind;
 /// with one object the list that holds it. The API server stores custom resources nested deeper than that.
 const DEEPEST: usize = 100;
 
-/// An object of any kind, nothing left out but what lies [deeper](DEEPEST) than anything that Kubernetes knows.
+/// An object of any kind, nothing left out but what lies deeper than anything that Kubernetes knows.
 #[derive(Clone)]
 pub struct RawObject {
     /// Name, namespace, uid and resourceVersion only.
