@@ -1,6 +1,6 @@
 //! Who may write, until when: leader election over one `coordination.k8s.io/v1` Lease.
 //!
-//! Input: the Lease object (through [`LeaseStore`]) and a [`Clock`]. Output: [`Leadership`], asked before every
+//! Input: the Lease object (through [`store::LeaseStore`]) and a [`clock::Clock`]. Output: [`Leadership`], asked before every
 //! write. I/O: reads and writes one object; everything that decides is in [`election`], which does none.
 //!
 //! ```text

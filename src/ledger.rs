@@ -114,14 +114,23 @@ impl Ledger {
     /// Something about the source is different: its settled digest, or who owes what.
     ///
     /// Returns the number to ask [`Ledger::is_written`] with.
-    pub fn touch(&self, source: SourceKey, is_new: bool) -> u64 {
+    pub fn touch(&self, source: SourceKey) -> u64 {
+        self.touch_within(source, SETTLED)
+    }
+
+    /// The same for a source that the ledger does not have yet, which is written sooner.
+    pub fn touch_new(&self, source: SourceKey) -> u64 {
+        self.touch_within(source, NEW)
+    }
+
+    fn touch_within(&self, source: SourceKey, wait: Duration) -> u64 {
         let mut touched = self.shared.touched();
         if touched.idle {
             return 0;
         }
         touched.number += 1;
         let number = touched.number;
-        let until = Instant::now() + if is_new { NEW } else { SETTLED };
+        let until = Instant::now() + wait;
         let earlier = touched.sources.entry(source).or_insert(until);
         *earlier = until.min(*earlier);
         drop(touched);

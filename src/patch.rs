@@ -23,6 +23,7 @@ use crate::{
     watch::workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
 
+use job::OwnerReference;
 use request::{post, stale};
 
 pub use jobs::Recreator;
@@ -162,12 +163,14 @@ impl Writer {
         }
         let jobs: Api<RawObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
-        let create = async |blocking| {
-            let job = job::of_cron_job(cron_job.value(), name, blocking, plan).map_err(stale)?;
-            ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &RawObject::from(job))).await
+        let create = async |owner| {
+            let job = job::of_cron_job(cron_job.value(), name, owner, plan).map_err(stale)?;
+            ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &RawObject::from(job))).await
         };
-        let created = match create(true).await {
-            Err(error) if error.is_forbidden() && error.message.contains("finalizers") => create(false).await,
+        let created = match create(OwnerReference::Blocking).await {
+            Err(error) if error.is_forbidden() && error.message.contains("finalizers") => {
+                create(OwnerReference::NonBlocking).await
+            }
             created => created,
         };
         match created {

@@ -28,7 +28,7 @@ pub enum ConfigError {
     Namespace(String),
     /// A selector flag that the API server would refuse.
     #[error("{0} {1}")]
-    Selector(&'static str, SelectorError),
+    Selector(&'static str, #[source] SelectorError),
     /// `--resources-to-ignore` names something else. The text is upstream's.
     #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not '{0}'")]
     ResourceToIgnore(String),
@@ -40,7 +40,7 @@ pub enum ConfigError {
     IgnoredWorkloadType(String),
     /// `--webhook-url` cannot be posted to. It is not quoted: it may hold a token.
     #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]
-    WebhookUrl(EndpointError),
+    WebhookUrl(#[source] EndpointError),
     /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
     #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
     WatchTimeout(Duration),

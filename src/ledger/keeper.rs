@@ -125,6 +125,15 @@ impl Keeper {
     }
 }
 
+/// What to do with lines that another client wrote into a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnConflict {
+    /// Merge them: the chunk is part of the ledger that is in force.
+    KeepLines,
+    /// Replace them: the chunk counts only once the new layout is complete.
+    Replace,
+}
+
 /// Writes what is touched, for as long as this replica leads.
 pub struct LedgerWriter {
     keeper: Keeper,
@@ -243,7 +252,12 @@ impl LedgerWriter {
         let growing = self.old_layout.is_some();
         // Chunk 0 last: it says how many chunks count.
         while let Some(chunk) = self.unwritten.last().copied() {
-            self.write_chunk(chunk, !growing || chunk == 0).await?;
+            let on_conflict = if growing && chunk > 0 {
+                OnConflict::Replace
+            } else {
+                OnConflict::KeepLines
+            };
+            self.write_chunk(chunk, on_conflict).await?;
             self.unwritten.remove(&chunk);
         }
         let Some(old) = self.old_layout.take() else {
@@ -260,7 +274,7 @@ impl LedgerWriter {
         Ok(())
     }
 
-    async fn write_chunk(&mut self, chunk: usize, shared: bool) -> Result<(), ApiError> {
+    async fn write_chunk(&mut self, chunk: usize, on_conflict: OnConflict) -> Result<(), ApiError> {
         let store = self.keeper.store.clone();
         let count = self.chunks.count();
         let mut attempt = 0;
@@ -283,7 +297,7 @@ impl LedgerWriter {
                 Err(error) if error.class == Class::Conflict && attempt < CONFLICTS => {
                     attempt += 1;
                     let stored = store.read(count, chunk).await?;
-                    if shared && stored.version.is_some() {
+                    if on_conflict == OnConflict::KeepLines && stored.version.is_some() {
                         tracing::warn!(
                             "The ledger {} was changed by somebody else; their other lines are kept. Two releases in \
                              one namespace need different names: RELOADER_DEPLOYMENT_NAME",

@@ -30,15 +30,22 @@ const GIVEN_LABELS: [&str; 4] = [
     "job-name",
 ];
 
+/// Whether a foreground deletion of the CronJob waits for a Job of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerReference {
+    /// It does, as for the CronJob's own Jobs. Where the admission plugin
+    /// [`OwnerReferencesPermissionEnforcement`](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement)
+    /// is enabled, that needs a permission on the CronJob's finalizers.
+    Blocking,
+    /// It does not.
+    NonBlocking,
+}
+
 /// A Job of a CronJob, as `kubectl create job --from` makes it, with the plan's markers.
-///
-/// `blocking`: deleting the CronJob in the foreground waits for the Job. Where the admission plugin
-/// [`OwnerReferencesPermissionEnforcement`](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement)
-/// is on, that takes a permission on the CronJob's finalizers.
 pub fn of_cron_job(
     cron_job: &Value,
     name: &str,
-    blocking: bool,
+    reference: OwnerReference,
     plan: &Plan,
 ) -> Result<Value, MissingContainer> {
     let template = &cron_job["spec"]["jobTemplate"];
@@ -56,7 +63,7 @@ pub fn of_cron_job(
         "uid": cron_job["metadata"]["uid"],
         "controller": true,
     });
-    if blocking {
+    if reference == OwnerReference::Blocking {
         owner["blockOwnerDeletion"] = true.into();
     }
     let mut spec = template["spec"].clone();

@@ -30,7 +30,7 @@ use tokio::{
 use super::{
     job,
     job::Recreation,
-    request::{REQUEST_TIMEOUT, post, stale},
+    request::{REQUEST_TIMEOUT, dry_run, post, stale},
 };
 use crate::{
     api_error::{ApiError, Class},
@@ -121,7 +121,7 @@ impl Recreator {
             successor: job::successor(job.value(), plan).map_err(stale)?,
         };
         let rehearsal = RawObject::from(recreation.rehearsal());
-        match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(true), &rehearsal)).await {
+        match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
             Err(error) if error.class != Class::Exists => return Err(error),
             _ => {}
@@ -137,7 +137,7 @@ impl Recreator {
     /// Stores the copy, in place of one of an earlier attempt.
     async fn put_copy(&self, jobs: &Api<RawObject>, recreation: &Recreation) -> Result<RawObject, ApiError> {
         let copy = RawObject::from(recreation.copy());
-        let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &copy)).await;
+        let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
         match create().await {
             Err(error) if error.class == Class::Exists => {}
             created => return created,
@@ -299,7 +299,7 @@ async fn finish(
         sleep(looks.next().unwrap_or(LOOKS.1)).await;
     }
     let successor = RawObject::from(recreation.successor.clone());
-    match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &successor)).await {
+    match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &successor)).await {
         Ok(job) => created = Some(job.metadata_text("uid").into()),
         // Somebody else was faster: the Job exists, which is what counts.
         Err(error) if error.class == Class::Exists => {}

@@ -13,10 +13,19 @@ use crate::{
 /// workload keeps others waiting, and the repeat is harmless.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn post(dry_run: bool) -> PostParams {
+/// How every object is created.
+pub(super) fn post() -> PostParams {
     PostParams {
-        dry_run,
+        dry_run: false,
         field_manager: Some(FIELD_MANAGER.to_owned()),
+    }
+}
+
+/// The API server checks the object and stores nothing.
+pub(super) fn dry_run() -> PostParams {
+    PostParams {
+        dry_run: true,
+        ..post()
     }
 }
 

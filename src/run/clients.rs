@@ -5,7 +5,7 @@
 //! Separate clients, because each has its own connections: load on one cannot starve another, above all not the
 //! renewals of the lease.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Client, Config,
@@ -88,8 +88,8 @@ impl Clients {
     }
 }
 
-fn no_cluster(error: impl Display) -> RunError {
-    RunError::NoCluster(error.to_string())
+fn no_cluster(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
+    RunError::NoCluster(error.into())
 }
 
 /// kube asks for a streamed list that is at least as new as resourceVersion 0, so that the API server may answer from a

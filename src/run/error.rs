@@ -9,7 +9,7 @@ pub enum RunError {
     #[error(
         "no cluster to work on: {0}; set KUBECONFIG, or run it in a pod with a ServiceAccount token mounted"
     )]
-    NoCluster(String),
+    NoCluster(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The listen address is taken or not allowed.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -18,7 +18,7 @@ pub enum RunError {
     Webhook(#[from] BuildError),
     /// Signals cannot be received.
     #[error("signal handlers could not be installed: {0}")]
-    Signals(std::io::Error),
+    Signals(#[source] std::io::Error),
     /// Another replica may write now, so this one must not.
     #[error("no longer leader, shutting down: {0}")]
     LeadershipLost(#[from] lease::Error),

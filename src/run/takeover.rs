@@ -69,12 +69,12 @@ pub(super) fn take_over(
                     Coverage::Watched if context.index().restore(source, status, now) => {
                         let present = context.index().source_status(source);
                         if present.is_some_and(|present| present != *status) {
-                            context.ledger().touch(source.clone(), false);
+                            context.ledger().touch(source.clone());
                         }
                     }
                     // What happens while it is left out does not count when it is taken in again.
                     Coverage::LeftOut | Coverage::Watched => {
-                        context.ledger().touch(source.clone(), false);
+                        context.ledger().touch(source.clone());
                     }
                 }
             }
@@ -90,7 +90,7 @@ pub(super) fn take_over(
     if let Some(writer) = &writer {
         for source in context.index().opted_sources() {
             if !writer.knows(&source) {
-                context.ledger().touch(source, true);
+                context.ledger().touch_new(source);
             }
         }
     }

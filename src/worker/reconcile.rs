@@ -175,7 +175,7 @@ impl Worker {
             .index()
             .settle(key, settled, Settled::WithoutRestart, now());
         for owed in &pending.owed {
-            context.ledger().touch(owed.source.key.clone(), false);
+            context.ledger().touch(owed.source.key.clone());
             context.metrics().change_skipped(reason.as_str());
             log_skipped(key, &owed.source.key, reason);
         }
