@@ -244,14 +244,3 @@ fn links_lead_to_files_that_exist() {
         }
     }
 }
-
-/// The first picture of a page.
-fn picture(page: &str) -> &str {
-    let (_, after) = page.split_once("```text\n           every replica").unwrap();
-    after.split_once("```").unwrap().0
-}
-
-#[test]
-fn the_picture_is_that_of_the_architecture() {
-    assert_eq!(picture(README), picture(include_str!("../docs/architecture.md")));
-}
