@@ -34,7 +34,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// A fixed word for logs and metrics.
+    /// A static label for logs and metrics.
     pub const fn category(&self) -> &'static str {
         "bind"
     }
@@ -64,7 +64,7 @@ pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
 /// Serves until it is dropped.
 ///
 /// # Errors
-/// The listener broke.
+/// The listener failed.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) -> io::Result<()> {
     axum::serve(listener, router(health, metrics)).await
 }

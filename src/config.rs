@@ -1,6 +1,6 @@
-//! Settings that have been checked and can be relied on.
+//! Validated settings.
 //!
-//! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that says what to change. I/O:
+//! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that names what to change. I/O:
 //! none.
 
 mod alerts;
@@ -56,11 +56,11 @@ pub struct Config {
     pub strategy: Strategy,
     /// Which changes beside updates restart workloads.
     pub reload_on: ReloadOn,
-    /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
+    /// How long a workload's sources must be unchanged before it is restarted, up to one minute; zero: restart at once.
     pub coalesce_window: Duration,
-    /// Set: nothing is restarted, each change is posted there instead.
+    /// If set, each change is posted there and nothing is restarted.
     pub webhook: Option<WebhookSettings>,
-    /// Alerts about restarts; none: not wanted, or nowhere to send them to.
+    /// Alerts about restarts; none: not enabled, or no URL to send them to.
     pub alerts: Option<AlertSettings>,
     /// Leader election, with the pod's name as the identity; none: this replica always acts.
     pub lease: Option<lease::Settings>,
@@ -82,23 +82,23 @@ pub struct Config {
     pub traces: Option<TraceExport>,
     /// Count reloads per namespace as well.
     pub count_by_namespace: bool,
-    /// This replica's name, where the environment tells it: the instance in Events and traces.
+    /// This replica's name, if the environment has it: the instance in Events and traces.
     pub pod_name: Option<String>,
-    /// Where the ledger is kept; none: the environment does not tell the namespace Reloader runs in.
+    /// Where the ledger is kept; none: the environment does not name the namespace Reloader runs in.
     pub ledger: Option<LedgerSettings>,
-    /// What the meta-info ConfigMap says; none: the environment does not tell the namespace Reloader runs in.
+    /// The content of the meta-info ConfigMap; none: the environment does not name the namespace Reloader runs in.
     pub meta_info: Option<MetaInfo>,
-    /// What was said about Go's profiles.
+    /// The settings for Go's profiles.
     pub pprof: Pprof,
-    /// What was ignored or replaced by a default: to be logged once logging works.
+    /// What was ignored or replaced by a default; logged once logging is set up.
     pub warnings: Vec<String>,
-    /// What was asked for and cannot work, while the rest can: to be logged as well.
+    /// What cannot work while the rest can; logged likewise.
     pub errors: Vec<String>,
 }
 
-/// Restarts later than this are no longer reactions to a change.
+/// The longest window: a restart later than this is no longer a reaction to a change.
 const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
-/// What `--watch-timeout` may be.
+/// The values that `--watch-timeout` may have.
 const WATCH_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
 /// The answer to `--enable-pprof`.
@@ -106,7 +106,7 @@ const NO_PROFILES: &str = "--enable-pprof is accepted and does nothing: this bui
     CPU see process_resident_memory_bytes and process_cpu_seconds_total on /metrics; for a profile use `perf record`";
 
 impl Config {
-    /// Checks everything that the command line and the environment say.
+    /// Validates the command line and the environment.
     ///
     /// # Errors
     /// The first setting that cannot work, in one line.
@@ -210,8 +210,8 @@ impl Config {
         })
     }
 
-    /// The kinds that are watched and restarted, each once: upstream's five but for those it is told to leave alone,
-    /// Rollouts where asked for, then those that the user has named.
+    /// The kinds that are watched and restarted, each once: upstream's five without the ignored ones, Rollouts if
+    /// enabled, then the custom kinds.
     pub fn kinds(&self) -> Vec<WorkloadKind> {
         let is_wanted = |kind: &WorkloadKind| match kind {
             WorkloadKind::Job => !self.filters.ignore_jobs,
@@ -243,7 +243,7 @@ fn annotation_keys(args: &Args) -> AnnotationKeys {
     }
 }
 
-/// The timings are checked without `--enable-ha` too, so that a mistake shows before the day it matters.
+/// The timings are validated without `--enable-ha` too, so that a mistake shows before they are used.
 fn lease_settings(
     args: HighAvailabilityArgs,
     environment: &Environment,

@@ -1,4 +1,4 @@
-//! Decides what one workload's next write is, from what it is and what it owes.
+//! Decides the next write to one workload, from its state and what it owes.
 //!
 //! Input: a [`Workload`], the sources it may owe a restart for ([`Owed`]), [`Options`]. Output: [`Decision`].
 //! I/O: none; the same input always gives the same output.
@@ -24,7 +24,7 @@ pub use env_name::env_name;
 pub use options::{Options, ParseStrategyError, Strategy};
 pub use write::{Write, unique_name};
 
-/// Decides what one workload's next write is.
+/// Decides the next write to one workload.
 ///
 /// All owed sources are decided together, so several changes cause one restart. Applying the marks and deciding again
 /// gives [`Decision::Skip`], but for [`Strategy::Annotations`] with several sources: its marker holds only the last.
@@ -71,14 +71,14 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
     })
 }
 
-/// An owed source that the workload asks for, and where its marker goes.
+/// An owed source that the workload opted into, and where its marker goes.
 struct Wanted<'a> {
     owed: &'a Owed,
     /// The container's place among the regular ones.
     position: usize,
     container: &'a Container,
     env_name: String,
-    /// The workload's annotation, whatever it is about.
+    /// The workload's annotation, whichever source it names.
     marker: &'a LastReloadedFrom<'a>,
 }
 
@@ -88,7 +88,7 @@ impl Wanted<'_> {
         (self.owed.order, &self.owed.source.key)
     }
 
-    /// Who gets a variable that several share: a source that exists before one that is gone, then the latest.
+    /// Orders the sources that share a variable: one that exists before one that is gone, then the latest.
     fn claim(&self) -> (bool, (u64, &SourceKey)) {
         (self.owed.content != Content::Absent, self.recency())
     }
@@ -174,7 +174,7 @@ fn want<'a>(
 }
 
 /// One variable for each source, removed when the source is gone. Of several sources that share a variable (`a.b` and
-/// `a-b`) one gets it; were each compared with it, they would overwrite each other for ever.
+/// `a-b`) only one is written; if each were compared with it, they would overwrite each other without end.
 fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutcome> {
     let mut latest: BTreeMap<(usize, &str), &Wanted<'_>> = BTreeMap::new();
     for wanted in wanted.iter().flatten() {
@@ -197,7 +197,7 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
     outcomes(wanted, outcome)
 }
 
-/// One annotation for all sources: the latest that it does not show yet gets it.
+/// One annotation for all sources: it shows the latest that it does not show yet.
 fn mark_annotation(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutcome> {
     let is_marked = |wanted: &Wanted<'_>| {
         let (marker, key) = (wanted.marker, &wanted.owed.source.key);
@@ -224,15 +224,15 @@ fn mark_annotation(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutco
     outcomes(wanted, outcome)
 }
 
-/// One time for all sources: pods that were restarted after a source was last written have its content, whoever asked
-/// for it. A restart that somebody has put off into the future counts too.
+/// One time for all sources: pods that were restarted after a source was last written have its content, whatever client
+/// asked for the restart. A restart that is scheduled for the future counts too.
 fn mark_restart(
     last: Option<UnixSeconds>,
     strategy: Strategy,
     wanted: &[Result<Wanted<'_>, SkipReason>],
 ) -> Vec<SourceOutcome> {
     let outcome = |wanted: &Wanted<'_>| {
-        // There never is a variable to remove.
+        // There is never a variable to remove.
         let nothing_to_remove = strategy == Strategy::EnvVars && wanted.owed.content == Content::Absent;
         if nothing_to_remove || last.is_some_and(|last| last >= wanted.owed.restarted_at()) {
             SourceOutcome::Skipped(SkipReason::AlreadyMarked)
@@ -243,7 +243,7 @@ fn mark_restart(
     outcomes(wanted, outcome)
 }
 
-/// What each source comes to: what is not wanted is skipped for its reason, the rest as `outcome` says.
+/// The outcome of each source: skipped for its reason if it is not wanted, else what `outcome` gives.
 fn outcomes<'a>(
     wanted: &[Result<Wanted<'a>, SkipReason>],
     outcome: impl Fn(&Wanted<'a>) -> SourceOutcome,
@@ -255,7 +255,7 @@ fn outcomes<'a>(
     decided.collect()
 }
 
-/// The reason that got furthest: an unchanged marker says more than a workload that asked for nothing.
+/// The reason of the source that got furthest: an unchanged marker is more specific than a missing opt-in.
 fn most_telling(outcomes: &[SourceOutcome]) -> SkipReason {
     let reasons = outcomes.iter().filter_map(|outcome| match outcome {
         SourceOutcome::Skipped(reason) => Some(*reason),

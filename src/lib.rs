@@ -10,7 +10,7 @@
 //! | `api_error` | failures of requests | classes: what to do next | none |
 //! | [`watch`] | API watch streams | `watch::Observation` | reads |
 //! | [`index`] | observations | which workloads owe a restart for which sources | none |
-//! | `ledger` | what the index says | a ConfigMap of what is settled, for the next leader | reads and writes |
+//! | `ledger` | the state of the index | a ConfigMap of what is settled, for the next leader | reads and writes |
 //! | [`queue`] | workload keys | one key at a time, fairly, when it is due | none |
 //! | [`decide`] | a workload and what it owes | `decide::Decision` | none |
 //! | `patch` | a plan | one PATCH, one Event | writes |

@@ -1,6 +1,6 @@
-//! Writes: what restarts a workload, and the Events that tell about it.
+//! Writes: what restarts a workload, and the Events about it.
 //!
-//! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to go on. I/O: writes.
+//! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to retry. I/O: writes.
 
 pub mod body;
 pub mod events;
@@ -29,7 +29,7 @@ use request::{post, stale};
 pub use jobs::Recreator;
 pub use request::REQUEST_TIMEOUT;
 
-/// What a write has led to.
+/// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The object that was patched, as the API server stored it: the workload, or the Deployment whose template it uses.
@@ -39,10 +39,10 @@ pub struct Applied {
     pub successor: Option<Box<str>>,
 }
 
-/// Sends patches.
+/// Writes plans.
 ///
-/// The client must not retry by itself (kube's default does, 15 times): a retry that fires later than the lease's
-/// deadline would be a write of a replica that no longer leads.
+/// The client must not retry by itself (kube's default does, 15 times): a retry after the lease's deadline would be a
+/// write of a replica that no longer leads.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -61,7 +61,7 @@ impl Writer {
         }
     }
 
-    /// What finishes the recreations of Jobs that something has interrupted.
+    /// Finishes recreations of Jobs that were interrupted.
     pub fn recreator(&self) -> Recreator {
         self.recreator.clone()
     }
@@ -111,7 +111,8 @@ impl Writer {
         }
     }
 
-    /// The workload as it is stored now: after a conflict the watch may still be behind. `None`: it is none any more.
+    /// The workload as it is stored now: after a conflict the watch may still be behind. `None`: it is no longer a
+    /// workload that can be restarted.
     pub async fn read(&self, key: &WorkloadKey) -> Result<Option<Workload>, ApiError> {
         match key.kind {
             WorkloadKind::Custom(_) => self.read_as::<RawObject>(key).await,
@@ -148,7 +149,7 @@ impl Writer {
         let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
-            // Somebody else, or an attempt whose answer got lost, has done it.
+            // Another client, or an attempt whose answer was lost, has done it.
             None => Ok(self.reading.read(live.into_object(target.kind), target.kind)),
         }
     }
@@ -185,4 +186,4 @@ impl Writer {
 }
 
 /// Its pods are new.
-const RECREATED: &str = "it was deleted and created again; it is looked at again";
+const RECREATED: &str = "it was deleted and created again; trying again";

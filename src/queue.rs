@@ -1,10 +1,10 @@
 //! The work queue between the index and the workers.
 //!
-//! Input: [`WorkloadKey`]s that may owe a reload, as often as anybody likes. Output: one [`Ticket`] at a time, when its
-//! key is due. I/O: none, beyond tokio's clock.
+//! Input: [`WorkloadKey`]s that may owe a restart, any number of times. Output: one [`Ticket`] at a time, when its key
+//! is due. I/O: none, beyond tokio's clock.
 //!
-//! The queue carries keys, never events: whoever gets a ticket decides from the current state. So any number of causes
-//! that come before the hand-out are one hand-out, and a cause that is noticed twice does no harm.
+//! The queue holds keys, never events: a worker decides from the current state. So any number of causes before a
+//! hand-out lead to one hand-out, and a cause that is noticed twice does no harm.
 //!
 //! # Rules
 //!
@@ -12,13 +12,13 @@
 //!   out; a key is never out twice at once; adding it while it is out hands it out once more afterwards.
 //! - **Isolated**: one queue a namespace, created on use and dropped when empty; namespaces take turns. However many
 //!   keys one namespace has due, another waits for one hand-out of it at most.
-//! - **Priorities**: a live change ([`Priority::High`]) goes before a takeover's catching up ([`Priority::Low`]), of
-//!   whichever namespace; of five hand-outs one is left to the low ones, so that nothing starves.
+//! - **Priorities**: a live change ([`Priority::High`]) goes before what a takeover finds ([`Priority::Low`]), of any
+//!   namespace; one of five hand-outs is for low priority, so that nothing starves.
 //! - **Coalescing**: a key is due when its causes have been quiet for [`Settings::window`], at most ten windows after
 //!   the first of them.
 //! - **Limits**: hand-outs a second, for each namespace and for all ([`Rate`]). A namespace over its limit is passed
-//!   over until its next free slot and holds up nobody.
-//! - **Never dropped**: a failed key comes back by itself, later and later up to a cap ([`Retry`]), without an end.
+//!   over until its next free slot and delays no other.
+//! - **Never dropped**: a failed key comes back by itself, with growing waits up to a cap ([`Retry`]), without end.
 //!   Only [`Queue::remove`] and [`Outcome::Settled`] take a key out.
 //!
 //! # One lock
@@ -87,8 +87,8 @@ impl Queue {
         self.shared.change(|core, now| core.add(key, priority, now));
     }
 
-    /// Notes that the workload itself changed: [`Queue::add`] at high priority, and what failed before is forgotten,
-    /// so that a wait for a retry ends at once. Only a server's `Retry-After` is waited for all the same.
+    /// Notes that the workload itself changed: [`Queue::add`] at high priority, and what failed before is forgotten, so
+    /// that a wait for a retry ends at once. Only a server's `Retry-After` is still honored.
     pub fn wake(&self, key: WorkloadKey) {
         self.shared.change(|core, now| core.wake(key, now));
     }
@@ -157,7 +157,7 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// The permission to work on one key, which nobody else gets until this ends.
+/// The permission to work on one key, which no other worker gets until this ends.
 ///
 /// Ends by [`Ticket::done`]. One that is dropped instead (its worker panicked or was cancelled) counts as failed with
 /// [`Retry::Rejected`], so that the key comes back.
@@ -208,7 +208,7 @@ impl fmt::Debug for Ticket {
 /// What all handles and tickets share.
 struct Shared {
     state: Mutex<State>,
-    /// Tells one waiting task to look at the state again.
+    /// Makes one waiting task look at the state again.
     notify: Notify,
 }
 
@@ -216,13 +216,13 @@ struct Shared {
 struct State {
     core: Core,
     /// The earliest time at which a waiting task will wake by itself. One task sleeps until the next event, the others
-    /// until they are told: a due key wakes one task, not all of them.
+    /// until they are notified: a due key wakes one task, not all of them.
     armed: Option<Instant>,
     shut_down: bool,
 }
 
 impl State {
-    /// When the core has something to hand out, if nobody is going to look by then.
+    /// When the core has something to hand out, unless a task looks by then.
     fn unattended(&self) -> Option<Instant> {
         let next = Instant::from_std(self.core.next_event()?);
         self.armed.is_none_or(|armed| next < armed).then_some(next)
@@ -231,7 +231,7 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic inside the core is a bug of its own; the other workers can still go on with what it left.
+        // A panic inside the core is a bug; the other workers can still continue with its state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -242,8 +242,8 @@ impl Shared {
         self.pass_on(&state);
     }
 
-    /// Wakes one more task if there is more to attend to. Whoever is woken does the same, so that no wake-up is lost
-    /// and no more tasks run than there are keys.
+    /// Wakes one more task if there is more to do. Each woken task does the same, so that no wake-up is lost and no
+    /// more tasks run than there are keys.
     fn pass_on(&self, state: &State) {
         if state.unattended().is_some() {
             self.notify.notify_one();
@@ -262,7 +262,7 @@ impl Shared {
     }
 }
 
-/// The duty to look at the state at a certain time. Dropped unanswered (the waiting task was cancelled), it passes to
+/// The duty to check the state at a certain time. Dropped unanswered (the waiting task was cancelled), it passes to
 /// another task.
 struct Alarm<'a> {
     shared: &'a Shared,

@@ -1,10 +1,10 @@
-//! Wires the boxes together, watches over them, and ends them in order.
+//! Wires the boxes together, supervises them, and shuts them down in order.
 //!
-//! Input: [`Config`]. Output: a running controller; an error when it cannot go on. I/O: all of it starts here.
+//! Input: [`Config`]. Output: a running controller; an error if it cannot continue. I/O: all of it starts here.
 //!
 //! # Supervision
-//! Every loop runs until it is told to stop. One that ends or panics by itself ends the process: a live pod with a
-//! dead loop would look healthy and reload nothing.
+//! Every loop runs until it is stopped. One that ends or panics by itself ends the process: a live pod with a dead loop
+//! would look healthy and restart nothing.
 //!
 //! # Shutdown
 //! On SIGTERM or SIGINT: no new work, the patches in flight are finished, the lease is given back so that the next
@@ -52,11 +52,11 @@ use supervise::{Election, Running};
 
 pub use error::RunError;
 
-/// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
+/// Observations between the watches and the index. Small: the buffer takes memory, and the watches can wait.
 const OBSERVATIONS: usize = 256;
 /// How long a loop may show no sign of life before `/live` fails.
 const SILENCE: Duration = Duration::from_mins(1);
-/// How often the monitor looks at the workers.
+/// How often the monitor checks the workers.
 const MONITOR: Duration = Duration::from_secs(5);
 
 /// Runs the controller until a signal ends it.
@@ -82,7 +82,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     tracing::info!("Shutting down: finishing the patches in flight");
     tokio::select! {
         () = running.shut_down() => {}
-        () = signals.next() => tracing::warn!("Second signal: ending at once"),
+        () = signals.next() => tracing::warn!("Second signal: exiting at once"),
     }
     tracing::info!("Stopped");
     Ok(())
@@ -112,7 +112,7 @@ fn start(
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
-    // Events are told after the lease was given back, too: they are about what this replica did.
+    // Events are written after the lease was released, too: they report what this replica did.
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let (recreated, successors) = mpsc::unbounded_channel();
@@ -136,6 +136,7 @@ fn start(
     let mut running = Running::new(worker, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
+    // Watches have connections of their own, so that their load cannot delay a write or a renewal of the lease.
     let watches = clients.watching()?;
     let announcer = webhook.map(|webhook| notifications::announcer(webhook, config, &context));
     let parts = IntakeParts {
@@ -150,6 +151,7 @@ fn start(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
+    // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
     let settings = watch::Settings {
         selectors: selectors(&config.filters),
         reading,
@@ -177,6 +179,7 @@ fn start(
             watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
         );
     }
+    // Loops that no other loop waits for.
     running.spawn("monitor", monitor(context, health.heartbeat("workers", SILENCE)));
     running.spawn(
         "meta-info",
@@ -185,7 +188,7 @@ fn start(
     if config.lease.is_some() {
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
-    // Not before the watches have their checks: without any, `/ready` would say yes.
+    // Last, when every watch has its check: without checks `/ready` would succeed.
     running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
     Ok((running, keeper))
 }
@@ -249,7 +252,7 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
 }
 
 fn index_options(config: &Config) -> index::Options {
-    // In webhook mode nobody is restarted; creations and deletions are announced without the index's help.
+    // In webhook mode no workload is restarted; creations and deletions are announced without the index's help.
     let ReloadOn {
         create,
         delete,
@@ -343,7 +346,7 @@ async fn monitor(context: Arc<Context>, beat: admin::health::Beat) {
     }
 }
 
-/// Says once which Reloader this is, and then nothing more.
+/// Publishes once which Reloader this is, and then stays idle.
 async fn publish_meta_info(info: Option<MetaInfo>, client: kube::Client) {
     if let Some(info) = info {
         meta_info::publish(client, &info).await;
@@ -363,7 +366,7 @@ async fn show_leadership(leadership: Leadership, metrics: Arc<Metrics>) {
             metrics.leadership_lost();
         }
         if state.changed().await.is_err() {
-            // The election has ended; whoever waits for it ends the process.
+            // The election has ended; its supervisor ends the process.
             std::future::pending::<()>().await;
         }
     }

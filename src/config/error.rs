@@ -1,11 +1,11 @@
-//! What is wrong with the settings, in words that say what to change.
+//! Errors in the settings; each text names what to change.
 
 use std::time::Duration;
 
 use super::selector::SelectorError;
 use crate::{lease, model::workload_kind::CustomKindError, notify::EndpointError};
 
-/// A setting that makes starting pointless.
+/// A setting with which the controller cannot start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// `--reload-strategy` names no strategy. The text is upstream's, with the value added.
@@ -38,22 +38,22 @@ pub enum ConfigError {
     /// `--ignored-workload-types` names something that cannot be ignored.
     #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
     IgnoredWorkloadType(String),
-    /// `--webhook-url` cannot be posted to. It is not quoted: it may hold a token.
+    /// `--webhook-url` cannot be posted to. The text does not quote it: it may hold a token.
     #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]
     WebhookUrl(#[source] EndpointError),
-    /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
+    /// So short that watches only restart, or so long that a dead connection is noticed too late.
     #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
     WatchTimeout(Duration),
     /// `--workload-kind` names no kind.
     #[error("--workload-kind: {0}")]
     WorkloadKind(#[from] CustomKindError),
-    /// A wait so long that it looks like a mistake.
+    /// A window so long that it is probably a mistake.
     #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
     CoalesceWindow(Duration),
 }
 
 impl ConfigError {
-    /// A fixed word for logs and metrics.
+    /// A static label for logs and metrics.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Strategy(_) => "strategy",

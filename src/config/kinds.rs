@@ -1,6 +1,6 @@
 //! Which kinds of workloads are watched and restarted.
 //!
-//! Input: what the flags say. Output: [`WorkloadKind`]s. I/O: none.
+//! Input: flags. Output: [`WorkloadKind`]s. I/O: none.
 
 use super::error::ConfigError;
 use crate::{
@@ -8,12 +8,12 @@ use crate::{
     model::{CustomKind, WorkloadKind},
 };
 
-/// Which kinds are restarted beside those that everybody has, and which Jobs are run.
+/// Which kinds are restarted beside the built-in ones, and which Jobs are run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadSettings {
     /// The kinds of custom resources that are restarted as well, each once.
     pub custom_kinds: Vec<WorkloadKind>,
-    /// A suspended CronJob runs for a changed source all the same, as in upstream.
+    /// A changed source creates a Job of a suspended CronJob too, as in upstream.
     pub suspended_cron_jobs: bool,
     /// Finished Jobs, and those of another controller, are run again like any other, as in upstream.
     pub every_job: bool,
@@ -36,7 +36,7 @@ fn custom(flag: &[CsvList]) -> Result<Vec<WorkloadKind>, ConfigError> {
         let custom: CustomKind = text.trim().parse()?;
         let known = |kind: &WorkloadKind| matches!(kind, WorkloadKind::Custom(other) if **other == custom);
         if !kinds.iter().any(known) {
-            // A few bytes that live as long as the process, so that a kind is a plain value everywhere.
+            // A few bytes that live as long as the process, so that a kind stays `Copy`.
             kinds.push(WorkloadKind::Custom(Box::leak(Box::new(custom))));
         }
     }

@@ -1,4 +1,4 @@
-//! What a decision says: a plan of one write, or why there is none.
+//! The result of a decision: a plan of one write, or why there is none.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -10,28 +10,28 @@ use crate::model::{Content, SourceKey, UnixSeconds, WorkloadKey};
 /// What to do about a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nothing is to be written; all that was owed is settled.
+    /// Nothing needs to be written; all that was owed is settled.
     Skip(SkipReason),
     /// One write restarts the workload once and settles all that was owed.
     Patch(Plan),
 }
 
-/// Why a source leads to no write, by how far the decision got.
+/// Why a source leads to no write, ordered by how far the decision got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SkipReason {
     /// No source is owed.
     NothingOwed,
-    /// The workload does not ask to be restarted for the source.
+    /// The workload has not opted into the source.
     NotOptedIn,
     /// The source carries the ignore annotation.
     Ignored,
     /// The workload excludes the source by name.
     Excluded,
-    /// The workload is a CronJob that somebody has suspended.
+    /// The workload is a suspended CronJob.
     Suspended,
-    /// It is not known whether the source has changed, and no marker of it shows that it has.
+    /// The change is unconfirmed, and no marker of the source confirms it.
     Unmarked,
-    /// The workload asks for it, but no container uses the source, or there is no container.
+    /// The workload opted in, but no container uses the source, or there is no container.
     NoContainer,
     /// The marker in the pod template already shows the source's digest; or the source is gone and has no variable.
     AlreadyMarked,
@@ -56,12 +56,12 @@ impl SkipReason {
 pub struct Plan {
     /// The workload.
     pub workload: WorkloadKey,
-    /// `metadata.uid` of the workload: an object of the same name that is another one is left alone.
+    /// `metadata.uid` of the workload: another object of the same name is left alone.
     pub uid: Box<str>,
     /// How it is written.
     pub write: Write,
-    /// The workload's resourceVersion that the plan rests on: on any other the API server refuses the patch. `None`: to
-    /// be written whatever the workload has become.
+    /// The workload's resourceVersion that the plan rests on: on any other the API server refuses the patch. `None`:
+    /// written unconditionally.
     pub resource_version: Option<NonZeroU64>,
     /// Where the markers go.
     pub strategy: Strategy,
@@ -70,7 +70,7 @@ pub struct Plan {
     pub marks: Vec<Mark>,
     /// What the write does to a pause of the workload; it depends on the time, so [`super::decide`] leaves it open.
     pub pause: Option<PauseChange>,
-    /// What every owed source came to, in the order given.
+    /// The outcome of every owed source, in the order given.
     pub settled: Vec<Settlement>,
 }
 
@@ -87,12 +87,11 @@ pub struct Mark {
     pub env_name: String,
     /// When the change was first seen; only the annotation shows it.
     pub observed_at: UnixSeconds,
-    /// The digest as it prints does not tell this content from another: the annotation shows it exactly, whatever the
-    /// strategy.
+    /// Another content prints the same digest: the annotation shows this one exactly, whatever the strategy.
     pub exact: bool,
 }
 
-/// What one owed source came to.
+/// The outcome of one owed source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// The source.
@@ -108,7 +107,7 @@ pub struct Settlement {
 pub enum SourceOutcome {
     /// The plan writes its marker.
     Marked,
-    /// The plan restarts the workload, but a later change takes the place of its marker, or its way to restart has none.
+    /// The plan restarts the workload, but the marker shows a later change, or this kind of restart has no marker.
     Superseded,
     /// It leads to no write.
     Skipped(SkipReason),
@@ -117,7 +116,7 @@ pub enum SourceOutcome {
 /// What a write does to a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseChange {
-    /// Begins it, at that time, in whole seconds.
+    /// Begins it at that time, in whole seconds.
     Begin(Timestamp),
     /// Ends it.
     End,

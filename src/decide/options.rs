@@ -8,11 +8,11 @@ pub enum Strategy {
     /// One environment variable for each source, its value the source's digest.
     #[default]
     EnvVars,
-    /// One annotation, which names the source that was last to cause a restart.
+    /// One annotation, which names the source that caused the last restart.
     Annotations,
 }
 
-/// The text is no strategy.
+/// The text names no strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("reload-strategy must be one of: env-vars, annotations")]
 pub struct ParseStrategyError;
@@ -44,8 +44,8 @@ impl FromStr for Strategy {
 pub struct Options {
     /// `--reload-strategy`.
     pub strategy: Strategy,
-    /// `--auto-reload-all`: a workload whose annotations say nothing is restarted for every source its pods use.
+    /// `--auto-reload-all`: a workload without opt-in annotations is restarted for every source its pods use.
     pub auto_reload_all: bool,
-    /// `--reload-suspended-cronjobs`: a suspended CronJob runs like any other.
+    /// `--reload-suspended-cronjobs`: a suspended CronJob is restarted like any other.
     pub reload_suspended: bool,
 }

@@ -3,7 +3,7 @@
 //! Input: answers to requests, watch events, the time. Output: [`Step`], the one thing to do next. I/O: none.
 //!
 //! ```text
-//!   Standby ──── own write accepted ───► Leading ──── deadline passed, or not ours any more ───► Over
+//!   Standby ──── own write accepted ───► Leading ──── deadline passed, or no longer ours ─────► Over
 //!      │                                    │                                                     ▲
 //!      └──────────── release ───────────────┴──► Releasing ───────────────────────────────────────┘
 //! ```
@@ -13,13 +13,13 @@
 //! [`Election::release`] may come whenever no request is under way.
 //!
 //! # A missing Lease
-//! client-go's candidates create a missing Lease at once. If somebody deleted it under a living leader, there are
-//! two leaders until the old one renews. Here a candidate first waits:
+//! client-go's candidates create a missing Lease at once. If a user deletes it under a living leader, there are two
+//! leaders until the old one renews. Here a candidate first waits:
 //! - until the record it saw last would have expired, if it saw one;
-//! - else for 1.2 retry periods. A living leader puts the Lease back within one, and creating is a
+//! - else for 1.2 retry periods. A living leader creates the Lease again within one, and creating is a
 //!   compare-and-swap, too: the candidate then gets a 409 and sees who leads.
 //!
-//! What remains: a leader cut off from the API server, whose Lease is deleted while a fresh process starts.
+//! What remains: a leader cut off from the API server, whose Lease is deleted while a new process starts.
 
 mod leading;
 mod releasing;
@@ -118,7 +118,7 @@ impl Election {
             (Phase::Standby(standby), Err(failure)) => {
                 standby.refused(now, failure, &self.settings, &mut self.jitter);
             }
-            // Too late: somebody may have asked whether writing is allowed and was told no. It stays no.
+            // Too late: a caller may have asked whether writing is allowed and got a no. It stays no.
             (Phase::Leading(leading), Ok(_)) if now >= leading.deadline => {
                 self.end(Some(ElectionOutcome::Expired))
             }
@@ -140,8 +140,8 @@ impl Election {
         }
     }
 
-    /// A watch said something. Only a candidate listens: watch events can be old, and a leader must not lose its
-    /// lease to the echo of its predecessor's; it learns of a rival from the 409 to its next renewal.
+    /// An event of the watch. Only a candidate uses it: watch events can be old, and a leader must not lose its lease
+    /// to the echo of its predecessor's; it learns of a rival from the 409 to its next renewal.
     pub fn changed(&mut self, now: Moment, change: LeaseEvent) {
         let Phase::Standby(standby) = &mut self.phase else {
             return;
@@ -158,7 +158,7 @@ impl Election {
         standby.event(now, lease, &self.settings, &mut self.jitter);
     }
 
-    /// Stop taking part: give the lease back if it is held. Idempotent.
+    /// Stops taking part and releases the lease if it is held. Idempotent.
     pub fn release(&mut self, now: Moment) {
         let give_up_at = now + self.settings.timings.retry_period() * 2;
         match &self.phase {
@@ -182,7 +182,7 @@ impl Election {
         }
     }
 
-    /// What this process is.
+    /// The role of this process.
     pub fn role(&self) -> Role {
         match &self.phase {
             Phase::Standby(_) => Role::Standby,
@@ -192,7 +192,7 @@ impl Election {
         }
     }
 
-    /// Who held the lease when it was last seen.
+    /// The holder when the lease was last seen.
     pub fn holder(&self) -> Option<&Arc<str>> {
         self.holder.as_ref()
     }

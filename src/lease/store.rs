@@ -33,7 +33,7 @@ pub trait LeaseStore: Send + Sync + 'static {
     fn watch(&self) -> BoxStream<'static, LeaseEvent>;
 }
 
-/// What a watch of the Lease says.
+/// An event of the Lease's watch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LeaseEvent {
     /// The Lease exists and looks like this.
@@ -47,8 +47,8 @@ pub enum LeaseEvent {
 /// Why a request for the Lease failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody else changed, created or deleted the Lease first.
-    #[error("the Lease was changed by somebody else in the meantime")]
+    /// Another client changed, created or deleted the Lease first.
+    #[error("the Lease was changed by another client in the meantime")]
     Conflict,
     /// RBAC does not allow it.
     #[error(
@@ -58,7 +58,7 @@ pub enum StoreError {
     Forbidden {
         /// The verb that was refused.
         verb: &'static str,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
     /// No answer in time; whether a write took effect is unknown.
@@ -73,7 +73,7 @@ pub enum StoreError {
         code: u16,
         /// The machine-readable reason.
         reason: String,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
     /// The request did not get through; whether a write took effect is unknown.
@@ -166,7 +166,7 @@ impl LeaseStore for KubeLeaseStore {
 
 /// The pause before a watch is opened again: also the cap on how often an API server in trouble is asked.
 const REOPEN: Duration = Duration::from_secs(2);
-/// The pause after a refusal; permissions change seldom.
+/// The pause after a refusal; permissions rarely change.
 const REOPEN_FORBIDDEN: Duration = Duration::from_mins(1);
 /// A watch is asked to end after 290 s (kube's default); one that has been silent for longer is a dead connection.
 const SILENCE: Duration = Duration::from_mins(5);
@@ -181,7 +181,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// The next change. Cut off at an `await`, it goes on where it was.
+    /// The next change. Cancel safe: cancelled at an `await`, it continues from there.
     async fn next(&mut self) -> LeaseEvent {
         loop {
             let Some(events) = &mut self.events else {
@@ -262,7 +262,7 @@ mod tests {
     #[case(409, "conflict")]
     #[case(404, "api")]
     #[case(500, "api")]
-    fn answers_are_told_apart(#[case] code: u16, #[case] category: &str) {
+    fn answers_are_distinguished(#[case] code: u16, #[case] category: &str) {
         let status = Status::failure("no", "Reason").with_code(code).boxed();
         assert_eq!(store_error("get", kube::Error::Api(status)).category(), category);
     }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_asks_for_this_lease_only_and_tells_its_changes() {
+    async fn a_watch_requests_this_lease_only_and_shows_its_changes() {
         let (client, seen) = client(200, json!({"type": "MODIFIED", "object": lease()}));
         let change = KubeLeaseStore::new(client, "reloader", "lock")
             .watch()

@@ -59,11 +59,11 @@ impl Stored {
             .get_or_insert_with(|| format!("uid-{}", self.version));
         self.lease = Some(lease.clone());
         self.writes.push(lease.clone());
-        self.tell(&LeaseEvent::Stored(Box::new(lease.clone())));
+        self.notify(&LeaseEvent::Stored(Box::new(lease.clone())));
         lease
     }
 
-    fn tell(&mut self, change: &LeaseEvent) {
+    fn notify(&mut self, change: &LeaseEvent) {
         self.watchers
             .retain(|watcher| watcher.send(change.clone()).is_ok());
     }
@@ -83,12 +83,12 @@ impl Server {
         lock(&self.0).requests
     }
 
-    /// Somebody stores this, whatever was there.
+    /// Another client stores this, whatever was there.
     pub(super) fn put(&self, lease: Lease) {
         lock(&self.0).store(lease);
     }
 
-    /// Somebody changes the Lease.
+    /// Another client changes the Lease.
     pub(super) fn edit(&self, edit: impl FnOnce(&mut Lease)) {
         let mut stored = lock(&self.0);
         let mut lease = stored.lease.clone().unwrap_or_default();
@@ -99,10 +99,10 @@ impl Server {
     pub(super) fn delete(&self) {
         let mut stored = lock(&self.0);
         stored.lease = None;
-        stored.tell(&LeaseEvent::Deleted);
+        stored.notify(&LeaseEvent::Deleted);
     }
 
-    /// Watches stay open and say nothing any more.
+    /// Watches stay open and show nothing more.
     pub(super) fn forget_watchers(&self) {
         lock(&self.0).watchers.clear();
     }
@@ -184,7 +184,7 @@ pub(super) struct TestStore {
 }
 
 impl TestStore {
-    /// A request goes its way even when nobody waits for the answer any more.
+    /// A request takes effect even when nothing waits for the answer any more.
     async fn send(&self, request: Request) -> Result<Option<Lease>, StoreError> {
         let (answer, answered) = oneshot::channel();
         let (server, link) = (self.server.clone(), self.link.clone());

@@ -2,16 +2,17 @@
 //!
 //! Input: the key and value pairs of a ConfigMap or Secret. Output: [`Digest`]. I/O: none.
 //!
-//! Each pair becomes one entry `key=value`; the entries are sorted as whole byte strings, joined by `;` and
-//! hashed. There is no escaping, so two different contents can share a SHA-1; the form is kept nevertheless,
-//! because a digest that differed from the one already on a workload would restart it at migration. What tells such
-//! look-alikes apart is kept beside the SHA-1 and printed by [`Digest::exact`] only.
+//! Each pair becomes one entry `key=value`; the entries are sorted as whole byte strings, joined by `;` and hashed.
+//! There is no escaping, so two different contents can share a SHA-1; the form is kept nevertheless, because a digest
+//! that differed from the one already on a workload would restart it at migration. What distinguishes such look-alikes
+//! is kept beside the SHA-1 and printed by [`Digest::exact`] only.
 
 use std::{fmt, str::FromStr};
 
 use sha1::{Digest as _, Sha1};
 
-/// SHA-1 over the canonical form of a source's data; prints as 40 lower-case hex digits. Two are equal if the data was.
+/// SHA-1 over the canonical form of a source's data; prints as 40 lower-case hex digits. Two are equal if the data is
+/// equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
     sha1: [u8; 20],
@@ -23,7 +24,7 @@ pub struct Digest {
 type Reading = [u8; 4];
 
 const PLAIN: Reading = [0; 4];
-/// What no data has.
+/// A value that no data has.
 const UNKNOWN: Reading = [0xff; 4];
 
 /// The text is not a digest: 40 lower-case hex digits are expected, and what [`Digest::exact`] adds.
@@ -32,8 +33,8 @@ const UNKNOWN: Reading = [0xff; 4];
 pub struct ParseDigestError;
 
 impl Digest {
-    /// What stands for a source that was deleted: upstream's markers show the SHA-1 of this text,
-    /// `__RELOADER_EMPTY_DELETE_MARKER__`. No source has it, since the canonical form of data holds a `=`.
+    /// Stands for a deleted source: upstream's markers show the SHA-1 of this text, `__RELOADER_EMPTY_DELETE_MARKER__`.
+    /// No source has it, since the canonical form of data holds a `=`.
     pub const OF_NOTHING: Self = Self::from_bytes([
         0xaa, 0xe4, 0x5b, 0xad, 0xef, 0x99, 0x28, 0x4e, 0x4d, 0xae, 0x01, 0xd6, 0x04, 0x61, 0x54, 0xea, 0x9d,
         0x99, 0x53, 0x2f,
@@ -162,7 +163,7 @@ impl Entry {
 }
 
 impl Canonical {
-    /// No entries yet; an object without data has the digest of the empty string.
+    /// Without entries; an object without data has the digest of the empty string.
     pub fn new() -> Self {
         Self::default()
     }
@@ -205,7 +206,7 @@ impl Canonical {
             hash.update([u8::from(entry.binary)]);
         }
         let [a, b, c, ..]: [u8; 20] = hash.finalize().into();
-        // Neither of the two that have a meaning.
+        // Different from the two values that have a meaning.
         [a, b, c, 0x01]
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{SourceKey, WorkloadKey, go_values::escape_json};
 /// The media type of JSON.
 const JSON: &str = "application/json";
 
-/// What is posted.
+/// A body to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     /// The header `Content-Type`.
@@ -150,14 +150,13 @@ impl ChangeKind {
     }
 }
 
-/// How much a webhook call says (`--webhook-payload`).
+/// How much a webhook call contains (`--webhook-payload`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WebhookPayload {
     /// Upstream's constant body.
     #[default]
     Constant,
-    /// The same and which source changed how and when. Never its digest: whoever may read that could try out short
-    /// Secrets.
+    /// The same, and which source changed, how and when. Never its digest: a reader could try out short Secrets.
     Details,
 }
 

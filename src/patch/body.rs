@@ -18,7 +18,7 @@ use crate::{
 /// ([reference](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/)).
 ///
 /// A pause is begun and ended in the same patch. Upstream sends one of its own for it, before the marker's: what is
-/// stored in the end is the same, but here no moment exists in which only one of them is.
+/// stored in the end is the same, but here there is no moment with only one of them.
 pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Serialize + Debug + use<'a> {
     let template = Template {
         metadata: plan.annotation().map(|value| TemplateMetadata {
@@ -83,7 +83,7 @@ struct Metadata<'a> {
     /// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply)).
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_version: Option<String>,
-    /// `null` takes an annotation away.
+    /// `null` removes an annotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<BTreeMap<&'a str, Option<String>>>,
 }
@@ -122,7 +122,7 @@ struct Variable<'a> {
     value: Value,
 }
 
-/// Upstream removes by position, and so whatever stands there by then; a directive finds its variable by name
+/// Upstream removes by position, whatever is there by then; a directive finds its variable by name
 /// ([directives](https://github.com/kubernetes/community/blob/main/contributors/devel/sig-api-machinery/strategic-merge-patch.md#directives)).
 #[derive(Debug, Serialize)]
 #[serde(untagged)]

@@ -9,8 +9,8 @@ use crate::{
     model::FIELD_MANAGER,
 };
 
-/// How long one request may take. The API server's own limit is 60 s; a worker that waits longer than this for one
-/// workload keeps others waiting, and the repeat is harmless.
+/// How long one request may take. The API server's own limit is 60 s; a worker that waits longer for one workload
+/// delays others, and a retry is harmless.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How every object is created.
@@ -29,7 +29,7 @@ pub(super) fn dry_run() -> PostParams {
     }
 }
 
-/// The workload is not any more what the plan rests on.
+/// The workload is no longer the one that the plan rests on.
 pub(super) fn stale(what: impl std::fmt::Display) -> ApiError {
     ApiError {
         class: Class::Conflict,

@@ -368,11 +368,11 @@ impl Core {
         let failures = entry.failures;
         namespace.out = namespace.out.saturating_sub(1);
         namespace.line_up(&key.namespace, &mut self.turns);
-        let wish = match outcome {
+        let requested = match outcome {
             Outcome::Settled => Duration::ZERO,
-            Outcome::Retry(retry) => retry.server_wish(),
+            Outcome::Retry(retry) => retry.requested_wait(),
         };
-        let not_before = now + wish;
+        let not_before = now + requested;
         match outcome {
             Outcome::Retry(retry) if !outdated => {
                 let until = now + retry.delay(failures, self.seed);
@@ -393,7 +393,7 @@ impl Core {
             }
             Outcome::Retry(_) | Outcome::Settled => {
                 if let Some(again) = again {
-                    let backoff = (!wish.is_zero()).then_some(Backoff {
+                    let backoff = (!requested.is_zero()).then_some(Backoff {
                         until: not_before,
                         not_before,
                     });

@@ -2,7 +2,7 @@
 
 use super::backoff::Retry;
 
-/// How the work on a ticket ended.
+/// The result of the work on a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing is left to do: the key and its failures are forgotten.

@@ -1,9 +1,9 @@
 //! The priorities of keys.
 
-/// Which of two due keys goes first.
+/// Which of two due keys is handed out first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
-    /// Found by comparing everything after a start or a takeover: must not delay live changes.
+    /// Found by the comparison after a start or a takeover: must not delay live changes.
     Low,
     /// A change that has just happened.
     High,

@@ -1,10 +1,10 @@
-//! What a queue is made from.
+//! Settings of a queue.
 
 use std::time::Duration;
 
 use super::limits::Rate;
 
-/// What a queue is made from.
+/// Settings of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// How long a key's causes must have been quiet before it is due, at most one minute (longer is taken as one
@@ -14,8 +14,8 @@ pub struct Settings {
     pub namespace_rate: Option<Rate>,
     /// Limit of all namespaces together; `None` is no limit.
     pub total_rate: Option<Rate>,
-    /// Tickets of one namespace that may be out at once, at least 1: where an admission webhook hangs, its namespace
-    /// must not hold every worker.
+    /// Tickets of one namespace that may be out at once, at least 1: when an admission webhook hangs, its namespace
+    /// must not occupy every worker.
     pub namespace_in_flight: usize,
 }
 

@@ -1,10 +1,10 @@
-//! What the metrics show of a queue.
+//! Figures of a queue, for metrics.
 
 use std::time::Duration;
 
 use super::priority::Priority;
 
-/// One consistent look at the queue, for metrics.
+/// A consistent snapshot of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Calls of [`Queue::add`](super::Queue::add) and [`Queue::wake`](super::Queue::wake) so far.
@@ -23,7 +23,7 @@ pub struct Stats {
     pub longest_running: Duration,
     /// How long all tickets have been out, added up.
     pub unfinished: Duration,
-    /// Namespaces that take up memory now.
+    /// Namespaces in memory now.
     pub namespaces: usize,
 }
 

@@ -235,12 +235,12 @@ mod wake_ups {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_cancelled_after_it_was_told_swallows_nothing() {
+    async fn a_worker_cancelled_after_its_notification_swallows_nothing() {
         let queue = eager();
         let mut waiters: Vec<_> = (0..3).map(|_| Waiter::new(&queue)).collect();
         queue.add(key("a/x"), Priority::High);
-        let told = waiters.iter().position(Waiter::woken).unwrap();
-        drop(waiters.remove(told));
+        let notified = waiters.iter().position(Waiter::woken).unwrap();
+        drop(waiters.remove(notified));
         assert_eq!(woken(&waiters), 1);
         let ticket = waiters.iter_mut().find_map(Waiter::poll_if_woken).unwrap();
         assert_eq!(ticket.key(), &key("a/x"));

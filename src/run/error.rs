@@ -1,8 +1,8 @@
-//! Why the controller ends although no signal asks it to.
+//! Why the controller ends without a signal.
 
 use crate::{admin::BindError, lease, notify::BuildError};
 
-/// Why the controller ended although nobody asked it to.
+/// Why the controller ended without a signal.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// There is no way to reach a cluster.
@@ -13,25 +13,25 @@ pub enum RunError {
     /// The listen address is taken or not allowed.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The webhook cannot be called, which is all there is to do in webhook mode.
+    /// The webhook cannot be called, which is all that webhook mode does.
     #[error(transparent)]
     Webhook(#[from] BuildError),
     /// Signals cannot be received.
     #[error("signal handlers could not be installed: {0}")]
     Signals(#[source] std::io::Error),
-    /// Another replica may write now, so this one must not.
+    /// Another replica may lead now, so this one must not write.
     #[error("no longer leader, shutting down: {0}")]
     LeadershipLost(#[from] lease::Error),
-    /// A loop that should run for ever ended.
-    #[error("the {0} loop ended unexpectedly; the process ends so that it is started afresh")]
+    /// A loop that never ends by itself ended.
+    #[error("the {0} loop ended unexpectedly; exiting so that the pod is restarted")]
     LoopEnded(&'static str),
     /// A loop panicked.
-    #[error("a loop panicked: {0}; the process ends so that it is started afresh")]
+    #[error("a loop panicked: {0}; exiting so that the pod is restarted")]
     Panicked(String),
 }
 
 impl RunError {
-    /// Static name, for metrics and tests.
+    /// A static label for metrics and tests.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::NoCluster(_) => "no_cluster",

@@ -29,7 +29,7 @@ pub(super) fn provider(export: &TraceExport) -> Result<SdkTracerProvider, Export
         protocol,
         service_name,
     } = export;
-    // The HTTP client panics without a TLS provider. It is an error that is no error if the process has one already.
+    // The HTTP client panics without a TLS provider. The error, that the process has one already, does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()

@@ -135,7 +135,7 @@ proptest! {
 
     /// Every pause that a restart begins has an end to come, as read back from what the restart wrote.
     #[test]
-    fn whoever_begins_a_pause_knows_its_end(period in periods(), millisecond in 0_i64..10_000) {
+    fn the_end_of_a_pause_follows_from_its_beginning(period in periods(), millisecond in 0_i64..10_000) {
         let now = now() + millisecond.milliseconds();
         let before = deployment(period.as_deref(), None, false);
         if let Some(PauseChange::Begin(since)) = with_restart(&before, now) {

@@ -1,4 +1,4 @@
-//! A holder that gives the lease back.
+//! A holder that releases the lease.
 //!
 //! Input: answers to its attempts. Output: the write that names no holder. I/O: none.
 
@@ -82,7 +82,7 @@ impl Releasing {
                 self.lease = Some(lease);
                 None
             }
-            // Gone, cleared by an attempt whose answer was lost, or somebody else's by now.
+            // Gone, cleared by an attempt whose answer was lost, or held by another process by now.
             _ => Some(ElectionOutcome::Released),
         }
     }

@@ -7,8 +7,8 @@ use k8s_openapi::api::coordination::v1::Lease;
 
 use crate::lease::{clock::Moment, record::Record, settings::Settings, store::StoreError};
 
-/// Candidates that saw a lease become free spread their attempts over this long, so that a dozen of them do not send
-/// a dozen requests in the same millisecond. A fraction of the second in which a handover is to be done.
+/// Candidates that saw a lease become free spread their attempts over this long, so that a dozen of them do not send a
+/// dozen requests in the same millisecond. A fraction of the second that a handover may take.
 pub(super) const RACE_SPREAD: Duration = Duration::from_millis(100);
 
 /// What to do next.
@@ -26,14 +26,14 @@ pub enum Step {
     Done(ElectionOutcome),
 }
 
-/// How it ended. Final.
+/// How the election ended for this process. Final.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElectionOutcome {
     /// Was the leader; no renewal succeeded until the deadline.
     Expired,
-    /// Was the leader; the record now names that holder, or nobody.
+    /// Was the leader; the record now names that holder, or none.
     TakenOver(Option<Arc<str>>),
-    /// Was the leader; the record says that nobody is.
+    /// Was the leader; the record now names no holder.
     Released,
     /// Was asked to release and did not hold the lease.
     NotHolding,
@@ -44,7 +44,7 @@ pub enum ElectionOutcome {
 /// How a write failed, as far as the rules care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It was refused because of somebody else's write: certainly without effect.
+    /// It was refused because of another client's write: certainly without effect.
     Conflict,
     /// It may have taken effect.
     Unknown,

@@ -282,7 +282,7 @@ fn after_a_failed_write_a_candidate_reads_before_it_writes_again() {
 }
 
 #[test]
-fn a_release_names_nobody_and_is_guarded_by_the_version() {
+fn a_release_names_no_holder_and_is_guarded_by_the_version() {
     let (mut election, _) = leading();
     election.release(at(3000));
     assert_eq!(election.deadline(), None);

@@ -142,7 +142,7 @@ fn a_job_that_selects_its_pods_keeps_its_selector() {
 
 /// The API server gives the copy a selector and labels of its own.
 #[rstest]
-fn a_copy_runs_nothing_and_tells_everything(
+fn a_copy_runs_nothing_and_holds_everything(
     #[values(Value::Null, json!(false), json!(true))] suspend: Value,
     #[values(false, true)] selector: bool,
 ) {

@@ -253,7 +253,7 @@ impl Reference {
         let known = self.find(&handout.key).unwrap();
         known.out = false;
         if let Outcome::Retry(retry) = outcome {
-            known.not_before = Some(now + retry.server_wish());
+            known.not_before = Some(now + retry.requested_wait());
         }
         match outcome {
             Outcome::Retry(retry) if !known.outdated => {
@@ -268,7 +268,7 @@ impl Reference {
             }
             Outcome::Retry(_) | Outcome::Settled => {
                 known.failures = 0;
-                let asked = matches!(outcome, Outcome::Retry(retry) if !retry.server_wish().is_zero());
+                let asked = matches!(outcome, Outcome::Retry(retry) if !retry.requested_wait().is_zero());
                 known.retry_at = known.not_before.filter(|_| asked);
                 if known.pending.is_none() {
                     self.known.retain(|known| known.key != handout.key);
@@ -279,7 +279,7 @@ impl Reference {
         self.schedule(&handout.key, now);
     }
 
-    /// Whoever has nothing due any more does not wait for a turn any more.
+    /// A namespace with nothing due no longer waits for a turn.
     fn leave_turns(&mut self, now: Instant) {
         let waiting = Priority::ALL.map(|priority| self.waiting(priority, now));
         self.overtaken
