@@ -60,7 +60,7 @@ fn the_source_keeps_its_shape() {
 }
 
 /// Where circles are left: to be emptied, never to be added to.
-const NOT_YET: &[&str] = &["src/index", "src/metrics", "src/model/go_regex"];
+const NOT_YET: &[&str] = &["src/metrics", "src/model/go_regex"];
 
 /// Boxes keep each other apart by the table of rules; within a box the same holds between its files.
 #[test]
