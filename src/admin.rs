@@ -33,13 +33,6 @@ pub struct BindError {
     source: io::Error,
 }
 
-impl BindError {
-    /// A static label for logs and metrics.
-    pub const fn category(&self) -> &'static str {
-        "bind"
-    }
-}
-
 /// Opens the port. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
 ///
 /// # Errors

@@ -54,11 +54,11 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// A static label for logs and metrics.
-    pub fn category(&self) -> &'static str {
+    pub const fn category(&self) -> &'static str {
         match self {
             Self::Strategy(_) => "strategy",
             Self::NoPodName | Self::NoPodNamespace => "identity",
-            Self::LeaseTimings(error) => error.category(),
+            Self::LeaseTimings(_) => "invalid_lease_timings",
             Self::Namespace(_) => "namespace",
             Self::WorkloadKind(_) => "workload_kind",
             Self::CoalesceWindow(_) => "coalesce_window",

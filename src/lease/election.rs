@@ -120,7 +120,7 @@ impl Election {
             }
             // Too late: a caller may have asked whether writing is allowed and got a no. It stays no.
             (Phase::Leading(leading), Ok(_)) if now >= leading.deadline => {
-                self.end(Some(ElectionOutcome::Expired))
+                self.end(Some(ElectionOutcome::Expired));
             }
             (Phase::Leading(leading), Ok(lease)) => {
                 self.holder = Record::of(&lease).holder;

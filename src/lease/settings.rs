@@ -145,13 +145,6 @@ pub enum SettingsError {
     },
 }
 
-impl SettingsError {
-    /// A static label for logs and metrics.
-    pub fn category(&self) -> &'static str {
-        "invalid_lease_timings"
-    }
-}
-
 /// `<pod name>_<128 random bits>`: a restarted container keeps its pod's name, and must not mistake its predecessor's
 /// record for its own (the predecessor may still have a write under way).
 ///

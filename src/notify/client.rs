@@ -32,13 +32,6 @@ pub struct BuildError {
     reason: String,
 }
 
-impl BuildError {
-    /// A static label for metrics and tests.
-    pub const fn category(&self) -> &'static str {
-        "http_client"
-    }
-}
-
 /// A POST that did not succeed. Never shows the URL beyond what [`Endpoint`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {

@@ -45,7 +45,7 @@ pub(super) fn notifications(config: &Config, metrics: &Arc<Metrics>) -> Result<N
         Some(settings) => match Alerts::new(settings.clone(), Arc::clone(metrics)) {
             Ok((alerts, sending)) => (alerts, Some(Box::pin(sending) as Sending)),
             Err(error) => {
-                tracing::error!(category = error.category(), "No alerts are sent: {error}");
+                tracing::error!(category = "http_client", "No alerts are sent: {error}");
                 (Alerts::none(), None)
             }
         },

@@ -55,11 +55,7 @@ pub fn names(code: &str) -> BTreeMap<Written, Names> {
             }
             "mod" => at += 2,
             "{" => braces.push(false),
-            "}" => {
-                if braces.pop() == Some(true) {
-                    module.pop();
-                }
-            }
+            "}" if braces.pop() == Some(true) => drop(module.pop()),
             "struct" | "enum" | "trait" | "type" | "fn" | "const" | "static" | "macro_rules" => {
                 let name = if next(1) == "!" { next(2) } else { next(1) };
                 names.defined.insert(name.to_owned());
