@@ -1,6 +1,6 @@
 //! Brings workloads up to date, one ticket at a time.
 //!
-//! Input: tickets of the queue. Output: patches, settled debts. I/O: through [`patch`](crate::patch).
+//! Input: tickets of the queue. Output: patches, settled debts. I/O: through [`crate::patch`].
 //!
 //! A worker never acts on an event: it looks at what the workload owes *now*. A retry, a duplicate or a takeover
 //! therefore ends in the same place as the first attempt.

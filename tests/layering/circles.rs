@@ -16,11 +16,11 @@ use super::{
 type Arrows = BTreeMap<(String, String), BTreeSet<String>>;
 
 /// Every circle: its files, and the names that tie each to the next.
-pub fn circles(files: &[SourceFile]) -> Vec<(BTreeSet<String>, String)> {
+pub fn circles(files: &[SourceFile]) -> Vec<String> {
     let arrows = arrows(files);
-    let mut found: Vec<(BTreeSet<String>, String)> = Vec::new();
+    let (mut texts, mut in_circles) = (Vec::new(), BTreeSet::new());
     for file in files {
-        if found.iter().any(|(circle, _)| circle.contains(&file.path)) {
+        if in_circles.contains(&file.path) {
             continue;
         }
         let (reached, reaching) = (
@@ -38,10 +38,14 @@ pub fn circles(files: &[SourceFile]) -> Vec<(BTreeSet<String>, String)> {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 format!("\n  {from} -> {to}: {}", names.join(", "))
             });
-        let text = format!("a circle of {} files:{}", circle.len(), ties.collect::<String>());
-        found.push((circle, text));
+        texts.push(format!(
+            "a circle of {} files:{}",
+            circle.len(),
+            ties.collect::<String>()
+        ));
+        in_circles.extend(circle);
     }
-    found
+    texts
 }
 
 /// The files that arrows lead to from there; those that lead there, where not `forward`.
