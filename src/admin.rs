@@ -33,13 +33,6 @@ pub struct BindError {
     source: io::Error,
 }
 
-impl BindError {
-    /// A fixed word for logs and metrics.
-    pub const fn category(&self) -> &'static str {
-        "bind"
-    }
-}
-
 /// Opens the port. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
 ///
 /// # Errors
@@ -64,7 +57,7 @@ pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
 /// Serves until it is dropped.
 ///
 /// # Errors
-/// The listener broke.
+/// The listener failed.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) -> io::Result<()> {
     axum::serve(listener, router(health, metrics)).await
 }

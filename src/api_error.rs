@@ -1,4 +1,4 @@
-//! What an error of the API client means for what to do next.
+//! Classifies errors of the API client by what to do next.
 //!
 //! Input: [`kube::Error`], or a request that may give one. Output: [`ApiError`], plain data. I/O: none of its own.
 
@@ -6,7 +6,7 @@ use std::{error::Error, time::Duration};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// How a failed request should be repeated.
+/// How to retry a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// The API server was not reached, was overloaded or broke down (no answer, 5xx): soon, and by itself.
@@ -18,7 +18,7 @@ pub enum Class {
     Conflict,
     /// There is an object of that name (409 with the reason `AlreadyExists`).
     Exists,
-    /// The object does not exist (any more).
+    /// The object does not exist, or no longer.
     NotFound,
     /// The request was understood and refused (403, 422, other 4xx): later, in case the reason goes away.
     Rejected,
@@ -28,11 +28,11 @@ pub enum Class {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
-    /// How to go on.
+    /// How to retry.
     pub class: Class,
     /// HTTP status, where there was an answer.
     pub code: Option<u16>,
-    /// The API server's words, or what went wrong on the way to it. Never holds object data.
+    /// The API server's message, or why it was not reached. Never holds object data.
     pub message: String,
 }
 
@@ -94,7 +94,7 @@ impl ApiError {
         }
     }
 
-    /// Static name for metrics: bounded, whatever the API server says.
+    /// A static label for metrics: bounded, whatever the API server answers.
     pub const fn category(&self) -> &'static str {
         match (self.class, self.code) {
             (Class::Unavailable, None) => "unreachable",
@@ -113,15 +113,15 @@ impl ApiError {
         matches!(self.code, Some(403))
     }
 
-    /// A right is missing. An admission plugin that refuses answers 403 as well, but does not name the API group of what
-    /// was asked for.
-    pub fn is_missing_right(&self) -> bool {
+    /// A permission is missing. An admission plugin that refuses answers 403 as well, but does not name the API group
+    /// of what was asked for.
+    pub fn is_missing_permission(&self) -> bool {
         self.is_forbidden() && self.message.contains(" in API group ")
     }
 
-    /// What to do about it, to follow the message; empty where that depends on the message.
+    /// Advice to append to the message; empty where it depends on the message.
     pub fn advice(&self) -> &'static str {
-        if self.is_missing_right() {
+        if self.is_missing_permission() {
             "; grant that to Reloader's ServiceAccount, as its chart does"
         } else {
             ""
@@ -142,7 +142,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 fn describe(error: &kube::Error) -> String {
     if matches!(error, kube::Error::SerdeError(_)) {
-        // serde quotes what it could not read, and that may be a Secret's value.
+        // serde quotes what it cannot decode, and that may be a Secret's value.
         return "the answer of the API server could not be decoded".to_owned();
     }
     with_causes(error)
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_there_is_told_from_a_conflict() {
+    fn an_object_that_exists_is_distinguished_from_a_conflict() {
         let class =
             |reason| ApiError::from_status(&kube::core::Status::failure("no", reason).with_code(409)).class;
         assert_eq!(class("AlreadyExists"), Class::Exists);
@@ -211,16 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_right_is_told_from_a_refusal_by_admission() {
-        let told = |code, message: &str| {
+    fn a_missing_permission_is_distinguished_from_a_refusal_by_admission() {
+        let is_forbidden = |code, message: &str| {
             let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
-            ApiError::from_status(&status).is_missing_right()
+            ApiError::from_status(&status).is_missing_permission()
         };
-        let rights = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
+        let permissions = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
                       group \"apps\" in the namespace \"b\"";
-        assert!(told(403, rights));
-        assert!(!told(403, "admission webhook \"policy\" denied the request: no"));
-        assert!(!told(
+        assert!(is_forbidden(403, permissions));
+        assert!(!is_forbidden(
+            403,
+            "admission webhook \"policy\" denied the request: no"
+        ));
+        assert!(!is_forbidden(
             403,
             "unable to create new content in namespace b because it is being terminated"
         ));

@@ -15,6 +15,7 @@
 
 mod environment;
 mod kinds;
+mod listen_address;
 mod notification;
 mod opt_in;
 mod reload;
@@ -31,18 +32,19 @@ use clap::{
     error::{ContextKind, ErrorKind},
 };
 
-use crate::config::{ListenAddress, parse_go_duration};
+use crate::model::go_duration::parse_go_duration;
 use values::go_bool;
 
 pub use environment::Environment;
 pub use kinds::KindArgs;
-pub use notification::NotificationArgs;
+pub use listen_address::ListenAddress;
+pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;
 pub use values::CsvList;
 
-/// Everything that can be said on the command line.
+/// The command line.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "reloader",
@@ -66,7 +68,7 @@ pub struct Args {
     /// Which kinds of workloads are restarted.
     #[command(flatten)]
     pub kinds: KindArgs,
-    /// Which workloads want to be restarted.
+    /// The annotations that opt in and out.
     #[command(flatten)]
     pub opt_in: OptInArgs,
     /// How and when they are restarted.
@@ -75,10 +77,10 @@ pub struct Args {
     /// Alerts about restarts, or webhook calls instead of them.
     #[command(flatten)]
     pub notification: NotificationArgs,
-    /// Several replicas, one of which acts.
+    /// Leader election.
     #[command(flatten)]
     pub high_availability: HighAvailabilityArgs,
-    /// Caps on what the API server has to bear.
+    /// Limits on the load.
     #[command(flatten)]
     pub limits: LimitArgs,
     /// Logs, metrics, health.
@@ -149,46 +151,47 @@ impl Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "High availability")]
 pub struct HighAvailabilityArgs {
-    /// Run beside other replicas and act only while holding the Lease (upstream)
+    /// Enable leader election: only the replica that holds the Lease writes (upstream)
     ///
-    /// Needs POD_NAME and POD_NAMESPACE. Standbys watch too, so that a takeover starts from a warm cache.
+    /// Requires POD_NAME and POD_NAMESPACE. Standby replicas watch too, so that a takeover starts from a warm cache.
     #[arg(long, env = "RELOADER_ENABLE_HA", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub enable_ha: bool,
-    /// Name of the Lease; the default is upstream's, so that a mixed fleet elects one leader
+    /// Name of the Lease; the default is upstream's, so that a mix of both elects one leader
     #[arg(long, env = "RELOADER_LEASE_NAME", value_name = "NAME", default_value = "stakater-reloader-lock",
         value_parser = NonEmptyStringValueParser::new())]
     pub lease_name: String,
     /// How long a Lease stays valid after its last renewal; the default is upstream's
     ///
-    /// Must be longer than --renew-deadline. Longer tolerates a slower API server, shorter takes over sooner.
+    /// Must be longer than --renew-deadline. A longer one tolerates a slower API server, a shorter one allows a faster
+    /// takeover.
     #[arg(long, env = "RELOADER_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
         value_parser = parse_go_duration)]
     pub lease_duration: Duration,
-    /// How long a leader tries to renew before it stops writing; the default is upstream's
+    /// How long the leader retries a renewal before it stops writing; the default is upstream's
     ///
     /// Must be longer than 1.2 times --retry-period.
     #[arg(long, env = "RELOADER_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s",
         value_parser = parse_go_duration)]
     pub renew_deadline: Duration,
-    /// How often a leader renews and a standby looks; the default is upstream's
+    /// Interval of the leader's renewals and of a standby's checks; the default is upstream's
     #[arg(long, env = "RELOADER_RETRY_PERIOD", value_name = "DURATION", default_value = "2s",
         value_parser = parse_go_duration)]
     pub retry_period: Duration,
 }
 
-/// Caps on concurrency, rates and page sizes.
+/// Limits on concurrency, rates and page sizes.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Restarts written at the same time, 1 to 1000
+    /// Maximum number of concurrent restarts, 1 to 1000
     #[arg(long, env = "RELOADER_WORKERS", value_name = "COUNT", default_value_t = 32,
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub workers: u16,
-    /// Restarts per second in one namespace; 0 means no limit
+    /// Maximum number of restarts per second in one namespace; 0 means no limit
     ///
-    /// Keeps one namespace's storm from using up --total-rate.
+    /// Keeps one namespace from using up --total-rate.
     #[arg(
         long,
         env = "RELOADER_NAMESPACE_RATE",
@@ -196,7 +199,7 @@ pub struct LimitArgs {
         default_value_t = 300
     )]
     pub namespace_rate: u32,
-    /// Restarts per second in all namespaces together; 0 means no limit
+    /// Maximum number of restarts per second in all namespaces; 0 means no limit
     #[arg(
         long,
         env = "RELOADER_TOTAL_RATE",
@@ -204,15 +207,15 @@ pub struct LimitArgs {
         default_value_t = 1000
     )]
     pub total_rate: u32,
-    /// Objects per page where a list cannot be streamed, at least 1
+    /// Objects per page of a list that is not streamed, 1 to 10000
     ///
-    /// Memory peaks with page size times object size; a Secret may have 1 MiB. Small pages cost more requests.
+    /// Peak memory grows with page size times object size; a Secret can have 1 MiB. Small pages cost more requests.
     #[arg(long, env = "RELOADER_LIST_PAGE_SIZE", value_name = "COUNT", default_value_t = 50,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub list_page_size: u32,
-    /// How long a watch is kept open before it is renewed; 5s to 1h
+    /// How long a watch stays open before it is renewed, 5s to 1h
     ///
-    /// A connection on which nothing arrives for 5 s longer is taken for dead: changes on it are noticed that late.
+    /// A connection without data for 5 s longer than this counts as dead: its changes are noticed that late.
     #[arg(long, env = "RELOADER_WATCH_TIMEOUT", value_name = "DURATION", default_value = "290s",
         value_parser = parse_go_duration)]
     pub watch_timeout: Duration,
@@ -241,7 +244,7 @@ pub struct ObservabilityArgs {
         allow_hyphen_values = true
     )]
     pub log_level: String,
-    /// Where /metrics, /live and /ready are served: host:port, or :port for every address
+    /// Address of /metrics, /live and /ready: host:port, or :port for all addresses
     #[arg(
         long,
         env = "RELOADER_LISTEN_ADDRESS",
@@ -249,12 +252,12 @@ pub struct ObservabilityArgs {
         default_value = ":9090"
     )]
     pub listen_address: ListenAddress,
-    /// Accepted so that existing command lines start; this build serves no Go profiles (upstream)
+    /// Accepted for compatibility; this build serves no Go profiles (upstream)
     #[arg(long, env = "RELOADER_ENABLE_PPROF", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub enable_pprof: bool,
-    /// Accepted so that existing command lines start; this build serves no Go profiles (upstream)
+    /// Accepted for compatibility; this build serves no Go profiles (upstream)
     #[arg(
         long,
         env = "RELOADER_PPROF_ADDR",

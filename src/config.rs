@@ -1,41 +1,39 @@
-//! Settings that have been checked and can be relied on.
+//! Validated settings.
 //!
-//! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that says what to change. I/O:
+//! Input: [`Args`] and [`Environment`]. Output: [`Config`], or one [`ConfigError`] that names what to change. I/O:
 //! none.
 
 mod alerts;
+mod error;
 mod filters;
 mod kinds;
-mod listen_address;
 mod meta;
+mod scope;
 mod selector;
 mod settings;
 mod startup;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::args::{
-    Args, CsvList, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs,
-    ReloadArgs,
+    Args, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs, ReloadArgs,
 };
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::meta_info::MetaInfo;
-use crate::model::AnnotationKeys;
-use crate::model::workload_kind::CustomKindError;
-use crate::notify::{AlertSettings, EndpointError, WebhookSettings};
+use crate::model::{AnnotationKeys, WorkloadKind};
+use crate::notify::{AlertSettings, WebhookSettings};
 
-pub use crate::model::go_duration::{DurationError, parse_go_duration};
-pub use alerts::WEBHOOK_PAYLOADS;
+pub use crate::args::ListenAddress;
+pub use error::ConfigError;
 pub use filters::Filters;
 pub use kinds::WorkloadSettings;
-pub use listen_address::{ListenAddress, ListenAddressError};
+pub use scope::Scope;
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
-    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, Scope, TraceExport,
-    TraceProtocol,
+    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, TraceExport, TraceProtocol,
 };
 pub use startup::startup_lines;
 
@@ -58,11 +56,11 @@ pub struct Config {
     pub strategy: Strategy,
     /// Which changes beside updates restart workloads.
     pub reload_on: ReloadOn,
-    /// How long a workload's sources must be quiet before it is restarted, up to one minute; zero: not at all.
+    /// How long a workload's sources must be unchanged before it is restarted, up to one minute; zero: restart at once.
     pub coalesce_window: Duration,
-    /// Set: nothing is restarted, each change is posted there instead.
+    /// If set, each change is posted there and nothing is restarted.
     pub webhook: Option<WebhookSettings>,
-    /// Alerts about restarts; none: not wanted, or nowhere to send them to.
+    /// Alerts about restarts; none: not enabled, or no URL to send them to.
     pub alerts: Option<AlertSettings>,
     /// Leader election, with the pod's name as the identity; none: this replica always acts.
     pub lease: Option<lease::Settings>,
@@ -84,89 +82,23 @@ pub struct Config {
     pub traces: Option<TraceExport>,
     /// Count reloads per namespace as well.
     pub count_by_namespace: bool,
-    /// This replica's name, where the environment tells it: the instance in Events and traces.
+    /// This replica's name, if the environment has it: the instance in Events and traces.
     pub pod_name: Option<String>,
-    /// Where the ledger is kept; none: the environment does not tell the namespace Reloader runs in.
+    /// Where the ledger is kept; none: the environment does not name the namespace Reloader runs in.
     pub ledger: Option<LedgerSettings>,
-    /// What the meta-info ConfigMap says; none: the environment does not tell the namespace Reloader runs in.
+    /// The content of the meta-info ConfigMap; none: the environment does not name the namespace Reloader runs in.
     pub meta_info: Option<MetaInfo>,
-    /// What was said about Go's profiles.
+    /// The settings for Go's profiles.
     pub pprof: Pprof,
-    /// What was ignored or replaced by a default: to be logged once logging works.
+    /// What was ignored or replaced by a default; logged once logging is set up.
     pub warnings: Vec<String>,
-    /// What was asked for and cannot work, while the rest can: to be logged as well.
+    /// What cannot work while the rest can; logged likewise.
     pub errors: Vec<String>,
 }
 
-/// A setting that makes starting pointless.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// `--reload-strategy` names no strategy. The text is upstream's, with the value added.
-    #[error("reload-strategy must be one of: env-vars, annotations (got {0:?})")]
-    Strategy(String),
-    /// `--enable-ha` without an identity. The text is upstream's.
-    #[error("POD_NAME not set, cannot run in HA mode without POD_NAME set")]
-    NoPodName,
-    /// `--enable-ha` without a namespace for the Lease. The text is upstream's.
-    #[error("POD_NAMESPACE not set, cannot run in HA mode without POD_NAMESPACE set")]
-    NoPodNamespace,
-    /// The Lease's timings would let two replicas act at once, or none.
-    #[error(transparent)]
-    LeaseTimings(#[from] lease::SettingsError),
-    /// A text that can never name a namespace, such as one with a space.
-    #[error(
-        "--namespaces (or KUBERNETES_NAMESPACE): {0:?} is not a namespace; allowed are up to 63 lower-case letters, \
-         digits and -"
-    )]
-    Namespace(String),
-    /// A selector flag that the API server would refuse.
-    #[error("{0} {1}")]
-    Selector(&'static str, SelectorError),
-    /// `--resources-to-ignore` names something else. The text is upstream's.
-    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not '{0}'")]
-    ResourceToIgnore(String),
-    /// `--resources-to-ignore` leaves nothing to watch. The text is upstream's.
-    #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
-    BothResourcesToIgnore,
-    /// `--ignored-workload-types` names something that cannot be ignored.
-    #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
-    IgnoredWorkloadType(String),
-    /// `--webhook-url` cannot be posted to. It is not quoted: it may hold a token.
-    #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]
-    WebhookUrl(EndpointError),
-    /// So short that watches do nothing but start, or so long that a dead one is noticed too late.
-    #[error("--watch-timeout {0:?} is not allowed; allowed are 5s to 1h")]
-    WatchTimeout(Duration),
-    /// `--workload-kind` names no kind.
-    #[error("--workload-kind: {0}")]
-    WorkloadKind(#[from] CustomKindError),
-    /// A wait so long that it looks like a mistake.
-    #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
-    CoalesceWindow(Duration),
-}
-
-impl ConfigError {
-    /// A fixed word for logs and metrics.
-    pub fn category(&self) -> &'static str {
-        match self {
-            Self::Strategy(_) => "strategy",
-            Self::NoPodName | Self::NoPodNamespace => "identity",
-            Self::LeaseTimings(error) => error.category(),
-            Self::Namespace(_) => "namespace",
-            Self::WorkloadKind(_) => "workload_kind",
-            Self::CoalesceWindow(_) => "coalesce_window",
-            Self::WatchTimeout(_) => "watch_timeout",
-            Self::Selector(..) => "selector",
-            Self::ResourceToIgnore(_) | Self::BothResourcesToIgnore => "resources_to_ignore",
-            Self::IgnoredWorkloadType(_) => "ignored_workload_types",
-            Self::WebhookUrl(_) => "webhook_url",
-        }
-    }
-}
-
-/// Restarts later than this are no longer reactions to a change.
+/// The longest window: a restart later than this is no longer a reaction to a change.
 const MAX_COALESCE_WINDOW: Duration = Duration::from_mins(1);
-/// What `--watch-timeout` may be.
+/// The values that `--watch-timeout` may have.
 const WATCH_TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_hours(1);
 
 /// The answer to `--enable-pprof`.
@@ -174,7 +106,7 @@ const NO_PROFILES: &str = "--enable-pprof is accepted and does nothing: this bui
     CPU see process_resident_memory_bytes and process_cpu_seconds_total on /metrics; for a profile use `perf record`";
 
 impl Config {
-    /// Checks everything that the command line and the environment say.
+    /// Validates the command line and the environment.
     ///
     /// # Errors
     /// The first setting that cannot work, in one line.
@@ -234,7 +166,7 @@ impl Config {
             warnings.push(NO_PROFILES.to_owned());
         }
         let auto_reload_all = opt_in.auto_reload_all;
-        let namespaces = scope_of(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
+        let namespaces = Scope::parse(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
         Ok(Self {
             filters: Filters::parse(&scope, &namespaces, &mut warnings)?,
             scope: namespaces,
@@ -277,34 +209,21 @@ impl Config {
             errors,
         })
     }
-}
 
-/// `--namespaces` wins over `KUBERNETES_NAMESPACE`; an empty element means all namespaces, as in upstream, where it
-/// becomes the API's name for all of them.
-fn scope_of(flag: &[CsvList], variable: Option<&String>) -> Result<Scope, ConfigError> {
-    let mut namespaces: Vec<String> = flag.iter().flat_map(|CsvList(items)| items).cloned().collect();
-    if namespaces.is_empty() {
-        namespaces.extend(variable.cloned());
+    /// The kinds that are watched and restarted, each once: upstream's five without the ignored ones, Rollouts if
+    /// enabled, then the custom kinds.
+    pub fn kinds(&self) -> Vec<WorkloadKind> {
+        let is_wanted = |kind: &WorkloadKind| match kind {
+            WorkloadKind::Job => !self.filters.ignore_jobs,
+            WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
+            WorkloadKind::Rollout => self.integrations.argo_rollouts,
+            _ => true,
+        };
+        let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);
+        built_in
+            .chain(self.workloads.custom_kinds.iter().copied())
+            .collect()
     }
-    if namespaces.is_empty() || namespaces.iter().any(String::is_empty) {
-        return Ok(Scope::All);
-    }
-    if let Some(bad) = namespaces.iter().find(|namespace| !is_dns_label(namespace)) {
-        return Err(ConfigError::Namespace(bad.clone()));
-    }
-    let mut seen = BTreeSet::new();
-    namespaces.retain(|namespace| seen.insert(namespace.clone()));
-    Ok(Scope::Namespaces(namespaces))
-}
-
-/// What the API server demands of a namespace's name:
-/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>.
-fn is_dns_label(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(allowed)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 /// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.
@@ -324,7 +243,7 @@ fn annotation_keys(args: &Args) -> AnnotationKeys {
     }
 }
 
-/// The timings are checked without `--enable-ha` too, so that a mistake shows before the day it matters.
+/// The timings are validated without `--enable-ha` too, so that a mistake shows before they are used.
 fn lease_settings(
     args: HighAvailabilityArgs,
     environment: &Environment,

@@ -1,6 +1,6 @@
-//! Who may write, until when: leader election over one `coordination.k8s.io/v1` Lease.
+//! Which replica may write, until when: leader election over one `coordination.k8s.io/v1` Lease.
 //!
-//! Input: the Lease object (through [`LeaseStore`]) and a [`Clock`]. Output: [`Leadership`], asked before every
+//! Input: the Lease object (through [`store::LeaseStore`]) and a [`clock::Clock`]. Output: [`Leadership`], asked before every
 //! write. I/O: reads and writes one object; everything that decides is in [`election`], which does none.
 //!
 //! ```text
@@ -16,12 +16,12 @@
 //! on client-go side by side elects one leader:
 //!
 //! - A write is a compare-and-swap on `metadata.resourceVersion`; the loser of a race gets a 409 and reads again.
-//! - No time stamp in the record is ever believed. Somebody else's lease has expired when its record did not change
-//!   for `leaseDurationSeconds` of *local* time since this process first saw it.
-//! - A holder believes in its own lease until `renew deadline` after the moment it *sent* the last renewal that
-//!   succeeded. Others start counting `lease duration` (longer) when that renewal reaches them, which is later. The
-//!   difference is the safety margin; with 15 s and 10 s it survives a clock that runs 1.5 times too slowly.
-//! - A lost lease is final: the process must end. It is never won back.
+//! - No timestamp in the record is trusted. Another process's lease has expired when its record did not change for
+//!   `leaseDurationSeconds` of *local* time since this process first saw it.
+//! - A holder's own lease is valid until `renew deadline` after the moment it *sent* the last renewal that succeeded.
+//!   Others start counting `lease duration` (longer) when that renewal reaches them, which is later. The difference is
+//!   the safety margin; with 15 s and 10 s it survives a clock that runs 1.5 times too slowly.
+//! - A lost lease is final: the process must end. It is never acquired again.
 //!
 //! What it cannot do: a request that left before the deadline can arrive after it. Kubernetes has no fencing tokens,
 //! so writes carry what makes a late repeat harmless (the resourceVersion of what they change, or a content hash).
@@ -36,13 +36,15 @@ pub mod election;
 mod jitter;
 pub mod leadership;
 pub mod record;
+mod role;
 pub mod settings;
 pub mod store;
 #[cfg(test)]
 mod testing;
 
-pub use clock::{BootClock, Clock, Moment};
+pub use clock::BootClock;
 pub use driver::{Ended, Error, elect};
-pub use leadership::{Counters, Leadership, Role, State};
-pub use settings::{DEFAULT_NAME, Settings, SettingsError, Timings, unique_identity};
-pub use store::{Change, KubeLeaseStore, LeaseStore, StoreError};
+pub use leadership::Leadership;
+pub use role::Role;
+pub use settings::{Settings, SettingsError, Timings, unique_identity};
+pub use store::KubeLeaseStore;

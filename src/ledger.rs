@@ -1,26 +1,26 @@
-//! Durable memory: for which content of each source the workloads were last restarted.
+//! Durable record: the content of each source that workloads were last restarted for.
 //!
 //! Input: [`SourceStatus`]s of sources. Output: the same, to the next leader. I/O: reads and writes ConfigMaps.
 //!
-//! An informer forgets what it saw when the process ends. The ledger does not: the leader writes down, for every
-//! source that some workload opted into, the digest that is settled and the workloads that still owe a restart for it.
-//! Whoever leads next compares that with what the watches show now, and owes the difference: what changed while nobody
-//! ran is a change like any other.
+//! An informer loses its state when the process ends. The ledger keeps it: the leader records, for every source that
+//! some workload opted into, the digest that is settled and the workloads that still owe a restart for it. The next
+//! leader compares that with what the watches show now. The difference is owed: what changed while no replica ran is a
+//! change like any other.
 //!
 //! # When it is written
 //! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled, and before the process ends. A ledger
-//! that is behind is safe, because the marker on the workload shows that the restart has happened. Where the marker
-//! cannot show it (the annotations strategy remembers only its last source), the worker asks for
-//! [`Ledger::flush`] first. When nothing changes, nothing is written.
+//! that lags behind is safe, because the marker on the workload shows that the restart has happened. Where the marker
+//! cannot show it (the annotations strategy shows only the last source), the worker asks for [`Ledger::flush`] first.
+//! When nothing changes, nothing is written.
 //!
 //! # Who writes it
-//! Only the leader, and each write is a compare-and-swap on the object's resourceVersion. A conflict means that
-//! somebody else wrote: their lines for sources that are not ours are kept.
+//! Only the leader, and each write is a compare-and-swap on the object's resourceVersion. A conflict means that another
+//! client wrote: its lines for sources that are not ours are kept.
 //!
 //! # When it cannot be written
-//! Without permission it says so once and the controller works without: then changes made while no replica runs are
-//! not noticed. A deleted ledger is written anew from memory; lines that somebody garbled are left out, which means
-//! that the present content of those sources is taken as settled.
+//! Without permission it logs so once, and the controller works without a ledger: changes made while no replica runs
+//! are not noticed. A deleted ledger is written again from memory. Lines that cannot be parsed are left out, so that
+//! the present content of those sources counts as settled.
 
 mod chunks;
 mod keeper;
@@ -43,30 +43,30 @@ use crate::{
     model::{SourceKey, UnixSeconds},
 };
 
-pub use keeper::{Keeper, Writer};
+pub use keeper::{Keeper, LedgerWriter};
 
 /// How long a source that is new to the ledger may wait to be written.
 const NEW: Duration = Duration::from_secs(1);
 /// How long a settled digest may wait to be written.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// What the ledger said when it was read.
+/// The content of the ledger when it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// There is none: the first start here. What the sources hold now is settled.
+    /// It does not exist: the first start. The present content of every source is settled.
     First,
-    /// It is there.
+    /// It exists.
     Known {
-        /// What each source stood at.
+        /// The status of each source.
         sources: Vec<(SourceKey, SourceStatus)>,
-        /// When Reloader last wrote to it, by the API server's clock; `None` where it does not say.
+        /// When Reloader last wrote to it, by the API server's clock; `None`: not recorded.
         written_at: Option<UnixSeconds>,
     },
-    /// It may not be read.
+    /// Reading it is not permitted.
     Refused,
 }
 
-/// Hands the ledger's task what has changed; clones are one.
+/// Passes changes to the ledger's task. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     shared: Arc<Shared>,
@@ -75,7 +75,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Shared {
     touched: Mutex<Touched>,
-    /// Something was touched, or should be written at once.
+    /// A source was touched, or a flush was requested.
     news: Notify,
     /// The highest [`Touched::number`] up to which everything is written.
     written: watch::Sender<u64>,
@@ -83,18 +83,18 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Touched {
-    /// Until when each source has to be written.
+    /// The deadline of each source's write.
     sources: HashMap<SourceKey, Instant>,
     /// Counts touches.
     number: u64,
-    /// Somebody waits in [`Ledger::flush`].
+    /// A task waits in [`Ledger::flush`].
     flush: bool,
-    /// No task writes (any more): flushing must not wait for one.
+    /// No task writes, or no longer: a flush must not wait for one.
     idle: bool,
 }
 
 impl Ledger {
-    /// A ledger that is kept nowhere: the controller does not know its own namespace.
+    /// A ledger that is not stored: the controller does not know its own namespace.
     pub fn none() -> Self {
         let ledger = Self::new();
         ledger.shared.touched().idle = true;
@@ -111,17 +111,26 @@ impl Ledger {
         }
     }
 
-    /// Something about the source is different: its settled digest, or who owes what.
+    /// Notes that the source's line has changed: its settled digest, or the workloads that owe.
     ///
-    /// Returns the number to ask [`Ledger::is_written`] with.
-    pub fn touch(&self, source: SourceKey, is_new: bool) -> u64 {
+    /// Returns the number to pass to [`Ledger::is_written`].
+    pub fn touch(&self, source: SourceKey) -> u64 {
+        self.touch_within(source, SETTLED)
+    }
+
+    /// As [`Self::touch`], for a source that the ledger does not have yet: it is written sooner.
+    pub fn touch_new(&self, source: SourceKey) -> u64 {
+        self.touch_within(source, NEW)
+    }
+
+    fn touch_within(&self, source: SourceKey, wait: Duration) -> u64 {
         let mut touched = self.shared.touched();
         if touched.idle {
             return 0;
         }
         touched.number += 1;
         let number = touched.number;
-        let until = Instant::now() + if is_new { NEW } else { SETTLED };
+        let until = Instant::now() + wait;
         let earlier = touched.sources.entry(source).or_insert(until);
         *earlier = until.min(*earlier);
         drop(touched);
@@ -145,7 +154,7 @@ impl Ledger {
             touched.number
         };
         self.shared.news.notify_one();
-        // An error means that the task is gone, and then nothing is left to wait for.
+        // An error means that the task has ended, and then nothing is left to wait for.
         let _ = self
             .shared
             .written

@@ -1,4 +1,4 @@
-//! The process: allocator, TLS provider, settings, then [`reloader::run`]. What goes wrong is printed once, here.
+//! The process: allocator, TLS provider, settings, then [`reloader::run`]. Errors are printed once, here.
 
 use std::process::ExitCode;
 
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             eprint!("{}", error.to_string().replacen("error: ", "Error: ", 1));
             return ExitCode::FAILURE;
         }
-        // `--help` and `--version`. Nobody can be told when not even that can be printed.
+        // `--help` and `--version`. If not even that can be printed, there is no way left to report it.
         Err(answer) => {
             let _ = answer.print();
             return ExitCode::SUCCESS;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
-    // Named before anything can choose one by itself: with two in the tree rustls would panic at the first handshake.
+    // Set before a library can choose one: with two providers in the tree rustls would panic at the first handshake.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = Config::from_args(args, Environment::of_process())?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -49,7 +49,8 @@ fn start(args: Args) -> anyhow::Result<()> {
         }
         anyhow::Ok(outcome?)
     });
-    // Nothing that still runs may delay the end: whoever lost the lease must be gone before another one writes.
+    // Tasks that still run must not delay the exit: a replica that lost the lease must be gone before another one
+    // writes.
     runtime.shutdown_background();
     outcome
 }

@@ -1,10 +1,10 @@
-//! The ConfigMap `reloader-meta-info`, by which people and tools find out which Reloader runs in a cluster and with
-//! what settings.
+//! The ConfigMap `reloader-meta-info`, which shows users and tools the Reloader that runs in a cluster and its
+//! settings.
 //!
 //! Input: [`MetaInfo`]. Output: that ConfigMap in Reloader's own namespace. I/O: reads and writes it, once a start.
 //!
-//! Every replica publishes it, as in upstream, but what is there already is left alone: replicas of one Deployment say
-//! the same, so only the first one writes.
+//! Every replica publishes it, as in upstream, but an equal ConfigMap is left alone: replicas of one Deployment have
+//! the same content, so only the first one writes.
 
 mod document;
 
@@ -24,8 +24,8 @@ pub const NAME: &str = "reloader-meta-info";
 const LABEL: (&str, &str) = ("reloader.stakater.com/meta-info", "reloader");
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The pauses before further attempts: an API server that has just started refuses everybody until it knows its roles,
-/// and several replicas that start together meet each other.
+/// The pauses before further attempts: an API server that has just started refuses every client until it knows its
+/// roles, and several replicas that start together can conflict.
 const PAUSES: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -33,7 +33,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(10),
 ];
 
-/// Publishes what is known. A failure is tried again a few times, then warned of: nothing else depends on it.
+/// Publishes it. A failure is retried a few times, then logged as a warning: nothing else depends on it.
 pub async fn publish(client: Client, info: &MetaInfo) {
     let api = Api::namespaced(client, &info.deployment.namespace);
     let data = info.data();
@@ -53,7 +53,7 @@ pub async fn publish(client: Client, info: &MetaInfo) {
     }
 }
 
-/// Writes the ConfigMap unless it says all of that already.
+/// Writes the ConfigMap unless it has that content already.
 async fn write(api: &Api<ConfigMap>, data: &BTreeMap<String, String>) -> Result<(), ApiError> {
     let params = PostParams::default();
     let Some(mut found) = ApiError::within(TIMEOUT, api.get_opt(NAME)).await? else {
@@ -77,7 +77,7 @@ async fn write(api: &Api<ConfigMap>, data: &BTreeMap<String, String>) -> Result<
     }
     tracing::info!("Meta info configmap already exists, updating it");
     found.data = Some(data.clone());
-    // It carries the resourceVersion that was read, so nobody's write in between is lost.
+    // It carries the resourceVersion that was read, so no write in between is lost.
     ApiError::within(TIMEOUT, api.replace(NAME, &params, &found))
         .await
         .map(drop)

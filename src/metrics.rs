@@ -19,8 +19,7 @@ use std::fmt;
 use prometheus_client::{encoding::prometheus_text, metrics::info::Info, registry::Registry};
 
 use families::{
-    EXECUTED_BY_NAMESPACE, Labels, LeaseFamilies, QueueFamilies, ReloadFamilies, RestClientFamilies,
-    WatchFamilies,
+    EXECUTED_BY_NAMESPACE, LeaseFamilies, QueueFamilies, ReloadFamilies, RestClientFamilies, WatchFamilies,
 };
 use process::ProcessCollector;
 use snapshot::SnapshotSource;
@@ -30,9 +29,6 @@ pub use snapshot::Snapshot;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// The labels `name` and `controller` of the `workqueue_` metrics: there is one queue.
-const QUEUE: Labels<2> = [("name", "reloader"), ("controller", "reloader")];
 
 /// Which metrics exist beyond the fixed ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Tells receivers outside the cluster: chat systems about restarts, a webhook about changes instead of restarts.
+//! Notifies receivers outside the cluster: chat systems about restarts, or a webhook about changes.
 //!
 //! Input: what happened, as calls of [`Alerts`] and [`Webhook`]. Output: HTTP POSTs. I/O: writes, to the one URL of
 //! the settings and nowhere else.
@@ -9,9 +9,9 @@
 //! intake ─► Webhook ─┘
 //! ```
 //!
-//! A receiver that is slow, away or broken never delays a restart: whoever tells only puts a payload into a queue, and
-//! where that is full the payload is dropped, counted and said once. Upstream posts in the middle of its work, without
-//! a timeout.
+//! A slow, absent or broken receiver never delays a restart: producers enqueue a payload without blocking. When the
+//! queue is full, the payload is dropped and counted, and the first drop is logged. Upstream posts in the middle of its
+//! work, without a timeout.
 
 mod client;
 mod endpoint;
@@ -27,28 +27,12 @@ use crate::{
     model::{SourceKey, WorkloadKey},
 };
 use client::{Client, Redirects};
-use outbox::Outbox;
+use outbox::{Channel, Outbox};
 use payload::Alert;
 
 pub use client::BuildError;
 pub use endpoint::{Endpoint, EndpointError};
-pub use payload::{Change, Sink, WebhookPayload};
-
-/// What the two kinds of messages are called in metrics and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Channel {
-    Alert,
-    Webhook,
-}
-
-impl Channel {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alert => "alert",
-            Self::Webhook => "webhook",
-        }
-    }
-}
+pub use payload::{ChangeKind, Sink, WebhookPayload};
 
 /// Alerts about restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +41,10 @@ pub struct AlertSettings {
     pub endpoint: Endpoint,
     /// `ALERT_SINK`: the form of the message.
     pub sink: Sink,
-    /// `ALERT_ADDITIONAL_INFO`: what every message begins with; `None` where the variable does not exist.
+    /// `ALERT_ADDITIONAL_INFO`: the beginning of every message; `None` where the variable does not exist.
     pub additional_info: Option<String>,
-    /// `ALERT_WEBHOOK_PROXY`. Without it there is none: as in upstream, `HTTPS_PROXY` and its kin do not count.
+    /// `ALERT_WEBHOOK_PROXY`. Without it there is none: as in upstream, `HTTPS_PROXY` and similar variables are
+    /// ignored.
     pub proxy: Option<Endpoint>,
     /// `ALERT_ON_RELOAD`: alert about restarts that were written.
     pub on_reload: bool,
@@ -72,11 +57,11 @@ pub struct AlertSettings {
 pub struct WebhookSettings {
     /// `--webhook-url`: the receiver.
     pub endpoint: Endpoint,
-    /// `--webhook-payload`: how much is said.
+    /// `--webhook-payload`: how much the body contains.
     pub payload: WebhookPayload,
 }
 
-/// Tells a chat system about restarts. Clones share one queue.
+/// Sends alerts about restarts to a chat system. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Alerts(Option<Arc<Alerting>>);
 
@@ -87,13 +72,13 @@ struct Alerting {
 }
 
 impl Alerts {
-    /// Tells nobody.
+    /// Sends nothing.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Alerts by these settings, and the task that sends them; it ends when every clone is dropped and what waits is
-    /// sent. Fails where the HTTP client cannot be made, above all where the system has no CA certificates.
+    /// Alerts by these settings, and the task that sends them; it ends when every clone is dropped and the queue is
+    /// empty. Fails if the HTTP client cannot be built, mostly because the system has no CA certificates.
     pub fn new(
         settings: AlertSettings,
         metrics: Arc<Metrics>,
@@ -106,20 +91,21 @@ impl Alerts {
     /// A restart of the workload was written because of the source.
     pub fn reloaded(&self, source: &SourceKey, workload: &WorkloadKey) {
         if let Some(alerting) = self.0.as_ref().filter(|alerting| alerting.settings.on_reload) {
-            alerting.tell(Alert::Reloaded, source, workload);
+            alerting.send(Alert::Reloaded, source, workload);
         }
     }
 
-    /// A restart of the workload because of the source was not written, or nobody knows; `reason` holds no object data.
+    /// A restart of the workload because of the source was not written, or the answer was lost; `reason` holds no
+    /// object data.
     pub fn failed(&self, source: &SourceKey, workload: &WorkloadKey, reason: &str) {
         if let Some(alerting) = self.0.as_ref().filter(|alerting| alerting.settings.on_failure) {
-            alerting.tell(Alert::Failed(reason), source, workload);
+            alerting.send(Alert::Failed(reason), source, workload);
         }
     }
 }
 
 impl Alerting {
-    fn tell(&self, about: Alert<'_>, source: &SourceKey, workload: &WorkloadKey) {
+    fn send(&self, about: Alert<'_>, source: &SourceKey, workload: &WorkloadKey) {
         let AlertSettings {
             sink,
             additional_info,
@@ -130,7 +116,7 @@ impl Alerting {
     }
 }
 
-/// Tells a webhook about changes of sources. Clones share one queue.
+/// Posts changes of sources to a webhook. Clones share one queue.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     settings: WebhookSettings,
@@ -138,8 +124,8 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// A webhook by these settings, and the task that calls it; it ends when every clone is dropped and what waits is
-    /// sent. Fails where the HTTP client cannot be made, above all where the system has no CA certificates.
+    /// A webhook by these settings, and the task that calls it; it ends when every clone is dropped and the queue is
+    /// empty. Fails if the HTTP client cannot be built, mostly because the system has no CA certificates.
     pub fn new(
         settings: WebhookSettings,
         metrics: Arc<Metrics>,
@@ -149,8 +135,8 @@ impl Webhook {
         Ok((Self { settings, outbox }, sending))
     }
 
-    /// The source changed; it was seen at `seen`.
-    pub fn changed(&self, source: &SourceKey, change: Change, seen: Timestamp) {
+    /// Posts a change of the source that was seen at `seen`.
+    pub fn changed(&self, source: &SourceKey, change: ChangeKind, seen: Timestamp) {
         let WebhookSettings { endpoint, payload } = &self.settings;
         tracing::info!(
             "Changes detected in '{}' of type '{}' in namespace '{}', Sending webhook to '{endpoint}'",

@@ -1,19 +1,18 @@
-//! Writes: what restarts a workload, and the Events that tell about it.
+//! Writes: what restarts a workload, and the Events about it.
 //!
-//! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to go on. I/O: writes.
+//! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to retry. I/O: writes.
 
 pub mod body;
 pub mod events;
 pub mod job;
 mod jobs;
+mod request;
 pub mod template;
-
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -24,13 +23,13 @@ use crate::{
     watch::workload::{Decoded, RawObject, Reading, WorkloadObject},
 };
 
+use job::OwnerReference;
+use request::{post, stale};
+
 pub use jobs::Recreator;
+pub use request::REQUEST_TIMEOUT;
 
-/// How long one request may take. The API server's own limit is 60 s; a worker that waits longer than this for one
-/// workload keeps others waiting, and the repeat is harmless.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a write has led to.
+/// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The object that was patched, as the API server stored it: the workload, or the Deployment whose template it uses.
@@ -40,10 +39,10 @@ pub struct Applied {
     pub successor: Option<Box<str>>,
 }
 
-/// Sends patches.
+/// Writes plans.
 ///
-/// The client must not retry by itself (kube's default does, 15 times): a retry that fires later than the lease's
-/// deadline would be a write of a replica that no longer leads.
+/// The client must not retry by itself (kube's default does, 15 times): a retry after the lease's deadline would be a
+/// write of a replica that no longer leads.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
@@ -62,7 +61,7 @@ impl Writer {
         }
     }
 
-    /// What finishes the recreations of Jobs that something has interrupted.
+    /// Finishes recreations of Jobs that were interrupted.
     pub fn recreator(&self) -> Recreator {
         self.recreator.clone()
     }
@@ -112,7 +111,8 @@ impl Writer {
         }
     }
 
-    /// The workload as it is stored now: after a conflict the watch may still be behind. `None`: it is none any more.
+    /// The workload as it is stored now: after a conflict the watch may still be behind. `None`: it is no longer a
+    /// workload that can be restarted.
     pub async fn read(&self, key: &WorkloadKey) -> Result<Option<Workload>, ApiError> {
         match key.kind {
             WorkloadKind::Custom(_) => self.read_as::<RawObject>(key).await,
@@ -149,7 +149,7 @@ impl Writer {
         let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
-            // Somebody else, or an attempt whose answer got lost, has done it.
+            // Another client, or an attempt whose answer was lost, has done it.
             None => Ok(self.reading.read(live.into_object(target.kind), target.kind)),
         }
     }
@@ -164,12 +164,14 @@ impl Writer {
         }
         let jobs: Api<RawObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
-        let create = async |blocking| {
-            let job = job::of_cron_job(cron_job.value(), name, blocking, plan).map_err(stale)?;
-            ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &RawObject::from(job))).await
+        let create = async |owner| {
+            let job = job::of_cron_job(cron_job.value(), name, owner, plan).map_err(stale)?;
+            ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &RawObject::from(job))).await
         };
-        let created = match create(true).await {
-            Err(error) if error.is_forbidden() && error.message.contains("finalizers") => create(false).await,
+        let created = match create(OwnerReference::Blocking).await {
+            Err(error) if error.is_forbidden() && error.message.contains("finalizers") => {
+                create(OwnerReference::NonBlocking).await
+            }
             created => created,
         };
         match created {
@@ -184,20 +186,4 @@ impl Writer {
 }
 
 /// Its pods are new.
-const RECREATED: &str = "it was deleted and created again; it is looked at again";
-
-fn post(dry_run: bool) -> PostParams {
-    PostParams {
-        dry_run,
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-    }
-}
-
-/// The workload is not any more what the plan rests on.
-fn stale(what: impl std::fmt::Display) -> ApiError {
-    ApiError {
-        class: Class::Conflict,
-        code: None,
-        message: what.to_string(),
-    }
-}
+const RECREATED: &str = "it was deleted and created again; trying again";

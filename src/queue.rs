@@ -1,10 +1,10 @@
 //! The work queue between the index and the workers.
 //!
-//! Input: [`WorkloadKey`]s that may owe a reload, as often as anybody likes. Output: one [`Ticket`] at a time, when its
-//! key is due. I/O: none, beyond tokio's clock.
+//! Input: [`WorkloadKey`]s that may owe a restart, any number of times. Output: one [`Ticket`] at a time, when its key
+//! is due. I/O: none, beyond tokio's clock.
 //!
-//! The queue carries keys, never events: whoever gets a ticket decides from the current state. So any number of causes
-//! that come before the hand-out are one hand-out, and a cause that is noticed twice does no harm.
+//! The queue holds keys, never events: a worker decides from the current state. So any number of causes before a
+//! hand-out lead to one hand-out, and a cause that is noticed twice does no harm.
 //!
 //! # Rules
 //!
@@ -12,14 +12,14 @@
 //!   out; a key is never out twice at once; adding it while it is out hands it out once more afterwards.
 //! - **Isolated**: one queue a namespace, created on use and dropped when empty; namespaces take turns. However many
 //!   keys one namespace has due, another waits for one hand-out of it at most.
-//! - **Priorities**: a live change ([`Priority::High`]) goes before a takeover's catching up ([`Priority::Low`]), of
-//!   whichever namespace; of five hand-outs one is left to the low ones, so that nothing starves.
+//! - **Priorities**: a live change ([`Priority::High`]) goes before what a takeover finds ([`Priority::Low`]), of any
+//!   namespace; one of five hand-outs is for low priority, so that nothing starves.
 //! - **Coalescing**: a key is due when its causes have been quiet for [`Settings::window`], at most ten windows after
 //!   the first of them.
 //! - **Limits**: hand-outs a second, for each namespace and for all ([`Rate`]). A namespace over its limit is passed
-//!   over until its next free slot and holds up nobody.
-//! - **Never dropped**: a failed key comes back by itself, later and later up to a cap ([`Retry`]), without an end.
-//!   Only [`Queue::remove`], [`Queue::clear`] and [`Outcome::Settled`] take a key out.
+//!   over until its next free slot and delays no other.
+//! - **Never dropped**: a failed key comes back by itself, with growing waits up to a cap ([`Retry`]), without end.
+//!   Only [`Queue::remove`] and [`Outcome::Settled`] take a key out.
 //!
 //! # One lock
 //!
@@ -31,6 +31,10 @@ mod backoff;
 mod core;
 mod limits;
 mod namespace;
+mod outcome;
+mod priority;
+mod settings;
+mod stats;
 mod turns;
 
 use std::{
@@ -39,7 +43,6 @@ use std::{
     hash::{BuildHasher, Hasher},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
@@ -49,101 +52,9 @@ use tokio::{
 
 use self::core::{Core, Handout};
 pub use self::{
-    backoff::{BASE, REJECTED_CAP, RETRY_AFTER_CAP, Retry, UNAVAILABLE_CAP},
-    limits::Rate,
+    backoff::Retry, limits::Rate, outcome::Outcome, priority::Priority, settings::Settings, stats::Stats,
 };
 use crate::model::WorkloadKey;
-
-/// Which of two due keys goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Priority {
-    /// Found by comparing everything after a start or a takeover: must not delay live changes.
-    Low,
-    /// A change that has just happened.
-    High,
-}
-
-impl Priority {
-    /// Every priority, in the order in which they are declared.
-    pub const ALL: [Self; 2] = [Self::Low, Self::High];
-
-    /// The spelling as a metric label: `low` or `high`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::High => "high",
-        }
-    }
-}
-
-/// What a queue is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// How long a key's causes must have been quiet before it is due, at most one minute (longer is taken as one
-    /// minute); zero makes every key due at once.
-    pub window: Duration,
-    /// Limit of each namespace; `None` is no limit.
-    pub namespace_rate: Option<Rate>,
-    /// Limit of all namespaces together; `None` is no limit.
-    pub total_rate: Option<Rate>,
-    /// Tickets of one namespace that may be out at once, at least 1: where an admission webhook hangs, its namespace
-    /// must not hold every worker.
-    pub namespace_in_flight: usize,
-}
-
-impl Default for Settings {
-    /// 100 ms of quiet, no limits.
-    fn default() -> Self {
-        Self {
-            window: Duration::from_millis(100),
-            namespace_rate: None,
-            total_rate: None,
-            namespace_in_flight: usize::MAX,
-        }
-    }
-}
-
-/// How the work on a ticket ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is left to do: the key and its failures are forgotten.
-    Settled,
-    /// It failed: the key comes back after a wait.
-    Retry(Retry),
-}
-
-/// One consistent look at the queue, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Calls of [`Queue::add`] and [`Queue::wake`] so far.
-    pub adds: u64,
-    /// Those of [`Stats::adds`] that were merged into a hand-out already to come.
-    pub coalesced: u64,
-    /// Outcomes so far that put a key back.
-    pub retries: u64,
-    /// Keys of high priority that wait: for quiet, for a retry, for their turn.
-    pub depth_high: usize,
-    /// Keys of low priority that wait.
-    pub depth_low: usize,
-    /// Tickets out now.
-    pub in_flight: usize,
-    /// How long the oldest ticket has been out; zero without one.
-    pub longest_running: Duration,
-    /// How long all tickets have been out, added up.
-    pub unfinished: Duration,
-    /// Namespaces that take up memory now.
-    pub namespaces: usize,
-}
-
-impl Stats {
-    /// Keys of that priority that wait.
-    pub const fn depth(&self, priority: Priority) -> usize {
-        match priority {
-            Priority::Low => self.depth_low,
-            Priority::High => self.depth_high,
-        }
-    }
-}
 
 /// The work queue. Clones are handles to the same queue.
 #[derive(Clone)]
@@ -176,8 +87,8 @@ impl Queue {
         self.shared.change(|core, now| core.add(key, priority, now));
     }
 
-    /// Notes that the workload itself changed: [`Queue::add`] at high priority, and what failed before is forgotten,
-    /// so that a wait for a retry ends at once. Only a server's `Retry-After` is waited for all the same.
+    /// Notes that the workload itself changed: [`Queue::add`] at high priority, and what failed before is forgotten, so
+    /// that a wait for a retry ends at once. Only a server's `Retry-After` is still honored.
     pub fn wake(&self, key: WorkloadKey) {
         self.shared.change(|core, now| core.wake(key, now));
     }
@@ -185,11 +96,6 @@ impl Queue {
     /// Forgets a workload that is gone, its failures too. A ticket that is out ends without a retry.
     pub fn remove(&self, key: &WorkloadKey) {
         self.shared.change(|core, now| core.remove(key, now));
-    }
-
-    /// Forgets every key, as [`Queue::remove`] does; for the loss of leadership.
-    pub fn clear(&self) {
-        self.shared.change(Core::clear);
     }
 
     /// The next key that is due; waits for it. `None` once [`Queue::shutdown`] was called.
@@ -234,17 +140,6 @@ impl Queue {
         self.shared.notify.notify_waiters();
     }
 
-    /// Keys that wait; those that are out do not count.
-    pub fn len(&self) -> usize {
-        let stats = self.stats();
-        stats.depth_high + stats.depth_low
-    }
-
-    /// Whether no key waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Tickets out now.
     pub fn in_flight(&self) -> usize {
         self.stats().in_flight
@@ -262,7 +157,7 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// The permission to work on one key, which nobody else gets until this ends.
+/// The permission to work on one key, which no other worker gets until this ends.
 ///
 /// Ends by [`Ticket::done`]. One that is dropped instead (its worker panicked or was cancelled) counts as failed with
 /// [`Retry::Rejected`], so that the key comes back.
@@ -279,19 +174,9 @@ impl Ticket {
         &self.handout.key
     }
 
-    /// The highest priority with which the key was added.
-    pub fn priority(&self) -> Priority {
-        self.handout.priority
-    }
-
     /// When the first of the causes this ticket stands for was added; failed attempts since then do not reset it.
     pub fn waited_since(&self) -> Instant {
         Instant::from_std(self.handout.waited_since)
-    }
-
-    /// When the key became due: from then on it only waited for its turn, a limit or a worker.
-    pub fn due_since(&self) -> Instant {
-        Instant::from_std(self.handout.due_since)
     }
 
     /// Attempts that failed in a row before this one: 0 for the first.
@@ -323,7 +208,7 @@ impl fmt::Debug for Ticket {
 /// What all handles and tickets share.
 struct Shared {
     state: Mutex<State>,
-    /// Tells one waiting task to look at the state again.
+    /// Makes one waiting task look at the state again.
     notify: Notify,
 }
 
@@ -331,13 +216,13 @@ struct Shared {
 struct State {
     core: Core,
     /// The earliest time at which a waiting task will wake by itself. One task sleeps until the next event, the others
-    /// until they are told: a due key wakes one task, not all of them.
+    /// until they are notified: a due key wakes one task, not all of them.
     armed: Option<Instant>,
     shut_down: bool,
 }
 
 impl State {
-    /// When the core has something to hand out, if nobody is going to look by then.
+    /// When the core has something to hand out, unless a task looks by then.
     fn unattended(&self) -> Option<Instant> {
         let next = Instant::from_std(self.core.next_event()?);
         self.armed.is_none_or(|armed| next < armed).then_some(next)
@@ -346,7 +231,7 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic inside the core is a bug of its own; the other workers can still go on with what it left.
+        // A panic inside the core is a bug; the other workers can still continue with its state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -357,8 +242,8 @@ impl Shared {
         self.pass_on(&state);
     }
 
-    /// Wakes one more task if there is more to attend to. Whoever is woken does the same, so that no wake-up is lost
-    /// and no more tasks run than there are keys.
+    /// Wakes one more task if there is more to do. Each woken task does the same, so that no wake-up is lost and no
+    /// more tasks run than there are keys.
     fn pass_on(&self, state: &State) {
         if state.unattended().is_some() {
             self.notify.notify_one();
@@ -377,7 +262,7 @@ impl Shared {
     }
 }
 
-/// The duty to look at the state at a certain time. Dropped unanswered (the waiting task was cancelled), it passes to
+/// The duty to check the state at a certain time. Dropped unanswered (the waiting task was cancelled), it passes to
 /// another task.
 struct Alarm<'a> {
     shared: &'a Shared,

@@ -1,20 +1,22 @@
-//! Wires the boxes together, watches over them, and ends them in order.
+//! Wires the boxes together, supervises them, and shuts them down in order.
 //!
-//! Input: [`Config`]. Output: a running controller; an error when it cannot go on. I/O: all of it starts here.
+//! Input: [`Config`]. Output: a running controller; an error if it cannot continue. I/O: all of it starts here.
 //!
 //! # Supervision
-//! Every loop runs until it is told to stop. One that ends or panics by itself ends the process: a live pod with a
-//! dead loop would look healthy and reload nothing.
+//! Every loop runs until it is stopped. One that ends or panics by itself ends the process: a live pod with a dead loop
+//! would look healthy and restart nothing.
 //!
 //! # Shutdown
 //! On SIGTERM or SIGINT: no new work, the patches in flight are finished, the lease is given back so that the next
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod error;
 mod fenced;
+mod notifications;
+mod selectors;
 mod supervise;
 mod takeover;
-mod tell;
 mod throttled;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -26,8 +28,8 @@ use tokio::{
 };
 
 use crate::{
-    admin::{self, BindError, health::Health},
-    config::{Config, Filters, Level, ReloadOn, Scope, startup_lines},
+    admin::{self, health::Health},
+    config::{Config, Level, ReloadOn, Scope, startup_lines},
     decide,
     index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
@@ -35,7 +37,6 @@ use crate::{
     meta_info::{self, MetaInfo},
     metrics::{Metrics, MetricsOptions, Snapshot},
     model::WorkloadKind,
-    notify::BuildError,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     watch::{self, Lister, StreamId, Watched, workload::Reading},
@@ -45,58 +46,18 @@ use crate::{
     },
 };
 use clients::Clients;
+use notifications::Notifications;
+use selectors::selectors;
 use supervise::{Election, Running};
-use tell::Telling;
 
-/// Observations between the watches and the index. Small: what waits here is memory, and the watches may well wait.
+pub use error::RunError;
+
+/// Observations between the watches and the index. Small: the buffer takes memory, and the watches can wait.
 const OBSERVATIONS: usize = 256;
 /// How long a loop may show no sign of life before `/live` fails.
 const SILENCE: Duration = Duration::from_mins(1);
-/// How often the monitor looks at the workers.
+/// How often the monitor checks the workers.
 const MONITOR: Duration = Duration::from_secs(5);
-
-/// Why the controller ended although nobody asked it to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// There is no way to reach a cluster.
-    #[error(
-        "no cluster to work on: {0}; set KUBECONFIG, or run it in a pod with a ServiceAccount token mounted"
-    )]
-    NoCluster(String),
-    /// The listen address is taken or not allowed.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The webhook cannot be called, which is all there is to do in webhook mode.
-    #[error(transparent)]
-    Webhook(#[from] BuildError),
-    /// Signals cannot be received.
-    #[error("signal handlers could not be installed: {0}")]
-    Signals(std::io::Error),
-    /// Another replica may write now, so this one must not.
-    #[error("no longer leader, shutting down: {0}")]
-    LeadershipLost(#[from] lease::Error),
-    /// A loop that should run for ever ended.
-    #[error("the {0} loop ended unexpectedly; the process ends so that it is started afresh")]
-    LoopEnded(&'static str),
-    /// A loop panicked.
-    #[error("a loop panicked: {0}; the process ends so that it is started afresh")]
-    Panicked(String),
-}
-
-impl RunError {
-    /// Static name, for metrics and tests.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::NoCluster(_) => "no_cluster",
-            Self::Bind(_) => "bind",
-            Self::Webhook(_) => "webhook",
-            Self::Signals(_) => "signals",
-            Self::LeadershipLost(_) => "leadership_lost",
-            Self::LoopEnded(_) => "loop_ended",
-            Self::Panicked(_) => "panicked",
-        }
-    }
-}
 
 /// Runs the controller until a signal ends it.
 pub async fn run(config: Config) -> Result<(), RunError> {
@@ -121,7 +82,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     tracing::info!("Shutting down: finishing the patches in flight");
     tokio::select! {
         () = running.shut_down() => {}
-        () = signals.next() => tracing::warn!("Second signal: ending at once"),
+        () = signals.next() => tracing::warn!("Second signal: exiting at once"),
     }
     tracing::info!("Stopped");
     Ok(())
@@ -143,15 +104,15 @@ fn start(
         every_job: config.workloads.every_job,
     };
     let streams = streams(config, &kinds);
-    let Telling {
+    let Notifications {
         alerts,
         webhook,
         sending,
-    } = tell::telling(config, metrics)?;
+    } = notifications::notifications(config, metrics)?;
     let health = Health::new();
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
-    // Events are told after the lease was given back, too: they are about what this replica did.
+    // Events are written after the lease was released, too: they report what this replica did.
     let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let (recreated, successors) = mpsc::unbounded_channel();
@@ -175,8 +136,9 @@ fn start(
     let mut running = Running::new(worker, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
+    // Watches have connections of their own, so that their load cannot delay a write or a renewal of the lease.
     let watches = clients.watching()?;
-    let announcer = webhook.map(|webhook| tell::announcer(webhook, config, &context));
+    let announcer = webhook.map(|webhook| notifications::announcer(webhook, config, &context));
     let parts = IntakeParts {
         context: Arc::clone(&context),
         announcer,
@@ -189,6 +151,7 @@ fn start(
         "intake",
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
+    // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
     let settings = watch::Settings {
         selectors: selectors(&config.filters),
         reading,
@@ -216,6 +179,7 @@ fn start(
             watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
         );
     }
+    // Loops that no other loop waits for.
     running.spawn("monitor", monitor(context, health.heartbeat("workers", SILENCE)));
     running.spawn(
         "meta-info",
@@ -224,7 +188,7 @@ fn start(
     if config.lease.is_some() {
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
-    // Not before the watches have their checks: without any, `/ready` would say yes.
+    // Last, when every watch has its check: without checks `/ready` would succeed.
     running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
     Ok((running, keeper))
 }
@@ -287,16 +251,8 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
     selector.into_iter().chain(objects).collect()
 }
 
-fn selectors(filters: &Filters) -> watch::Selectors {
-    watch::Selectors {
-        ignored_namespaces: filters.namespaces_to_ignore.clone(),
-        source_labels: filters.source_selector.as_ref().map(ToString::to_string),
-        namespace_labels: filters.namespace_selector.as_ref().map(ToString::to_string),
-    }
-}
-
 fn index_options(config: &Config) -> index::Options {
-    // In webhook mode nobody is restarted; creations and deletions are announced without the index's help.
+    // In webhook mode no workload is restarted; creations and deletions are announced without the index's help.
     let ReloadOn {
         create,
         delete,
@@ -354,7 +310,7 @@ fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: 
                 .all(|check| {
                     matches!(
                         check.outcome,
-                        admin::health::Outcome::Ok | admin::health::Outcome::Absent
+                        admin::health::CheckResult::Ok | admin::health::CheckResult::Absent
                     )
                 })
         };
@@ -390,7 +346,7 @@ async fn monitor(context: Arc<Context>, beat: admin::health::Beat) {
     }
 }
 
-/// Says once which Reloader this is, and then nothing more.
+/// Publishes once which Reloader this is, and then stays idle.
 async fn publish_meta_info(info: Option<MetaInfo>, client: kube::Client) {
     if let Some(info) = info {
         meta_info::publish(client, &info).await;
@@ -410,7 +366,7 @@ async fn show_leadership(leadership: Leadership, metrics: Arc<Metrics>) {
             metrics.leadership_lost();
         }
         if state.changed().await.is_err() {
-            // The election has ended; whoever waits for it ends the process.
+            // The election has ended; its supervisor ends the process.
             std::future::pending::<()>().await;
         }
     }

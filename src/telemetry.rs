@@ -3,7 +3,7 @@
 //! Input: [`LogSettings`], [`TraceExport`]. Output: [`Telemetry`], and from then on every `tracing` event of the
 //! process. I/O: writes to stderr, posts spans to the collector.
 //!
-//! Each reload makes one span, and nothing else is exported:
+//! Each restart is one span; nothing else is exported:
 //!
 //! ```
 //! use reloader::telemetry::RELOAD_SPAN_TARGET;
@@ -28,13 +28,12 @@ use crate::config::{Level, LogSettings, TraceExport};
 
 use log_layer::LogLayer;
 
-/// The target of the spans that are exported; their level is info.
-pub const RELOAD_SPAN_TARGET: &str = "reloader::reload";
+pub use traces::RELOAD_SPAN_TARGET;
 
-/// How long the end of the process may wait for a collector that does not answer.
+/// How long the shutdown waits for a collector that does not answer.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Spans that are not sent yet: shut it down last.
+/// Holds spans that are not sent yet: shut it down last.
 #[derive(Debug)]
 #[must_use = "spans that are still in memory are lost unless this is shut down"]
 pub struct Telemetry {
@@ -44,13 +43,13 @@ pub struct Telemetry {
 /// Logs cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The process has set up logs already.
+    /// Logging is set up already.
     #[error("cannot set up logging: {0}")]
     AlreadyInitialized(#[from] tracing_subscriber::util::TryInitError),
 }
 
 impl TelemetryError {
-    /// A fixed word for logs and metrics.
+    /// A static label for logs and metrics.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::AlreadyInitialized(_) => "telemetry",
@@ -58,8 +57,8 @@ impl TelemetryError {
     }
 }
 
-/// Sets up logs and, where asked for, traces for the whole process. Call it once, inside the async runtime that sends
-/// the spans.
+/// Sets up logs and, if enabled, traces for the whole process. Call it once, inside the async runtime that sends the
+/// spans.
 ///
 /// Traces that cannot be set up are a warning in the log: the controller works without them.
 ///
@@ -105,8 +104,8 @@ where
         .with(traces.map(traces::layer))
 }
 
-/// Our own events from the chosen level on; of the libraries only warnings, unless everything is asked for. Each failure
-/// of kube's watcher is one of our own lines, said once, not at every attempt.
+/// Our own events from the chosen level on; of the libraries only warnings, unless the level is trace. Each failure of
+/// kube's watcher is one of our own lines, logged once, not at every attempt.
 fn log_filter(level: Level) -> Targets {
     let own = level_filter(level);
     let libraries = match level {
@@ -122,7 +121,7 @@ fn log_filter(level: Level) -> Targets {
         .with_default(libraries)
         .with_target("kube_runtime::watcher", watcher)
         // At warning level the API client logs the whole of an answer that it could not decode (kube-client 5.0,
-        // `Client::request`): a page of Secrets, for example. Its module for TLS says nothing of the kind.
+        // `Client::request`): a page of Secrets, for example. Its module for TLS logs nothing of the kind.
         .with_target("kube_client::client", LevelFilter::ERROR)
         .with_target("kube_client::client::tls", libraries)
         .with_target(env!("CARGO_CRATE_NAME"), own)

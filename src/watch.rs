@@ -49,7 +49,7 @@ pub enum Watched {
 }
 
 impl Watched {
-    /// What is watched only with `--enable-csi-integration`. Classes first: they say whether a status matters.
+    /// What is watched only with `--enable-csi-integration`. Classes first: they determine whether a status matters.
     pub const CSI: [Self; 2] = [Self::Class, Self::Source(SourceKind::SecretProviderClass)];
 
     /// Every kind that the user need not describe.

@@ -7,6 +7,10 @@
 
 #![allow(clippy::unwrap_used, reason = "whatever goes wrong here is a failed test")]
 
+#[path = "layering/circles.rs"]
+mod circles;
+#[path = "layering/paths.rs"]
+mod paths;
 #[path = "layering/rules.rs"]
 mod rules;
 #[path = "layering/source.rs"]
@@ -14,6 +18,7 @@ mod source;
 
 use std::{fs, path::Path};
 
+use circles::circles;
 use rules::violations;
 use source::{SourceFile, production_only};
 
@@ -51,6 +56,17 @@ fn the_source_keeps_its_shape() {
         violations.is_empty(),
         "\n{}\n\ndocs/architecture.md says why; tests/layering/rules.rs holds the rules\n",
         violations.join("\n")
+    );
+}
+
+/// Boxes keep each other apart by the table of rules; within a box the same holds between its files.
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let circles = circles(&production_only(&files(&["src"])));
+    assert!(
+        circles.is_empty(),
+        "\n{}\n\nwhat both need belongs into a file of its own\n",
+        circles.join("\n")
     );
 }
 
@@ -223,6 +239,100 @@ mod checks {
         assert_eq!(complaints("src/model/key.rs", after).len(), 1);
         let quote = "const Q: char = '\"';\nuse crate::worker::Worker;";
         assert_eq!(complaints("src/model/key.rs", quote).len(), 1);
+    }
+
+    /// The circles of a few files, as `file -> file: names`.
+    fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
+        let files: Vec<SourceFile> = files
+            .iter()
+            .map(|(path, text)| SourceFile {
+                path: format!("src/{path}.rs"),
+                text: (*text).to_owned(),
+            })
+            .collect();
+        circles(&files)
+            .into_iter()
+            .map(|text| text.split_once('\n').unwrap().1.trim().replace("src/", ""))
+            .collect()
+    }
+
+    #[test]
+    fn files_that_use_each_other_are_a_circle_however_they_say_it() {
+        let forms = [
+            ("use super::b::B;", "use crate::q::a::A;"),
+            ("use super::{b::{B}};", "fn f(_: super::a::A) {}"),
+            ("use super::b;\nfn f(_: b::B) {}", "use super::super::q::a::A;"),
+            ("use super::b::*;", "use crate::{q::{a::{A as X}, c::C}};"),
+            (
+                "use super::b::{self};",
+                "mod inner {\n    use super::super::a::A;\n}",
+            ),
+        ];
+        for (a, b) in forms {
+            let files = [
+                ("q", "mod a;\nmod b;\nmod c;"),
+                ("q/a", &format!("{a}\npub struct A;")),
+                ("q/b", &format!("{b}\npub struct B;")),
+                ("q/c", "pub struct C;"),
+            ];
+            let found = circles_of(&files);
+            assert_eq!(found.len(), 1, "{a} | {b}");
+            assert!(found[0].contains("q/b.rs -> q/a.rs: A"), "{}", found[0]);
+        }
+    }
+
+    #[test]
+    fn a_circle_may_lead_through_any_number_of_files_and_boxes() {
+        let found = circles_of(&[
+            ("q", "mod a;\nuse a::A;\npub struct Q;"),
+            ("q/a", "use crate::r::R;\npub struct A;"),
+            ("r", "pub use crate::q::Q as R;"),
+            ("apart", "use crate::q::Q;"),
+        ]);
+        assert_eq!(found, ["q.rs -> q/a.rs: A\n  q/a.rs -> q.rs: Q"]);
+        let three = circles_of(&[
+            ("a", "use crate::b::B;\npub struct A;"),
+            ("b", "use crate::c::C;\npub struct B;"),
+            ("c", "use crate::a::A;\npub struct C;"),
+        ]);
+        assert_eq!(three, ["a.rs -> b.rs: B\n  b.rs -> c.rs: C\n  c.rs -> a.rs: A"]);
+    }
+
+    #[test]
+    fn a_face_that_defines_what_its_children_use_and_uses_them_is_in_a_circle() {
+        let child = ("q/a", "use super::Q;\npub struct A;\nimpl A {}");
+        for face in [
+            "mod a;\nuse a::A;\npub struct Q;\nfn f(_: A) {}",
+            "mod a;\npub use a::A;\npub struct Q;\nfn f(_: A) {}",
+            "mod a;\npub struct Q;\nfn f(_: a::A) {}",
+        ] {
+            assert_eq!(
+                circles_of(&[("q", face), child]),
+                ["q.rs -> q/a.rs: A\n  q/a.rs -> q.rs: Q"],
+                "{face}"
+            );
+        }
+    }
+
+    #[test]
+    fn declaring_a_module_and_handing_its_items_on_is_no_use_of_it() {
+        let handed_on = circles_of(&[
+            (
+                "q",
+                "mod a;\nmod b;\npub use a::{A, a};\npub(crate) use b::*;\npub struct Q;",
+            ),
+            ("q/a", "use super::{B, Q};\npub struct A;"),
+            ("q/b", "use super::Q;\npub struct B;"),
+        ]);
+        assert_eq!(handed_on, Vec::<String>::new());
+        let test_only = circles_of(&[
+            ("q", "mod a;\nuse a::A;\npub struct Q;"),
+            (
+                "q/a",
+                "pub(super) struct A;\n#[cfg(test)]\nmod tests {\n    use super::super::Q;\n}",
+            ),
+        ]);
+        assert_eq!(test_only, Vec::<String>::new());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! Input: beats of loops and states of watches. Output: the checks behind `/live` and `/ready`. I/O: none.
 //!
-//! Alive means that every loop makes progress; it never depends on the API server, because a restart does not cure
-//! an outage there. Ready means that every watch has seen its first complete list: standbys are ready too, or else a
-//! rollout of the controller itself would wait for ever.
+//! Alive means that every loop makes progress; it never depends on the API server, because a restart does not cure an
+//! outage there. Ready means that every watch has seen its first complete list: standbys are ready too, or else a
+//! rollout of the controller itself would wait without end.
 
 use std::{
     fmt,
@@ -47,38 +47,38 @@ pub struct Beat {
     shared: Arc<Loop>,
 }
 
-/// One watch's handle: it says how far the watch is.
+/// One watch's handle: it reports the state of the watch.
 #[derive(Clone, Debug)]
 #[must_use = "a watch that never reports keeps the process unready"]
 pub struct WatchCheck {
     shared: Arc<Watch>,
 }
 
-/// How far a watch is.
+/// The state of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WatchState {
     /// The first complete list has not arrived yet.
     Unsynced,
-    /// The cache shows the cluster.
+    /// The cache is complete.
     Synced,
-    /// Requests fail; the cache grows old.
+    /// Requests fail; the cache is stale.
     Failing {
         /// When the first of the failures in a row happened.
         since: Instant,
         /// The last failure, without any object's data.
         reason: String,
     },
-    /// The permission is missing. Counts as ready: the controller goes on without this watch, and restarting it would
-    /// not help.
+    /// The permission is missing. Counts as ready: the controller works without this watch, and restarting it would not
+    /// help.
     Denied {
-        /// What the API server said.
+        /// The API server's message.
         reason: String,
     },
-    /// The kind does not exist in this cluster (yet). Counts as ready: there is nothing to see.
+    /// The kind does not exist in this cluster (yet). Counts as ready: there is nothing to watch.
     NotInstalled,
-    /// A permission is missing without which it is not known what to do. Not ready.
+    /// A permission is missing that the controller cannot work without. Not ready.
     Refused {
-        /// What the API server said.
+        /// The API server's message.
         reason: String,
     },
 }
@@ -88,18 +88,18 @@ pub enum WatchState {
 pub struct Check {
     /// What was checked, for example `watch-configmaps`.
     pub name: String,
-    /// Whether it passed, and what there is to know about it.
-    pub outcome: Outcome,
+    /// Whether it passed, and why not.
+    pub outcome: CheckResult,
 }
 
 /// Whether a check passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CheckResult {
     /// It passed.
     Ok,
-    /// It passed, and there is nothing to see.
+    /// It passed: what it would check is not installed.
     Absent,
-    /// It passed, but somebody should know this.
+    /// It passed, with something an operator should know.
     Degraded(String),
     /// It failed for this reason.
     Failed(String),
@@ -141,13 +141,13 @@ impl Health {
             Check {
                 name: registered.name.clone(),
                 outcome: if silence > registered.allowed_silence {
-                    Outcome::Failed(format!(
+                    CheckResult::Failed(format!(
                         "no progress for {}s, allowed are {}s",
                         silence.as_secs(),
                         registered.allowed_silence.as_secs()
                     ))
                 } else {
-                    Outcome::Ok
+                    CheckResult::Ok
                 },
             }
         };
@@ -159,15 +159,15 @@ impl Health {
         let check = |registered: &Arc<Watch>| Check {
             name: registered.name.clone(),
             outcome: match &*lock(&registered.state) {
-                WatchState::Synced => Outcome::Ok,
-                WatchState::Unsynced => Outcome::Failed("the first list is not complete yet".to_owned()),
-                WatchState::Failing { since, reason } => Outcome::Failed(format!(
+                WatchState::Synced => CheckResult::Ok,
+                WatchState::Unsynced => CheckResult::Failed("the first list is not complete yet".to_owned()),
+                WatchState::Failing { since, reason } => CheckResult::Failed(format!(
                     "failing for {}s: {reason}",
                     now.saturating_duration_since(*since).as_secs()
                 )),
-                WatchState::Denied { reason } => Outcome::Degraded(format!("not permitted: {reason}")),
-                WatchState::NotInstalled => Outcome::Absent,
-                WatchState::Refused { reason } => Outcome::Failed(format!("not permitted: {reason}")),
+                WatchState::Denied { reason } => CheckResult::Degraded(format!("not permitted: {reason}")),
+                WatchState::NotInstalled => CheckResult::Absent,
+                WatchState::Refused { reason } => CheckResult::Failed(format!("not permitted: {reason}")),
             },
         };
         lock(&self.inner.watches).iter().map(check).collect()
@@ -186,7 +186,7 @@ impl Beat {
 // === impl WatchCheck ===
 
 impl WatchCheck {
-    /// How far the watch is from now on. A failure that follows a failure keeps the time of the first.
+    /// Sets the state of the watch. A failure that follows a failure keeps the time of the first.
     pub fn set(&self, mut state: WatchState) {
         let mut current = lock(&self.shared.state);
         if let (WatchState::Failing { since: first, .. }, WatchState::Failing { since, .. }) =
@@ -197,7 +197,7 @@ impl WatchCheck {
         *current = state;
     }
 
-    /// How far the watch is.
+    /// The state of the watch.
     pub fn state(&self) -> WatchState {
         lock(&self.shared.state).clone()
     }
@@ -206,9 +206,9 @@ impl WatchCheck {
 // === impl Check ===
 
 impl Check {
-    /// It did not fail.
+    /// Whether it did not fail.
     pub const fn passed(&self) -> bool {
-        !matches!(self.outcome, Outcome::Failed(_))
+        !matches!(self.outcome, CheckResult::Failed(_))
     }
 }
 
@@ -217,10 +217,10 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, outcome } = self;
         match outcome {
-            Outcome::Ok => write!(f, "[+]{name} ok"),
-            Outcome::Absent => write!(f, "[+]{name} ok: not installed"),
-            Outcome::Degraded(note) => write!(f, "[+]{name} ok: {note}"),
-            Outcome::Failed(reason) => write!(f, "[-]{name} failed: {reason}"),
+            CheckResult::Ok => write!(f, "[+]{name} ok"),
+            CheckResult::Absent => write!(f, "[+]{name} ok: not installed"),
+            CheckResult::Degraded(note) => write!(f, "[+]{name} ok: {note}"),
+            CheckResult::Failed(reason) => write!(f, "[-]{name} failed: {reason}"),
         }
     }
 }

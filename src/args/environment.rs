@@ -1,6 +1,6 @@
 //! Environment variables that have no flag.
 
-/// What the environment says beside the flags; an empty variable counts as absent unless stated otherwise.
+/// Settings that have a variable and no flag; an empty variable counts as absent unless stated otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     /// `KUBERNETES_NAMESPACE`: the one namespace to watch when `--namespaces` is empty.
@@ -9,7 +9,7 @@ pub struct Environment {
     pub pod_name: Option<String>,
     /// `POD_NAMESPACE`: the Lease's namespace.
     pub pod_namespace: Option<String>,
-    /// `RELOADER_NAMESPACE`: the namespace Reloader runs in, as the chart says it.
+    /// `RELOADER_NAMESPACE`: the namespace Reloader runs in, as the chart sets it.
     pub reloader_namespace: Option<String>,
     /// `RELOADER_DEPLOYMENT_NAME`: the Deployment Reloader runs as; distinguishes releases in one namespace.
     pub reloader_deployment_name: Option<String>,
@@ -17,7 +17,7 @@ pub struct Environment {
     pub metrics_count_by_namespace: Option<String>,
     /// `ALERT_ON_RELOAD`: `true` sends an alert for each restart.
     pub alert_on_reload: Option<String>,
-    /// `ALERT_WEBHOOK_URL`: where alerts are sent; as a rule with a token in it.
+    /// `ALERT_WEBHOOK_URL`: where alerts are sent; usually with a token in it.
     pub alert_webhook_url: Option<String>,
     /// `ALERT_SINK`: the form of an alert.
     pub alert_sink: Option<String>,
@@ -35,7 +35,7 @@ pub struct Environment {
     pub otlp_protocol: Option<String>,
     /// `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`: the same for spans alone; wins.
     pub otlp_traces_protocol: Option<String>,
-    /// `OTEL_SERVICE_NAME`: who the spans say they come from.
+    /// `OTEL_SERVICE_NAME`: the service name of the spans.
     pub otel_service_name: Option<String>,
     /// `OTEL_RESOURCE_ATTRIBUTES`: `key=value` pairs, separated by commas.
     pub otel_resource_attributes: Option<String>,

@@ -1,4 +1,4 @@
-//! Flags that say which kinds of workloads are restarted.
+//! Flags for the kinds of workloads that are restarted.
 //!
 //! Input: command line and variables, through clap. Output: [`KindArgs`]. I/O: none.
 
@@ -14,22 +14,22 @@ use super::values::{CsvList, csv, go_bool};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kinds of workloads")]
 pub struct KindArgs {
-    /// Restart custom resources of this kind as well: GROUP/VERSION/KIND[/PLURAL][:PATH]; may be repeated
+    /// Also restart custom resources of this kind: GROUP/VERSION/KIND[/PLURAL][:PATH]; can be repeated
     ///
-    /// PATH leads to the pod template and is spec.template unless given. PLURAL is the name of the resource in the API,
-    /// needed where it is not the English plural of KIND. Example: apps.kruise.io/v1alpha1/CloneSet. Needs get, list,
+    /// PATH is the path of the pod template, by default spec.template. PLURAL is the name of the resource in the API,
+    /// required if it is not the English plural of KIND. Example: apps.kruise.io/v1alpha1/CloneSet. Requires get, list,
     /// watch and patch on the resource.
     #[arg(long, env = "RELOADER_WORKLOAD_KIND", value_name = "KIND", value_parser = csv)]
     pub workload_kind: Vec<CsvList>,
-    /// Create a Job for a changed source even of a CronJob that is suspended, as upstream does
+    /// Create a Job for a changed source even if the CronJob is suspended, as upstream does
     #[arg(long, env = "RELOADER_RELOAD_SUSPENDED_CRONJOBS", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub reload_suspended_cronjobs: bool,
-    /// Run any Job again that wants it, as upstream does: finished ones and those of another controller too
+    /// Run every opted-in Job again, as upstream does, also finished ones and those of another controller
     ///
-    /// Otherwise a finished Job is run again only where its own annotations ask for it, and a Job that a CronJob or
-    /// another controller looks after never is.
+    /// By default a finished Job runs again only if its own annotations opt in, and a Job that a CronJob or another
+    /// controller owns never does.
     #[arg(long, env = "RELOADER_RELOAD_EVERY_JOB", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]

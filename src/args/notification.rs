@@ -8,13 +8,15 @@
 )]
 
 use super::values::go_bool;
-use crate::config::WEBHOOK_PAYLOADS;
+
+/// The values of `--webhook-payload`: upstream's constant body first.
+pub const WEBHOOK_PAYLOADS: [&str; 2] = ["constant", "details"];
 
 /// Notifications over HTTP; the receiver of alerts is in variables, since its URL holds a token.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Notifications")]
 pub struct NotificationArgs {
-    /// Instead of restarting anything, send a POST request to this URL for each change (upstream)
+    /// URL that receives a POST request for each change; no workload is restarted then (upstream)
     #[arg(
         long,
         env = "RELOADER_WEBHOOK_URL",
@@ -27,13 +29,13 @@ pub struct NotificationArgs {
     pub webhook_url: String,
     /// Body of the POST to --webhook-url: constant, which is upstream's body, or details
     ///
-    /// details adds the kind, namespace and name of what changed, how and when; never anything of its content.
+    /// details adds the kind, namespace and name of the source, what happened to it and when; never any of its content.
     #[arg(long, env = "RELOADER_WEBHOOK_PAYLOAD", value_name = "PAYLOAD", default_value = WEBHOOK_PAYLOADS[0],
         value_parser = WEBHOOK_PAYLOADS, hide_possible_values = true)]
     pub webhook_payload: String,
-    /// Send an alert when a restart fails as well; ALERT_WEBHOOK_URL says where to
+    /// Also send an alert when a restart fails; requires ALERT_WEBHOOK_URL
     ///
-    /// One for each workload and reason, not one for each attempt.
+    /// One alert per workload and reason, not one per attempt.
     #[arg(long, env = "RELOADER_ALERT_ON_FAILURE", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]

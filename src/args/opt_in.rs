@@ -13,7 +13,7 @@ use super::values::go_bool;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Opt-in")]
 pub struct OptInArgs {
-    /// Restart every workload that uses a changed source, unless its annotations say otherwise (upstream)
+    /// Restart every workload that uses a changed source, unless its annotations opt out (upstream)
     #[arg(long, env = "RELOADER_AUTO_RELOAD_ALL", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
@@ -63,7 +63,7 @@ pub struct OptInArgs {
         allow_hyphen_values = true
     )]
     pub secret_annotation: String,
-    /// Annotation on a workload: restart when a source it uses changes that carries the match annotation (upstream)
+    /// Annotation on a workload: restart when a used source with the match annotation changes (upstream)
     #[arg(
         long,
         env = "RELOADER_AUTO_SEARCH_ANNOTATION",
@@ -72,7 +72,7 @@ pub struct OptInArgs {
         allow_hyphen_values = true
     )]
     pub auto_search_annotation: String,
-    /// Annotation on a ConfigMap or Secret: restart the workloads that search for it (upstream)
+    /// Annotation on a ConfigMap or Secret: changes restart workloads with the search annotation (upstream)
     #[arg(
         long,
         env = "RELOADER_SEARCH_MATCH_ANNOTATION",
@@ -81,7 +81,7 @@ pub struct OptInArgs {
         allow_hyphen_values = true
     )]
     pub search_match_annotation: String,
-    /// Annotation on a ConfigMap or Secret: its changes restart nothing (upstream)
+    /// Annotation on a ConfigMap or Secret: changes restart no workload (upstream)
     #[arg(
         long,
         env = "RELOADER_IGNORE_ANNOTATION",

@@ -1,4 +1,4 @@
-//! Flags that say what causes a restart and how it is written.
+//! Flags for what causes a restart and how it is written.
 //!
 //! Input: command line and variables, through clap. Output: [`ReloadArgs`]. I/O: none.
 
@@ -12,17 +12,17 @@ use std::time::Duration;
 use clap::ArgAction;
 
 use super::values::go_bool;
-use crate::config::parse_go_duration;
+use crate::model::go_duration::parse_go_duration;
 
-/// What causes a restart, how it is written, and how long changes are gathered first.
+/// What causes a restart, how it is written, and how long changes are batched first.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Reload")]
 pub struct ReloadArgs {
     /// How a restart is written into the pod template: env-vars or annotations (upstream)
     ///
-    /// env-vars sets a STAKATER_… variable in the container that uses the source and never restarts twice for the
-    /// same content. annotations changes only the pod template's metadata, which suits tools that compare container
-    /// specifications, but remembers only the last source.
+    /// env-vars sets a STAKATER_… variable in the container that uses the source and never restarts twice for the same
+    /// content. annotations changes only the pod template's metadata, which suits tools that compare container
+    /// specifications, but records only the last source.
     #[arg(
         long,
         env = "RELOADER_RELOAD_STRATEGY",
@@ -31,31 +31,32 @@ pub struct ReloadArgs {
         allow_hyphen_values = true
     )]
     pub reload_strategy: String,
-    /// How long a workload's sources must be quiet before it is restarted; 0 turns waiting off
+    /// How long a workload's sources must be unchanged before it is restarted; 0 disables the wait
     ///
-    /// Several sources changed together, as by a Helm upgrade, then cause one rollout. Every further change starts
-    /// the wait again, up to ten times the window.
+    /// Several sources that change together, as in a Helm upgrade, then cause one rollout. Each further change restarts
+    /// the wait, up to ten times the window.
     #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "100ms",
         value_parser = parse_go_duration)]
     pub coalesce_window: Duration,
-    /// A source that is created restarts the workloads that want it, as a change does (upstream)
+    /// Also restart workloads when a source is created (upstream)
     ///
-    /// Needs a value, as upstream does.
+    /// Requires a value, as in upstream.
     #[arg(long, env = "RELOADER_RELOAD_ON_CREATE", value_name = "BOOL", value_parser = go_bool,
         action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
     pub reload_on_create: bool,
-    /// A source that is deleted restarts the workloads that want it, as a change does (upstream)
+    /// Also restart workloads when a source is deleted (upstream)
     ///
-    /// Needs a value, as upstream does.
+    /// Requires a value, as in upstream.
     #[arg(long, env = "RELOADER_RELOAD_ON_DELETE", value_name = "BOOL", value_parser = go_bool,
         action = ArgAction::Set, default_value = "false", hide_possible_values = true)]
     pub reload_on_delete: bool,
-    /// With --reload-on-create: detect changes by markers where the ledger has no entry; never restarts everything (upstream)
+    /// With --reload-on-create: detect changes by markers where the ledger has no entry; never restarts everything
+    /// (upstream)
     #[arg(long, env = "RELOADER_SYNC_AFTER_RESTART", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub sync_after_restart: bool,
-    /// Annotation on a Deployment: how long it stays paused after a restart, so that further changes join it (upstream)
+    /// Annotation on a Deployment: how long it stays paused after a restart, to batch further changes (upstream)
     #[arg(
         long,
         env = "RELOADER_PAUSE_DEPLOYMENT_ANNOTATION",
@@ -64,7 +65,7 @@ pub struct ReloadArgs {
         allow_hyphen_values = true
     )]
     pub pause_deployment_annotation: String,
-    /// Annotation that Reloader writes on a Deployment it has paused: since when (upstream)
+    /// Annotation that Reloader sets on a Deployment it pauses: the time of the pause (upstream)
     #[arg(
         long,
         env = "RELOADER_PAUSE_DEPLOYMENT_TIME_ANNOTATION",

@@ -163,7 +163,7 @@ fn a_misspelt_flag_gets_a_suggestion() {
 }
 
 #[test]
-fn nobody_is_told_to_hide_a_flag_behind_two_dashes() {
+fn no_error_advises_to_hide_a_flag_behind_two_dashes() {
     let error = parse(&["--no-such-flag=x"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownArgument);
     let text = error.to_string();

@@ -1,18 +1,15 @@
-//! Who is told over HTTP: of restarts, or of changes instead of restarts.
+//! Settings of notifications: alerts about restarts, or webhook calls instead of restarts.
 //!
 //! Input: `--webhook-url` and what goes with it, the `ALERT_` variables. Output: [`AlertSettings`] and
 //! [`WebhookSettings`]. I/O: none.
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::{
-    args::Environment,
+    args::{Environment, WEBHOOK_PAYLOADS},
     notify::{AlertSettings, Endpoint, Sink, WebhookPayload, WebhookSettings},
 };
 
-/// The values of `--webhook-payload`: upstream's constant body first.
-pub const WEBHOOK_PAYLOADS: [&str; 2] = ["constant", "details"];
-
-/// `--webhook-url` and `--webhook-payload`; nothing where the URL is empty.
+/// `--webhook-url` and `--webhook-payload`; `None` if the URL is empty.
 pub(super) fn webhook(url: &str, payload: &str) -> Result<Option<WebhookSettings>, ConfigError> {
     if url.is_empty() {
         return Ok(None);
@@ -27,8 +24,8 @@ pub(super) fn webhook(url: &str, payload: &str) -> Result<Option<WebhookSettings
     }))
 }
 
-/// Nothing unless `ALERT_ON_RELOAD` is exactly `true` or failures are to be told, and there is somewhere to send alerts
-/// to. Upstream complains about a missing URL at each alert; here it is said once.
+/// `None` unless alerts are enabled (`ALERT_ON_RELOAD` is exactly `true`, or `--alert-on-failure`) and there is a URL
+/// to send them to. Upstream logs a missing URL at each alert; here it is logged once, at startup.
 pub(super) fn alerts(
     environment: &Environment,
     on_failure: bool,
@@ -84,7 +81,7 @@ pub(super) fn alerts(
     })
 }
 
-/// The value without the spaces around it, where something is left.
+/// The value without surrounding spaces; `None` if it is empty.
 fn trimmed(value: Option<&String>) -> Option<&str> {
     value.map(|value| value.trim()).filter(|value| !value.is_empty())
 }

@@ -4,7 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{ConfigError, LabelSelector, Scope, is_dns_label};
+use super::{
+    error::ConfigError,
+    scope::{Scope, is_dns_label},
+    selector::LabelSelector,
+};
 use crate::args::{CsvList, ScopeArgs};
 use crate::model::SourceKind;
 
@@ -84,7 +88,7 @@ fn selector(flag: &'static str, value: &[CsvList]) -> Result<Option<LabelSelecto
     LabelSelector::parse(&elements).map_err(|error| ConfigError::Selector(flag, error))
 }
 
-/// In any case, as upstream; naming the same kind twice is harmless.
+/// Letter case does not matter, as in upstream; naming the same kind twice is harmless.
 fn ignored_source(flag: &[CsvList]) -> Result<Option<SourceKind>, ConfigError> {
     let mut ignored = None;
     for item in items(flag) {
@@ -101,7 +105,7 @@ fn ignored_source(flag: &[CsvList]) -> Result<Option<SourceKind>, ConfigError> {
 }
 
 /// Whether Jobs are ignored, and whether `CronJobs` are. Upstream drops the whole flag at a wrong item or case, and
-/// goes on restarting what it was told to leave alone.
+/// then restarts what the flag names.
 fn ignored_workloads(flag: &[CsvList]) -> Result<(bool, bool), ConfigError> {
     let (mut jobs, mut cron_jobs) = (false, false);
     for item in items(flag) {

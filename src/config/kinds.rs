@@ -1,19 +1,19 @@
 //! Which kinds of workloads are watched and restarted.
 //!
-//! Input: what the flags say. Output: [`WorkloadKind`]s. I/O: none.
+//! Input: flags. Output: [`WorkloadKind`]s. I/O: none.
 
-use super::{Config, ConfigError};
+use super::error::ConfigError;
 use crate::{
     args::{CsvList, KindArgs},
     model::{CustomKind, WorkloadKind},
 };
 
-/// Which kinds are restarted beside those that everybody has, and which Jobs are run.
+/// Which kinds are restarted beside the built-in ones, and which Jobs are run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadSettings {
     /// The kinds of custom resources that are restarted as well, each once.
     pub custom_kinds: Vec<WorkloadKind>,
-    /// A suspended CronJob runs for a changed source all the same, as in upstream.
+    /// A changed source creates a Job of a suspended CronJob too, as in upstream.
     pub suspended_cron_jobs: bool,
     /// Finished Jobs, and those of another controller, are run again like any other, as in upstream.
     pub every_job: bool,
@@ -29,23 +29,6 @@ impl WorkloadSettings {
     }
 }
 
-impl Config {
-    /// The kinds that are watched and restarted, each once: upstream's five but for those it is told to leave alone,
-    /// Rollouts where asked for, then those that the user has named.
-    pub fn kinds(&self) -> Vec<WorkloadKind> {
-        let is_wanted = |kind: &WorkloadKind| match kind {
-            WorkloadKind::Job => !self.filters.ignore_jobs,
-            WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
-            WorkloadKind::Rollout => self.integrations.argo_rollouts,
-            _ => true,
-        };
-        let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);
-        built_in
-            .chain(self.workloads.custom_kinds.iter().copied())
-            .collect()
-    }
-}
-
 /// The kinds that the flag names, each once.
 fn custom(flag: &[CsvList]) -> Result<Vec<WorkloadKind>, ConfigError> {
     let mut kinds = Vec::new();
@@ -53,7 +36,7 @@ fn custom(flag: &[CsvList]) -> Result<Vec<WorkloadKind>, ConfigError> {
         let custom: CustomKind = text.trim().parse()?;
         let known = |kind: &WorkloadKind| matches!(kind, WorkloadKind::Custom(other) if **other == custom);
         if !kinds.iter().any(known) {
-            // A few bytes that live as long as the process, so that a kind is a plain value everywhere.
+            // A few bytes that live as long as the process, so that a kind stays `Copy`.
             kinds.push(WorkloadKind::Custom(Box::leak(Box::new(custom))));
         }
     }

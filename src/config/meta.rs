@@ -1,4 +1,4 @@
-//! What the meta-info ConfigMap tells of the settings.
+//! What the meta-info ConfigMap shows of the settings.
 //!
 //! Input: the flags as typed, and the annotation keys they amount to. Output: [`MetaInfo`]. I/O: none.
 
@@ -10,7 +10,7 @@ use crate::{
     notify::Endpoint,
 };
 
-/// What is published; nothing where `RELOADER_NAMESPACE` does not say where.
+/// What is published; `None` without `RELOADER_NAMESPACE`, which names the namespace.
 pub(super) fn meta_info(args: &Args, keys: &AnnotationKeys, environment: &Environment) -> Option<MetaInfo> {
     Some(MetaInfo {
         build: BuildInfo::of_this_build(),
@@ -83,7 +83,7 @@ fn items(flag: &[CsvList]) -> Vec<String> {
     flag.iter().flat_map(|CsvList(items)| items).cloned().collect()
 }
 
-/// As upstream shows them: with their short forms rewritten.
+/// Short forms are rewritten, as upstream shows them.
 fn selectors(flag: &[CsvList]) -> Vec<String> {
     let items = items(flag);
     match LabelSelector::parse(&items) {

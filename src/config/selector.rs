@@ -1,11 +1,11 @@
-//! Label selectors as flags say them: Kubernetes' syntax, and upstream's short forms.
+//! Label selectors of flags: Kubernetes' syntax, and upstream's short forms.
 //!
 //! Input: the elements of a list flag. Output: a [`LabelSelector`] that the API server accepts. I/O: none.
 //!
 //! Two short forms are rewritten, as upstream does: `key:value` becomes `key=value`, and `key:*` and `key=*` become
 //! `key`. Upstream looks at the elements that the CSV reader leaves, so a selector that is quoted as a whole (its chart
 //! writes `--namespace-selector="a:b,c:*"`, quotes included) loses all but its first short form, and one that is not
-//! quoted is cut inside `key in (a,b)`. Here the requirements themselves are told apart.
+//! quoted is cut inside `key in (a,b)`. Here the requirements themselves are parsed.
 
 #[cfg(test)]
 mod tests;
@@ -19,10 +19,10 @@ pub struct LabelSelector {
 }
 
 impl LabelSelector {
-    /// Reads what a flag says; nothing where it says nothing.
+    /// Parses a flag; `None` if it is empty.
     ///
     /// # Errors
-    /// The requirement that is wrong, and why.
+    /// The invalid requirement, and why.
     pub(super) fn parse(elements: &[String]) -> Result<Option<Self>, SelectorError> {
         let text = elements.join(",");
         if text.trim().is_empty() {

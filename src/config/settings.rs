@@ -1,15 +1,6 @@
-//! The parts of [`Config`](super::Config) that are more than a number.
+//! The parts of [`Config`](super::Config) with several fields or rules.
 
 use crate::args::Environment;
-
-/// Which namespaces are watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them, with one watch per kind.
-    All,
-    /// These, without repetition, in the order given; never empty.
-    Namespaces(Vec<String>),
-}
 
 /// What is watched beside Kubernetes' own kinds, where the cluster has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,11 +18,11 @@ pub struct ReloadOn {
     pub create: bool,
     /// Sources that are deleted (`--reload-on-delete`).
     pub delete: bool,
-    /// Markers tell what changed where no ledger does (`--sync-after-restart`).
+    /// Markers show what changed where the ledger has no entry (`--sync-after-restart`).
     pub sync_after_restart: bool,
 }
 
-/// What is said about Go's profiles: nothing comes of it but a warning and what the meta-info tells.
+/// The settings for Go's profiles; their only effects are a warning and entries in the meta-info.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pprof {
     /// `--enable-pprof`.
@@ -49,7 +40,7 @@ pub struct LedgerSettings {
     pub name: String,
 }
 
-/// A log level, least first.
+/// A log level, the most verbose first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Everything, the HTTP client's own log included.
@@ -58,7 +49,7 @@ pub enum Level {
     Debug,
     /// Every restart.
     Info,
-    /// What somebody should look at some day.
+    /// What an operator should look at some day.
     Warning,
     /// What failed.
     Error,
@@ -103,7 +94,7 @@ pub enum LogFormat {
 pub struct LogSettings {
     /// How a line looks.
     pub format: LogFormat,
-    /// The least level that is logged.
+    /// The minimum level that is logged.
     pub level: Level,
 }
 
@@ -152,12 +143,12 @@ pub struct TraceExport {
     pub endpoint: String,
     /// The encoding.
     pub protocol: TraceProtocol,
-    /// `service.name`, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` says otherwise: `reloader`.
+    /// `service.name`, `reloader` unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` sets another.
     pub service_name: String,
 }
 
 impl TraceExport {
-    /// Nothing, unless an endpoint is named and the SDK is not disabled.
+    /// `None` unless an endpoint is set and the SDK is enabled.
     pub(super) fn from_environment(environment: &Environment, warnings: &mut Vec<String>) -> Option<Self> {
         let is_true = |value: &String| value.eq_ignore_ascii_case("true");
         if environment.otel_sdk_disabled.as_ref().is_some_and(is_true) {

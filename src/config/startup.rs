@@ -1,4 +1,4 @@
-//! What is said once, right after logging works.
+//! What is logged once, right after logging is set up.
 
 use super::{Config, Level, Scope};
 

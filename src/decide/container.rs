@@ -4,13 +4,13 @@
 
 use crate::model::{Container, PodTemplate, SourceRef, Volume};
 
-/// The place, among the regular containers, of the one that carries the marker of that source, if the pods use it, or if the workload asks for it
-/// by name (`named`).
+/// The index of the regular container that carries the marker of that source, if the pods use it, or if the workload
+/// lists it by name (`named`).
 ///
-/// The order is upstream's, because a marker that moved to another container would restart the workload at migration:
-/// a mount of the first volume that shows the source, then an environment reference, then, for a named source, the
-/// first container. A use by an init container counts for the first container. Where upstream gives up, later volumes
-/// that show the source are tried as well.
+/// The order is upstream's, because a marker that moved to another container would restart the workload at migration: a
+/// mount of the first volume that shows the source, then an environment reference, then, for a named source, the first
+/// container. A use by an init container counts for the first container. Where upstream finds none, later volumes that
+/// show the source are tried as well.
 pub(super) fn choose(template: &PodTemplate, source: &SourceRef, named: bool) -> Option<usize> {
     let refers = |container: &Container| container.references.contains(source);
     let mounted = |volume: &Volume| user(template, |container| container.mounts.contains(&volume.name));

@@ -1,13 +1,16 @@
 //! The text of the annotations strategy's marker, equal byte for byte to upstream's, which Go's `encoding/json` writes.
 //!
-//! Input: a [`Mark`], or the text on a pod template. Output: that text, or what it says. I/O: none.
+//! Input: a [`Mark`], or the text on a pod template. Output: that text, or its parts. I/O: none.
 
 use serde::{Deserialize, Serialize};
 
-use super::Mark;
+use super::{
+    decision::{Mark, Plan},
+    options::Strategy,
+};
 use crate::model::{Content, Digest, SourceKey, SourceKind, UnixSeconds, go_values::escape_json};
 
-/// The most bytes of an annotation that are read. A marker has a few hundred; anything longer is not one.
+/// Longest annotation that is parsed, in bytes. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
 
 /// The marker, its fields in upstream's order.
@@ -26,6 +29,20 @@ struct Marker<'a> {
     exact: Option<String>,
 }
 
+impl Plan {
+    /// The annotation to write, if any: with [`Strategy::EnvVars`] only for what no variable can show. It has room for
+    /// one source: that of the last change.
+    pub fn annotation(&self) -> Option<String> {
+        let shown = |mark: &&Mark| self.strategy == Strategy::Annotations || mark.exact;
+        let mark = self
+            .marks
+            .iter()
+            .filter(shown)
+            .max_by_key(|mark| mark.observed_at)?;
+        Some(mark.annotation_value())
+    }
+}
+
 impl Mark {
     /// The value of the pod template's [`LAST_RELOADED_FROM`](crate::model::opt_in::LAST_RELOADED_FROM) annotation.
     pub fn annotation_value(&self) -> String {
@@ -38,19 +55,19 @@ impl Mark {
             observed_at: self.observed_at,
             exact: self.exact.then(|| self.content.shown().exact().to_string()),
         };
-        // Strings and a number always serialize; the empty text would only cost one repeated restart.
+        // Strings and a number always serialize; an empty text would only cause one repeated restart.
         let json = serde_json::to_string(&marker).unwrap_or_default();
         escape_json(&json)
     }
 }
 
-/// What the annotation on a pod template says.
+/// The parsed annotation of a pod template.
 pub(super) struct LastReloadedFrom<'a> {
     text: &'a str,
     fields: Option<Fields>,
 }
 
-/// The fields of a marker that tell one content from another.
+/// The fields of a marker that distinguish contents.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(rename = "type")]
@@ -61,7 +78,7 @@ struct Fields {
 }
 
 impl<'a> LastReloadedFrom<'a> {
-    /// Reads the annotation; text that is no marker counts as none.
+    /// Parses the annotation; text that is no marker counts as none.
     pub(super) fn read(text: &'a str) -> Self {
         let text = if text.len() > MAX_MARKER_LENGTH { "" } else { text };
         // Most templates have none, and an error costs an allocation.

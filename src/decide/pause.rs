@@ -1,7 +1,7 @@
 //! When a Deployment is paused, and when it is resumed.
 //!
-//! Input: a [`Workload`] and the time. Output: what its next write says about the pause; when it is to be resumed.
-//! I/O: none; the same input always gives the same output.
+//! Input: a [`Workload`] and the time. Output: what its next write does to the pause; when it must be resumed. I/O:
+//! none; the same input always gives the same output.
 //!
 //! ```text
 //!            first restart: paused + marker          last moment of the period: resumed
@@ -9,44 +9,38 @@
 //!                                          further restarts: marker only
 //! ```
 //!
-//! The window ends [`Pause::length`] after the paused-at annotation and is not extended by further changes. What
-//! upstream waits for or fails at ends the pause here: nothing may stay paused for ever.
+//! The window ends [`Pause::length`] after the paused-at annotation and is not extended by further changes. Where
+//! upstream waits or fails, the pause ends here: no Deployment may stay paused without end.
 
 use std::{num::NonZeroU64, time::Duration};
 
 use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
-use super::{Plan, Strategy, Write};
+use super::{
+    decision::{PauseChange, Plan},
+    options::Strategy,
+    write::Write,
+};
 use crate::model::{Pause, Workload, WorkloadKind, pause::Paused};
 
-/// How far ahead of this replica's clock another's may be. A paused-at further in the future was not written by a leader
-/// with a sane clock, or this clock has been set back: waiting for it could take for ever.
+/// How far ahead of this replica's clock another's may be. A paused-at further in the future was not written by a
+/// leader with a sane clock, or this clock has been set back: the wait could have no end.
 const CLOCK_DIFFERENCE: Duration = Duration::from_mins(1);
 
-/// What a write does to a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Begins it, at that time, in whole seconds.
-    Begin(Timestamp),
-    /// Ends it.
-    End,
-}
-
-/// When a Deployment is to be resumed.
+/// When a Deployment must be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// It is not paused, or not by Reloader.
     Never,
-    /// At that time, which is still to come.
+    /// At that time, in the future.
     At(Timestamp),
     /// Now.
     Now,
 }
 
-/// When the workload is to be resumed.
+/// When the workload must be resumed.
 ///
-/// At once, too, where the period is not there any more, is no duration or zero, and where paused-at cannot be read or
-/// lies in the future.
+/// Also at once if the period is missing, invalid or zero, or if paused-at cannot be parsed or lies in the future.
 pub fn resume(workload: &Workload, now: Timestamp) -> Resume {
     let Some(pause) = workload.pause.as_deref().filter(|pause| pause.is_ours()) else {
         return Resume::Never;
@@ -57,7 +51,7 @@ pub fn resume(workload: &Workload, now: Timestamp) -> Resume {
     }
 }
 
-/// When the pause is over; `None`: it is not known, so now.
+/// When the pause is over; `None`: unknown, so now.
 fn end(pause: &Pause, now: Timestamp) -> Option<Timestamp> {
     let Paused::ByReloader { since } = pause.paused else {
         return None;
@@ -72,15 +66,15 @@ fn end(pause: &Pause, now: Timestamp) -> Option<Timestamp> {
 
 /// What a restart of the workload does to its pause: begins it, ends it when it is over, or leaves it alone.
 ///
-/// In the same write, so that a restart that is refused leaves nothing paused, and a change that meets a pause which
-/// should have ended long ago needs no second rollout.
-pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<Change> {
+/// In the same write, so that a refused restart leaves nothing paused, and a change during an overdue pause needs no
+/// second rollout.
+pub fn with_restart(workload: &Workload, now: Timestamp) -> Option<PauseChange> {
     let pause = workload.pause.as_deref()?;
     match (pause.paused, resume(workload, now)) {
         (Paused::No, _) if is_deployment(workload) && pause.length().is_some() => {
-            Some(Change::Begin(whole_seconds(now)))
+            Some(PauseChange::Begin(whole_seconds(now)))
         }
-        (_, Resume::Now) => Some(Change::End),
+        (_, Resume::Now) => Some(PauseChange::End),
         _ => None,
     }
 }
@@ -94,12 +88,12 @@ pub fn resuming(workload: &Workload) -> Plan {
         resource_version: NonZeroU64::new(workload.resource_version),
         strategy: Strategy::default(),
         marks: Vec::new(),
-        pause: Some(Change::End),
+        pause: Some(PauseChange::End),
         settled: Vec::new(),
     }
 }
 
-/// Up to the next whole second: a pause should rather last a little longer than its period than shorter.
+/// Rounds up to a whole second: a pause may last a little longer than its period, not shorter.
 fn whole_seconds(now: Timestamp) -> Timestamp {
     let up = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
     now.round(up).unwrap_or(now)

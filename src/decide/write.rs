@@ -1,4 +1,4 @@
-//! How a decision is written: every kind of workload is restarted in its own way.
+//! How a restart is written: each kind of workload has its own way.
 //!
 //! Input: a [`Workload`] and the sources it is restarted for. Output: [`Write`]. I/O: none.
 
@@ -8,8 +8,8 @@ use sha1::{Digest as _, Sha1};
 
 use crate::model::{Content, Owed, Restart, UnixSeconds, Workload, WorkloadKey, WorkloadKind};
 
-/// The most characters of a CronJob's name in the names of its Jobs. A CronJob's name has 52 at most, because its own
-/// Jobs append 11 ([limit](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/)).
+/// Longest part of a CronJob's name in the names of its Jobs, in characters. A CronJob's name has 52 at most, because
+/// its own Jobs append 11 ([limit](https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/)).
 const LONGEST_STEM: usize = 52;
 /// How many hex digits make a name differ: 63 characters, the longest name of a Job, less the stem and the dash.
 const HASH_DIGITS: usize = 10;
@@ -34,7 +34,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// Whether the workload itself shows what it was restarted for. Of what does not, only the ledger knows.
+    /// Whether the workload itself shows what it was restarted for. For other writes only the ledger records it.
     pub const fn leaves_marker(&self) -> bool {
         !matches!(self, Self::CreateJob { .. })
     }
@@ -64,11 +64,12 @@ impl Write {
 }
 
 impl Owed {
-    /// The second from which on a pod has the source's present content: the one after it was last written. It follows from the source alone, so that a repetition by this or another replica asks for the same
-    /// restart. Nobody wrote the deletion of a source: it has the second in which it was seen.
+    /// The second from which on a pod has the source's present content: the one after it was last written. It follows
+    /// from the source alone, so that a retry by this or another replica requests the same restart. A deletion has no
+    /// time of writing: the second in which it was seen counts.
     ///
-    /// A pod counts as restarted if it was created in that second or later. Argo waits for a `restartAt` that is still
-    /// to come, and restarts whatever was created before it, so that any further write within the same second is covered.
+    /// A pod counts as restarted if it was created in that second or later. Argo waits for a `restartAt` in the future,
+    /// and restarts whatever was created before it, so that any further write within the same second is covered.
     pub(super) fn restarted_at(&self) -> UnixSeconds {
         let written = match (self.content, self.source.modified_at) {
             (Content::Present(_), Some(written)) => written,
@@ -78,7 +79,7 @@ impl Owed {
     }
 }
 
-/// A name that follows from the CronJob and from what its sources are now.
+/// A name derived from the CronJob and the present state of its sources.
 fn job_name<'a>(workload: &Workload, sources: impl Iterator<Item = &'a Owed>) -> String {
     let mut states: Vec<String> = sources
         .map(|owed| {

@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 /// The clock that keeps counting while the machine is suspended.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
-/// Elsewhere (development machines) the best there is.
+/// On other systems (development machines) the closest there is.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
 
@@ -60,7 +60,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Where the election takes its time from.
+/// The time source of the election.
 pub trait Clock: Send + Sync + 'static {
     /// Now, on a clock that never goes back and keeps counting while the machine is suspended.
     fn now(&self) -> Moment;
@@ -72,8 +72,8 @@ pub trait Clock: Send + Sync + 'static {
 /// The production clock: `CLOCK_BOOTTIME`.
 ///
 /// Not [`std::time::Instant`]: that is `CLOCK_MONOTONIC`, which stands still while the machine is suspended
-/// (<https://github.com/rust-lang/rust/issues/87906>). A leader on a resumed machine would believe that its deadline
-/// is still ahead, long after another replica took over.
+/// (<https://github.com/rust-lang/rust/issues/87906>). A leader on a resumed machine would take it that its deadline is
+/// still ahead, long after another replica took over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BootClock;
 

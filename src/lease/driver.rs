@@ -14,24 +14,25 @@ use tracing::{debug, info, warn};
 
 use super::{
     clock::{Clock, Moment, sleep_until},
-    election::{Election, Outcome, Step},
-    leadership::{Leadership, Publisher, Role},
+    election::{Election, ElectionOutcome, Step},
+    leadership::{Leadership, Publisher},
+    role::Role,
     settings::Settings,
-    store::{Change, LeaseStore, StoreError},
+    store::{LeaseEvent, LeaseStore, StoreError},
 };
 
-/// How an election ended when nothing went wrong, after [`Leadership::release`].
+/// How an election ended without an error, after [`Leadership::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The Lease does not name this process any more; another replica can take it at once.
+    /// The Lease no longer names this process; another replica can take it at once.
     Released,
     /// This process did not hold the lease.
     NotHolding,
-    /// The lease could not be given back; it runs out after the lease duration.
+    /// The lease could not be released; it expires after the lease duration.
     LeftToExpire,
 }
 
-/// Why a leader is none any more. The process must end: nothing may be written.
+/// Why this process no longer leads. It must end: nothing may be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No renewal succeeded in time.
@@ -44,12 +45,12 @@ pub enum Error {
         namespace: String,
         /// The Lease's name.
         name: String,
-        /// How long it was tried.
+        /// How long renewals were tried.
         renew_deadline: Duration,
         /// Why the last request failed.
         last_error: String,
     },
-    /// Somebody else holds the lease.
+    /// Another process holds the lease.
     #[error(
         "lost the lease {namespace}/{name}: {holder} now; unless a replica was suspended or cut off for long, \
          look for another program or person that changes this Lease"
@@ -59,7 +60,7 @@ pub enum Error {
         namespace: String,
         /// The Lease's name.
         name: String,
-        /// Who holds it, as half a sentence.
+        /// The new holder, as half a sentence.
         holder: String,
     },
 }
@@ -76,10 +77,10 @@ impl Error {
 
 /// Takes part in the election for the Lease in `store`.
 ///
-/// The future does all the work and must be polled. It ends with an error when the lease was held and is lost, or
-/// with [`Ended`] after [`Leadership::release`]; either way the process should end. While this process waits for
-/// its turn, errors are logged and retried, forever. It logs who leads (`new leader is <id>`,
-/// `still the leader!`), at level info.
+/// The future does all the work and must be polled. It ends with an error when the lease was held and is lost, or with
+/// [`Ended`] after [`Leadership::release`]; either way the process should end. While this process waits for its turn,
+/// requests that fail are logged and retried without end. It logs the leader (`new leader is <id>`, `still the
+/// leader!`), at level info.
 pub fn elect<S: LeaseStore>(
     store: S,
     settings: Settings,
@@ -119,13 +120,13 @@ pub(super) fn elect_seeded<S: LeaseStore>(
 
 struct Driver<S> {
     store: S,
-    /// The watch of the Lease; closed once this process does not wait for its turn any more.
-    changes: Option<BoxStream<'static, Change>>,
+    /// The watch of the Lease; closed once this process is no longer a candidate.
+    changes: Option<BoxStream<'static, LeaseEvent>>,
     election: Election,
     settings: Settings,
     clock: Arc<dyn Clock>,
     publisher: Publisher,
-    /// Whom the log named last.
+    /// The holder that the log named last.
     reported_holder: Option<Arc<str>>,
     /// Whether the log says that watching is not permitted.
     watch_refused: bool,
@@ -158,7 +159,8 @@ impl<S: LeaseStore> Driver<S> {
                 Step::Wait(until) => self.wait(until).await,
                 Step::Get => {
                     let answer = within_time(self.clock.as_ref(), cut_off, self.store.get()).await;
-                    // Each attempt to write begins with a read: that it may read says nothing about a refused write.
+                    // Each attempt to write begins with a read: permission to read does not imply that a refused write
+                    // works now.
                     let unwritable = self.last_error.as_ref().is_some_and(StoreError::is_refused_write);
                     if answer.is_err() || !unwritable {
                         self.note(answer.as_ref().err());
@@ -181,8 +183,8 @@ impl<S: LeaseStore> Driver<S> {
         }
     }
 
-    /// Waits for the moment, a watch event, or the wish to stop. Only waiting is ever interrupted by that wish: a
-    /// request under way may take effect, so its answer decides whether there is something to give back.
+    /// Waits for the moment, a watch event, or a request to stop. Such a request interrupts only waiting: a request
+    /// under way may take effect, so its answer decides whether there is something to release.
     async fn wait(&mut self, until: Moment) {
         let stop = async {
             if self.publisher.is_released() {
@@ -206,7 +208,7 @@ impl<S: LeaseStore> Driver<S> {
             self.changes = None;
             return;
         };
-        if change == Change::Forbidden && !self.watch_refused {
+        if change == LeaseEvent::Forbidden && !self.watch_refused {
             self.watch_refused = true;
             info!(
                 "not permitted to watch the Lease, polling it every second instead; grant the verb watch on leases \
@@ -227,7 +229,7 @@ impl<S: LeaseStore> Driver<S> {
     /// Logs a failure once, not once per retry.
     fn note(&mut self, error: Option<&StoreError>) {
         match error {
-            // Losing a race is how an election works.
+            // Losing a race is normal in an election.
             None | Some(StoreError::Conflict) => {
                 if self.last_error.take().is_some() {
                     info!("requests for the Lease succeed again");
@@ -265,7 +267,7 @@ impl<S: LeaseStore> Driver<S> {
         self.reported_holder = Some(Arc::clone(holder));
     }
 
-    fn ended(self, outcome: Outcome) -> Result<Ended, Error> {
+    fn ended(self, outcome: ElectionOutcome) -> Result<Ended, Error> {
         let Settings {
             name,
             namespace,
@@ -273,10 +275,10 @@ impl<S: LeaseStore> Driver<S> {
             ..
         } = self.settings;
         match outcome {
-            Outcome::Released => Ok(Ended::Released),
-            Outcome::NotHolding => Ok(Ended::NotHolding),
-            Outcome::LeftToExpire => Ok(Ended::LeftToExpire),
-            Outcome::Expired => Err(Error::Expired {
+            ElectionOutcome::Released => Ok(Ended::Released),
+            ElectionOutcome::NotHolding => Ok(Ended::NotHolding),
+            ElectionOutcome::LeftToExpire => Ok(Ended::LeftToExpire),
+            ElectionOutcome::Expired => Err(Error::Expired {
                 namespace,
                 name,
                 renew_deadline: timings.renew_deadline(),
@@ -288,11 +290,11 @@ impl<S: LeaseStore> Driver<S> {
                     |error| error.to_string(),
                 ),
             }),
-            Outcome::TakenOver(holder) => Err(Error::TakenOver {
+            ElectionOutcome::TakenOver(holder) => Err(Error::TakenOver {
                 namespace,
                 name,
                 holder: holder.map_or_else(
-                    || "nobody holds it".to_owned(),
+                    || "no process holds it".to_owned(),
                     |holder| format!("{holder} holds it"),
                 ),
             }),

@@ -3,7 +3,7 @@
 //! Input: answers to requests, watch events, the time. Output: [`Step`], the one thing to do next. I/O: none.
 //!
 //! ```text
-//!   Standby ──── own write accepted ───► Leading ──── deadline passed, or not ours any more ───► Over
+//!   Standby ──── own write accepted ───► Leading ──── deadline passed, or no longer ours ─────► Over
 //!      │                                    │                                                     ▲
 //!      └──────────── release ───────────────┴──► Releasing ───────────────────────────────────────┘
 //! ```
@@ -13,115 +13,42 @@
 //! [`Election::release`] may come whenever no request is under way.
 //!
 //! # A missing Lease
-//! client-go's candidates create a missing Lease at once. If somebody deleted it under a living leader, there are
-//! two leaders until the old one renews. Here a candidate first waits:
+//! client-go's candidates create a missing Lease at once. If a user deletes it under a living leader, there are two
+//! leaders until the old one renews. Here a candidate first waits:
 //! - until the record it saw last would have expired, if it saw one;
-//! - else for 1.2 retry periods. A living leader puts the Lease back within one, and creating is a
+//! - else for 1.2 retry periods. A living leader creates the Lease again within one, and creating is a
 //!   compare-and-swap, too: the candidate then gets a 409 and sees who leads.
 //!
-//! What remains: a leader cut off from the API server, whose Lease is deleted while a fresh process starts.
+//! What remains: a leader cut off from the API server, whose Lease is deleted while a new process starts.
 
 mod leading;
 mod releasing;
 mod standby;
+mod step;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use self::{leading::Leading, releasing::Releasing, standby::Standby};
+use self::{leading::Leading, releasing::Releasing, standby::Standby, step::Failure};
 use super::{
     clock::Moment,
     jitter::Jitter,
-    leadership::Role,
     record::Record,
+    role::Role,
     settings::Settings,
-    store::{Change, StoreError},
+    store::{LeaseEvent, StoreError},
 };
 
-/// What to do next.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Read the Lease.
-    Get,
-    /// Create it.
-    Create(Box<Lease>),
-    /// Replace it, guarded by the resourceVersion inside.
-    Replace(Box<Lease>),
-    /// Nothing until then, unless something happens.
-    Wait(Moment),
-    /// It is over.
-    Done(Outcome),
-}
-
-/// How it ended. Final.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Was the leader; no renewal succeeded until the deadline.
-    Expired,
-    /// Was the leader; the record now names that holder, or nobody.
-    TakenOver(Option<Arc<str>>),
-    /// Was the leader; the record says that nobody is.
-    Released,
-    /// Was asked to release and did not hold the lease.
-    NotHolding,
-    /// Was the leader; the record could not be cleared in time.
-    LeftToExpire,
-}
-
-/// How a write failed, as far as the rules care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    /// It was refused because of somebody else's write: certainly without effect.
-    Conflict,
-    /// It may have taken effect.
-    Unknown,
-}
-
-impl From<&StoreError> for Failure {
-    fn from(error: &StoreError) -> Self {
-        if *error == StoreError::Conflict {
-            Self::Conflict
-        } else {
-            Self::Unknown
-        }
-    }
-}
-
-/// The mark by which a process knows a record as its own: the identity alone would also match another process that
-/// was given the same one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Term {
-    acquire_time: Timestamp,
-    transitions: i32,
-}
-
-impl Term {
-    fn wrote(&self, record: &Record, identity: &str) -> bool {
-        record.holder.as_deref() == Some(identity)
-            && record.acquire_time == Some(self.acquire_time)
-            && record.transitions == self.transitions
-    }
-
-    /// The record with which `settings`' process holds the lease in this term.
-    fn record(&self, settings: &Settings, renew_time: Timestamp) -> Record {
-        Record {
-            holder: Some(Arc::from(settings.identity.as_str())),
-            duration: Some(settings.timings.lease_duration()),
-            acquire_time: Some(self.acquire_time),
-            renew_time: Some(renew_time),
-            transitions: self.transitions,
-        }
-    }
-}
+pub use self::step::{ElectionOutcome, Step};
 
 #[derive(Clone, Debug)]
 enum Phase {
     Standby(Standby),
     Leading(Leading),
     Releasing(Releasing),
-    Over(Outcome),
+    Over(ElectionOutcome),
 }
 
 /// One process's part in an election.
@@ -151,7 +78,7 @@ impl Election {
         if let Phase::Leading(leading) = &self.phase
             && now >= leading.deadline
         {
-            self.phase = Phase::Over(Outcome::Expired);
+            self.phase = Phase::Over(ElectionOutcome::Expired);
         }
         match &mut self.phase {
             Phase::Standby(standby) => standby.next(now, wall, &self.settings),
@@ -191,8 +118,10 @@ impl Election {
             (Phase::Standby(standby), Err(failure)) => {
                 standby.refused(now, failure, &self.settings, &mut self.jitter);
             }
-            // Too late: somebody may have asked whether writing is allowed and was told no. It stays no.
-            (Phase::Leading(leading), Ok(_)) if now >= leading.deadline => self.end(Some(Outcome::Expired)),
+            // Too late: a caller may have asked whether writing is allowed and got a no. It stays no.
+            (Phase::Leading(leading), Ok(_)) if now >= leading.deadline => {
+                self.end(Some(ElectionOutcome::Expired));
+            }
             (Phase::Leading(leading), Ok(lease)) => {
                 self.holder = Record::of(&lease).holder;
                 leading.renewed(lease, sent, &self.settings);
@@ -204,23 +133,23 @@ impl Election {
             }
             (Phase::Releasing(_), Ok(_)) => {
                 self.holder = None;
-                self.end(Some(Outcome::Released));
+                self.end(Some(ElectionOutcome::Released));
             }
             (Phase::Releasing(releasing), Err(failure)) => releasing.refused(now, failure),
             (Phase::Over(_), _) => {}
         }
     }
 
-    /// A watch said something. Only a candidate listens: watch events can be old, and a leader must not lose its
-    /// lease to the echo of its predecessor's; it learns of a rival from the 409 to its next renewal.
-    pub fn changed(&mut self, now: Moment, change: Change) {
+    /// An event of the watch. Only a candidate uses it: watch events can be old, and a leader must not lose its lease
+    /// to the echo of its predecessor's; it learns of a rival from the 409 to its next renewal.
+    pub fn changed(&mut self, now: Moment, change: LeaseEvent) {
         let Phase::Standby(standby) = &mut self.phase else {
             return;
         };
         let lease = match change {
-            Change::Stored(lease) => Some(*lease),
-            Change::Deleted => None,
-            Change::Forbidden => {
+            LeaseEvent::Stored(lease) => Some(*lease),
+            LeaseEvent::Deleted => None,
+            LeaseEvent::Forbidden => {
                 standby.poll_often(now, &self.settings, &mut self.jitter);
                 return;
             }
@@ -229,13 +158,13 @@ impl Election {
         standby.event(now, lease, &self.settings, &mut self.jitter);
     }
 
-    /// Stop taking part: give the lease back if it is held. Idempotent.
+    /// Stops taking part and releases the lease if it is held. Idempotent.
     pub fn release(&mut self, now: Moment) {
         let give_up_at = now + self.settings.timings.retry_period() * 2;
         match &self.phase {
             Phase::Standby(standby) => match standby.unresolved() {
                 Some(term) => self.phase = Phase::Releasing(Releasing::new(term, None, give_up_at)),
-                None => self.phase = Phase::Over(Outcome::NotHolding),
+                None => self.phase = Phase::Over(ElectionOutcome::NotHolding),
             },
             Phase::Leading(leading) => {
                 let (term, lease) = (leading.term.clone(), leading.lease.clone());
@@ -253,7 +182,7 @@ impl Election {
         }
     }
 
-    /// What this process is.
+    /// The role of this process.
     pub fn role(&self) -> Role {
         match &self.phase {
             Phase::Standby(_) => Role::Standby,
@@ -263,7 +192,7 @@ impl Election {
         }
     }
 
-    /// Who held the lease when it was last seen.
+    /// The holder when the lease was last seen.
     pub fn holder(&self) -> Option<&Arc<str>> {
         self.holder.as_ref()
     }
@@ -273,16 +202,12 @@ impl Election {
         self.slow_path
     }
 
-    fn end(&mut self, outcome: Option<Outcome>) {
+    fn end(&mut self, outcome: Option<ElectionOutcome>) {
         if let Some(outcome) = outcome {
             self.phase = Phase::Over(outcome);
         }
     }
 }
-
-/// Candidates that saw a lease become free spread their attempts over this long, so that a dozen of them do not send
-/// a dozen requests in the same millisecond. A fraction of the second in which a handover is to be done.
-const RACE_SPREAD: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

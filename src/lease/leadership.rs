@@ -1,4 +1,4 @@
-//! The handle that everybody who writes asks first.
+//! The handle that every writer asks first.
 //!
 //! Input: what the election's driver publishes, and a clock. Output: yes or no. I/O: reads the clock.
 
@@ -17,27 +17,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     clock::{BootClock, Clock, Moment},
     election::Election,
+    role::Role,
 };
-
-/// What this process is in the election.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Waiting for its turn.
-    Standby,
-    /// Holds the lease.
-    Leader,
-    /// Gives the lease back; writes nothing any more.
-    Releasing,
-    /// Lost or released it, or stopped waiting. Final.
-    Ended,
-}
 
 /// What is known about the election; changes are published as they are seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// What this process is.
+    /// The role of this process.
     pub role: Role,
-    /// `holderIdentity` of the record seen last; `None` while nobody holds the lease.
+    /// `holderIdentity` of the record seen last; `None` while no process holds the lease.
     pub holder: Option<Arc<str>>,
 }
 
@@ -52,7 +40,7 @@ pub struct Counters {
     pub transitions: u64,
 }
 
-/// Whether this process may write. Cheap to clone; all clones are one.
+/// Whether this process may write. Cheap to clone; clones share one state.
 #[derive(Clone)]
 pub struct Leadership {
     shared: Arc<Shared>,
@@ -73,7 +61,7 @@ struct Shared {
 }
 
 impl Leadership {
-    /// A handle of a candidate, and the side that says what becomes of it.
+    /// A handle of a candidate, and the side that publishes its state.
     pub(super) fn new(clock: Arc<dyn Clock>) -> (Self, Publisher) {
         let shared = Arc::new(Shared {
             clock,
@@ -121,13 +109,13 @@ impl Leadership {
             && self.shared.clock.now() < Moment::from_nanos(self.shared.deadline.load(Ordering::Acquire))
     }
 
-    /// Drives a request only for as long as [`Leadership::may_write`] says so; `None`: it said no, and the request is
+    /// Drives a request only while [`Leadership::may_write`] allows it; `None`: it does not, and the request is
     /// dropped.
     ///
-    /// Asking once before a request is not enough: a request that has to make its connection first goes through
-    /// several steps, and a process that is stopped (SIGSTOP, a paused virtual machine) between two of them would go on
-    /// with the next one when it wakes, after another replica took over. So this asks before every step. What is left
-    /// is the step that hands the bytes to the kernel, some microseconds.
+    /// Asking once before a request is not enough: a request that has to make its connection first goes through several
+    /// steps, and a process that is stopped (SIGSTOP, a paused virtual machine) between two of them would continue with
+    /// the next one when it wakes, after another replica took over. So this asks before every step. What is left is the
+    /// step that hands the bytes to the kernel, some microseconds.
     pub async fn fence<T>(&self, request: impl Future<Output = T>) -> Option<T> {
         let mut request = std::pin::pin!(request);
         future::poll_fn(|context| {
@@ -175,11 +163,11 @@ impl Leadership {
         }
     }
 
-    /// Gives the lease back so that another replica takes over at once, and completes when the election has ended.
+    /// Releases the lease so that another replica takes over at once, and completes when the election has ended.
     ///
-    /// Call it only when nothing of this process writes any more: from here on [`Leadership::may_write`] is false,
-    /// but a request already under way cannot be called back. The election's future must be polled meanwhile. It
-    /// takes one request when the API answers, and at most three retry periods when it does not.
+    /// Call it only when this process no longer writes: from here on [`Leadership::may_write`] is false, but a request
+    /// already under way cannot be called back. The election's future must be polled meanwhile. It takes one request
+    /// when the API answers, and at most three retry periods when it does not.
     pub async fn release(&self) {
         self.shared.release.cancel();
         if self.without_election.is_none() {
@@ -188,14 +176,14 @@ impl Leadership {
     }
 }
 
-/// The driver's side of [`Leadership`]. When it is dropped, nothing may be written any more.
+/// The driver's side of [`Leadership`]. When it is dropped, writing is no longer allowed.
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     state: watch::Sender<State>,
 }
 
 impl Publisher {
-    /// Makes known what `election` says. The deadline goes first: whoever hears of a role finds it in force.
+    /// Publishes the state of `election`. The deadline goes first: a reader of the role finds it in force.
     pub(super) fn publish(&self, election: &Election) {
         let deadline = election.deadline();
         self.shared

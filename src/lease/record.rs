@@ -1,4 +1,4 @@
-//! What the candidates tell each other: the spec of the Lease, read leniently and written as client-go writes it.
+//! What the candidates exchange: the spec of the Lease, read leniently and written as client-go writes it.
 //!
 //! Input: a Lease. Output: [`Record`]. I/O: none.
 
@@ -12,11 +12,11 @@ use k8s_openapi::{
 
 /// The content of a Lease.
 ///
-/// Two equal records mean "nobody renewed in between". Metadata is left out on purpose, as in client-go: somebody
-/// who labels the Lease does not keep a dead holder alive.
+/// Two equal records mean "not renewed in between". Metadata is left out on purpose, as in client-go: a client who
+/// labels the Lease does not keep a dead holder alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Who holds the lease; `None` when the field is missing or empty, which is how a holder gives it back.
+    /// Who holds the lease; `None` when the field is missing or empty, which is how a holder releases it.
     pub holder: Option<Arc<str>>,
     /// How long others must wait; `None` when the field is missing or not above zero.
     pub duration: Option<Duration>,
@@ -24,7 +24,7 @@ pub struct Record {
     pub acquire_time: Option<Timestamp>,
     /// When the holder last renewed it, by the holder's wall clock. Read for equality only.
     pub renew_time: Option<Timestamp>,
-    /// How often the holder has changed.
+    /// How many times the holder has changed.
     pub transitions: i32,
 }
 
@@ -89,9 +89,9 @@ pub fn micros(wall: Timestamp) -> Timestamp {
 
 /// The renew time to write at `wall` over a record that says `previous`: never the same twice.
 ///
-/// A replacement that changes nothing is not stored (Kubernetes keeps the resourceVersion), and candidates that see
-/// no change take a holder for dead. So a wall clock that stands still, or falls back by less than a second, is
-/// pushed on by a microsecond. A greater jump back is followed: nobody believes the value, it only has to change.
+/// A replacement that changes nothing is not stored (Kubernetes keeps the resourceVersion), and candidates that see no
+/// change consider a holder dead. So a wall clock that stands still, or falls back by less than a second, is pushed on
+/// by a microsecond. A greater jump back is followed: no process trusts the value, it only has to change.
 pub fn next_renew_time(wall: Timestamp, previous: Option<Timestamp>) -> Timestamp {
     let wall = micros(wall);
     let Some(previous) = previous.map(micros) else {

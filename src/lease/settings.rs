@@ -1,4 +1,4 @@
-//! What an election needs to know beforehand.
+//! Settings of an election.
 //!
 //! Input: plain values. Output: [`Settings`]. I/O: [`unique_identity`] reads the kernel's random source.
 
@@ -9,14 +9,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The name of the Lease; upstream Reloader's, so that a fleet in migration elects one leader.
-pub const DEFAULT_NAME: &str = "stakater-reloader-lock";
-
 /// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait, and
 /// the renew deadline must leave room for at least that.
 const JITTER_FACTOR: f64 = 1.2;
 
-/// Everything one candidate needs to take part.
+/// Settings of one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `metadata.name` of the Lease.
@@ -25,7 +22,7 @@ pub struct Settings {
     pub namespace: String,
     /// What this process writes into `holderIdentity`; must be unique to the process, see [`unique_identity`].
     pub identity: String,
-    /// How long things take.
+    /// Its durations.
     pub timings: Timings,
 }
 
@@ -105,7 +102,7 @@ impl Default for Timings {
     }
 }
 
-/// Durations that would let two replicas write, or never elect anybody.
+/// Durations that would let two replicas write, or never elect a leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A duration is below one second.
@@ -113,7 +110,7 @@ pub enum SettingsError {
     TooShort {
         /// Which duration, as its flag is called.
         what: &'static str,
-        /// What was asked for.
+        /// The value given.
         value: Duration,
     },
     /// `leaseDurationSeconds` cannot hold the value.
@@ -121,7 +118,7 @@ pub enum SettingsError {
         "--lease-duration is {value:?}, it must be whole seconds below 2^31: the Lease object stores seconds"
     )]
     NotWholeSeconds {
-        /// What was asked for.
+        /// The value given.
         value: Duration,
     },
     /// Nothing would be left between the holder giving up and another one taking over.
@@ -130,9 +127,9 @@ pub enum SettingsError {
          difference is what keeps two replicas from writing at once"
     )]
     DeadlineNotBelowLease {
-        /// The lease duration asked for.
+        /// The lease duration given.
         lease_duration: Duration,
-        /// The renew deadline asked for.
+        /// The renew deadline given.
         renew_deadline: Duration,
     },
     /// One failed renewal would cost the lease.
@@ -141,22 +138,15 @@ pub enum SettingsError {
          ({renew_deadline:?}), or one failed renewal costs the lease"
     )]
     RetryTooLong {
-        /// The renew deadline asked for.
+        /// The renew deadline given.
         renew_deadline: Duration,
-        /// The retry period asked for.
+        /// The retry period given.
         retry_period: Duration,
     },
 }
 
-impl SettingsError {
-    /// A static label for logs and metrics.
-    pub fn category(&self) -> &'static str {
-        "invalid_lease_timings"
-    }
-}
-
-/// `<pod name>_<128 random bits>`: a restarted container keeps its pod's name, and must not take the record that
-/// its predecessor left for its own (the predecessor may still have a write under way).
+/// `<pod name>_<128 random bits>`: a restarted container keeps its pod's name, and must not mistake its predecessor's
+/// record for its own (the predecessor may still have a write under way).
 ///
 /// The bits come from the kernel (`/proc/sys/kernel/random/uuid`). Where that cannot be read, process id, wall
 /// clock and the standard library's per-process hash keys are hashed instead: not secret, but not repeated.

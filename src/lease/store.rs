@@ -30,12 +30,12 @@ pub trait LeaseStore: Send + Sync + 'static {
     fn replace(&self, lease: Lease) -> impl Future<Output = Result<Lease, StoreError>> + Send;
 
     /// Changes as they happen, forever. Hints only: they may be late, repeated or missing.
-    fn watch(&self) -> BoxStream<'static, Change>;
+    fn watch(&self) -> BoxStream<'static, LeaseEvent>;
 }
 
-/// What a watch of the Lease says.
+/// An event of the Lease's watch.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum LeaseEvent {
     /// The Lease exists and looks like this.
     Stored(Box<Lease>),
     /// The Lease was deleted.
@@ -47,8 +47,8 @@ pub enum Change {
 /// Why a request for the Lease failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Somebody else changed, created or deleted the Lease first.
-    #[error("the Lease was changed by somebody else in the meantime")]
+    /// Another client changed, created or deleted the Lease first.
+    #[error("the Lease was changed by another client in the meantime")]
     Conflict,
     /// RBAC does not allow it.
     #[error(
@@ -58,7 +58,7 @@ pub enum StoreError {
     Forbidden {
         /// The verb that was refused.
         verb: &'static str,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
     /// No answer in time; whether a write took effect is unknown.
@@ -73,7 +73,7 @@ pub enum StoreError {
         code: u16,
         /// The machine-readable reason.
         reason: String,
-        /// What the API server said.
+        /// The API server's message.
         message: String,
     },
     /// The request did not get through; whether a write took effect is unknown.
@@ -147,7 +147,7 @@ impl LeaseStore for KubeLeaseStore {
         })
     }
 
-    fn watch(&self) -> BoxStream<'static, Change> {
+    fn watch(&self) -> BoxStream<'static, LeaseEvent> {
         let watch = Watch {
             api: self.api.clone(),
             params: WatchParams::default()
@@ -166,7 +166,7 @@ impl LeaseStore for KubeLeaseStore {
 
 /// The pause before a watch is opened again: also the cap on how often an API server in trouble is asked.
 const REOPEN: Duration = Duration::from_secs(2);
-/// The pause after a refusal; permissions change seldom.
+/// The pause after a refusal; permissions rarely change.
 const REOPEN_FORBIDDEN: Duration = Duration::from_mins(1);
 /// A watch is asked to end after 290 s (kube's default); one that has been silent for longer is a dead connection.
 const SILENCE: Duration = Duration::from_mins(5);
@@ -181,8 +181,8 @@ struct Watch {
 }
 
 impl Watch {
-    /// The next change. Cut off at an `await`, it goes on where it was.
-    async fn next(&mut self) -> Change {
+    /// The next change. Cancel safe: cancelled at an `await`, it continues from there.
+    async fn next(&mut self) -> LeaseEvent {
         loop {
             let Some(events) = &mut self.events else {
                 if let Some(change) = self.open().await {
@@ -192,9 +192,9 @@ impl Watch {
             };
             match timeout(SILENCE, events.next()).await {
                 Ok(Some(Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)))) => {
-                    return Change::Stored(Box::new(lease));
+                    return LeaseEvent::Stored(Box::new(lease));
                 }
-                Ok(Some(Ok(WatchEvent::Deleted(_)))) => return Change::Deleted,
+                Ok(Some(Ok(WatchEvent::Deleted(_)))) => return LeaseEvent::Deleted,
                 Ok(Some(Ok(WatchEvent::Bookmark(_)))) => {}
                 Ok(Some(Ok(WatchEvent::Error(_)) | Err(_)) | None) | Err(_) => self.events = None,
             }
@@ -203,14 +203,14 @@ impl Watch {
 
     /// Opens the watch. From version 0 it starts with the Lease as the API server's cache has it; that it may be old
     /// does no harm, see [`LeaseStore::watch`], and needs no list before.
-    async fn open(&mut self) -> Option<Change> {
+    async fn open(&mut self) -> Option<LeaseEvent> {
         sleep(self.pause).await;
         self.pause = REOPEN;
         match timeout(REOPEN, self.api.watch(&self.params, "0")).await {
             Ok(Ok(events)) => self.events = Some(events.boxed()),
             Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
                 self.pause = REOPEN_FORBIDDEN;
-                return Some(Change::Forbidden);
+                return Some(LeaseEvent::Forbidden);
             }
             Ok(Err(error)) => debug!(%error, "the watch of the Lease failed, opening it again"),
             Err(_) => debug!("the watch of the Lease did not start in time, opening it again"),
@@ -262,7 +262,7 @@ mod tests {
     #[case(409, "conflict")]
     #[case(404, "api")]
     #[case(500, "api")]
-    fn answers_are_told_apart(#[case] code: u16, #[case] category: &str) {
+    fn answers_are_distinguished(#[case] code: u16, #[case] category: &str) {
         let status = Status::failure("no", "Reason").with_code(code).boxed();
         assert_eq!(store_error("get", kube::Error::Api(status)).category(), category);
     }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_asks_for_this_lease_only_and_tells_its_changes() {
+    async fn a_watch_requests_this_lease_only_and_shows_its_changes() {
         let (client, seen) = client(200, json!({"type": "MODIFIED", "object": lease()}));
         let change = KubeLeaseStore::new(client, "reloader", "lock")
             .watch()
@@ -365,7 +365,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             change,
-            Change::Stored(Box::new(serde_json::from_value(lease()).unwrap()))
+            LeaseEvent::Stored(Box::new(serde_json::from_value(lease()).unwrap()))
         );
         let line = seen.lock().unwrap()[0].0.clone();
         assert!(
@@ -379,8 +379,8 @@ mod tests {
         let (client, seen) = client(403, status(403));
         let mut changes = KubeLeaseStore::new(client, "reloader", "lock").watch();
         let start = tokio::time::Instant::now();
-        assert_eq!(changes.next().await, Some(Change::Forbidden));
-        assert_eq!(changes.next().await, Some(Change::Forbidden));
+        assert_eq!(changes.next().await, Some(LeaseEvent::Forbidden));
+        assert_eq!(changes.next().await, Some(LeaseEvent::Forbidden));
         assert_eq!(start.elapsed().as_secs(), 60);
         assert_eq!(seen.lock().unwrap().len(), 2);
     }

@@ -29,7 +29,7 @@ use super::{
     driver::{Ended, Error, elect_seeded},
     leadership::Leadership,
     settings::{Settings, Timings},
-    store::{Change, LeaseStore, StoreError},
+    store::{LeaseEvent, LeaseStore, StoreError},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,7 +44,7 @@ pub(super) struct Server(Arc<Mutex<Stored>>);
 struct Stored {
     lease: Option<Lease>,
     version: u64,
-    watchers: Vec<mpsc::UnboundedSender<Change>>,
+    watchers: Vec<mpsc::UnboundedSender<LeaseEvent>>,
     writes: Vec<Lease>,
     requests: usize,
 }
@@ -59,11 +59,11 @@ impl Stored {
             .get_or_insert_with(|| format!("uid-{}", self.version));
         self.lease = Some(lease.clone());
         self.writes.push(lease.clone());
-        self.tell(&Change::Stored(Box::new(lease.clone())));
+        self.notify(&LeaseEvent::Stored(Box::new(lease.clone())));
         lease
     }
 
-    fn tell(&mut self, change: &Change) {
+    fn notify(&mut self, change: &LeaseEvent) {
         self.watchers
             .retain(|watcher| watcher.send(change.clone()).is_ok());
     }
@@ -83,12 +83,12 @@ impl Server {
         lock(&self.0).requests
     }
 
-    /// Somebody stores this, whatever was there.
+    /// Another client stores this, whatever was there.
     pub(super) fn put(&self, lease: Lease) {
         lock(&self.0).store(lease);
     }
 
-    /// Somebody changes the Lease.
+    /// Another client changes the Lease.
     pub(super) fn edit(&self, edit: impl FnOnce(&mut Lease)) {
         let mut stored = lock(&self.0);
         let mut lease = stored.lease.clone().unwrap_or_default();
@@ -99,10 +99,10 @@ impl Server {
     pub(super) fn delete(&self) {
         let mut stored = lock(&self.0);
         stored.lease = None;
-        stored.tell(&Change::Deleted);
+        stored.notify(&LeaseEvent::Deleted);
     }
 
-    /// Watches stay open and say nothing any more.
+    /// Watches stay open and show nothing more.
     pub(super) fn forget_watchers(&self) {
         lock(&self.0).watchers.clear();
     }
@@ -184,7 +184,7 @@ pub(super) struct TestStore {
 }
 
 impl TestStore {
-    /// A request goes its way even when nobody waits for the answer any more.
+    /// A request takes effect even when nothing waits for the answer any more.
     async fn send(&self, request: Request) -> Result<Option<Lease>, StoreError> {
         let (answer, answered) = oneshot::channel();
         let (server, link) = (self.server.clone(), self.link.clone());
@@ -235,9 +235,11 @@ impl LeaseStore for TestStore {
         self.send(Request::Replace(lease)).await.and_then(stored)
     }
 
-    fn watch(&self) -> BoxStream<'static, Change> {
+    fn watch(&self) -> BoxStream<'static, LeaseEvent> {
         if !lock(&self.link.0).may_watch {
-            return stream::iter([Change::Forbidden]).chain(stream::pending()).boxed();
+            return stream::iter([LeaseEvent::Forbidden])
+                .chain(stream::pending())
+                .boxed();
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         lock(&self.server.0).watchers.push(sender);

@@ -16,10 +16,10 @@ use crate::{
 
 /// Bytes of text above which the number of chunks doubles.
 pub(super) const LARGEST_CHUNK: usize = 256 * 1024;
-/// The most chunks that are read; 4096 × 256 KiB is 1 GiB, more than etcd is run with.
+/// Maximum number of chunks that are read; 4096 × 256 KiB is 1 GiB, more than etcd is run with.
 pub(super) const MOST_CHUNKS: usize = 4096;
 
-/// Everything the ledger says.
+/// The content of the ledger.
 #[derive(Debug)]
 pub(super) struct Chunks {
     chunks: Vec<Chunk>,
@@ -36,16 +36,16 @@ struct Chunk {
 #[derive(Debug)]
 struct Line {
     text: String,
-    /// This process has set it; else it is as it was read, and may be another writer's.
+    /// Set by this process; otherwise as it was read, perhaps by another writer.
     ours: bool,
 }
 
-/// What a change did to the layout.
+/// The effect of a change on the layout.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Changed {
-    /// These chunks have other text now.
+    /// The text of these chunks changed.
     Some(BTreeSet<usize>),
-    /// The number of chunks has grown: all of them have to be written.
+    /// The number of chunks has grown: all of them must be written.
     Layout,
 }
 
@@ -63,7 +63,7 @@ impl Chunks {
         self.chunks.len()
     }
 
-    /// How many sources it knows.
+    /// The number of sources.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.lines.len()).sum()
@@ -83,7 +83,7 @@ impl Chunks {
         text
     }
 
-    /// Sets (or, with `None`, forgets) what is known of sources.
+    /// Sets the status of sources; `None` removes it.
     pub(super) fn set(
         &mut self,
         news: impl IntoIterator<Item = (SourceKey, Option<SourceStatus>)>,
@@ -111,7 +111,7 @@ impl Chunks {
         }
     }
 
-    /// Takes in text that was stored; lines that cannot be read are left out and counted.
+    /// Parses stored text; lines that cannot be parsed are left out and counted.
     pub(super) fn read(
         &mut self,
         stored: &str,
@@ -131,8 +131,8 @@ impl Chunks {
         garbled
     }
 
-    /// Takes over what somebody else stored, but for the lines that this process has set: what it read of the others
-    /// before is out of date.
+    /// Takes over what another client stored, but for the lines that this process has set: what it read of the others
+    /// before is outdated.
     pub(super) fn adopt(&mut self, stored: &str) {
         for line in stored.lines() {
             let Some((key, _)) = text::parse(line, &[]) else {
@@ -175,7 +175,7 @@ impl Line {
 }
 
 impl Chunk {
-    /// Returns whether the text is different now.
+    /// Returns whether the text changed.
     fn set(&mut self, key: SourceKey, line: Option<Line>) -> bool {
         let size = |line: &Option<Line>| line.as_ref().map_or(0, |line| line.text.len() + 1);
         let text = line.as_ref().map(|line| line.text.clone());
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(chunks.len(), 1);
     }
 
-    /// A ledger that somebody edited, or a disk that lost a bit: each line stands for itself.
+    /// A ledger that a user edited, or a disk that lost a bit: each line stands for itself.
     #[test]
     fn a_garbled_byte_costs_its_own_line_at_most() {
         let lines: Vec<String> = (1..=3)

@@ -1,4 +1,4 @@
-//! Reads the ledger once and then writes what is touched.
+//! Reads the ledger once, then writes the sources that are touched.
 //!
 //! Input: touches of [`Ledger`], the present [`SourceStatus`] of each. Output: stored chunks. I/O: reads and writes.
 
@@ -20,12 +20,12 @@ use crate::{
 
 /// The pause after a failed write, and between attempts to read.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The pause after a refusal (403): somebody has to change a role first, and expects it to work within a minute.
+/// The pause after a refusal (403): a user has to change a role first, and expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// How often reading is tried over a refusal: an API server that has just started refuses everybody until it knows its
+/// How often a refused read is retried: an API server that has just started refuses every client until it knows its
 /// roles.
 const REFUSALS: u32 = 3;
-/// How often one write is tried over another writer's.
+/// How often one write is retried after a conflict.
 const CONFLICTS: usize = 5;
 
 /// The ledger's keeper, before it has read what is stored.
@@ -33,13 +33,13 @@ pub struct Keeper {
     ledger: Ledger,
     store: Store,
     leadership: Leadership,
-    /// The kinds of workloads that may be among those who owe.
+    /// The kinds of workloads that can owe a restart.
     kinds: Vec<WorkloadKind>,
 }
 
 impl Keeper {
-    /// The keeper of the ledger `namespace`/`name` for these kinds of workloads, and the handle through which it is
-    /// told what to write.
+    /// The keeper of the ledger `namespace`/`name` for these kinds of workloads, and the handle through which changes
+    /// reach it.
     pub fn new(
         client: kube::Client,
         namespace: &str,
@@ -60,19 +60,19 @@ impl Keeper {
         )
     }
 
-    /// Reads the ledger; tries until it can be read or may not be.
-    pub async fn load(self) -> (Loaded, Writer) {
+    /// Reads the ledger; retries until it succeeds or is not permitted.
+    pub async fn load(self) -> (Loaded, LedgerWriter) {
         let mut failed_before = false;
         let mut refusals = 0;
         loop {
             match self.try_load().await {
-                Ok((loaded, chunks, versions)) => return (loaded, Writer::new(self, chunks, versions)),
+                Ok((loaded, chunks, versions)) => return (loaded, LedgerWriter::new(self, chunks, versions)),
                 Err(error) if error.is_forbidden() && refusals < REFUSALS => {
                     refusals += 1;
                     sleep(PAUSE).await;
                 }
                 Err(error) if error.is_forbidden() => {
-                    let mut writer = Writer::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
+                    let mut writer = LedgerWriter::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
                     writer.note_failure(&error);
                     return (Loaded::Refused, writer);
                 }
@@ -125,23 +125,32 @@ impl Keeper {
     }
 }
 
-/// Writes what is touched, for as long as this replica leads.
-pub struct Writer {
+/// What to do with lines that another client wrote into a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnConflict {
+    /// Merge them: the chunk is part of the ledger that is in force.
+    KeepLines,
+    /// Replace them: the chunk counts only once the new layout is complete.
+    Replace,
+}
+
+/// Writes the sources that are touched while this replica leads.
+pub struct LedgerWriter {
     keeper: Keeper,
     chunks: Chunks,
     /// The resourceVersion of each chunk; `None` where there is no object yet.
     versions: Vec<Option<String>>,
-    /// Chunks whose stored text is behind.
+    /// Chunks whose stored text is outdated.
     unwritten: BTreeSet<usize>,
     /// The stored layout has fewer chunks: these are its versions.
     old_layout: Option<Vec<Option<String>>>,
-    /// When a failed write is repeated.
+    /// When a failed write is retried.
     retry_at: Option<Instant>,
-    /// Category of the last failure, so that each is said once.
+    /// Category of the last failure, so that each is logged once.
     failing: Option<&'static str>,
 }
 
-impl Writer {
+impl LedgerWriter {
     fn new(keeper: Keeper, chunks: Chunks, versions: Vec<Option<String>>) -> Self {
         let unwritten = BTreeSet::new();
         Self {
@@ -160,7 +169,7 @@ impl Writer {
         self.chunks.contains(source)
     }
 
-    /// Writes until the process ends. `status` tells what a source stands at now; `None`: nobody opted into it, and
+    /// Writes until the process ends. `status` gives the status of a source; `None`: no workload opted into it, and
     /// the ledger forgets it.
     pub async fn run(mut self, status: impl Fn(&SourceKey) -> Option<SourceStatus>) {
         let shared = Arc::clone(&self.keeper.ledger.shared);
@@ -191,7 +200,7 @@ impl Writer {
                     self.retry_at = Some(Instant::now() + pause);
                 }
             }
-            // After a failure too: whoever waits in `flush` asked for an attempt and must not stop for an outage.
+            // After a failure too: a task in `flush` waits for an attempt and must not wait out an outage.
             shared.written.send_replace(number);
         }
     }
@@ -230,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// From now on there are more chunks; the stored ones stay valid until the new ones are complete.
+    /// Switches to more chunks; the stored ones stay valid until the new ones are complete.
     fn grow(&mut self) {
         let fresh = vec![None; self.chunks.count()];
         let old = std::mem::replace(&mut self.versions, fresh);
@@ -241,16 +250,21 @@ impl Writer {
 
     async fn write(&mut self) -> Result<(), ApiError> {
         let growing = self.old_layout.is_some();
-        // Chunk 0 last: it says how many chunks count.
+        // Chunk 0 last: it holds the number of chunks in force.
         while let Some(chunk) = self.unwritten.last().copied() {
-            self.write_chunk(chunk, !growing || chunk == 0).await?;
+            let on_conflict = if growing && chunk > 0 {
+                OnConflict::Replace
+            } else {
+                OnConflict::KeepLines
+            };
+            self.write_chunk(chunk, on_conflict).await?;
             self.unwritten.remove(&chunk);
         }
         let Some(old) = self.old_layout.take() else {
             return Ok(());
         };
         for (chunk, version) in old.iter().enumerate().skip(1) {
-            // Their lines live elsewhere now. Left over they would only take up room.
+            // Their lines are in other chunks now; left over they would only take up space.
             let _ = self
                 .keeper
                 .store
@@ -260,7 +274,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn write_chunk(&mut self, chunk: usize, shared: bool) -> Result<(), ApiError> {
+    async fn write_chunk(&mut self, chunk: usize, on_conflict: OnConflict) -> Result<(), ApiError> {
         let store = self.keeper.store.clone();
         let count = self.chunks.count();
         let mut attempt = 0;
@@ -268,7 +282,7 @@ impl Writer {
             let (version, text) = (self.versions[chunk].as_deref(), self.chunks.text(chunk));
             let write = store.write(count, chunk, version, text);
             let Some(written) = self.keeper.leadership.fence(write).await else {
-                let message = "this replica does not lead any more".to_owned();
+                let message = "this replica no longer leads".to_owned();
                 return Err(ApiError {
                     class: Class::Unavailable,
                     code: None,
@@ -283,9 +297,9 @@ impl Writer {
                 Err(error) if error.class == Class::Conflict && attempt < CONFLICTS => {
                     attempt += 1;
                     let stored = store.read(count, chunk).await?;
-                    if shared && stored.version.is_some() {
+                    if on_conflict == OnConflict::KeepLines && stored.version.is_some() {
                         tracing::warn!(
-                            "The ledger {} was changed by somebody else; their other lines are kept. Two releases in \
+                            "The ledger {} was changed by another client; its other lines are kept. Two releases in \
                              one namespace need different names: RELOADER_DEPLOYMENT_NAME",
                             store.name(),
                         );

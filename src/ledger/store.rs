@@ -2,9 +2,9 @@
 //!
 //! Input: chunk texts. Output: the same, later. I/O: reads and writes ConfigMaps of the controller's own namespace.
 //!
-//! Chunk 0 is the ConfigMap with the ledger's name; it says in an annotation how many chunks there are. The others are
-//! called `<name>-<count>-<chunk>`: a ledger that grows writes its new chunks beside the old ones and then, as the one
-//! step that counts, chunk 0.
+//! Chunk 0 is the ConfigMap with the ledger's name; an annotation on it holds the number of chunks. The others are
+//! called `<name>-<count>-<chunk>`: a ledger that grows writes its new chunks beside the old ones and then, chunk 0,
+//! which puts them in force.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,11 +17,11 @@ use crate::{
     model::{FIELD_MANAGER, LEDGER_LABEL, UnixSeconds},
 };
 
-/// Says on chunk 0 how many chunks there are.
+/// On chunk 0: the number of chunks.
 const CHUNKS: &str = "reloader.stakater.com/ledger-chunks";
 /// The one key of a chunk's data.
 const KEY: &str = "sources";
-/// What a person who finds the object should know.
+/// An explanation for users who find the object.
 const ABOUT: &str = "about";
 const ABOUT_TEXT: &str = "Which content of each source the workloads were last restarted for. Written by Reloader's \
     leader; without it, changes made while no replica runs would be lost. Safe to delete: the present contents are \
@@ -43,9 +43,9 @@ pub(super) struct Stored {
     pub(super) version: Option<String>,
     /// Its lines.
     pub(super) text: String,
-    /// On chunk 0: how many chunks there are.
+    /// On chunk 0: the number of chunks.
     pub(super) count: usize,
-    /// When Reloader last wrote it, in Unix seconds.
+    /// When Reloader last wrote it.
     pub(super) written_at: Option<UnixSeconds>,
 }
 
@@ -62,7 +62,7 @@ impl Store {
         &self.name
     }
 
-    /// Reads one chunk; what does not exist reads as empty.
+    /// Reads one chunk; one that does not exist reads as empty.
     pub(super) async fn read(&self, count: usize, chunk: usize) -> Result<Stored, ApiError> {
         let name = self.chunk_name(count, chunk);
         let Some(object) = ApiError::within(TIMEOUT, self.api.get_opt(&name)).await? else {
@@ -89,9 +89,9 @@ impl Store {
         })
     }
 
-    /// Writes one chunk over the version known, and returns the new version.
+    /// Replaces one chunk at the known version and returns the new version.
     ///
-    /// [`Class::Conflict`]: somebody else wrote, created or deleted it in the meantime.
+    /// [`Class::Conflict`]: another client wrote, created or deleted it in the meantime.
     pub(super) async fn write(
         &self,
         count: usize,
@@ -124,7 +124,7 @@ impl Store {
         };
         match written {
             Ok(object) => Ok(object.metadata.resource_version),
-            // Created or deleted meanwhile: like any other change by somebody else.
+            // Created or deleted meanwhile: like any other change by another client.
             Err(error) if matches!(error.class, Class::NotFound | Class::Exists) => Err(ApiError {
                 class: Class::Conflict,
                 ..error

@@ -1,4 +1,4 @@
-//! The ledger's text: one line a source, made to be read by people too.
+//! The ledger's text: one line per source, readable by users too.
 //!
 //! Input: [`SourceStatus`]s. Output: text, and back. I/O: none.
 //!
@@ -9,9 +9,9 @@
 //! configmap team awaited absent
 //! ```
 //! Kind, namespace, name, digest; then the workloads that still owe a restart for it, each with the digest it runs
-//! with where that is known. A digest that other data prints alike has 8 digits more, after a `~`. `absent` stands for what is not there: alone for a source that workloads wait for, after the
-//! last digest for one that was deleted, and for a workload whose pods started without the source. Kubernetes names hold
-//! neither blanks nor `/` nor `=`.
+//! with, if known. A digest that other data shares has 8 more digits after a `~`. `absent` stands for a missing source:
+//! alone for a source that workloads wait for, after the last digest for one that was deleted, and for a workload whose
+//! pods started without the source. Kubernetes names hold neither blanks nor `/` nor `=`.
 
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ use crate::{
     model::{Content, SourceKey, SourceKind, WorkloadKind},
 };
 
-/// What is not there.
+/// The word for a missing source.
 const ABSENT: &str = "absent";
 
 /// One line, without its end.
@@ -43,7 +43,7 @@ pub(super) fn line(key: &SourceKey, status: &SourceStatus) -> String {
     line
 }
 
-/// Reads one line, in which workloads may be of these kinds; `None` where it is not one of ours.
+/// Reads one line, in which workloads may be of these kinds; `None` if it is not one of Reloader's.
 pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, SourceStatus)> {
     let mut words = line.split(' ');
     let kind = SourceKind::ALL
@@ -77,7 +77,7 @@ pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, So
 /// A workload that owes.
 enum Word {
     Owed(OwedBy),
-    /// Of a named kind that is not restarted any more.
+    /// Of a custom kind that is no longer restarted.
     Forgotten,
 }
 
@@ -116,7 +116,7 @@ const fn word(kind: WorkloadKind) -> &'static str {
         WorkloadKind::CronJob => "cronjob",
         WorkloadKind::Job => "job",
         WorkloadKind::Rollout => "rollout",
-        // With a dot, which the others have not.
+        // With a dot, unlike the others.
         WorkloadKind::Custom(_) => kind.resource(),
     }
 }
@@ -192,7 +192,7 @@ mod tests {
     #[case("configmap team app gone")]
     #[case("configmap team app absent dc30e0faa89a70dec1033016a2309bbeb9efcbd0")]
     #[case("configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0 absent absent")]
-    fn what_somebody_garbled_is_not_believed(#[case] text: &str) {
+    fn a_line_that_cannot_be_parsed_is_left_out(#[case] text: &str) {
         assert_eq!(parse(text, &[]), None);
     }
 

@@ -1,4 +1,4 @@
-//! What the meta-info ConfigMap says, equal byte for byte to upstream's, which Go's `encoding/json` writes.
+//! The content of the meta-info ConfigMap, equal byte for byte to upstream's, which Go's `encoding/json` writes.
 //!
 //! Input: settings, and what was compiled in. Output: the ConfigMap's data. I/O: none.
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::model::go_values::escape_json;
 
-/// Everything that is published.
+/// The published content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetaInfo {
     /// What was compiled in.
@@ -46,7 +46,7 @@ pub struct BuildInfo {
     pub release_version: String,
     /// The commit it was built from.
     pub commit_hash: String,
-    /// When that was made, as RFC 3339; year 1 where that is not known.
+    /// The time of that commit as RFC 3339; year 1 if not known.
     pub commit_time: String,
     /// The edition: `oss`.
     pub edition: String,
@@ -56,8 +56,8 @@ pub struct BuildInfo {
 const UNKNOWN_TIME: &str = "0001-01-01T00:00:00Z";
 
 impl BuildInfo {
-    /// What the build was told in `RELOADER_COMMIT_HASH`, `RELOADER_COMMIT_TIME` and `RELOADER_EDITION`; upstream's
-    /// defaults where it was told nothing.
+    /// What the build got in `RELOADER_COMMIT_HASH`, `RELOADER_COMMIT_TIME` and `RELOADER_EDITION`; upstream's defaults
+    /// where they were not set.
     pub fn of_this_build() -> Self {
         Self {
             go_version: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
@@ -125,7 +125,7 @@ pub struct Options {
     pub auto_search_annotation: String,
     /// `--search-match-annotation`.
     pub search_match_annotation: String,
-    /// The annotation that says how a Rollout is restarted; not configurable.
+    /// The annotation for how a Rollout is restarted; not configurable.
     pub rollout_strategy_annotation: String,
     /// `--pause-deployment-annotation`.
     pub pause_deployment_annotation: String,
@@ -152,7 +152,7 @@ pub struct Options {
     #[serde(rename = "enableCSIIntegration")]
     pub enable_csi_integration: bool,
     /// Scheme and host of `--webhook-url`. Upstream publishes all of it, and with it the token that such URLs hold, to
-    /// everybody who may read ConfigMaps.
+    /// every user who may read ConfigMaps.
     pub webhook_url: String,
     /// `--resources-to-ignore`.
     pub resources_to_ignore: Vec<String>,

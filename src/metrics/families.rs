@@ -13,6 +13,9 @@ use super::buckets;
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
 /// `N` labels, some of whose values are read at run time.
 pub(super) type OwnedLabels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+/// The labels `name` and `controller` of the `workqueue_` metrics: there is one queue.
+pub(super) const QUEUE: Labels<2> = [("name", "reloader"), ("controller", "reloader")];
+
 pub(super) type Counters<L> = Family<L, Counter>;
 pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use super::{Metrics, QUEUE};
+use super::{Metrics, families::QUEUE};
 use crate::model::{SourceKind, WorkloadKind};
 
 /// What happened to a watched object: the label `event_type`.

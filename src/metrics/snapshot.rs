@@ -12,7 +12,7 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-use super::QUEUE;
+use super::families::QUEUE;
 
 /// The state of the controller at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,17 +2,17 @@
 //!
 //! Input: the key and value pairs of a ConfigMap or Secret. Output: [`Digest`]. I/O: none.
 //!
-//! Each pair becomes one entry `key=value`; the entries are sorted as whole byte strings, joined by `;` and
-//! hashed. There is no escaping, so two different contents can share a SHA-1; the form is kept nevertheless,
-//! because a digest that differed from the one already on a workload would restart it at migration. What tells such
-//! look-alikes apart is kept beside the SHA-1 and printed by [`Digest::exact`] only.
+//! Each pair becomes one entry `key=value`; the entries are sorted as whole byte strings, joined by `;` and hashed.
+//! There is no escaping, so two different contents can share a SHA-1; the form is kept nevertheless, because a digest
+//! that differed from the one already on a workload would restart it at migration. What distinguishes such look-alikes
+//! is kept beside the SHA-1 and printed by [`Digest::exact`] only.
 
 use std::{fmt, str::FromStr};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 
-/// SHA-1 over the canonical form of a source's data; prints as 40 lower-case hex digits. Two are equal if the data was.
+/// SHA-1 over the canonical form of a source's data; prints as 40 lower-case hex digits. Two are equal if the data is
+/// equal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
     sha1: [u8; 20],
@@ -24,7 +24,7 @@ pub struct Digest {
 type Reading = [u8; 4];
 
 const PLAIN: Reading = [0; 4];
-/// What no data has.
+/// A value that no data has.
 const UNKNOWN: Reading = [0xff; 4];
 
 /// The text is not a digest: 40 lower-case hex digits are expected, and what [`Digest::exact`] adds.
@@ -33,8 +33,8 @@ const UNKNOWN: Reading = [0xff; 4];
 pub struct ParseDigestError;
 
 impl Digest {
-    /// What stands for a source that was deleted: upstream's markers show the SHA-1 of this text,
-    /// `__RELOADER_EMPTY_DELETE_MARKER__`. No source has it, since the canonical form of data holds a `=`.
+    /// Stands for a deleted source: upstream's markers show the SHA-1 of this text, `__RELOADER_EMPTY_DELETE_MARKER__`.
+    /// No source has it, since the canonical form of data holds a `=`.
     pub const OF_NOTHING: Self = Self::from_bytes([
         0xaa, 0xe4, 0x5b, 0xad, 0xef, 0x99, 0x28, 0x4e, 0x4d, 0xae, 0x01, 0xd6, 0x04, 0x61, 0x54, 0xea, 0x9d,
         0x99, 0x53, 0x2f,
@@ -43,11 +43,6 @@ impl Digest {
     /// A digest from the bytes of a SHA-1 that stands for one content only.
     pub const fn from_bytes(sha1: [u8; 20]) -> Self {
         Self { sha1, reading: PLAIN }
-    }
-
-    /// The bytes of the SHA-1.
-    pub const fn as_bytes(&self) -> &[u8; 20] {
-        &self.sha1
     }
 
     /// Whether both print alike, so that a marker of the one is also one of the other.
@@ -80,30 +75,6 @@ impl Digest {
             f.write_str("~")?;
             write_hex(&self.reading, f)
         })
-    }
-
-    /// The digest of a ConfigMap: `data` as text, `binaryData` as the bytes it stands for.
-    pub fn of_config_map<'a>(
-        data: impl IntoIterator<Item = (&'a str, &'a str)>,
-        binary_data: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Self {
-        let mut canonical = Canonical::new();
-        for (key, value) in data {
-            canonical.push_text(key, value.as_bytes());
-        }
-        for (key, value) in binary_data {
-            canonical.push_binary(key, value);
-        }
-        canonical.finish()
-    }
-
-    /// The digest of a Secret: `data` as the bytes its base64 stands for.
-    pub fn of_secret<'a>(data: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut canonical = Canonical::new();
-        for (key, value) in data {
-            canonical.push_text(key, value);
-        }
-        canonical.finish()
     }
 }
 
@@ -192,7 +163,7 @@ impl Entry {
 }
 
 impl Canonical {
-    /// No entries yet; an object without data has the digest of the empty string.
+    /// Without entries; an object without data has the digest of the empty string.
     pub fn new() -> Self {
         Self::default()
     }
@@ -206,11 +177,6 @@ impl Canonical {
     /// what the API server itself always writes.
     pub fn push_base64(&mut self, key: &str, base64_text: &str) {
         self.entries.push(Entry::new(key, base64_text.as_bytes(), true));
-    }
-
-    /// Adds a ConfigMap's `binaryData` pair whose base64 was decoded.
-    pub fn push_binary(&mut self, key: &str, value: &[u8]) {
-        self.push_base64(key, &STANDARD.encode(value));
     }
 
     /// The digest of all entries, whatever the order in which they were added.
@@ -240,7 +206,7 @@ impl Canonical {
             hash.update([u8::from(entry.binary)]);
         }
         let [a, b, c, ..]: [u8; 20] = hash.finalize().into();
-        // Neither of the two that have a meaning.
+        // Different from the two values that have a meaning.
         [a, b, c, 0x01]
     }
 }

@@ -10,10 +10,10 @@ pub enum DurationError {
     /// Nothing, a sign, or a unit without a number.
     #[error("expected a duration like 100ms, 2s or 1m30s")]
     NotADuration,
-    /// A number without a unit; only a bare `0` may do without.
+    /// A number without a unit; only a bare `0` needs none.
     #[error("missing unit; write for example 100ms, 2s or 1m30s")]
     MissingUnit,
-    /// A unit that Go does not know, cut after [`LONGEST_UNIT`] characters.
+    /// A unit that Go does not know, cut after `LONGEST_UNIT` characters.
     #[error("unknown unit `{0}`; allowed are ns, us, µs, ms, s, m, h")]
     UnknownUnit(String),
     /// A duration below zero.
@@ -24,7 +24,7 @@ pub enum DurationError {
     TooLong,
 }
 
-/// The most characters of an unknown unit that are kept: an annotation may have 256 KiB.
+/// Longest part of an unknown unit that is kept, in characters: an annotation may have 256 KiB.
 const LONGEST_UNIT: usize = 16;
 
 /// Go's `time.Duration` counts nanoseconds in an `int64`.
@@ -36,7 +36,7 @@ const MAX_NANOSECONDS: u128 = i64::MAX as u128;
 /// Digits of a fraction below one nanosecond are cut off, as Go does.
 ///
 /// # Errors
-/// [`DurationError`] says what is wrong with the text and what would be right.
+/// [`DurationError`] names what is wrong with the text and what would be valid.
 pub fn parse_go_duration(text: &str) -> Result<Duration, DurationError> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(magnitude) => (true, magnitude),
@@ -106,7 +106,7 @@ fn unit_length(unit: &str) -> Result<u128, DurationError> {
     })
 }
 
-/// `whole.fraction` units in nanoseconds, or nothing where that overflows.
+/// `whole.fraction` units in nanoseconds, `None` if that overflows.
 fn nanoseconds(whole: &str, fraction: &str, unit: u128) -> Option<u128> {
     let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     // The longest unit has 3.6e12 nanoseconds: digits beyond the 18th are worth less than one.

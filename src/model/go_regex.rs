@@ -11,7 +11,10 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
+mod error;
 mod gate;
+
+pub use error::PatternError;
 
 /// The longest item that is compiled, in bytes. Names have at most 253, so no useful pattern comes near.
 pub const MAX_PATTERN_LENGTH: usize = 1024;
@@ -22,61 +25,6 @@ pub const MAX_PATTERN_LENGTH: usize = 1024;
 /// The largest that a name of 253 characters can need takes 64 KiB, most take 10 to 16 KiB. A workload may have three
 /// lists of [`MAX_REGEXES`](super::opt_in::MAX_REGEXES): built to be large, they take 25 MiB and not 200.
 const MAX_COMPILED_SIZE: usize = 128 << 10;
-
-/// Why an item is not a pattern. No variant carries the item: the caller names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// More than [`MAX_PATTERN_LENGTH`] bytes.
-    #[error("pattern is longer than 1024 bytes")]
-    TooLong,
-    /// Legal, but it would need more memory or deeper nesting than one annotation may ask for.
-    #[error("pattern is too large once compiled")]
-    TooLarge,
-    /// A `*`, `+`, `?` or `{n}` with nothing before it.
-    #[error("nothing before the repetition operator")]
-    MissingRepeatArgument,
-    /// Two repetition operators in a row.
-    #[error("repetition operator directly after another one")]
-    NestedRepeat,
-    /// A repeat count over 1000, alone or multiplied by the counts around it, or `{n,m}` with n > m.
-    #[error("repeat count out of range")]
-    RepeatSize,
-    /// A `(` without its `)`.
-    #[error("missing closing )")]
-    MissingParenthesis,
-    /// A `)` without its `(`.
-    #[error("unexpected )")]
-    UnexpectedParenthesis,
-    /// A `[` without its `]`.
-    #[error("missing closing ]")]
-    MissingBracket,
-    /// A range that runs backwards, or a class name that does not exist.
-    #[error("invalid character class")]
-    CharacterClass,
-    /// An escape sequence that Go does not know.
-    #[error("invalid escape sequence")]
-    Escape,
-    /// A `(?` that starts neither a group nor flags that Go knows; look-around is among them.
-    #[error("invalid or unsupported group syntax")]
-    Group,
-    /// A capture group's name that is empty or holds something besides letters, digits and `_`.
-    #[error("invalid capture group name")]
-    GroupName,
-    /// Syntax that Go accepts, as a rule, but that no name needs: characters that names cannot hold, character codes,
-    /// Unicode classes, flags or group names given twice.
-    #[error("syntax not supported for resource names")]
-    Unsupported,
-}
-
-impl PatternError {
-    /// The error's name as a metric label.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::TooLong | Self::TooLarge => "limit",
-            _ => "syntax",
-        }
-    }
-}
 
 /// One compiled item. The common items need no regular expression engine: tens of thousands of workloads each hold
 /// their patterns in memory.

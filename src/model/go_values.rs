@@ -17,13 +17,6 @@ pub enum CsvError {
     NoRecord,
 }
 
-impl CsvError {
-    /// The error's name as a metric label.
-    pub const fn category(&self) -> &'static str {
-        "csv"
-    }
-}
-
 /// Reads a boolean as Go's [`strconv.ParseBool`](https://pkg.go.dev/strconv#ParseBool) does, without trimming.
 /// `None` is Go's error.
 pub fn parse_go_bool(text: &str) -> Option<bool> {

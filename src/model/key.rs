@@ -1,4 +1,4 @@
-//! Names of the two sorts of objects: sources (they change) and workloads (they are restarted).
+//! Names of objects: sources, which change, and workloads, which are restarted.
 
 use std::{fmt, sync::Arc};
 
@@ -11,8 +11,8 @@ pub enum SourceKind {
     ConfigMap,
     /// `v1` Secret.
     Secret,
-    /// `secrets-store.csi.x-k8s.io/v1` SecretProviderClass. Its content is what the pods that mount it show, as their
-    /// SecretProviderClassPodStatuses say.
+    /// `secrets-store.csi.x-k8s.io/v1` SecretProviderClass. Its content is what the pods that mount it show in their
+    /// SecretProviderClassPodStatuses.
     SecretProviderClass,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for SourceKind {
     }
 }
 
-/// One source as a pod spec names it: pods can only use sources of their own namespace.
+/// One source as a pod spec names it, without its namespace, which is the pod's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SourceRef {
     /// ConfigMap, Secret or SecretProviderClass.

@@ -1,4 +1,4 @@
-//! Which sources a workload asks to be restarted for: its reload annotations, parsed once.
+//! Which sources a workload opts into: its reload annotations, parsed once.
 //!
 //! Input: annotations of a workload and of its pod template. Output: [`OptIn`], which answers [`Verdict`] for a
 //! source. I/O: none.
@@ -17,14 +17,14 @@ pub const LAST_RELOADED_FROM: &str = "reloader.stakater.com/last-reloaded-from";
 /// On a Rollout: what a restart is. Not configurable.
 pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
 
-/// The most items of one list that need the regular expression engine. Each takes 10 to 16 KiB, and one workload
-/// may carry 256 KiB of annotations: without a cap it could take hundreds of megabytes.
+/// Maximum number of items in one list that need the regular expression engine. Each takes 10 to 16 KiB, and one
+/// workload may carry 256 KiB of annotations: without a cap it could take hundreds of megabytes.
 pub const MAX_REGEXES: usize = 32;
 
-/// The most bad items that are kept for logging, of one list; the rest are skipped silently.
+/// Maximum number of invalid items kept for logging, per list; the rest are skipped silently.
 const MAX_BAD_PATTERNS: usize = 16;
 
-/// The most characters of a bad item that are kept for logging.
+/// Longest part of an invalid item kept for logging, in characters.
 const MAX_BAD_ITEM_LENGTH: usize = 256;
 
 /// The names of the annotations, which flags can change.
@@ -99,7 +99,7 @@ impl AnnotationKeys {
     }
 }
 
-/// What a workload's annotations say about a source.
+/// The result of a workload's annotations for a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The source does not restart the workload.
@@ -117,7 +117,7 @@ pub enum Refusal {
     Ignored,
     /// The workload excludes the source by name.
     Excluded,
-    /// The workload asks for nothing that covers the source.
+    /// Nothing in the workload's annotations covers the source.
     NotOptedIn,
 }
 
@@ -145,21 +145,11 @@ pub enum BadPatternReason {
     TooMany,
 }
 
-impl BadPatternReason {
-    /// The error's name as a metric label.
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::Pattern(error) => error.category(),
-            Self::TooMany => "limit",
-        }
-    }
-}
-
 /// A workload's reload annotations, parsed. One pointer when there are none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OptIn(Option<Arc<Rules>>);
 
-/// What is asked for each kind of source.
+/// The rules for each kind of source.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Rules {
     configmaps: Rule,
@@ -167,7 +157,7 @@ struct Rules {
     classes: Rule,
 }
 
-/// What is asked for one kind of source.
+/// The rules for one kind of source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rule {
     excluded: Vec<Box<str>>,
@@ -177,19 +167,19 @@ struct Rule {
     auto: Auto,
 }
 
-/// What the two automatic opt-in annotations say together.
+/// The combined result of the two automatic opt-in annotations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Auto {
     /// Both absent or empty: `--auto-reload-all` decides.
     #[default]
     Unset,
-    /// At least one has a text, and none means true; a text that is no boolean counts as false.
+    /// At least one has a value, and none is true; a value that is not a boolean counts as false.
     Off,
-    /// At least one means true.
+    /// At least one is true.
     On,
 }
 
-/// What a kind without any annotation asks for.
+/// The rules of a kind without annotations.
 static NO_RULE: Rule = Rule {
     excluded: Vec::new(),
     patterns: Vec::new(),
@@ -216,7 +206,7 @@ impl OptIn {
         Self((rules != Rules::default()).then(|| Arc::new(rules)))
     }
 
-    /// The same, but `--auto-reload-all` decides nothing: what is not asked for is not wanted.
+    /// As [`Self::parse`], but without `--auto-reload-all`: only an explicit opt-in counts.
     #[must_use]
     pub fn explicit(self) -> Self {
         let explicit = |rule: &Rule| Rule {
@@ -235,8 +225,8 @@ impl OptIn {
         }))
     }
 
-    /// Whether the workload asks for nothing by itself: without `--auto-reload-all` no source restarts it, and it has
-    /// no bad pattern to report.
+    /// Whether the workload opts into nothing itself: without `--auto-reload-all` no source restarts it, and it has no
+    /// invalid pattern to report.
     pub fn is_empty(&self) -> bool {
         SourceKind::ALL.into_iter().all(|kind| {
             let rule = self.rule(kind);
@@ -244,7 +234,7 @@ impl OptIn {
         })
     }
 
-    /// What the annotations say about that source, upstream's rules in upstream's order.
+    /// Applies the annotations to that source, by upstream's rules in upstream's order.
     pub fn verdict(&self, source: &Source, auto_reload_all: bool) -> Verdict {
         if source.ignored {
             return Verdict::No(Refusal::Ignored);
@@ -269,7 +259,7 @@ impl OptIn {
             .flat_map(|kind| &self.rule(kind).bad_patterns)
     }
 
-    /// The names of sources of that kind that the workload asks for by exact name.
+    /// The names of sources of that kind that the workload lists by exact name.
     pub fn names(&self, kind: SourceKind) -> impl Iterator<Item = &str> {
         self.rule(kind)
             .patterns
@@ -277,7 +267,7 @@ impl OptIn {
             .filter_map(NamePattern::exact_name)
     }
 
-    /// Whether the workload asks for sources of that kind by a pattern that can match more than one name.
+    /// Whether the workload lists sources of that kind by a pattern that can match more than one name.
     pub fn has_patterns(&self, kind: SourceKind) -> bool {
         self.rule(kind)
             .patterns
@@ -318,7 +308,7 @@ impl Rule {
         template: &impl Fn(&str) -> Option<&'a str>,
     ) -> Self {
         let relevant = [keys.reload(kind), &keys.auto, keys.typed_auto(kind), &keys.search];
-        // The workload's own annotations win as a set: one of the four, even `false`, hides all of the template's.
+        // The workload's own annotations win as a set: any of the four, even `false`, hides all of the template's.
         let own = relevant.iter().any(|key| workload(key).is_some());
         let values = relevant.map(|key| if own { workload(key) } else { template(key) }.unwrap_or_default());
         let [reload, auto, typed_auto, search] = values;
@@ -360,7 +350,7 @@ fn parse_names(list: &str) -> Vec<Box<str>> {
     items(list).map(Box::from).collect()
 }
 
-/// A comma list of patterns, split before each is compiled, so that `a{2,3}` is torn apart.
+/// A comma list of patterns, split before each is compiled, so that `a{2,3}` is split.
 fn parse_patterns(kind: SourceKind, key: &str, list: &str) -> (Vec<NamePattern>, Vec<BadPattern>) {
     let (mut patterns, mut bad_patterns, mut regexes) = (Vec::new(), Vec::new(), 0);
     for item in items(list) {

@@ -1,10 +1,10 @@
-//! What a workload says about being paused: its pause period, and whether and by whom it is paused now.
+//! What a workload's annotations say about pausing: the period, and whether Reloader has paused it.
 //!
 //! Input: two annotations and `spec.paused`. Output: [`Pause`]. I/O: none.
 //!
 //! Kubernetes does not roll out a Deployment while `spec.paused` is true. A Deployment with a pause period is paused by
 //! its first change and resumed when the period is over, so that all changes in between are one rollout. Everything
-//! about a pause is on the Deployment itself, so that whoever leads next can end it.
+//! about a pause is on the Deployment itself, so that the next leader can end it.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use super::{
     go_duration::{DurationError, parse_go_duration},
 };
 
-/// The most characters of a bad period that are kept for logging.
+/// Longest part of an invalid period kept for logging, in characters.
 const LONGEST_BAD_PERIOD: usize = 64;
 
-/// What a workload says about being paused.
+/// A workload's settings and state of pausing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// How long each pause lasts; `None` without the annotation. Zero means not to pause: upstream pauses and resumes at
     /// once then, and for negative durations.
     pub period: Option<Result<Duration, BadPeriod>>,
-    /// Whether and by whom it is paused now.
+    /// Whether it is paused, and by which client.
     pub paused: Paused,
 }
 
-/// Whether and by whom a Deployment is paused.
+/// Whether a Deployment is paused, and by which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paused {
-    /// It rolls out what changes. Every other kind does, too.
+    /// It is not paused. Other kinds never are.
     No,
-    /// Somebody else paused it: there is no paused-at annotation. It is never resumed.
+    /// Another client paused it: there is no paused-at annotation. Reloader never resumes it.
     ByOthers,
     /// Reloader paused it.
     ByReloader {
@@ -42,7 +42,7 @@ pub enum Paused {
     },
 }
 
-/// A pause period that is no Go duration.
+/// A pause period that is not a Go duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadPeriod {
     /// The annotation's value, cut after 64 characters.
@@ -52,15 +52,15 @@ pub struct BadPeriod {
 }
 
 impl Pause {
-    /// Reads what a workload of that kind says: the values of the two annotations and `spec.paused`. `None` where there
-    /// is nothing to wait for and nothing to end.
+    /// Parses the two annotations and `spec.paused` of a workload of that kind. `None` if there is no pause to begin or
+    /// to end.
     pub fn parse(
         kind: WorkloadKind,
         period: Option<&str>,
         paused_at: Option<&str>,
         paused: bool,
     ) -> Option<Self> {
-        // An empty time is none, as upstream reads it.
+        // An empty time counts as none, as in upstream.
         let paused_at = paused_at.filter(|text| !text.is_empty());
         let paused = match paused_at {
             _ if !paused || kind != WorkloadKind::Deployment => Paused::No,
@@ -76,12 +76,12 @@ impl Pause {
         })
     }
 
-    /// Whether Reloader paused it, so that Reloader has to resume it.
+    /// Whether Reloader paused it and so must resume it.
     pub const fn is_ours(&self) -> bool {
         matches!(self.paused, Paused::ByReloader { .. })
     }
 
-    /// The period, where it is one that means to pause.
+    /// The period, if it is valid and not zero.
     pub fn length(&self) -> Option<Duration> {
         let period = self.period.as_ref()?.as_ref().ok()?;
         (!period.is_zero()).then_some(*period)
@@ -114,8 +114,8 @@ mod tests {
 
     #[rstest]
     #[case::plain(None, None, false, None)]
-    #[case::paused_by_somebody(None, None, true, None)]
-    #[case::resumed_by_somebody(None, Some(AT), false, None)]
+    #[case::paused_by_another(None, None, true, None)]
+    #[case::resumed_by_another(None, Some(AT), false, None)]
     #[case::paused_by_us(None, Some(AT), true, Some(Paused::ByReloader { since: AT.parse().ok() }))]
     #[case::no_time(None, Some("yesterday"), true, Some(Paused::ByReloader { since: None }))]
     #[case::empty_time(Some("5m"), Some(""), true, Some(Paused::ByOthers))]

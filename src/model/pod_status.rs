@@ -1,4 +1,4 @@
-//! What is kept of the Secrets Store CSI driver's objects: never what they mount.
+//! The objects of the Secrets Store CSI driver, reduced: never what they mount.
 //!
 //! The driver writes one SecretProviderClassPodStatus for each pod and class: which version of each object the pod's
 //! files show at the moment. A rotation updates them one pod after the other.
@@ -14,7 +14,7 @@ pub struct PodStatus {
     pub namespace: Arc<str>,
     /// `metadata.name` of the status, which is neither the pod's nor the class's.
     pub name: Box<str>,
-    /// `metadata.uid`: tells a recreated status, which belongs to a new pod, from an updated one.
+    /// `metadata.uid`: distinguishes a recreated status, which belongs to a new pod, from an updated one.
     pub uid: Box<str>,
     /// `status.secretProviderClassName`; never empty.
     pub class: Arc<str>,
@@ -40,7 +40,7 @@ impl PodStatus {
     }
 }
 
-/// What the annotations of a SecretProviderClass say.
+/// The annotations of a SecretProviderClass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassAnnotations {
     /// The class.

@@ -1,11 +1,11 @@
-//! What is kept of a ConfigMap or Secret: never its data.
+//! A ConfigMap or Secret, reduced: never its data.
 
 use super::{Digest, SourceKey, UnixSeconds};
 
 /// The label of the ConfigMaps that hold Reloader's own ledger; its value is the ledger's name.
 pub const LEDGER_LABEL: &str = "reloader.stakater.com/ledger";
 
-/// What a workload can be restarted for: a source that holds something, or one that is gone.
+/// The content of a source: what it holds, or its absence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// It exists, with data of this digest.
@@ -29,7 +29,7 @@ impl Content {
 pub struct Source {
     /// Which object this is.
     pub key: SourceKey,
-    /// `metadata.uid`: tells a recreated object from an updated one.
+    /// `metadata.uid`: distinguishes a recreated object from an updated one.
     pub uid: Box<str>,
     /// `metadata.resourceVersion` as a number; 0 where the text is not one.
     pub resource_version: u64,

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub struct UnixSeconds(pub i64);
 
 impl UnixSeconds {
-    /// The moment so many seconds later; the last one that there is where the number would overflow.
+    /// The moment so many seconds later; the last one if that would overflow.
     #[must_use]
     pub const fn saturating_add(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))

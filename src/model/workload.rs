@@ -1,4 +1,4 @@
-//! What is kept of a workload: its opt-in annotations, what its pods reference, and the markers already on it.
+//! A workload, reduced: its opt-in annotations, what its pods reference, and its markers.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub const FIELD_MANAGER: &str = "Reloader";
 pub struct Workload {
     /// Which object this is.
     pub key: WorkloadKey,
-    /// `metadata.uid`: tells a recreated object from an updated one.
+    /// `metadata.uid`: distinguishes a recreated object from an updated one.
     pub uid: Box<str>,
     /// `metadata.resourceVersion` as a number, so that an older view never overwrites a newer one
     /// ([comparable since Kubernetes 1.35](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions),
@@ -23,7 +23,7 @@ pub struct Workload {
     pub created_at: Option<UnixSeconds>,
     /// The reload annotations of the workload and of its pod template, parsed.
     pub opt_in: OptIn,
-    /// What it says about pausing; `None` on most workloads, and so one pointer.
+    /// Its pause settings; `None` on most workloads, and so one pointer.
     pub pause: Option<Box<Pause>>,
     /// The pod template, reduced.
     pub template: PodTemplate,
@@ -41,12 +41,12 @@ pub enum Restart {
     Template,
     /// A Rollout's `spec.restartAt`, which restarts the pods created before it and makes no new revision.
     At {
-        /// What it says at present.
+        /// Its present value.
         last: Option<UnixSeconds>,
     },
-    /// A new Job made of a CronJob, which itself is left as it is.
+    /// A new Job of a CronJob, which itself stays unchanged.
     NewJob {
-        /// `spec.suspend`: nobody wants it to run at present.
+        /// `spec.suspend`.
         suspended: bool,
     },
     /// A Job's deletion and creation: the pod template of a Job cannot be changed.
@@ -65,7 +65,7 @@ impl Workload {
     }
 }
 
-/// The parts of a pod template that say which sources the pods use, and which digests they last started with.
+/// The parts of a pod template that show which sources the pods use, and which digests they last started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodTemplate {
     /// `spec.containers`, in order.
@@ -114,20 +114,20 @@ pub struct Volume {
 /// A source whose change, creation or deletion a workload has not been restarted for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
-    /// The source as it is now; as it was last, where it is gone.
+    /// The source as it is now; its last state, if it is gone.
     pub source: Source,
     /// The source's resourceVersion when its present content was first seen, which later changes of its metadata leave
     /// as it is; names the change where the workload cannot show a marker.
     pub version: u64,
-    /// What the workload is to be brought to: the source's digest, or its absence.
+    /// The content to restart for: the source's digest, or its absence.
     pub content: Content,
-    /// The digest as it prints is also that of the content the workload runs with, so that its marker does not tell.
+    /// The content the workload runs with prints the same digest, so that its marker proves nothing.
     pub look_alike: bool,
-    /// Nothing shows that the source changed at all: only a marker of it that shows something else does.
+    /// The change is unconfirmed: only a marker of the source that shows another content confirms it.
     pub only_if_marked: bool,
     /// When the change was first seen. It is fixed per change, so that a repeated patch is byte-identical and does
     /// nothing on the API server.
     pub seen_at: UnixSeconds,
-    /// Orders changes: of two, the one that came last has the larger number.
+    /// Orders changes: the later of two has the larger number.
     pub order: u64,
 }

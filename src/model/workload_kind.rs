@@ -1,4 +1,4 @@
-//! The kinds of objects that are restarted: those everybody has, Argo's Rollout, and any other the user names.
+//! The kinds of objects that are restarted: Kubernetes' own, Argo's Rollout, and custom resources that the user names.
 //!
 //! Input: the text of `--workload-kind`. Output: [`WorkloadKind`], with everything the API needs to know of it.
 //! I/O: none.
@@ -20,12 +20,12 @@ pub enum WorkloadKind {
     Job,
     /// `argoproj.io/v1alpha1` Rollout, of Argo Rollouts.
     Rollout,
-    /// A kind that the user has named. Made once at the start and kept for as long as the process runs.
+    /// A custom kind that the user has named. It lives as long as the process.
     Custom(&'static CustomKind),
 }
 
 impl WorkloadKind {
-    /// Every kind that needs no description by the user, in the order in which they are declared.
+    /// Every built-in kind, in the order in which they are declared.
     pub const BUILT_IN: [Self; 6] = [
         Self::Deployment,
         Self::DaemonSet,
@@ -122,28 +122,30 @@ pub struct CustomKind {
     template: Vec<String>,
 }
 
-/// Why a text names no kind. Each says what to write instead.
+/// Why a text names no kind. Each text names the valid form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CustomKindError {
-    /// It has not three or four parts.
+    /// It does not have three or four parts.
     #[error(
         "{0:?} is not of the form GROUP/VERSION/KIND[/PLURAL][:PATH], as apps.kruise.io/v1alpha1/CloneSet or \
          example.com/v1/Proxy/proxies:spec.podTemplate"
     )]
     Form(String),
-    /// A part holds characters that no such name has.
-    #[error("{0:?} is no name of an API {1}; allowed are {2}")]
+    /// A part has characters that are not allowed.
+    #[error("{0:?} is not the name of an API {1}; allowed are {2}")]
     Name(String, &'static str, &'static str),
     /// The path is empty or has an empty field name.
-    #[error("{0:?} is no path of the pod template; write the names of the fields with dots: spec.template")]
+    #[error(
+        "{0:?} is not the path of a pod template; write the names of the fields with dots: spec.template"
+    )]
     Path(String),
-    /// The kind is restarted anyhow.
-    #[error("{0} is restarted without being named")]
+    /// The kind is built in.
+    #[error("{0} is a built-in kind and needs no flag")]
     BuiltIn(WorkloadKind),
 }
 
 impl CustomKindError {
-    /// Static name, for logs and tests.
+    /// A static label for logs and tests.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Form(_) => "form",

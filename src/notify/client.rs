@@ -1,6 +1,7 @@
 //! One POST to one receiver.
 //!
-//! Input: a [`Payload`]. Output: the beginning of the answer, or a [`PostError`] that says how to go on. I/O: writes.
+//! Input: a [`Payload`]. Output: the beginning of the answer, or a [`PostError`] that says whether to retry. I/O:
+//! writes.
 
 use std::time::Duration;
 
@@ -10,18 +11,18 @@ use reqwest::{Response, StatusCode, Url, redirect::Policy};
 use super::{endpoint::Endpoint, payload::Payload};
 use crate::api_error::{retry_after, with_causes};
 
-/// How long a connection may take to be made.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one POST may take, the answer included. Chat systems answer within a second.
+/// Timeout of one POST, the answer included. Chat systems answer within a second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Redirects followed at most; Go's default.
 const MOST_REDIRECTS: usize = 10;
-/// The most bytes of an answer that are read; upstream logs them.
+/// Longest part of an answer that is read, in bytes; upstream logs it.
 const ANSWER: usize = 1024;
-/// The most a receiver's `Retry-After` is obeyed: what waits behind would be too old.
+/// Longest `Retry-After` that is honored: payloads behind it would be too old.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// No HTTP client can be made from the settings.
+/// The HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no HTTP client for {to}: {reason}; if the image has no CA certificates, install them or set SSL_CERT_FILE"
@@ -31,20 +32,13 @@ pub struct BuildError {
     reason: String,
 }
 
-impl BuildError {
-    /// Static name, for metrics and tests.
-    pub const fn category(&self) -> &'static str {
-        "http_client"
-    }
-}
-
 /// A POST that did not succeed. Never shows the URL beyond what [`Endpoint`] shows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PostError {
     /// No answer came.
     #[error("{0}")]
     Transport(String),
-    /// The receiver sent elsewhere, and that is not followed. Upstream's text.
+    /// The receiver redirected, which is not followed. Upstream's text.
     #[error("incorrect token (redirection)")]
     Redirected,
     /// The answer was not a 2xx. Upstream's text.
@@ -52,13 +46,13 @@ pub enum PostError {
     Status {
         /// The code and its name.
         status: StatusCode,
-        /// How long the receiver asked to be left alone.
+        /// The receiver's `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
 
 impl PostError {
-    /// How long to wait at least before another attempt; `None`: the same again would fail the same.
+    /// Minimum wait before another attempt; `None`: a retry would fail the same way.
     pub(super) fn retry(&self) -> Option<Duration> {
         match self {
             Self::Transport(_) => Some(Duration::ZERO),
@@ -69,8 +63,8 @@ impl PostError {
                         *status,
                         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
                     );
-                let wish = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-                passing.then_some(wish)
+                let requested = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+                passing.then_some(requested)
             }
         }
     }
@@ -102,19 +96,19 @@ impl Client {
             to: to.clone(),
             reason: describe(error),
         };
-        // The client panics without a TLS provider. It is an error that is no error if the process has one already.
+        // The client panics without a TLS provider. The error, that the process has one already, does not matter.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("reloader/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
-            // As upstream: a connection that the receiver has closed meanwhile would cost a repeat.
+            // As upstream: a connection that the receiver has closed meanwhile would cost a retry.
             .pool_max_idle_per_host(0)
             .redirect(match redirects {
                 Redirects::Refused => Policy::none(),
                 Redirects::Followed => Policy::limited(MOST_REDIRECTS),
             })
-            // It would tell whoever is redirected to the URL, and with it the token.
+            // It would send the URL, and with it the token, to the host of the redirect.
             .referer(false)
             .no_proxy();
         if let Some(proxy) = proxy {
@@ -150,7 +144,7 @@ impl Client {
     }
 }
 
-/// The beginning of the body; what cannot be read is left out, since the status has said all that matters.
+/// The beginning of the body; what cannot be read is left out, since the status is what matters.
 async fn beginning(mut response: Response) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < ANSWER

@@ -6,10 +6,10 @@ use std::fmt;
 
 use reqwest::Url;
 
-/// Why a text is no endpoint. Never quotes it: chat systems put their credentials into the path.
+/// Why a text is not an endpoint. Never quotes it: chat systems put their credentials into the path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// It is no URL at all.
+    /// It is not a URL.
     #[error("it is not a URL ({0})")]
     NotAUrl(String),
     /// Its scheme is not one of these.
@@ -18,7 +18,7 @@ pub enum EndpointError {
 }
 
 impl EndpointError {
-    /// Static name, for metrics and tests.
+    /// A static label for metrics and tests.
     pub const fn category(&self) -> &'static str {
         match self {
             Self::NotAUrl(_) => "not_a_url",
@@ -27,7 +27,7 @@ impl EndpointError {
     }
 }
 
-/// Where something is posted to, or the proxy on the way there. `Debug` and `Display` show scheme, host and port.
+/// The URL to post to, or its proxy. `Debug` and `Display` show scheme, host and port.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
@@ -37,7 +37,7 @@ impl Endpoint {
         Self::with_schemes(text, &["http", "https"], "http, https")
     }
 
-    /// A proxy's URL; without a scheme it is taken for `http`, as Go does.
+    /// A proxy's URL; without a scheme it is `http`, as in Go.
     pub fn parse_proxy(text: &str) -> Result<Self, EndpointError> {
         let schemes = ["http", "https", "socks5", "socks5h"];
         let text = text.trim();

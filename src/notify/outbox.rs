@@ -17,23 +17,38 @@ use tokio::{
 };
 
 use super::{
-    Channel,
     client::{Client, PostError},
     payload::Payload,
 };
 use crate::metrics::{Metrics, NotificationResult};
 
-/// Payloads waiting to be posted. At some 400 bytes each they never matter to memory.
+/// Capacity in payloads, of about 400 bytes each.
 const WAITING: usize = 1000;
-/// How long after it was queued a payload is tried again. Older news is no news, and what waits behind gets its turn.
-/// Each payload is tried once at least.
+/// How long a payload is retried after it was queued. Older messages are of no use, and those behind it get their turn.
+/// Each payload is tried at least once.
 const TRIED_FOR: Duration = Duration::from_mins(5);
 /// The first pause before another attempt, doubled up to [`LONGEST_PAUSE`], with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Takes payloads and never waits. Clones share one queue.
+/// The kinds of messages, as metrics and logs name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    Alert,
+    Webhook,
+}
+
+impl Channel {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Accepts payloads without blocking. Clones share one queue.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     sink: mpsc::Sender<Queued>,
@@ -50,12 +65,12 @@ struct Queued {
 struct Shared {
     channel: Channel,
     metrics: Arc<Metrics>,
-    /// It was said that payloads are dropped, and none was delivered since.
+    /// A drop was logged, and no payload was delivered since.
     overflowing: AtomicBool,
 }
 
-/// An outbox and the task that empties it; the task ends when every clone of the outbox is dropped and what waits is
-/// posted.
+/// An outbox and the task that empties it; the task ends when every clone of the outbox is dropped and the queue is
+/// empty.
 pub(super) fn outbox(
     channel: Channel,
     client: Client,
@@ -82,7 +97,7 @@ fn queue(channel: Channel, metrics: Arc<Metrics>, length: usize) -> (Outbox, mps
 }
 
 impl Outbox {
-    /// Hands one payload over; drops it when too many wait.
+    /// Enqueues one payload; drops it when the queue is full.
     pub(super) fn post(&self, payload: Payload) {
         let at = Instant::now();
         if self.sink.try_send(Queued { payload, at }).is_ok() {
@@ -96,7 +111,7 @@ impl Outbox {
         metrics.notified(channel.as_str(), NotificationResult::Dropped);
         if !overflowing.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                "{} {}s wait for their receiver, so further ones are dropped until it takes them again; \
+                "{} {}s wait for their receiver; further ones are dropped until it accepts them again; \
                  check that it answers",
                 WAITING,
                 channel.as_str(),
@@ -105,7 +120,7 @@ impl Outbox {
     }
 }
 
-/// Posts what waits until nobody is left to add to it.
+/// Posts what waits until every sender is dropped.
 async fn empty<P>(
     mut queue: mpsc::Receiver<Queued>,
     shared: Arc<Shared>,
@@ -154,10 +169,10 @@ where
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        let Some(wish) = error.retry() else {
+        let Some(requested) = error.retry() else {
             return Err(error);
         };
-        let pause = pauses.next().unwrap_or(LONGEST_PAUSE).max(wish);
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE).max(requested);
         if Instant::now() + pause > until {
             return Err(error);
         }

@@ -10,7 +10,7 @@ use crate::model::{SourceKey, WorkloadKey, go_values::escape_json};
 /// The media type of JSON.
 const JSON: &str = "application/json";
 
-/// What is posted.
+/// A body to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     /// The header `Content-Type`.
@@ -130,7 +130,7 @@ pub fn alert(
 
 /// What happened to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ChangeKind {
     /// It is new.
     Create,
     /// Its content changed.
@@ -139,7 +139,7 @@ pub enum Change {
     Delete,
 }
 
-impl Change {
+impl ChangeKind {
     /// The change as the payload spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -150,14 +150,13 @@ impl Change {
     }
 }
 
-/// How much a webhook call says (`--webhook-payload`).
+/// How much a webhook call contains (`--webhook-payload`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WebhookPayload {
     /// Upstream's constant body.
     #[default]
     Constant,
-    /// The same and which source changed how and when. Never its digest: whoever may read that could try out short
-    /// Secrets.
+    /// The same, and which source changed, how and when. Never its digest: a reader could try out short Secrets.
     Details,
 }
 
@@ -181,7 +180,7 @@ struct WebhookDetails<'a> {
 }
 
 /// A webhook call for a change of `source` that was seen at `time`.
-pub fn webhook(payload: WebhookPayload, source: &SourceKey, change: Change, time: Timestamp) -> Payload {
+pub fn webhook(payload: WebhookPayload, source: &SourceKey, change: ChangeKind, time: Timestamp) -> Payload {
     let details = WebhookDetails {
         event: change.as_str(),
         kind: source.kind.as_str(),

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 use serde::Serialize;
 
 use crate::{
-    decide::{Plan, Strategy, pause::Change},
+    decide::{PauseChange, Plan, Strategy},
     model::{AnnotationKeys, Content, opt_in::LAST_RELOADED_FROM},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 /// ([reference](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/)).
 ///
 /// A pause is begun and ended in the same patch. Upstream sends one of its own for it, before the marker's: what is
-/// stored in the end is the same, but here no moment exists in which only one of them is.
+/// stored in the end is the same, but here there is no moment with only one of them.
 pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Serialize + Debug + use<'a> {
     let template = Template {
         metadata: plan.annotation().map(|value| TemplateMetadata {
@@ -30,8 +30,8 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
     };
     let paused_at = plan.pause.map(|change| match change {
         // As Go formats RFC 3339 in UTC, with whole seconds.
-        Change::Begin(since) => Some(since.to_string()),
-        Change::End => None,
+        PauseChange::Begin(since) => Some(since.to_string()),
+        PauseChange::End => None,
     });
     let metadata = Metadata {
         resource_version: plan.resource_version.map(|version| version.to_string()),
@@ -40,7 +40,7 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
     Body {
         metadata: (metadata != Metadata::default()).then_some(metadata),
         spec: Spec {
-            paused: plan.pause.map(|change| matches!(change, Change::Begin(_))),
+            paused: plan.pause.map(|change| matches!(change, PauseChange::Begin(_))),
             template: (!plan.marks.is_empty()).then_some(template),
         },
     }
@@ -83,7 +83,7 @@ struct Metadata<'a> {
     /// ([reference](https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply)).
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_version: Option<String>,
-    /// `null` takes an annotation away.
+    /// `null` removes an annotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<BTreeMap<&'a str, Option<String>>>,
 }
@@ -122,7 +122,7 @@ struct Variable<'a> {
     value: Value,
 }
 
-/// Upstream removes by position, and so whatever stands there by then; a directive finds its variable by name
+/// Upstream removes by position, whatever is there by then; a directive finds its variable by name
 /// ([directives](https://github.com/kubernetes/community/blob/main/contributors/devel/sig-api-machinery/strategic-merge-patch.md#directives)).
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -269,7 +269,7 @@ pub(super) mod tests {
     fn a_pause_goes_with_the_marker() {
         let since = "2026-01-01T00:00:05Z".parse().unwrap();
         let pausing = Plan {
-            pause: Some(Change::Begin(since)),
+            pause: Some(PauseChange::Begin(since)),
             ..plan(Strategy::EnvVars, &[("main", "app")])
         };
         let without = text(&plan(Strategy::EnvVars, &[("main", "app")]));
@@ -283,7 +283,7 @@ pub(super) mod tests {
     #[test]
     fn resuming_is_upstreams_body() {
         let resuming = Plan {
-            pause: Some(Change::End),
+            pause: Some(PauseChange::End),
             ..plan(Strategy::EnvVars, &[])
         };
         assert_eq!(

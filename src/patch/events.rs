@@ -4,7 +4,7 @@
 //!
 //! Upstream's roles grant `create` and `patch` on core/v1 Events and nothing on events.k8s.io, so kube's own recorder
 //! (which writes the latter) would be refused. Events are best effort: the queue to the writing task is bounded, what
-//! does not fit is dropped and counted, and a reload never waits for one.
+//! does not fit is dropped and counted, and a restart never waits for one.
 
 use std::{
     collections::HashMap,
@@ -36,12 +36,12 @@ const WAITING: usize = 1000;
 const SAME_FOR: Duration = Duration::from_mins(10);
 /// Events remembered for that; the oldest are forgotten first.
 const REMEMBERED: usize = 4096;
-/// How long one write may take; Events are not worth more.
+/// Timeout of one write.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The API server's limit on `message`.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// Whether things went well.
+/// The type of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// Type `Normal`.
@@ -67,7 +67,7 @@ pub struct Notice {
     pub message: String,
 }
 
-/// Hands Events to the task that writes them.
+/// Passes Events to the task that writes them.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     sink: mpsc::Sender<Notice>,
@@ -80,7 +80,7 @@ impl Recorder {
         (Self { sink }, write_all(client, instance, notices))
     }
 
-    /// Hands one Event over. Returns whether it was taken: it is dropped when too many wait.
+    /// Enqueues one Event. Returns whether it was accepted: it is dropped when the queue is full.
     #[must_use]
     pub fn record(&self, notice: Notice) -> bool {
         self.sink.try_send(notice).is_ok()
@@ -96,7 +96,7 @@ struct Written {
 
 async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver<Notice>) {
     let mut written: HashMap<Notice, Written> = HashMap::new();
-    // Said once: Events are many.
+    // Logged once: there are many Events.
     let mut said = false;
     while let Some(notice) = notices.recv().await {
         let now = Instant::now();
@@ -131,7 +131,7 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
             result
         };
         if let Err(error) = result {
-            if error.is_missing_right() && !std::mem::replace(&mut said, true) {
+            if error.is_missing_permission() && !std::mem::replace(&mut said, true) {
                 tracing::warn!(
                     category = error.category(),
                     "Kubernetes Events are not written: {error}. Reloader works without them; to have them, grant create \

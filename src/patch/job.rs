@@ -1,4 +1,4 @@
-//! The Jobs that are created: of a CronJob, and in the place of another Job.
+//! The Jobs that are created: of a CronJob, or as the successor of another Job.
 //!
 //! Input: the JSON of a CronJob or Job, a [`Plan`]. Output: the JSON to create. I/O: none.
 
@@ -30,15 +30,22 @@ const GIVEN_LABELS: [&str; 4] = [
     "job-name",
 ];
 
+/// Whether a foreground deletion of the CronJob waits for a Job of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerReference {
+    /// It does, as for the CronJob's own Jobs. Where the admission plugin
+    /// [`OwnerReferencesPermissionEnforcement`](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement)
+    /// is enabled, that needs a permission on the CronJob's finalizers.
+    Blocking,
+    /// It does not.
+    NonBlocking,
+}
+
 /// A Job of a CronJob, as `kubectl create job --from` makes it, with the plan's markers.
-///
-/// `blocking`: deleting the CronJob in the foreground waits for the Job. Where the admission plugin
-/// [`OwnerReferencesPermissionEnforcement`](https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement)
-/// is on, that takes a permission on the CronJob's finalizers.
 pub fn of_cron_job(
     cron_job: &Value,
     name: &str,
-    blocking: bool,
+    reference: OwnerReference,
     plan: &Plan,
 ) -> Result<Value, MissingContainer> {
     let template = &cron_job["spec"]["jobTemplate"];
@@ -56,7 +63,7 @@ pub fn of_cron_job(
         "uid": cron_job["metadata"]["uid"],
         "controller": true,
     });
-    if blocking {
+    if reference == OwnerReference::Blocking {
         owner["blockOwnerDeletion"] = true.into();
     }
     let mut spec = template["spec"].clone();
@@ -92,7 +99,7 @@ pub fn successor(job: &Value, plan: &Plan) -> Result<Value, MissingContainer> {
     Ok(json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec }))
 }
 
-/// What has to be done about a Job, from before its deletion until its successor exists.
+/// What must be done about a Job, from before its deletion until its successor exists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recreation {
     /// `metadata.uid` of the Job to be deleted.
@@ -112,7 +119,7 @@ impl Recreation {
         unique_name(self.name(), &Sha1::digest(&self.old_uid))
     }
 
-    /// The successor under the copy's name, as it will be: to ask the API server whether it would be accepted.
+    /// The successor under the copy's name: to ask the API server whether it would be accepted.
     pub fn rehearsal(&self) -> Value {
         let mut job = self.successor.clone();
         job["metadata"]["name"] = self.copy_name().into();
@@ -120,7 +127,7 @@ impl Recreation {
     }
 
     /// A suspended Job that holds all of this: it runs nothing, is of the same namespace and under the same permissions
-    /// as the Job itself, and says everything that is needed to go on after a crash.
+    /// as the Job itself, and holds everything that is needed to continue after a crash.
     pub fn copy(&self) -> Value {
         let mut spec = self.successor["spec"].clone();
         let said = json!({
@@ -142,7 +149,7 @@ impl Recreation {
         })
     }
 
-    /// Reads a copy; `None` for a Job that is none.
+    /// Parses a copy; `None` for any other Job.
     pub fn of_copy(copy: &Value) -> Option<Self> {
         let said = copy["metadata"]["annotations"][RECREATES].as_str()?;
         let said: Value = serde_json::from_str(said).ok()?;

@@ -1,15 +1,16 @@
-//! Jobs that are deleted and created again, so that none is ever lost.
+//! Deletes and creates Jobs again without ever losing one.
 //!
 //! Input: a [`Plan`] for a Job; copies that were left over. Output: the new Job. I/O: reads and writes.
 //!
 //! ```text
 //! 1 ask whether the new Job would be accepted (dry run)     nothing has happened
-//! 2 create its copy, suspended, under another name          nothing has happened; the copy says what is to happen
+//! 2 create its copy, suspended, under another name          nothing has happened; the copy says what will happen
 //! 3 delete the Job, if it is still the same one; wait       the copy remains
 //! 4 create the new Job                                      done
 //! 5 delete the copy
 //! ```
-//! From step 2 on, whoever finds the copy goes on from step 3: this process after a failure, or the next leader.
+//! From step 2 on, the copy is enough to continue from step 3: for this process after a failure, or for the next
+//! leader.
 
 use std::{
     collections::HashSet,
@@ -27,7 +28,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{REQUEST_TIMEOUT, job, job::Recreation, post, stale};
+use super::{
+    job,
+    job::Recreation,
+    request::{REQUEST_TIMEOUT, dry_run, post, stale},
+};
 use crate::{
     api_error::{ApiError, Class},
     decide::Plan,
@@ -35,16 +40,17 @@ use crate::{
     watch::workload::{Decoded, RECREATES, RawObject, Reading},
 };
 
-/// How long a worker waits for a deletion: without finalizers it takes milliseconds. Afterwards the background goes on.
+/// How long a worker waits for a deletion: without finalizers it takes milliseconds. Afterwards the background task
+/// continues.
 const DELETION: Duration = Duration::from_secs(20);
-/// Between two looks at a Job that is being deleted.
+/// Interval of checks of a Job that is being deleted.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-/// Between two attempts to finish what is left over.
+/// Interval of attempts to finish what is left over.
 const ATTEMPTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// Copies a page of the list of what is left over.
+/// Page size of the list of copies.
 const PAGE: u32 = 50;
 
-/// Recreates Jobs; clones are one.
+/// Recreates Jobs. Clones share one state.
 #[derive(Clone)]
 pub struct Recreator {
     client: Client,
@@ -54,13 +60,13 @@ pub struct Recreator {
 
 #[derive(Default)]
 struct Shared {
-    /// Names of Jobs, with their namespaces, that are in somebody's hands.
+    /// Names of Jobs, with their namespaces, that a task works on.
     in_hand: Mutex<HashSet<(String, String)>>,
     /// Something may be left over.
     left_over: Notify,
 }
 
-/// A Job that nobody else works on meanwhile.
+/// A Job that no other task works on meanwhile.
 struct InHand<'a> {
     shared: &'a Shared,
     job: (String, String),
@@ -79,7 +85,8 @@ impl Shared {
 
     fn take(&self, namespace: &str, name: &str) -> Option<InHand<'_>> {
         let job = (namespace.to_owned(), name.to_owned());
-        // The lock ends with this line, and there is a guard only for whoever has taken the Job: its end locks again.
+        // The lock ends with this line, and there is a guard only for the task that has taken the Job: its end locks
+        // again.
         let is_free = self.in_hand().insert(job.clone());
         is_free.then(|| InHand { shared: self, job })
     }
@@ -108,16 +115,14 @@ impl Recreator {
             .read(job.clone().into_object(key.kind), key.kind)
             .is_some();
         if is_going || !wants_it || job.metadata_text("uid") != &*plan.uid {
-            return Err(stale(
-                "it was deleted, replaced or has finished; it is looked at again",
-            ));
+            return Err(stale("it was deleted, replaced or has finished; trying again"));
         }
         let recreation = Recreation {
             old_uid: plan.uid.to_string(),
             successor: job::successor(job.value(), plan).map_err(stale)?,
         };
         let rehearsal = RawObject::from(recreation.rehearsal());
-        match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(true), &rehearsal)).await {
+        match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
             Err(error) if error.class != Class::Exists => return Err(error),
             _ => {}
@@ -133,7 +138,7 @@ impl Recreator {
     /// Stores the copy, in place of one of an earlier attempt.
     async fn put_copy(&self, jobs: &Api<RawObject>, recreation: &Recreation) -> Result<RawObject, ApiError> {
         let copy = RawObject::from(recreation.copy());
-        let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &copy)).await;
+        let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
         match create().await {
             Err(error) if error.class == Class::Exists => {}
             created => return created,
@@ -213,7 +218,7 @@ impl Recreator {
         let namespace = copy.metadata_text("namespace");
         let Some(recreation) = Recreation::of_copy(copy.value()) else {
             tracing::warn!(
-                "The Job '{}' in namespace '{namespace}' carries the label {RECREATES}, but does not say what it is a \
+                "The Job '{}' in namespace '{namespace}' carries the label {RECREATES}, but does not name the Job it is a \
                  copy of; it is left alone. Delete it if it is not yours",
                 copy.metadata_text("name"),
             );
@@ -253,8 +258,7 @@ impl Recreator {
     }
 }
 
-/// Steps 3 to 5. Safe to repeat, and for somebody else to repeat. Gives the uid of the new Job, unless it, or another,
-/// was there before.
+/// Steps 3 to 5. Safe to repeat, by any replica. Gives the uid of the new Job, unless it, or another, was there before.
 ///
 /// `patience`: how long the deletion may take.
 async fn finish(
@@ -295,9 +299,9 @@ async fn finish(
         sleep(looks.next().unwrap_or(LOOKS.1)).await;
     }
     let successor = RawObject::from(recreation.successor.clone());
-    match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(false), &successor)).await {
+    match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &successor)).await {
         Ok(job) => created = Some(job.metadata_text("uid").into()),
-        // Somebody else was faster: the Job exists, which is what counts.
+        // Another client was faster: the Job exists, which is what counts.
         Err(error) if error.class == Class::Exists => {}
         Err(error) => return Err(error),
     }
@@ -342,7 +346,7 @@ mod tests {
         assert!(shared.take("team", "migrate").is_none());
         assert!(
             shared.take("team", "migrate").is_none(),
-            "whoever is refused frees nothing"
+            "a refused claim frees nothing"
         );
         assert!(shared.take("other", "migrate").is_some());
         drop(first);

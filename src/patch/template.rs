@@ -3,7 +3,7 @@
 //! Input: the object's JSON, a [`Plan`]. Output: the JSON with the markers, or a merge patch. I/O: none.
 //!
 //! A custom resource has no merge keys, so a patch replaces its list of containers as a whole. The patch therefore
-//! holds every byte that was read, known to this program or not, and the resourceVersion it rests on: whoever writes in
+//! holds every byte that was read, known to this program or not, and the resourceVersion it rests on: a write in
 //! between makes the API server refuse it.
 
 use serde_json::{Map, Value, json};
@@ -15,15 +15,8 @@ use crate::{
 
 /// The pod template has no container of that name: the plan rests on another state of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it has no container {0:?} any more; it is looked at again")]
+#[error("it no longer has a container {0:?}; trying again")]
 pub struct MissingContainer(pub String);
-
-impl MissingContainer {
-    /// Static name, for metrics.
-    pub const fn category(&self) -> &'static str {
-        "missing_container"
-    }
-}
 
 /// The merge patch that brings the plan's markers into the pod template under `path`; `None` where it shows them.
 pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, MissingContainer> {

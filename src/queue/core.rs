@@ -2,7 +2,7 @@
 //!
 //! Input: causes, outcomes and the time. Output: the next key due, or when there will be one. I/O: none.
 //!
-//! Every operation is O(log n) in the number of keys, `clear` apart. A key is in exactly one place: waiting for its
+//! Every operation is O(log n) in the number of keys. A key is in exactly one place: waiting for its
 //! time (`timers`), due (its namespace's `ready`), or out (`running`). `now` must never go back from call to call.
 
 use std::{
@@ -12,9 +12,12 @@ use std::{
 };
 
 use super::{
-    Outcome, Priority, Settings, Stats,
     limits::Limiter,
     namespace::{Backoff, Entry, Namespace, Pending, Position, State},
+    outcome::Outcome,
+    priority::Priority,
+    settings::Settings,
+    stats::Stats,
     turns::Turns,
 };
 use crate::model::WorkloadKey;
@@ -237,18 +240,6 @@ impl Core {
         self.retire(&key.namespace, now);
     }
 
-    /// Forgets every key.
-    pub fn clear(&mut self, now: Instant) {
-        let all = self
-            .namespaces
-            .values()
-            .flat_map(|namespace| namespace.entries.keys());
-        let keys: Vec<_> = all.cloned().collect();
-        for key in &keys {
-            self.remove(key, now);
-        }
-    }
-
     /// Hands out the next due key; `None` if there is none before [`Core::next_event`].
     pub fn take(&mut self, now: Instant) -> Option<Handout> {
         self.advance(now);
@@ -377,11 +368,11 @@ impl Core {
         let failures = entry.failures;
         namespace.out = namespace.out.saturating_sub(1);
         namespace.line_up(&key.namespace, &mut self.turns);
-        let wish = match outcome {
+        let requested = match outcome {
             Outcome::Settled => Duration::ZERO,
-            Outcome::Retry(retry) => retry.server_wish(),
+            Outcome::Retry(retry) => retry.requested_wait(),
         };
-        let not_before = now + wish;
+        let not_before = now + requested;
         match outcome {
             Outcome::Retry(retry) if !outdated => {
                 let until = now + retry.delay(failures, self.seed);
@@ -402,7 +393,7 @@ impl Core {
             }
             Outcome::Retry(_) | Outcome::Settled => {
                 if let Some(again) = again {
-                    let backoff = (!wish.is_zero()).then_some(Backoff {
+                    let backoff = (!requested.is_zero()).then_some(Backoff {
                         until: not_before,
                         not_before,
                     });

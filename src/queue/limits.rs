@@ -84,7 +84,7 @@ impl Limiter {
         self.tat.0.store(self.before, Ordering::Relaxed);
     }
 
-    /// From when on this limiter cannot be told from a new one.
+    /// From when on this limiter is equal to a new one.
     pub fn full_at(&self) -> Instant {
         self.epoch + Duration::from_nanos(self.tat.0.load(Ordering::Relaxed))
     }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Priority, limits::Limiter, turns::Turns};
+use super::{limits::Limiter, priority::Priority, turns::Turns};
 use crate::model::WorkloadKey;
 
 /// Windows after the first cause at which a key is due even though causes keep coming.
@@ -52,9 +52,9 @@ impl Pending {
 /// The wait after a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// When the key is tried again by itself.
+    /// When the key is retried.
     pub until: Instant,
-    /// Until when the server asked to be left alone; in the past where it did not ask.
+    /// The end of the pause that the server asked for; in the past if it did not.
     pub not_before: Instant,
 }
 
@@ -73,7 +73,7 @@ pub enum State {
     Running {
         /// The hand-out to come once this one ended.
         again: Option<Pending>,
-        /// The workload changed or went since: a failure of this attempt says nothing about the next.
+        /// The workload changed or was deleted since: a failure of this attempt predicts nothing about the next.
         outdated: bool,
     },
 }

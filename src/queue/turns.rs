@@ -4,11 +4,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Priority;
+use super::priority::Priority;
 
-/// Hand-outs of high priority in a row after which a waiting one of low priority goes first. At a takeover live changes
-/// keep four fifths of the workers; and in a storm of live changes what was missed before the takeover still gets a
-/// fifth, because its owners wait as well.
+/// Hand-outs of high priority in a row after which a waiting one of low priority goes first. During a takeover live
+/// changes keep four fifths of the workers; in a storm of live changes, what the takeover found still gets a fifth.
 pub const HIGH_IN_A_ROW: u32 = 4;
 
 /// The rings.
@@ -36,7 +35,7 @@ impl Turns {
         self.rings[priority as usize].remove(&turn);
     }
 
-    /// Whether nobody waits for a turn.
+    /// Whether no namespace waits for a turn.
     pub fn is_empty(&self) -> bool {
         self.rings.iter().all(BTreeMap::is_empty)
     }

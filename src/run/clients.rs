@@ -2,10 +2,10 @@
 //!
 //! Input: kubeconfig or the pod's ServiceAccount. Output: [`Clients`]. I/O: reads files.
 //!
-//! Separate clients, because each has its own connections: load on one cannot starve another, above all not the
-//! renewals of the lease.
+//! Each client has its own connections, so that load on one cannot starve another, in particular not the renewals of
+//! the lease.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Client, Config,
@@ -13,13 +13,13 @@ use kube::{
 };
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{RunError, fenced, throttled};
+use super::{error::RunError, fenced, throttled};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
 };
 
-/// How long a connection may take to be made.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes a client for each role.
@@ -34,14 +34,14 @@ impl Clients {
     /// ServiceAccount. Nothing is sent yet, so the API server need not be up.
     ///
     /// `silence` is how long a connection may be silent while something is awaited on it. A watch has such a limit of
-    /// its own; the answers to lists and to the opening of a watch have none, and a connection that died without a word
-    /// (the peer's machine gone, the flow forgotten by a firewall) would be waited for without end.
+    /// its own; the answers to lists and to the opening of a watch have none, and would wait without end on a
+    /// connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
     pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
         let mut config = Config::infer().await.map_err(no_cluster)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(silence);
-        // Every caller has its own way to repeat: a retry inside the client would fire after the lease's deadline, or
-        // be counted from the wrong moment.
+        // Every caller retries in its own way: a retry inside the client could run after the lease's deadline, or be
+        // counted from the wrong moment.
         config.default_retry = false;
         let host = config
             .cluster_url
@@ -55,7 +55,7 @@ impl Clients {
         })
     }
 
-    /// A client whose connections do nothing more once this replica does not lead: for every other write.
+    /// A client whose connections stop when this replica no longer leads: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
         let builder = fenced::builder(&self.config, leadership).map_err(no_cluster)?;
         Ok(builder
@@ -88,8 +88,8 @@ impl Clients {
     }
 }
 
-fn no_cluster(error: impl Display) -> RunError {
-    RunError::NoCluster(error.to_string())
+fn no_cluster(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
+    RunError::NoCluster(error.into())
 }
 
 /// kube asks for a streamed list that is at least as new as resourceVersion 0, so that the API server may answer from a

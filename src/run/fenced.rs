@@ -3,7 +3,7 @@
 //! Input: the cluster's address, [`Leadership`]. Output: a client builder. I/O: connects.
 //!
 //! Asking the lease before a request is not enough. The request is encrypted and written by its connection's own task,
-//! some milliseconds later on a busy computer; a process that is stopped in between (SIGSTOP, a paused virtual machine)
+//! some milliseconds later on a busy machine; a process that is stopped in between (SIGSTOP, a paused virtual machine)
 //! would write it when it wakes, after another replica took over. So the connection's task asks before every step, and
 //! the socket asks before every write. What is left is the system call itself.
 
@@ -45,7 +45,7 @@ pub(super) fn builder(
     >,
 > {
     let mut tcp = HttpConnector::new();
-    // TLS is what comes on top.
+    // TLS is added on top.
     tcp.enforce_http(false);
     tcp.set_connect_timeout(config.connect_timeout);
     // A patch is one small write: waiting for more to send would only delay it.
@@ -78,7 +78,7 @@ impl<T: Future + Send + 'static> Executor<T> for FencedExecutor {
     }
 }
 
-/// A stream that refuses to write once this replica does not lead.
+/// A stream that refuses to write once this replica no longer leads.
 struct Fenced<S> {
     stream: S,
     leadership: Leadership,
@@ -89,7 +89,7 @@ impl<S> Fenced<S> {
         if self.leadership.may_write() {
             Ok(())
         } else {
-            Err(io::Error::other("this replica does not lead any more"))
+            Err(io::Error::other("this replica no longer leads"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Watches over the loops, lets the leader act, and ends everything in order.
+//! Supervises the loops, starts what only the leader runs, and shuts down in order.
 //!
 //! Input: running loops. Output: why one of them ended; or an orderly end. I/O: the last write of the ledger, the
 //! release of the lease.
@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RunError, takeover, tell::Sending};
+use super::{error::RunError, notifications::Sending, selectors::selectors, takeover};
 use crate::{
     config::{Config, Scope},
     lease,
@@ -23,9 +23,9 @@ use crate::{
 
 const JOBS: Watched = Watched::Workload(WorkloadKind::Job);
 /// How long the patches in flight may take after SIGTERM; below the 30 s a pod is given, and below the lease duration,
-/// since nobody else writes before the lease is given back or has run out.
+/// since no other replica writes before the lease is released or has expired.
 const DRAIN: Duration = Duration::from_secs(5);
-/// How long the last write of the ledger may take, and giving back the lease; after that it runs out by itself.
+/// How long the last write of the ledger may take, and releasing the lease; after that it expires by itself.
 const RELEASE: Duration = Duration::from_secs(2);
 /// How long the last Events may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
@@ -44,9 +44,9 @@ pub(super) struct Running {
     /// The leader's workers; none on a standby.
     workers: JoinSet<()>,
     election: JoinHandle<Result<lease::Ended, lease::Error>>,
-    /// Writes Events until nobody is left to record one.
+    /// Writes Events until every recorder is dropped.
     recording: JoinHandle<()>,
-    /// Posts alerts or calls the webhook until nobody is left to tell something.
+    /// Posts alerts or calls the webhook until every producer is dropped.
     sending: Option<JoinHandle<()>>,
 }
 
@@ -75,7 +75,7 @@ impl Running {
         });
     }
 
-    /// Starts acting once this replica leads. Completes when something ended that should not have.
+    /// Starts acting once this replica leads. Completes when a loop ended that should not have.
     pub(super) async fn supervise(
         &mut self,
         keeper: Option<Keeper>,
@@ -102,10 +102,12 @@ impl Running {
                 },
                 _ = &mut self.recording => return RunError::LoopEnded("events"),
                 () = ended(&mut self.sending) => return RunError::LoopEnded("notifications"),
+                // Reading the ledger can take long, and the loops must be supervised meanwhile.
                 () = leadership.acquired(), if candidate.is_some() => {
                     reading.spawn(takeover::read(candidate.take().flatten(), selection_known.clone()));
                 }
                 Some(read) = reading.join_next() => match read {
+                    // Workers start last: what they write rests on the debts that the ledger has.
                     Ok(left_over) => {
                         let writing = takeover::take_over(self.worker.context(), config, left_over);
                         self.spawn("ledger", writing);
@@ -114,7 +116,7 @@ impl Running {
                                 Scope::All => None,
                                 Scope::Namespaces(names) => Some(names.clone()),
                             };
-                            let fields = super::selectors(&config.filters).fields(JOBS);
+                            let fields = selectors(&config.filters).fields(JOBS);
                             self.spawn("jobs", self.worker.recreator().run(namespaces, fields));
                         }
                         for _ in 0..config.workers {
@@ -127,8 +129,8 @@ impl Running {
         }
     }
 
-    /// Drains the workers, writes down what is settled, gives the lease back: in this order, so that the next leader
-    /// may believe what it reads.
+    /// Drains the workers, writes what is settled into the ledger, releases the lease: in this order, so that the next
+    /// leader can trust what it reads.
     pub(super) async fn shut_down(self) {
         let Self {
             worker,
@@ -156,10 +158,10 @@ impl Running {
             );
         }
         if timeout(RELEASE, context.leadership().release()).await.is_err() {
-            tracing::warn!("The lease could not be given back in time; it runs out by itself");
+            tracing::warn!("The lease could not be released in time; it expires by itself");
         }
         election.abort();
-        // Intake and workers hold the recorders: without them the Events and messages that wait are the last ones.
+        // Intake and workers hold the recorders: once they are gone, the queued Events and messages are the last ones.
         loops.shutdown().await;
         drop(worker);
         let events = async {

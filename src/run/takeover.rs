@@ -1,4 +1,4 @@
-//! Becoming the leader: what was left by the one before is compared with what the watches show now.
+//! Becoming the leader: the ledger of the previous leader is compared with what the watches show now.
 //!
 //! Input: the ledger as stored, the index. Output: keys in the queue, the ledger's running task. I/O: reads the ledger.
 
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::{
     config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
-    ledger::{Keeper, Ledger, Loaded, Writer},
+    ledger::{Keeper, Ledger, LedgerWriter, Loaded},
     model::{SourceKey, SourceKind, WorkloadKind},
     queue::Priority,
     worker::{Context, now},
@@ -36,12 +36,12 @@ pub(super) fn keeper(
     (ledger, Some(keeper))
 }
 
-/// Reads what the leader before has left, as soon as it is known which namespaces count.
+/// Reads the previous leader's ledger as soon as it is known which namespaces are selected.
 pub(super) async fn read(
     keeper: Option<Keeper>,
     mut selection_known: watch::Receiver<bool>,
-) -> Option<(Loaded, Writer)> {
-    // An error means that the intake is gone, which ends the process.
+) -> Option<(Loaded, LedgerWriter)> {
+    // An error means that the intake has ended, which ends the process.
     let _ = selection_known.wait_for(|known| *known).await;
     match keeper {
         Some(keeper) => Some(keeper.load().await),
@@ -49,17 +49,18 @@ pub(super) async fn read(
     }
 }
 
-/// Notes every difference as owed and puts who owes into the queue, behind live changes. Returns the task that writes
+/// Notes every difference as owed and queues the workloads that owe, behind live changes. Returns the task that writes
 /// the ledger from now on.
 pub(super) fn take_over(
     context: &Context,
     config: &Config,
-    left_over: Option<(Loaded, Writer)>,
+    left_over: Option<(Loaded, LedgerWriter)>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (loaded, writer) = match left_over {
         Some((loaded, writer)) => (loaded, Some(writer)),
         None => (Loaded::Refused, None),
     };
+    // What changed while no replica ran is the difference between the ledger and the index.
     match loaded {
         Loaded::Known { sources, written_at } => {
             let now = now();
@@ -69,12 +70,12 @@ pub(super) fn take_over(
                     Coverage::Watched if context.index().restore(source, status, now) => {
                         let present = context.index().source_status(source);
                         if present.is_some_and(|present| present != *status) {
-                            context.ledger().touch(source.clone(), false);
+                            context.ledger().touch(source.clone());
                         }
                     }
-                    // What happens while it is left out does not count when it is taken in again.
+                    // What happens while it is left out does not count when it is included again.
                     Coverage::LeftOut | Coverage::Watched => {
-                        context.ledger().touch(source.clone(), false);
+                        context.ledger().touch(source.clone());
                     }
                 }
             }
@@ -87,17 +88,19 @@ pub(super) fn take_over(
         }
         Loaded::Refused => {}
     }
+    // Sources that the ledger does not have yet.
     if let Some(writer) = &writer {
         for source in context.index().opted_sources() {
             if !writer.knows(&source) {
-                context.ledger().touch(source, true);
+                context.ledger().touch_new(source);
             }
         }
     }
+    // Invalid annotations are reported by the leader only, once.
     for workload in context.index().workloads_to_check() {
         context.report_annotations(&workload);
     }
-    // Timers died with the leader before; the pauses are on the Deployments.
+    // Timers ended with the previous leader; the pauses are on the Deployments.
     for key in context.index().paused() {
         context.schedule_resume(&key);
     }
@@ -116,7 +119,7 @@ pub(super) fn take_over(
     }
 }
 
-/// How the settings stand to a source that the leader before has written down.
+/// How the settings cover a source of the previous leader's ledger.
 enum Coverage {
     /// It lives in another namespace than those that are watched.
     Elsewhere,

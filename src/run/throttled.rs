@@ -1,4 +1,4 @@
-//! Pauses that the API server asks for in a header only.
+//! Pauses that the API server requests in a header only.
 //!
 //! Input: answers. Output: answers that kube's client understands. I/O: none.
 //!
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::api_error::retry_after;
 
-/// Puts the wanted pause into the body, where the API server has not done so itself.
+/// Copies the requested pause into the body, unless the API server has done so.
 pub(super) fn with_status<B>(answer: Response<B>) -> Response<Either<Full<Bytes>, B>> {
     let Some(seconds) = wanted_pause(&answer) else {
         return answer.map(Either::Right);

@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use crate::config::{Level, LogFormat};
 
-/// What one log line says.
+/// The content of one log line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Line {
     /// When it happened.
     pub(super) time: Timestamp,
-    /// How bad it is.
+    /// Its level.
     pub(super) level: Level,
     /// The message.
     pub(super) message: String,

@@ -153,7 +153,7 @@ fn a_closed_stderr_does_not_stop_the_process() {
         level: Level::Info,
     };
     tracing::subscriber::with_default(subscriber(log, || Closed, None), || {
-        tracing::error!("nobody reads this");
+        tracing::error!("no output has this");
     });
 }
 

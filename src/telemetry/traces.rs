@@ -14,8 +14,10 @@ use tokio_util::context::TokioContext;
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
-use super::RELOAD_SPAN_TARGET;
 use crate::config::{TraceExport, TraceProtocol};
+
+/// The target of the spans that are exported; their level is info.
+pub const RELOAD_SPAN_TARGET: &str = "reloader::reload";
 
 /// A provider that batches spans and sends them from the runtime this is called in.
 ///
@@ -27,7 +29,7 @@ pub(super) fn provider(export: &TraceExport) -> Result<SdkTracerProvider, Export
         protocol,
         service_name,
     } = export;
-    // The HTTP client panics without a TLS provider. It is an error that is no error if the process has one already.
+    // The HTTP client panics without a TLS provider. The error, that the process has one already, does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()

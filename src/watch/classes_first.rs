@@ -2,8 +2,9 @@
 //!
 //! Input: how the streams of classes fare. Output: when the streams of their statuses may begin. I/O: none.
 //!
-//! The annotations of a class say whom its content concerns. Were a status seen first, what it changes would concern
-//! nobody who finds the class by `search`, and somebody although the class says `ignore`; and that is settled at once.
+//! The annotations of a class determine which workloads its content concerns. If a status were seen first, its change
+//! would miss the workloads that find the class by `search`, and reach others although the class has `ignore`; and that
+//! is settled at once.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct ClassesKnown(Arc<watch::Sender<BTreeSet<Option<Arc<str>>>>>);
 
 impl ClassesKnown {
-    /// Whether that says all there is to say of a stream's classes for now.
+    /// Whether the classes of the stream are known after that, or cannot be.
     pub(super) fn after(stream: &StreamId, event: &Event) -> bool {
         let is_known = match event {
             Event::Listed => true,
@@ -31,7 +32,7 @@ impl ClassesKnown {
         is_known && stream.watched == Watched::Class
     }
 
-    /// The stream's classes are known, and whoever is told of a status has been told of them.
+    /// The stream's classes are known: every status comes after them.
     pub(super) fn add(&self, classes: &StreamId) {
         self.0
             .send_if_modified(|known| known.insert(classes.namespace.clone()));
@@ -41,7 +42,7 @@ impl ClassesKnown {
     pub(super) async fn wait(&self, statuses: &StreamId) {
         let mut known = self.0.subscribe();
         let is_known = known.wait_for(|known| known.contains(&statuses.namespace));
-        // Whatever comes of it, the statuses are listed now.
+        // In any case the statuses are listed now.
         let _ = tokio::time::timeout(PATIENCE, is_known).await;
     }
 }

@@ -58,7 +58,7 @@ impl PodStatusObject {
     }
 }
 
-/// A SecretProviderClass as the client decodes it: which annotations say `true`. What it mounts is skipped.
+/// A SecretProviderClass as the client decodes it: which annotations are `true`. What it mounts is skipped.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "ClassObjectWire")]
 pub struct ClassObject {
@@ -69,7 +69,7 @@ pub struct ClassObject {
 }
 
 impl ClassObject {
-    /// What its annotations say under the configured keys.
+    /// Its annotations under the configured keys.
     pub fn into_annotations(self, keys: &AnnotationKeys) -> ClassAnnotations {
         let says_true = |key: &str| self.true_annotations.iter().any(|have| have == key);
         ClassAnnotations {
@@ -145,7 +145,7 @@ impl From<StatusObjectWire> for PodStatusObject {
             .filter_map(|write| Some((time(write.time.as_deref()?)?, write)));
         let modified_at = writes.clone().map(|(at, _)| at).max();
         // The generation counts writes beyond metadata, unless the definition has a status subresource: writes to that
-        // are told by their entry in managedFields.
+        // are recognized by their entry in managedFields.
         let status_written = |at, write: &WriteWire| write.subresource == "status" && Some(at) > created_at;
         let rewritten =
             metadata.generation > 1 || writes.into_iter().any(|(at, write)| status_written(at, write));

@@ -1,4 +1,4 @@
-//! Decoding that no object can stop: what is null or of another type than expected counts as absent.
+//! Lenient decoding: a value that is null or of an unexpected type counts as absent.
 //!
 //! Input: JSON of the API. Output: [`Lenient`] values. I/O: none.
 //!
@@ -6,8 +6,8 @@
 //! through. The client library decodes a page of a list as one value, and gives up on a watch at the first line that it
 //! cannot decode: one such object would hide all the others of its kind, for as long as it exists.
 //!
-//! What is skipped is skipped without recursion, so nesting cannot overflow the stack or meet `serde_json`'s limit of 128
-//! levels. What is no JSON at all is still an error.
+//! What is skipped is skipped without recursion, so nesting cannot overflow the stack or meet `serde_json`'s limit of
+//! 128 levels. Invalid JSON is still an error.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 

@@ -1,9 +1,9 @@
-//! The way back where workloads may be listed but not watched: lists one namespace when its sources have changed.
+//! The fallback where workloads may be listed but not watched: lists one namespace when its sources have changed.
 //!
 //! Input: namespaces whose workloads are needed. Output: [`Event::NamespaceListed`]. I/O: reads.
 //!
-//! Upstream's roles grant `list` on workloads and no `watch`. A live list costs up to 100 ms in the API server (it waits
-//! for its watch cache) and a request for each kind and batch of changes, so watching is what the shipped roles allow.
+//! Upstream's roles grant `list` on workloads and no `watch`. A live list costs up to 100 ms in the API server (it
+//! waits for its watch cache) and a request for each kind and batch of changes, so the shipped roles allow watching.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The streams whose workloads are needed, by namespace; `None` is all of them.
 type Wanted = HashMap<Option<Arc<str>>, BTreeSet<StreamId>>;
 
-/// Asks for fresh lists; clones are one.
+/// Requests new lists. Clones share one queue.
 #[derive(Clone, Debug, Default)]
 pub struct Lister {
     wanted: Arc<Mutex<Wanted>>,
@@ -62,7 +62,7 @@ impl Lister {
         self.news.notify_one();
     }
 
-    /// Lists what is asked for until `sink` is closed; what is asked for within `window` of each other is one list.
+    /// Lists what is requested until `sink` is closed; requests within `window` of each other are one list.
     pub async fn run(
         self,
         client: Client,
@@ -87,7 +87,7 @@ impl Lister {
                             let _ = sink.send(Observation { stream, event }).await;
                         }
                     }
-                    // Nobody may wait for what is not permitted.
+                    // No task may wait for what is not permitted.
                     Err(error) if error.is_forbidden() => {
                         let event = Event::Failed(Failure {
                             category: "list",
@@ -147,7 +147,7 @@ async fn list(
             pages::<RawObject>(client, settings, kind, namespace).await
         }
         Watched::Workload(kind) => pages::<WorkloadObject>(client, settings, kind, namespace).await,
-        // Sources have to be watched: without, there is nothing to react to.
+        // Sources must be watched: otherwise there is nothing to react to.
         Watched::Source(_) | Watched::Class | Watched::Namespace => Ok(Vec::new()),
     }
 }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_without_workloads_is_told_too() {
+    fn a_namespace_without_workloads_is_reported_too() {
         let grouped: Vec<_> = by_namespace(Some("a".into()), Vec::new()).collect();
         assert_eq!(grouped.len(), 1);
         assert!(grouped[0].1.is_empty());

@@ -7,7 +7,7 @@ use kube::runtime::watcher;
 use super::Watched;
 use crate::model::{LEDGER_LABEL, SourceKind};
 
-/// Which objects the API server is asked for. What it leaves out costs nothing here, not even a decode.
+/// Which objects the API server returns. What it leaves out costs nothing here, not even decoding.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
     /// Namespaces to leave out. Every kind of object can be selected by `metadata.namespace`
@@ -38,7 +38,8 @@ impl Selectors {
             // The driver's objects carry the driver's labels only: a selector meant for sources would hide them all.
             Watched::Source(SourceKind::SecretProviderClass) | Watched::Class | Watched::Workload(_) => None,
         };
-        // A workload that listens to every ConfigMap of the ledger's namespace would be restarted for its own restart.
+        // A workload that listens to every ConfigMap of the ledger's namespace would be restarted because of its own
+        // restart.
         let no_ledger = format!("!{LEDGER_LABEL}");
         let is_among_ledgers = watched == Watched::Source(SourceKind::ConfigMap);
         let terms = asked

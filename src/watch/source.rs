@@ -14,7 +14,7 @@ use serde::{
 use super::lenient::{Lenient, Loose, wire};
 use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, UnixSeconds, digest::Canonical};
 
-/// A source kind that can be watched: says how its data becomes canonical entries.
+/// A source kind that can be watched: defines how its data becomes canonical entries.
 pub trait SourceData: Clone + fmt::Debug + Send + Sync + 'static {
     /// The kind it decodes.
     const KIND: SourceKind;
@@ -42,8 +42,8 @@ impl SourceData for SecretData {
     const KIND: SourceKind = SourceKind::Secret;
 
     fn push_data(canonical: &mut Canonical, key: &str, value: &str) {
-        // The API server only stores valid base64. Should a proxy hand out something else, the text itself still
-        // tells one content from another, and no other object of the list is lost over it.
+        // The API server only stores valid base64. If a proxy returns something else, the text itself still
+        // distinguishes contents, and no other object of the list is lost over it.
         match STANDARD.decode(value) {
             Ok(bytes) => canonical.push_text(key, &bytes),
             Err(_) => canonical.push_text(key, value.as_bytes()),
@@ -51,7 +51,7 @@ impl SourceData for SecretData {
     }
 }
 
-/// A ConfigMap or Secret as the client decodes it: identity, digest, and which annotations say `true`.
+/// A ConfigMap or Secret as the client decodes it: identity, digest, and which annotations are `true`.
 #[derive(Clone)]
 pub struct SourceObject<D> {
     /// Name, namespace, uid and resourceVersion only.
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// Both are taken apart field by field: one that is added does not compile until somebody has looked here.
+    /// Both are taken apart field by field: one that is added does not compile until this test is updated.
     #[test]
     fn of_a_secret_its_digest_is_kept_and_no_data() {
         let decode = |value: &str| -> SourceObject<SecretData> {

@@ -29,7 +29,7 @@ pub use reading::{RECREATES, Reading};
 /// Environment variables with this prefix are markers of the env-vars strategy.
 const MARKER_PREFIX: &str = "STAKATER_";
 
-/// What a client can decode workloads into; which kind they are of is said apart from them.
+/// What a client can decode workloads into; their kind is given separately.
 pub trait Decoded:
     Resource<DynamicType = WorkloadKind, Scope = DynamicResourceScope>
     + Clone
@@ -57,7 +57,7 @@ pub struct WorkloadObject {
     /// `spec.paused`, which only Deployments have.
     paused: bool,
     template: PodTemplate,
-    /// Another controller created it and looks after it.
+    /// Another controller owns it.
     is_controlled: bool,
     /// A Job that has succeeded or failed for good.
     is_finished: bool,

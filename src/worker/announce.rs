@@ -50,7 +50,7 @@ pub enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Posted {
     source: SourceKey,
-    change: notify::Change,
+    change: notify::ChangeKind,
 }
 
 /// The same, and when it was seen.
@@ -176,8 +176,8 @@ impl Selection {
             }
         };
         let gone = effect.touched.iter().filter(|_| posts_deletions);
-        let deleted = gone.map(posted(notify::Change::Delete));
-        let updated = effect.changed.iter().map(posted(notify::Change::Update));
+        let deleted = gone.map(posted(notify::ChangeKind::Delete));
+        let updated = effect.changed.iter().map(posted(notify::ChangeKind::Update));
         deleted.chain(updated).collect()
     }
 
@@ -189,11 +189,11 @@ impl Selection {
         } = self.announced;
         let is_new = first_list || self.listed.contains(stream);
         let change = match effect.source? {
-            SourceChange::Updated => notify::Change::Update,
+            SourceChange::Updated => notify::ChangeKind::Update,
             // Pods that come and go, not the class.
             _ if source.kind == SourceKind::SecretProviderClass => return None,
-            SourceChange::Created if creations && is_new => notify::Change::Create,
-            SourceChange::Deleted if deletions => notify::Change::Delete,
+            SourceChange::Created if creations && is_new => notify::ChangeKind::Create,
+            SourceChange::Deleted if deletions => notify::ChangeKind::Delete,
             SourceChange::Created | SourceChange::Deleted | SourceChange::Unchanged => return None,
         };
         Some(Posted {

@@ -137,7 +137,7 @@ impl Context {
         // A source whose content changed is settled later, by a worker. What is touched here is new to the ledger, or no
         // workload opts into it any more.
         for source in effect.touched {
-            self.parts.ledger.touch(source, true);
+            self.parts.ledger.touch_new(source);
         }
     }
 

@@ -261,7 +261,7 @@ impl Intake {
             Decision::Patch(plan) => plan
                 .settled
                 .iter()
-                .filter(|settled| matches!(settled.outcome, decide::Outcome::Skipped(_)))
+                .filter(|settled| matches!(settled.outcome, decide::SourceOutcome::Skipped(_)))
                 .map(|settled| (settled.source.reference(), settled.content))
                 .collect(),
         };

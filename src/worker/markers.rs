@@ -49,7 +49,7 @@ impl Markers {
         let touched = plan
             .settled
             .iter()
-            .map(|settled| self.ledger.touch(settled.source.clone(), false))
+            .map(|settled| self.ledger.touch(settled.source.clone()))
             .max();
         if !plan.write.leaves_marker() {
             self.ledger.flush().await;
@@ -58,7 +58,8 @@ impl Markers {
         if plan.strategy != Strategy::Annotations {
             return;
         }
-        let is_superseded = |settled: &decide::Settlement| settled.outcome == decide::Outcome::Superseded;
+        let is_superseded =
+            |settled: &decide::Settlement| settled.outcome == decide::SourceOutcome::Superseded;
         if plan.settled.iter().any(is_superseded) {
             // Several sources, one marker: only the ledger can tell that the others are settled too.
             self.ledger.flush().await;

@@ -1,6 +1,6 @@
 //! Brings workloads up to date, one ticket at a time.
 //!
-//! Input: tickets of the queue. Output: patches, settled debts. I/O: through [`patch`](crate::patch).
+//! Input: tickets of the queue. Output: patches, settled debts. I/O: through [`crate::patch`].
 //!
 //! A worker never acts on an event: it looks at what the workload owes *now*. A retry, a duplicate or a takeover
 //! therefore ends in the same place as the first attempt.
@@ -175,7 +175,7 @@ impl Worker {
             .index()
             .settle(key, settled, Settled::WithoutRestart, now());
         for owed in &pending.owed {
-            context.ledger().touch(owed.source.key.clone(), false);
+            context.ledger().touch(owed.source.key.clone());
             context.metrics().change_skipped(reason.as_str());
             log_skipped(key, &owed.source.key, reason);
         }

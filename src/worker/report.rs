@@ -212,14 +212,14 @@ pub(super) fn log_skipped(key: &WorkloadKey, source: &SourceKey, reason: SkipRea
 }
 
 /// A write of the paused Deployment, or of one with a pause period, has done this to its pause.
-pub(super) fn log_pause(key: &WorkloadKey, before: &Pause, change: Option<decide::pause::Change>) {
+pub(super) fn log_pause(key: &WorkloadKey, before: &Pause, change: Option<decide::PauseChange>) {
     let (name, namespace) = (&key.name, &key.namespace);
     match (change, before.paused) {
-        (Some(decide::pause::Change::Begin(_)), _) => {
+        (Some(decide::PauseChange::Begin(_)), _) => {
             let length = GoDuration(before.length().unwrap_or_default());
             tracing::info!("Pausing Deployment '{name}' in namespace '{namespace}' for {length}");
         }
-        (Some(decide::pause::Change::End), _) => {
+        (Some(decide::PauseChange::End), _) => {
             tracing::info!("Successfully resumed deployment '{name}' in namespace '{namespace}'");
         }
         (None, Paused::ByOthers | Paused::ByReloader { .. }) => {
@@ -240,7 +240,12 @@ enum Failure {
 
 /// The sources whose change the plan's patch restarts the workload for.
 fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
-    let is_restarting = |outcome| matches!(outcome, decide::Outcome::Marked | decide::Outcome::Superseded);
+    let is_restarting = |outcome| {
+        matches!(
+            outcome,
+            decide::SourceOutcome::Marked | decide::SourceOutcome::Superseded
+        )
+    };
     plan.settled
         .iter()
         .filter(move |settled| is_restarting(settled.outcome))

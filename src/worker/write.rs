@@ -1,6 +1,6 @@
 //! The one way of a worker to write: fenced by the lease, with the answer taken into the index.
 //!
-//! Input: a [`Plan`]. Output: [`Applied`], or why it was not written. I/O: through [`patch`](crate::patch).
+//! Input: a [`Plan`]. Output: [`Applied`], or why it was not written. I/O: through [`crate::patch`].
 
 use std::sync::Arc;
 

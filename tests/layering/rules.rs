@@ -22,8 +22,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     // Alerts and webhook calls.
     ("notify", &["model", "api_error", "metrics"]),
     ("meta_info", &["model", "api_error"]),
-    // `config` is what `args` becomes; flags parse into its types.
-    ("args", &["model", "config"]),
+    ("args", &["model"]),
     (
         "config",
         &["model", "args", "decide", "lease", "meta_info", "notify"],
@@ -90,6 +89,10 @@ const PURE: &[&str] = &[
     "src/queue/namespace",
     "src/queue/backoff",
     "src/queue/limits",
+    "src/queue/outcome",
+    "src/queue/priority",
+    "src/queue/settings",
+    "src/queue/stats",
     "src/queue/turns",
     "src/watch/stream/course",
     "src/worker/intake/health",
@@ -99,6 +102,7 @@ const PURE: &[&str] = &[
     "src/worker/round",
     "src/lease/election",
     "src/lease/record",
+    "src/lease/role",
 ];
 
 /// What pure code may not touch: clients, the runtime, logs, clocks, files, the environment.

@@ -83,7 +83,8 @@ fn invalid(#[case] value: &str, #[case] requirement: &str, #[case] reason: &'sta
 }
 
 proptest! {
-    /// What is taken is in Kubernetes' syntax: said once more it means the same, and it is no longer than it was.
+    /// An accepted selector is in Kubernetes' syntax: parsed again it means the same, and it is no longer than the
+    /// input.
     #[test]
     fn no_selector_makes_it_panic_or_grow(text in "([a-c*:=!()<>,/\"1 -]| in | notin |\\PC){0,40}") {
         let Ok(elements) = parse_csv_list(&text) else { return Ok(()) };

@@ -30,7 +30,7 @@ fn alerts_are_on(
     assert_eq!(on, expected);
 }
 
-/// Upstream says so at each alert.
+/// Upstream logs it at each alert.
 #[rstest]
 #[case::missing(&[], &[ON], "ALERT_ON_RELOAD is true, but ALERT_WEBHOOK_URL is not set")]
 #[case::bad(&[], &[ON, ("ALERT_WEBHOOK_URL", "ftp://token")], "cannot be posted to (its scheme is not one of http, https)")]

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{Timestamp, ToSpan};
 use proptest::{prelude::*, strategy::Strategy as Values};
 use rstest::rstest;
 
-use super::{CLOCK_DIFFERENCE, Change, Resume, resume, resuming, with_restart};
+use super::{CLOCK_DIFFERENCE, PauseChange, Resume, resume, resuming, with_restart};
 use crate::model::{OptIn, Pause, PodTemplate, Workload, WorkloadKey, WorkloadKind};
 
 const NOW: &str = "2026-01-01T12:00:00Z";
@@ -44,10 +44,10 @@ fn at(time: &str) -> String {
 #[case::first_change(
     deployment(Some("5m"), None, false),
     Resume::Never,
-    Some(Change::Begin(now()))
+    Some(PauseChange::Begin(now()))
 )]
 #[case::after_a_human_resumed(
-    deployment(Some("5m"), Some(&at("11:59:00")), false), Resume::Never, Some(Change::Begin(now())))]
+    deployment(Some("5m"), Some(&at("11:59:00")), false), Resume::Never, Some(PauseChange::Begin(now())))]
 #[case::zero(deployment(Some("0s"), None, false), Resume::Never, None)]
 #[case::negative(deployment(Some("-5m"), None, false), Resume::Never, None)]
 #[case::bad(deployment(Some("5"), None, false), Resume::Never, None)]
@@ -56,21 +56,25 @@ fn at(time: &str) -> String {
 #[case::by_a_human_without_period(deployment(None, None, true), Resume::Never, None)]
 #[case::in_the_window(
     deployment(Some("5m"), Some(&at("11:58:00")), true), Resume::At(at("12:03:00").parse().unwrap()), None)]
-#[case::at_its_end(deployment(Some("5m"), Some(&at("11:55:00")), true), Resume::Now, Some(Change::End))]
+#[case::at_its_end(deployment(Some("5m"), Some(&at("11:55:00")), true), Resume::Now, Some(PauseChange::End))]
 #[case::long_after(
     deployment(Some("5m"), Some("2020-01-01T00:00:00Z"), true),
     Resume::Now,
-    Some(Change::End)
+    Some(PauseChange::End)
 )]
-#[case::unreadable_time(deployment(Some("5m"), Some("noon"), true), Resume::Now, Some(Change::End))]
-#[case::period_taken_away(deployment(None, Some(&at("11:58:00")), true), Resume::Now, Some(Change::End))]
-#[case::period_broken(deployment(Some("5x"), Some(&at("11:58:00")), true), Resume::Now, Some(Change::End))]
-#[case::period_now_zero(deployment(Some("0"), Some(&at("11:58:00")), true), Resume::Now, Some(Change::End))]
-#[case::period_now_shorter(deployment(Some("1m"), Some(&at("11:58:00")), true), Resume::Now, Some(Change::End))]
+#[case::unreadable_time(
+    deployment(Some("5m"), Some("noon"), true),
+    Resume::Now,
+    Some(PauseChange::End)
+)]
+#[case::period_taken_away(deployment(None, Some(&at("11:58:00")), true), Resume::Now, Some(PauseChange::End))]
+#[case::period_broken(deployment(Some("5x"), Some(&at("11:58:00")), true), Resume::Now, Some(PauseChange::End))]
+#[case::period_now_zero(deployment(Some("0"), Some(&at("11:58:00")), true), Resume::Now, Some(PauseChange::End))]
+#[case::period_now_shorter(deployment(Some("1m"), Some(&at("11:58:00")), true), Resume::Now, Some(PauseChange::End))]
 #[case::another_clock(
     deployment(Some("5s"), Some(&at("12:00:50")), true), Resume::At(at("12:00:55").parse().unwrap()), None)]
-#[case::far_in_the_future(deployment(Some("5m"), Some(&at("12:01:01")), true), Resume::Now, Some(Change::End))]
-fn a_deployment(#[case] workload: Workload, #[case] resumed: Resume, #[case] with: Option<Change>) {
+#[case::far_in_the_future(deployment(Some("5m"), Some(&at("12:01:01")), true), Resume::Now, Some(PauseChange::End))]
+fn a_deployment(#[case] workload: Workload, #[case] resumed: Resume, #[case] with: Option<PauseChange>) {
     assert_eq!(resume(&workload, now()), resumed);
     assert_eq!(with_restart(&workload, now()), with);
 }
@@ -88,13 +92,13 @@ fn other_kinds_are_never_paused(#[case] kind: WorkloadKind) {
 fn a_pause_lasts_no_shorter_than_its_period() {
     let begun = now() + 1.millisecond();
     let change = with_restart(&deployment(Some("2s"), None, false), begun);
-    assert_eq!(change, Some(Change::Begin(now() + 1.second())));
+    assert_eq!(change, Some(PauseChange::Begin(now() + 1.second())));
 }
 
 #[test]
 fn resuming_rests_on_the_version_that_was_looked_at() {
     let plan = resuming(&deployment(Some("5m"), Some(NOW), true));
-    assert_eq!(plan.pause, Some(Change::End));
+    assert_eq!(plan.pause, Some(PauseChange::End));
     assert_eq!(plan.resource_version, NonZeroU64::new(7));
     assert!(plan.marks.is_empty() && plan.settled.is_empty());
 }
@@ -131,10 +135,10 @@ proptest! {
 
     /// Every pause that a restart begins has an end to come, as read back from what the restart wrote.
     #[test]
-    fn whoever_begins_a_pause_knows_its_end(period in periods(), millisecond in 0_i64..10_000) {
+    fn the_end_of_a_pause_follows_from_its_beginning(period in periods(), millisecond in 0_i64..10_000) {
         let now = now() + millisecond.milliseconds();
         let before = deployment(period.as_deref(), None, false);
-        if let Some(Change::Begin(since)) = with_restart(&before, now) {
+        if let Some(PauseChange::Begin(since)) = with_restart(&before, now) {
             let after = deployment(period.as_deref(), Some(&since.to_string()), true);
             prop_assert!(matches!(resume(&after, now), Resume::At(end) if end > now));
             prop_assert_eq!(with_restart(&after, now), None);

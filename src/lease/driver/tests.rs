@@ -26,7 +26,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The one that may write, or nobody.
+/// The one that may write, if any.
 fn leader(candidates: &[Candidate]) -> Option<usize> {
     candidates
         .iter()

@@ -1,11 +1,11 @@
 //! The holder of the lease.
 //!
-//! Input: answers to its renewals. Output: when and how to renew, until when to believe in it. I/O: none.
+//! Input: answers to its renewals. Output: when and how to renew, until when it is valid. I/O: none.
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Failure, Outcome, RACE_SPREAD, Step, Term};
+use super::step::{ElectionOutcome, Failure, RACE_SPREAD, Step, Term};
 use crate::lease::{
     clock::Moment,
     jitter::Jitter,
@@ -85,8 +85,8 @@ impl Leading {
                 self.round = Round::Read;
                 return true;
             }
-            // Somebody changed the Lease between read and write, so the API server answers and there is no reason to
-            // wait for long; a whole retry period would meet a writer of the same rhythm again and again.
+            // Another client changed the Lease between read and write, so the API server answers and there is no reason
+            // to wait for long; a whole retry period would collide with a writer of the same period again and again.
             (Round::Read | Round::Slow, Failure::Conflict) => {
                 self.round = Round::Read;
                 self.act_at = now + jitter.below(RACE_SPREAD);
@@ -102,7 +102,7 @@ impl Leading {
         now: Moment,
         answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
-    ) -> Option<Outcome> {
+    ) -> Option<ElectionOutcome> {
         let Ok(lease) = answer else {
             self.next_round(now, settings);
             return None;
@@ -110,7 +110,7 @@ impl Leading {
         if let Some(record) = lease.as_ref().map(Record::of)
             && !self.term.wrote(&record, &settings.identity)
         {
-            return Some(Outcome::TakenOver(record.holder));
+            return Some(ElectionOutcome::TakenOver(record.holder));
         }
         self.lease = lease;
         self.round = Round::Slow;

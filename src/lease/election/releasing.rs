@@ -1,4 +1,4 @@
-//! A holder that gives the lease back.
+//! A holder that releases the lease.
 //!
 //! Input: answers to its attempts. Output: the write that names no holder. I/O: none.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Failure, Outcome, Step, Term};
+use super::step::{ElectionOutcome, Failure, Step, Term};
 use crate::lease::{
     clock::Moment,
     record::{Record, next_renew_time},
@@ -40,7 +40,7 @@ impl Releasing {
 
     pub(super) fn next(&mut self, now: Moment, wall: Timestamp) -> Step {
         if now >= self.give_up_at {
-            return Step::Done(Outcome::LeftToExpire);
+            return Step::Done(ElectionOutcome::LeftToExpire);
         }
         if now < self.act_at {
             return Step::Wait(self.act_at.min(self.give_up_at));
@@ -72,7 +72,7 @@ impl Releasing {
         now: Moment,
         answer: Result<Option<Lease>, StoreError>,
         settings: &Settings,
-    ) -> Option<Outcome> {
+    ) -> Option<ElectionOutcome> {
         let Ok(lease) = answer else {
             self.act_at = now + PAUSE;
             return None;
@@ -82,8 +82,8 @@ impl Releasing {
                 self.lease = Some(lease);
                 None
             }
-            // Gone, cleared by an attempt whose answer was lost, or somebody else's by now.
-            _ => Some(Outcome::Released),
+            // Gone, cleared by an attempt whose answer was lost, or held by another process by now.
+            _ => Some(ElectionOutcome::Released),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::{Failure, RACE_SPREAD, Step, Term};
+use super::step::{Failure, RACE_SPREAD, Step, Term};
 use crate::lease::{
     clock::Moment,
     jitter::Jitter,
@@ -16,7 +16,7 @@ use crate::lease::{
     store::StoreError,
 };
 
-/// How often to look when watching is not permitted: a release is then noticed within 1.2 s.
+/// The polling interval where watching is not permitted: a release is then noticed within 1.2 s.
 const POLL_WITHOUT_WATCH: Duration = Duration::from_secs(1);
 
 /// What is known of the Lease.
@@ -59,7 +59,7 @@ pub(super) struct Standby {
     attempt: Option<Attempt>,
     /// The last write failed: read before writing again.
     recheck: bool,
-    /// The last write may have taken effect all the same.
+    /// The last write may have taken effect nevertheless.
     unresolved: bool,
 }
 
@@ -147,7 +147,7 @@ impl Standby {
     ) {
         match failure {
             Failure::Conflict => {
-                // Certainly without effect, so a record that looks like this attempt is somebody else's.
+                // Certainly without effect, so a record that looks like this attempt is another process's.
                 self.attempt = self.attempt.take().filter(|attempt| attempt.ambiguous);
                 self.recheck = true;
                 self.poll_at = now + jitter.below(RACE_SPREAD);
@@ -183,8 +183,8 @@ impl Standby {
         self.poll_at = now + self.poll_pause(settings, jitter);
     }
 
-    /// A watch event may be older than what was read last, so it does not settle what became of a failed write. It
-    /// may bring a wrong view, too: that costs a 409, since every write is guarded by the version it believes in.
+    /// A watch event may be older than what was read last, so it does not show whether a failed write took effect. It
+    /// may bring a wrong view, too: that costs a 409, since every write is guarded by the version it rests on.
     pub(super) fn event(
         &mut self,
         now: Moment,
@@ -223,7 +223,7 @@ impl Standby {
         };
         let record = Record::of(&lease);
         let take_at = match &self.view {
-            // Nobody renewed: the time runs on from when this record was first seen.
+            // It was not renewed: the time runs on from when this record was first seen.
             View::Present {
                 record: known,
                 take_at,

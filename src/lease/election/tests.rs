@@ -100,26 +100,38 @@ fn a_renewal_answered_after_the_deadline_does_not_bring_the_claim_back() {
         panic!("renews")
     };
     election.wrote(at(9900), at(10_000), Ok(at_version(lease, "3")));
-    assert_eq!(election.next(at(10_000), wall()), Step::Done(Outcome::Expired));
+    assert_eq!(
+        election.next(at(10_000), wall()),
+        Step::Done(ElectionOutcome::Expired)
+    );
 }
 
 #[test]
 fn a_lost_lease_stays_lost() {
     let (mut election, lease) = leading();
-    assert_eq!(election.next(at(10_000), wall()), Step::Done(Outcome::Expired));
+    assert_eq!(
+        election.next(at(10_000), wall()),
+        Step::Done(ElectionOutcome::Expired)
+    );
     election.read(at(10_000), Ok(Some(lease.clone())));
     election.wrote(at(10_000), at(10_000), Ok(lease.clone()));
-    election.changed(at(10_000), Change::Stored(Box::new(lease)));
+    election.changed(at(10_000), LeaseEvent::Stored(Box::new(lease)));
     election.release(at(10_000));
-    assert_eq!(election.next(at(10_001), wall()), Step::Done(Outcome::Expired));
+    assert_eq!(
+        election.next(at(10_001), wall()),
+        Step::Done(ElectionOutcome::Expired)
+    );
     assert_eq!(election.deadline(), None);
 }
 
 #[test]
 fn a_leader_ignores_the_echo_of_its_predecessor() {
     let (mut election, _) = leading();
-    election.changed(at(1500), Change::Stored(Box::new(held_by("predecessor", "1"))));
-    election.changed(at(1500), Change::Deleted);
+    election.changed(
+        at(1500),
+        LeaseEvent::Stored(Box::new(held_by("predecessor", "1"))),
+    );
+    election.changed(at(1500), LeaseEvent::Deleted);
     assert_eq!(
         (election.role(), election.holder().map(AsRef::as_ref)),
         (Role::Leader, Some(ME))
@@ -138,7 +150,7 @@ fn a_conflict_makes_the_leader_read_and_a_foreign_holder_ends_it() {
     election.read(at(2001), Ok(Some(held_by("rival", "3"))));
     assert_eq!(
         election.next(at(2001), wall()),
-        Step::Done(Outcome::TakenOver(Some(Arc::from("rival"))))
+        Step::Done(ElectionOutcome::TakenOver(Some(Arc::from("rival"))))
     );
 }
 
@@ -152,7 +164,7 @@ fn its_own_identity_in_a_record_of_another_term_is_foreign(#[case] change: fn(&m
     election.read(at(2000), Ok(Some(record.written_over(&lease))));
     assert_eq!(
         election.next(at(2000), wall()),
-        Step::Done(Outcome::TakenOver(Some(Arc::from(ME))))
+        Step::Done(ElectionOutcome::TakenOver(Some(Arc::from(ME))))
     );
 }
 
@@ -194,7 +206,7 @@ fn a_record_like_its_own_is_foreign_when_its_own_attempt_was_refused() {
 fn without_a_watch_a_candidate_looks_every_second_until_watching_works() {
     let mut election = new();
     election.read(at(0), Ok(Some(held_by("other", "1"))));
-    election.changed(at(0), Change::Forbidden);
+    election.changed(at(0), LeaseEvent::Forbidden);
     let mut looked = at(0);
     for version in 2..30 {
         let Step::Wait(until) = election.next(looked, wall()) else {
@@ -209,7 +221,7 @@ fn without_a_watch_a_candidate_looks_every_second_until_watching_works() {
         };
         election.read(looked, Ok(Some(renewed.new_lease("reloader", "lock"))));
     }
-    election.changed(looked, Change::Stored(Box::new(held_by("other", "99"))));
+    election.changed(looked, LeaseEvent::Stored(Box::new(held_by("other", "99"))));
     let Step::Wait(until) = election.next(looked, wall()) else {
         panic!("waits")
     };
@@ -230,7 +242,10 @@ fn an_unchanged_record_expires_by_local_time_and_a_changed_one_starts_anew() {
     let mut renewed = held_by("other", "2");
     renewed.spec.get_or_insert_default().renew_time = None;
     election.read(at(14_000), Ok(Some(renewed)));
-    assert_ne!(election.next(at(15_100), wall()), Step::Done(Outcome::NotHolding));
+    assert_ne!(
+        election.next(at(15_100), wall()),
+        Step::Done(ElectionOutcome::NotHolding)
+    );
     assert!(matches!(election.next(at(15_100), wall()), Step::Wait(_)));
 }
 
@@ -267,7 +282,7 @@ fn after_a_failed_write_a_candidate_reads_before_it_writes_again() {
 }
 
 #[test]
-fn a_release_names_nobody_and_is_guarded_by_the_version() {
+fn a_release_names_no_holder_and_is_guarded_by_the_version() {
     let (mut election, _) = leading();
     election.release(at(3000));
     assert_eq!(election.deadline(), None);
@@ -277,7 +292,10 @@ fn a_release_names_nobody_and_is_guarded_by_the_version() {
     assert_eq!(lease.metadata.resource_version.as_deref(), Some("2"));
     assert_eq!(Record::of(&lease).holder, None);
     election.wrote(at(3000), at(3001), Ok(*lease));
-    assert_eq!(election.next(at(3001), wall()), Step::Done(Outcome::Released));
+    assert_eq!(
+        election.next(at(3001), wall()),
+        Step::Done(ElectionOutcome::Released)
+    );
 }
 
 #[test]
@@ -287,5 +305,8 @@ fn a_release_does_not_touch_what_belongs_to_another() {
     election.wrote(at(3000), at(3001), Err(StoreError::Conflict));
     assert_eq!(election.next(at(3001), wall()), Step::Get);
     election.read(at(3002), Ok(Some(held_by("rival", "3"))));
-    assert_eq!(election.next(at(3002), wall()), Step::Done(Outcome::Released));
+    assert_eq!(
+        election.next(at(3002), wall()),
+        Step::Done(ElectionOutcome::Released)
+    );
 }

@@ -1,9 +1,41 @@
+use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
 
 const BYTES: &[u8] = &[0x00, 0xff, 0x10, 0x80];
+
+impl Digest {
+    /// The bytes of the SHA-1.
+    pub(crate) const fn as_bytes(&self) -> &[u8; 20] {
+        &self.sha1
+    }
+
+    /// The digest of a ConfigMap: `data` as text, `binaryData` as the bytes it stands for.
+    pub(crate) fn of_config_map<'a>(
+        data: impl IntoIterator<Item = (&'a str, &'a str)>,
+        binary_data: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Self {
+        let mut canonical = Canonical::new();
+        for (key, value) in data {
+            canonical.push_text(key, value.as_bytes());
+        }
+        for (key, value) in binary_data {
+            canonical.push_base64(key, &STANDARD.encode(value));
+        }
+        canonical.finish()
+    }
+
+    /// The digest of a Secret: `data` as the bytes its base64 stands for.
+    pub(crate) fn of_secret<'a>(data: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut canonical = Canonical::new();
+        for (key, value) in data {
+            canonical.push_text(key, value);
+        }
+        canonical.finish()
+    }
+}
 
 /// Values upstream Reloader v1.4.21 gives; they are on the workloads of every cluster it ran in.
 #[rstest]
@@ -73,7 +105,7 @@ fn base64_text_and_the_bytes_it_stands_for_are_the_same() {
     let mut text = Canonical::new();
     text.push_base64("blob", "AP8QgA==");
     let mut bytes = Canonical::new();
-    bytes.push_binary("blob", BYTES);
+    bytes.push_base64("blob", &STANDARD.encode(BYTES));
     assert_eq!(text.finish(), bytes.finish());
 }
 

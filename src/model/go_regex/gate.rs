@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use super::PatternError;
+use super::error::PatternError;
 
 /// The most copies of one atom that nested repeat counts may ask for together.
 const MAX_REPEAT: u32 = 1000;

@@ -112,7 +112,6 @@ fn common_items_need_no_engine() {
 #[case::name_given_twice("(?P<n>a)(?P<n>b)", PatternError::Unsupported)]
 fn says_what_is_wrong(#[case] item: &str, #[case] error: PatternError) {
     assert_eq!(NamePattern::compile(item).unwrap_err(), error);
-    assert_eq!(error.category(), "syntax");
 }
 
 #[test]
@@ -123,7 +122,6 @@ fn refuses_what_would_take_too_much_memory() {
     assert_eq!(NamePattern::compile(&large).unwrap_err(), PatternError::TooLarge);
     let deep = format!("{}a{}", "(".repeat(400), ")".repeat(400));
     assert_eq!(NamePattern::compile(&deep).unwrap_err(), PatternError::TooLarge);
-    assert_eq!(PatternError::TooLarge.category(), "limit");
 }
 
 /// Counts within counts multiply: what would need more than its share of memory is refused, whatever its form.

@@ -81,7 +81,7 @@ fn the_sinks_name_is_read_leniently(#[case] text: &str, #[case] sink: Sink) {
 #[test]
 fn the_webhooks_constant_body_is_upstreams() {
     let time = Timestamp::UNIX_EPOCH;
-    let payload = webhook(WebhookPayload::Constant, &source(), Change::Delete, time);
+    let payload = webhook(WebhookPayload::Constant, &source(), ChangeKind::Delete, time);
     assert_eq!(
         (payload.content_type, payload.body.as_str()),
         ("application/json", r#"{"webhook":"update successful"}"#)
@@ -91,7 +91,7 @@ fn the_webhooks_constant_body_is_upstreams() {
 #[test]
 fn the_webhooks_details_name_the_change_and_no_content() {
     let time = Timestamp::from_second(1_700_000_000).unwrap();
-    let payload = webhook(WebhookPayload::Details, &source(), Change::Update, time);
+    let payload = webhook(WebhookPayload::Details, &source(), ChangeKind::Update, time);
     assert_eq!(
         payload.body,
         "{\"webhook\":\"update successful\",\"event\":\"update\",\"kind\":\"Secret\",\"namespace\":\"shop\",\

@@ -28,7 +28,13 @@ fn cron_job(job_metadata: &Value) -> Value {
 #[test]
 fn a_cron_jobs_job_belongs_to_it() {
     let template = json!({ "labels": { "app": "backup" }, "annotations": { "team": "a" } });
-    let job = of_cron_job(&cron_job(&template), "backup-1", true, &env_vars()).unwrap();
+    let job = of_cron_job(
+        &cron_job(&template),
+        "backup-1",
+        OwnerReference::Blocking,
+        &env_vars(),
+    )
+    .unwrap();
     let expected = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -53,7 +59,13 @@ fn a_cron_jobs_job_belongs_to_it() {
 #[test]
 fn the_templates_annotations_win_and_the_owner_need_not_block() {
     let template = json!({ "annotations": { "cronjob.kubernetes.io/instantiate": "never" } });
-    let job = of_cron_job(&cron_job(&template), "backup-1", false, &env_vars()).unwrap();
+    let job = of_cron_job(
+        &cron_job(&template),
+        "backup-1",
+        OwnerReference::NonBlocking,
+        &env_vars(),
+    )
+    .unwrap();
     assert_eq!(
         job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"],
         "never"
@@ -130,7 +142,7 @@ fn a_job_that_selects_its_pods_keeps_its_selector() {
 
 /// The API server gives the copy a selector and labels of its own.
 #[rstest]
-fn a_copy_runs_nothing_and_tells_everything(
+fn a_copy_runs_nothing_and_holds_everything(
     #[values(Value::Null, json!(false), json!(true))] suspend: Value,
     #[values(false, true)] selector: bool,
 ) {

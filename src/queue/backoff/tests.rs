@@ -17,10 +17,10 @@ const MS: Duration = Duration::from_millis(1);
 #[case::rejected_before_the_cap(Retry::Rejected, 6, 16_000, 32_000)]
 #[case::rejected_at_the_cap(Retry::Rejected, 7, 30_000, 60_000)]
 #[case::rejected_for_ever(Retry::Rejected, u32::MAX, 30_000, 60_000)]
-#[case::wish_is_the_minimum(Retry::After(Duration::from_secs(7)), 0, 7_000, 7_000)]
-#[case::wish_above_every_cap(Retry::After(Duration::from_mins(5)), 50, 300_000, 300_000)]
-#[case::wish_below_the_backoff(Retry::After(Duration::ZERO), 50, 2_500, 5_000)]
-#[case::wish_of_days(Retry::After(Duration::MAX), 0, 600_000, 600_000)]
+#[case::requested_wait_is_the_minimum(Retry::After(Duration::from_secs(7)), 0, 7_000, 7_000)]
+#[case::requested_wait_above_every_cap(Retry::After(Duration::from_mins(5)), 50, 300_000, 300_000)]
+#[case::requested_wait_below_the_backoff(Retry::After(Duration::ZERO), 50, 2_500, 5_000)]
+#[case::requested_wait_of_days(Retry::After(Duration::MAX), 0, 600_000, 600_000)]
 fn waits_between(#[case] retry: Retry, #[case] earlier: u32, #[case] least: u32, #[case] most: u32) {
     for seed in 0..200 {
         let delay = retry.delay(earlier, seed);

@@ -19,7 +19,6 @@ enum Step {
     Add(usize, Priority),
     Wake(usize),
     Remove(usize),
-    Clear,
     Take,
     /// Ends one of the tickets out.
     Done(usize, Outcome),
@@ -41,7 +40,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         60 => (0_usize..24, priority).prop_map(|(key, priority)| Step::Add(key, priority)),
         6 => (0_usize..24).prop_map(Step::Wake),
         6 => (0_usize..24).prop_map(Step::Remove),
-        1 => Just(Step::Clear),
         60 => Just(Step::Take),
         40 => (any::<usize>(), outcome).prop_map(|(ticket, outcome)| Step::Done(ticket, outcome)),
         20 => prop_oneof![0_u64..60, 90_u64..700].prop_map(Step::Pass),
@@ -255,7 +253,7 @@ impl Reference {
         let known = self.find(&handout.key).unwrap();
         known.out = false;
         if let Outcome::Retry(retry) = outcome {
-            known.not_before = Some(now + retry.server_wish());
+            known.not_before = Some(now + retry.requested_wait());
         }
         match outcome {
             Outcome::Retry(retry) if !known.outdated => {
@@ -270,7 +268,7 @@ impl Reference {
             }
             Outcome::Retry(_) | Outcome::Settled => {
                 known.failures = 0;
-                let asked = matches!(outcome, Outcome::Retry(retry) if !retry.server_wish().is_zero());
+                let asked = matches!(outcome, Outcome::Retry(retry) if !retry.requested_wait().is_zero());
                 known.retry_at = known.not_before.filter(|_| asked);
                 if known.pending.is_none() {
                     self.known.retain(|known| known.key != handout.key);
@@ -281,7 +279,7 @@ impl Reference {
         self.schedule(&handout.key, now);
     }
 
-    /// Whoever has nothing due any more does not wait for a turn any more.
+    /// A namespace with nothing due no longer waits for a turn.
     fn leave_turns(&mut self, now: Instant) {
         let waiting = Priority::ALL.map(|priority| self.waiting(priority, now));
         self.overtaken
@@ -324,12 +322,6 @@ proptest! {
                 Step::Remove(number) => {
                     core.remove(&key(number), now);
                     reference.remove(&key(number));
-                }
-                Step::Clear => {
-                    core.clear(now);
-                    for number in 0..24 {
-                        reference.remove(&key(number));
-                    }
                 }
                 Step::Take => {
                     let taken = core.take(now);
@@ -415,7 +407,7 @@ proptest! {
                 }
                 Step::Pass(ms) => now += Duration::from_millis(ms),
                 Step::PassToEvent => now = core.next_event().unwrap_or(now).max(now),
-                Step::Wake(_) | Step::Remove(_) | Step::Clear | Step::Done(..) => {}
+                Step::Wake(_) | Step::Remove(_) | Step::Done(..) => {}
             }
         }
         for handout in out {

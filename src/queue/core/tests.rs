@@ -353,19 +353,6 @@ mod forgetting {
             "the failure was the old workload's"
         );
     }
-
-    #[test]
-    fn clear_forgets_everything() {
-        let mut bench = Bench::eager();
-        for name in ["a/1", "a/2", "b/1", "c/1"] {
-            bench.add(name);
-        }
-        let handout = bench.take().unwrap();
-        bench.core.clear(bench.now);
-        assert_eq!(bench.take(), None);
-        bench.done(&handout, FAILED);
-        bench.assert_empty();
-    }
 }
 
 #[test]

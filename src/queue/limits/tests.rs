@@ -68,7 +68,7 @@ fn is_full_again_after_the_burst_was_refilled() {
 }
 
 proptest! {
-    /// In no interval more than burst + rate × length; and whoever waits as told gets through.
+    /// In no interval more than burst + rate × length; and a key that waits as long as asked gets through.
     #[test]
     fn never_more_than_the_rate(
         per_second in 1_u32..1_000,

@@ -1,5 +1,5 @@
-//! Objects as the JSON they are: custom resources, whose pod template is where the user says, and whatever has to be
-//! read in full before it is written.
+//! Objects as plain JSON: custom resources, whose pod template is where the user says, and objects that must be read in
+//! full before they are written.
 //!
 //! Input: JSON of the API. Output: [`WorkloadObject`], or the JSON. I/O: none.
 
@@ -20,7 +20,7 @@ use crate::model::WorkloadKind;
 /// with one object the list that holds it. The API server stores custom resources nested deeper than that.
 const DEEPEST: usize = 100;
 
-/// An object of any kind, nothing left out but what lies [deeper](DEEPEST) than anything that Kubernetes knows.
+/// An object of any kind, nothing left out but what lies deeper than anything that Kubernetes knows.
 #[derive(Clone)]
 pub struct RawObject {
     /// Name, namespace, uid and resourceVersion only.
@@ -170,7 +170,7 @@ impl Decoded for RawObject {
     }
 }
 
-/// What does not have the expected form uses nothing.
+/// A template without the expected form uses nothing.
 fn understood<T: DeserializeOwned + Default>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_default()
 }

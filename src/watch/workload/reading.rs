@@ -1,4 +1,4 @@
-//! What is kept of a decoded workload, by the settings.
+//! Reduces a decoded workload by the settings.
 //!
 //! Input: a [`WorkloadObject`], [`Reading`]. Output: a [`Workload`], or nothing where it is none of Reloader's business.
 //! I/O: none.
@@ -10,20 +10,20 @@ use crate::model::{
     AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind, opt_in::ROLLOUT_STRATEGY,
 };
 
-/// On a Job that is the copy of another one which is being deleted and created: what is to be created, as JSON. It is no
-/// workload.
+/// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
+/// is not a workload.
 pub const RECREATES: &str = "reloader.stakater.com/recreates";
 
-/// The settings that say what is kept of a workload.
+/// The settings for what is kept of a workload.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// The configured annotation keys.
     pub keys: Arc<AnnotationKeys>,
     /// Workloads without annotations are opted in, so their pod templates matter.
     pub auto_reload_all: bool,
-    /// Rollouts are watched, which may use the pod template of a Deployment that asks for nothing itself.
+    /// Rollouts are watched, which can use the pod template of a Deployment that opts into nothing itself.
     pub follow_references: bool,
-    /// Finished Jobs, and Jobs that another controller looks after, are run again like any other.
+    /// Finished Jobs, and Jobs that another controller owns, are run again like any other.
     pub every_job: bool,
 }
 
@@ -87,12 +87,11 @@ impl Reading {
         })
     }
 
-    /// What the workload asks for.
+    /// What the workload opts into.
     ///
-    /// A Job that has finished is run again where its own annotations ask for it: a migration that is run a second
-    /// time because somebody turned on `--auto-reload-all` does harm. A Job that a controller looks after (a CronJob's,
-    /// a workflow's) would be replaced by one that its controller did not ask for. Neither is kept at all: there may be
-    /// thousands of them.
+    /// A finished Job is run again only if its own annotations opt in: a migration that is run a second time because
+    /// `--auto-reload-all` was turned on does harm. A Job that a controller owns (a CronJob's, a workflow's) would be
+    /// replaced by one that its controller did not create. Neither is kept: there can be thousands of them.
     fn opt_in(&self, object: &WorkloadObject, kind: WorkloadKind) -> Option<OptIn> {
         let own = |key: &str| object.annotations.get(key).map(String::as_str);
         let of_template = |key: &str| object.template_annotations.get(key).map(String::as_str);

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::{model::SourceKind, notify::Change};
+use crate::{model::SourceKind, notify::ChangeKind};
 
 const EVERYTHING: Announced = Announced {
     creations: true,
@@ -24,7 +24,7 @@ fn about(name: &str) -> Subject {
     Subject::Source(source(name))
 }
 
-fn posted(name: &str, change: Change) -> Posted {
+fn posted(name: &str, change: ChangeKind) -> Posted {
     Posted {
         source: source(name),
         change,
@@ -40,16 +40,16 @@ fn effect(change: SourceChange) -> Effect {
 
 /// Upstream's event matrix.
 #[rstest]
-#[case::update(SourceChange::Updated, Announced::default(), Some(Change::Update))]
+#[case::update(SourceChange::Updated, Announced::default(), Some(ChangeKind::Update))]
 #[case::equal(SourceChange::Unchanged, EVERYTHING, None)]
-#[case::create(SourceChange::Created, EVERYTHING, Some(Change::Create))]
+#[case::create(SourceChange::Created, EVERYTHING, Some(ChangeKind::Create))]
 #[case::create_off(SourceChange::Created, Announced::default(), None)]
-#[case::delete(SourceChange::Deleted, EVERYTHING, Some(Change::Delete))]
+#[case::delete(SourceChange::Deleted, EVERYTHING, Some(ChangeKind::Delete))]
 #[case::delete_off(SourceChange::Deleted, Announced::default(), None)]
 fn the_flags_say_which_changes_are_posted(
     #[case] change: SourceChange,
     #[case] announced: Announced,
-    #[case] expected: Option<Change>,
+    #[case] expected: Option<ChangeKind>,
 ) {
     let mut selection = Selection {
         announced,
@@ -62,8 +62,11 @@ fn the_flags_say_which_changes_are_posted(
 
 #[rstest]
 #[case(false, &[])]
-#[case(true, &[Change::Create])]
-fn the_first_list_shows_nothing_new_unless_asked_for(#[case] first_list: bool, #[case] expected: &[Change]) {
+#[case(true, &[ChangeKind::Create])]
+fn the_first_list_shows_nothing_new_unless_asked_for(
+    #[case] first_list: bool,
+    #[case] expected: &[ChangeKind],
+) {
     let announced = Announced {
         first_list,
         ..EVERYTHING
@@ -73,8 +76,9 @@ fn the_first_list_shows_nothing_new_unless_asked_for(#[case] first_list: bool, #
         ..Selection::default()
     };
     let created = effect(SourceChange::Created);
-    let changes =
-        |selected: Vec<Posted>| -> Vec<Change> { selected.into_iter().map(|posted| posted.change).collect() };
+    let changes = |selected: Vec<Posted>| -> Vec<ChangeKind> {
+        selected.into_iter().map(|posted| posted.change).collect()
+    };
     let selected = selection.select(&stream(), &about("a"), &created);
     assert_eq!(changes(selected), expected);
     assert_eq!(
@@ -82,7 +86,7 @@ fn the_first_list_shows_nothing_new_unless_asked_for(#[case] first_list: bool, #
         []
     );
     let selected = selection.select(&stream(), &about("b"), &created);
-    assert_eq!(changes(selected), [Change::Create]);
+    assert_eq!(changes(selected), [ChangeKind::Create]);
 }
 
 /// Upstream posts one without a name.
@@ -96,7 +100,7 @@ fn a_deletion_that_only_a_list_shows_is_posted_by_name() {
         touched: vec![source("a"), source("b")],
         ..Effect::default()
     };
-    let expected = [posted("a", Change::Delete), posted("b", Change::Delete)];
+    let expected = [posted("a", ChangeKind::Delete), posted("b", ChangeKind::Delete)];
     assert_eq!(selection.select(&stream(), &Subject::List, &gone), expected);
     selection.announced.deletions = false;
     assert_eq!(selection.select(&stream(), &Subject::List, &gone), []);

@@ -20,9 +20,9 @@ enum Mishap {
     Release(usize),
     /// One more candidate, with or without the permission to watch.
     Start(bool),
-    /// Nothing gets through for anybody.
+    /// No request gets through.
     Outage(bool),
-    /// Somebody labels the Lease.
+    /// Another client labels the Lease.
     Label,
     /// One wall clock is off by this many seconds.
     WallClock(usize, i64),
@@ -111,7 +111,7 @@ async fn run(script: Vec<(u64, Mishap)>) {
     pass(secs(12), &candidates).await;
     if candidates.iter().any(|candidate| !candidate.task.is_finished()) {
         let led = pass_until(secs(30), &candidates, || leader(&candidates).is_some()).await;
-        assert!(led.is_some(), "nobody leads although somebody is there");
+        assert!(led.is_some(), "no candidate leads although one is there");
     }
 }
 

@@ -167,7 +167,7 @@ async fn a_suspended_machine_knows_at_once_that_its_lease_is_over() {
     candidates[first].clock.jump(secs(60));
     assert!(
         !candidates[first].leadership.may_write(),
-        "the clock says so, whatever the timers do"
+        "the clock decides, whatever the timers do"
     );
     let resumed = Instant::now();
     assert_eq!(

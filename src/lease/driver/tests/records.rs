@@ -17,7 +17,7 @@ async fn a_foreign_holder_in_the_record_ends_leadership_at_the_next_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_lease_is_put_back_by_its_holder_and_elects_nobody_else() {
+async fn a_deleted_lease_is_put_back_by_its_holder_and_elects_no_other() {
     let server = Server::default();
     let (mut candidates, first) = elected(&server, &["a", "b", "c"]).await;
     pass(secs(7), &candidates).await;
@@ -74,7 +74,7 @@ async fn processes_with_the_same_identity_do_not_take_each_other_for_themselves(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fresh_process_does_not_believe_its_predecessors_record() {
+async fn a_new_process_does_not_trust_its_predecessors_record() {
     let server = Server::default();
     server.put(held_by("a"));
     let candidates = vec![Candidate::start(&server, "a")];

@@ -10,7 +10,7 @@ fn limited(namespace_rate: Option<Rate>, total_rate: Option<Rate>) -> Bench {
 }
 
 #[test]
-fn a_namespace_over_its_limit_holds_up_nobody() {
+fn a_namespace_over_its_limit_delays_no_other() {
     let mut bench = limited(Some(rate(10, 2)), None);
     for name in ["a/1", "a/2", "a/3", "a/4", "b/1"] {
         bench.add(name);
@@ -58,7 +58,7 @@ fn an_empty_namespace_is_kept_until_its_limit_is_full_again() {
         let handout = bench.take().unwrap();
         bench.done(&handout, Outcome::Settled);
     }
-    assert_eq!(bench.next_event(), None, "nobody is woken to tidy up");
+    assert_eq!(bench.next_event(), None, "no task is woken to tidy up");
     assert_eq!(bench.at(299).take(), None);
     assert_eq!(bench.stats().namespaces, 1);
     assert_eq!(bench.at(300).take(), None);
@@ -80,7 +80,7 @@ fn a_namespace_cannot_shake_off_its_limit_by_being_empty() {
 }
 
 #[test]
-fn a_namespace_whose_tickets_do_not_come_back_holds_up_nobody() {
+fn a_namespace_whose_tickets_do_not_come_back_delays_no_other() {
     let mut bench = Bench::new(Settings {
         window: Duration::ZERO,
         namespace_in_flight: 2,

@@ -1,6 +1,6 @@
-//! Who is told of what happens: a chat system of restarts, or a webhook of changes.
+//! What notifies receivers outside the cluster: alerts about restarts, or a webhook for changes.
 //!
-//! Input: [`Config`]. Output: [`Telling`]. I/O: none yet; the task in it posts.
+//! Input: [`Config`]. Output: [`Notifications`]. I/O: none yet; the task in it posts.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -14,25 +14,27 @@ use crate::{
     },
 };
 
-/// The task that posts; it ends when nobody is left who could tell it something.
+/// The task that posts. It ends when every producer is dropped and what waits is posted.
 pub(super) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The two ways to tell, at most one of which is in use: in webhook mode nothing is restarted.
-pub(super) struct Telling {
-    /// Told of restarts.
+/// The two kinds of notifications, of which at most one is in use: webhook mode restarts nothing.
+pub(super) struct Notifications {
+    /// Alerts about restarts.
     pub(super) alerts: Alerts,
-    /// Told of changes: webhook mode.
+    /// The webhook that changes are posted to; set in webhook mode.
     pub(super) webhook: Option<Webhook>,
-    /// Posts what they are told.
+    /// Posts what they enqueue.
     pub(super) sending: Option<Sending>,
 }
 
-/// Without a webhook, webhook mode would do nothing at all: an error. Without alerts everything else still works: it is
-/// said once.
-pub(super) fn telling(config: &Config, metrics: &Arc<Metrics>) -> Result<Telling, BuildError> {
+/// The notifications that the settings ask for.
+///
+/// A webhook that cannot be called is an error, because webhook mode does nothing else. Alerts that cannot be sent are
+/// logged once, because everything else still works.
+pub(super) fn notifications(config: &Config, metrics: &Arc<Metrics>) -> Result<Notifications, BuildError> {
     if let Some(settings) = &config.webhook {
         let (webhook, sending) = Webhook::new(settings.clone(), Arc::clone(metrics))?;
-        return Ok(Telling {
+        return Ok(Notifications {
             alerts: Alerts::none(),
             webhook: Some(webhook),
             sending: Some(Box::pin(sending)),
@@ -43,19 +45,19 @@ pub(super) fn telling(config: &Config, metrics: &Arc<Metrics>) -> Result<Telling
         Some(settings) => match Alerts::new(settings.clone(), Arc::clone(metrics)) {
             Ok((alerts, sending)) => (alerts, Some(Box::pin(sending) as Sending)),
             Err(error) => {
-                tracing::error!(category = error.category(), "No alerts are sent: {error}");
+                tracing::error!(category = "http_client", "No alerts are sent: {error}");
                 (Alerts::none(), None)
             }
         },
     };
-    Ok(Telling {
+    Ok(Notifications {
         alerts,
         webhook: None,
         sending,
     })
 }
 
-/// Decides which changes the webhook is told of.
+/// Selects the changes that are posted to the webhook.
 pub(super) fn announcer(webhook: Webhook, config: &Config, context: &Context) -> Announcer {
     let ReloadOn {
         create,
