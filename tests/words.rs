@@ -72,8 +72,8 @@ const PAGES: &[(&str, &[&str])] = &[
     ("deployments/overlays/single-namespace", &["yaml"]),
 ];
 
-/// Source whose string literals are checked: files without `.rs` and the folders of that name.
-const SOURCE: &[&str] = &["src/args", "src/metrics"];
+/// Source whose string literals are checked: folders, and files without `.rs`.
+const SOURCE: &[&str] = &["src"];
 
 /// Source whose doc comments are help texts.
 const HELP: &str = "src/args";

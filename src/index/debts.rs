@@ -1,6 +1,6 @@
 //! What the workloads of one namespace owe: how a debt arises, is attempted and settled.
 //!
-//! Input: [`Transition`]s, outcomes of patches, what the ledger said. Output: who owes, and [`Owed`] work. I/O: none.
+//! Input: [`Transition`]s, outcomes of patches, what the ledger said. Output: who owes, and [`Owed`](crate::model::Owed) work. I/O: none.
 //!
 //! - **A debt arises** when a known source shows other content. It notes the content the workload runs with, when the
 //!   change was first seen, and its place in the order of all changes. A further change of the same source moves that
