@@ -46,9 +46,8 @@ fn digest(content: u8) -> Digest {
     Digest::from_bytes([content; 20])
 }
 
-/// It held that until now.
-fn was(content: u8) -> Option<Content> {
-    Some(Content::Present(digest(content)))
+fn present(content: u8) -> Content {
+    Content::Present(digest(content))
 }
 
 /// What a namespace knows of the source before it is seen with content 2.
@@ -61,19 +60,19 @@ enum Known {
 }
 
 #[rstest]
-#[case::other_content(NEITHER, Known::Here(1), Transition::Changed { from: was(1) })]
+#[case::other_content(NEITHER, Known::Here(1), Transition::Changed { from: Some(present(1)) })]
 #[case::the_same_content(BOTH, Known::Here(2), Transition::Silent)]
 #[case::new(NEITHER, Known::Nothing, Transition::Silent)]
 #[case::new_and_that_counts(CREATE, Known::Nothing, Transition::Appeared { from: Some(Content::Absent) })]
-#[case::deleted_before(NEITHER, Known::Deleted(1), Transition::Appeared { from: was(1) })]
-#[case::deleted_before_and_only_creation_counts(CREATE, Known::Deleted(1), Transition::Appeared { from: was(1) })]
-#[case::deleted_before_and_only_deletion_counts(DELETE, Known::Deleted(1), Transition::Appeared { from: was(1) })]
+#[case::deleted_before(NEITHER, Known::Deleted(1), Transition::Appeared { from: Some(present(1)) })]
+#[case::deleted_before_and_only_creation_counts(CREATE, Known::Deleted(1), Transition::Appeared { from: Some(present(1)) })]
+#[case::deleted_before_and_only_deletion_counts(DELETE, Known::Deleted(1), Transition::Appeared { from: Some(present(1)) })]
 #[case::deleted_before_and_both_count(BOTH, Known::Deleted(1), Transition::Appeared { from: Some(Content::Absent) })]
 #[case::back_as_it_was(DELETE, Known::Deleted(2), Transition::Returned)]
 #[case::back_as_it_was_and_both_count(BOTH, Known::Deleted(2), Transition::Appeared { from: Some(Content::Absent) })]
-#[case::other_than_in_the_ledger(NEITHER, Known::Ledger(SourceState::Present(digest(1))), Transition::Appeared { from: was(1) })]
+#[case::other_than_in_the_ledger(NEITHER, Known::Ledger(SourceState::Present(digest(1))), Transition::Appeared { from: Some(present(1)) })]
 #[case::as_in_the_ledger(NEITHER, Known::Ledger(SourceState::Present(digest(2))), Transition::Returned)]
-#[case::deleted_in_the_ledger(NEITHER, Known::Ledger(SourceState::Deleted(digest(1))), Transition::Appeared { from: was(1) })]
+#[case::deleted_in_the_ledger(NEITHER, Known::Ledger(SourceState::Deleted(digest(1))), Transition::Appeared { from: Some(present(1)) })]
 fn what_it_means_that_a_source_is_seen(
     #[case] options: Options,
     #[case] known: Known,
@@ -92,7 +91,7 @@ fn what_it_means_that_a_source_is_seen(
     }
     let seen = sources.seen(source(2), 1, Novelty::Certain);
     assert_eq!(seen.transition, expected);
-    assert_eq!(sources.target(&reference), was(2));
+    assert_eq!(sources.target(&reference), Some(present(2)));
 }
 
 #[rstest]
@@ -106,7 +105,7 @@ fn a_source_that_may_have_existed_all_along(#[case] options: Options, #[case] ex
 
 #[rstest]
 #[case::without_flags(NEITHER, Transition::Silent, None)]
-#[case::with_deletion(DELETE, Transition::Changed { from: was(1) }, Some(Content::Absent))]
+#[case::with_deletion(DELETE, Transition::Changed { from: Some(present(1)) }, Some(Content::Absent))]
 fn what_it_means_that_a_source_is_gone(
     #[case] options: Options,
     #[case] expected: Transition,
