@@ -108,6 +108,11 @@ impl ApiError {
         }
     }
 
+    /// Whether the API server has answered that it did nothing (4xx; a 408 comes from a proxy, too, which does not know).
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self.code, Some(400..=407 | 409..=499))
+    }
+
     /// The ServiceAccount may not do this (403).
     pub const fn is_forbidden(&self) -> bool {
         matches!(self.code, Some(403))

@@ -247,6 +247,14 @@ impl Index {
         }
     }
 
+    /// The API server has refused the patch for these sources that was sent last: the workload runs with what it ran with
+    /// before.
+    pub fn refused(&self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
+        if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
+            inner.refused(key, sources);
+        }
+    }
+
     /// The workload has been brought to these contents, or need not be. Returns whether it owes something still,
     /// because a source has moved on meanwhile.
     pub fn settle(
@@ -306,7 +314,10 @@ impl Index {
             source_listed: !is_class && self.has_listed(source),
             statuses_pending: self.streams().is_listing_statuses(&source.namespace),
         };
-        let change = self.change(now);
+        let change = Change {
+            inherited: true,
+            ..self.change(now)
+        };
         self.namespace(Arc::clone(&source.namespace), |inner| {
             inner.restore(source, status, lists, &change);
         });
@@ -470,6 +481,7 @@ impl Index {
             order: self.order.fetch_add(1, Ordering::Relaxed),
             remember: false,
             tentative: false,
+            inherited: false,
         }
     }
 

@@ -135,6 +135,8 @@ pub(super) struct Change {
     pub(super) remember: bool,
     /// It may not have happened: only a marker that shows other content makes it due.
     pub(super) tentative: bool,
+    /// Only the ledger says what the source held before.
+    pub(super) inherited: bool,
 }
 
 /// What has become of a source, as far as the workloads that opted into it are concerned.

@@ -7,8 +7,11 @@
 //!   place and keeps the content.
 //! - **Flip-back.** When the source returns to the content the workload runs with, and no patch was attempted since, the
 //!   debt ends.
+//! - **Inherited.** What the ledger says a workload runs with may be outdated by a restart that it lacks. Where Reloader
+//!   wrote the workload since the ledger was stored, a flip-back does not end such a debt: the marker has to confirm it.
 //! - **Attempted.** Just before a patch is sent, the content the workload runs with becomes unknown: the answer may be
-//!   lost while the patch was applied. From here on a flip-back no longer ends the debt.
+//!   lost while the patch was applied. From here on a flip-back no longer ends the debt, unless the API server refuses
+//!   the patch, which proves that nothing of it was applied.
 //! - **Settled** when a patch succeeded or none was needed, for exactly the content the decision looked at. If the source
 //!   has moved on meanwhile, the debt stays, and the workload runs with the settled content.
 //! - **Declined.** A deletion that restarts nothing, because there is no variable to remove, leaves the pods with what
@@ -28,7 +31,7 @@ use super::{
     sources::Sources,
     workloads::Replaced,
 };
-use crate::model::{Content, Source, SourceRef, Workload};
+use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
 use debt::Debt;
 use unclaimed::{Claim, Unclaimed};
 
@@ -38,6 +41,8 @@ pub(super) struct Debts {
     by_workload: HashMap<WorkloadId, HashMap<SourceRef, Debt>>,
     /// Changes that workloads may owe which are not known yet, or not as they are now.
     unclaimed: Unclaimed,
+    /// Restarts from then on may be missing in what was inherited; `None`: any may.
+    recorded_until: Option<UnixSeconds>,
 }
 
 impl Debts {
@@ -51,7 +56,7 @@ impl Debts {
         objects: &Objects,
     ) -> Vec<WorkloadId> {
         if transition == Transition::Returned {
-            return self.source_returned(reference, objects.sources.target(reference));
+            return self.source_returned(reference, objects);
         }
         let Some((from, change)) = transition.as_change(change) else {
             return Vec::new();
@@ -67,7 +72,10 @@ impl Debts {
             let debts = self.by_workload.entry(id.clone()).or_default();
             let debt = debts.entry(reference.clone());
             let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
-            let remains = debt.changed(from, target, &change, source);
+            let unrecorded = self
+                .recorded_until
+                .is_none_or(|until| objects.was_written_since(id, until));
+            let remains = debt.changed(from, target, &change, source, unrecorded);
             if !remains {
                 self.forget(id, reference);
             }
@@ -85,10 +93,12 @@ impl Debts {
 
     /// The source is back as it was last: a workload that owed a restart for it before still does, unless it runs with
     /// that.
-    fn source_returned(&mut self, reference: &SourceRef, target: Option<Content>) -> Vec<WorkloadId> {
+    fn source_returned(&mut self, reference: &SourceRef, objects: &Objects) -> Vec<WorkloadId> {
+        let (target, recorded_until) = (objects.sources.target(reference), self.recorded_until);
         let mut due = Vec::new();
         self.retain_of(reference, |id, debt| {
-            let remains = debt.source_returned(target);
+            let unrecorded = recorded_until.is_none_or(|until| objects.was_written_since(id, until));
+            let remains = debt.source_returned(target, unrecorded);
             due.extend(remains.then(|| id.clone()));
             remains
         });
@@ -217,6 +227,19 @@ impl Debts {
         if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
             debt.attempted(sources.target(reference));
         }
+    }
+
+    /// The API server has refused the patch for this source that was sent last.
+    pub(super) fn refused(&mut self, id: &WorkloadId, reference: &SourceRef) {
+        let debts = self.by_workload.get_mut(id);
+        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
+            debt.refused();
+        }
+    }
+
+    /// What was inherited has all restarts before then.
+    pub(super) fn inherited_until(&mut self, recorded_until: UnixSeconds) {
+        self.recorded_until = Some(recorded_until);
     }
 
     /// The workload has been brought to this content, or need not be.

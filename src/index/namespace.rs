@@ -293,7 +293,11 @@ impl Namespace {
             Before::OtherAnnotations | Before::Deleted => true,
         };
         effect.touched.extend(is_touched.then_some(key));
-        self.pass_on(&reference, seen.transition, change, &mut effect);
+        let change = Change {
+            inherited: seen.inherited,
+            ..*change
+        };
+        self.pass_on(&reference, seen.transition, &change, &mut effect);
         if seen.was == Before::Unconfirmed {
             let to_check = self
                 .handover
@@ -404,6 +408,12 @@ impl Namespace {
     pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
         for reference in sources {
             self.debts.attempt(&key.into(), &reference, &self.objects.sources);
+        }
+    }
+
+    pub(super) fn refused(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
+        for reference in sources {
+            self.debts.refused(&key.into(), &reference);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Input: none. Output: which workloads a source concerns, and the reverse. I/O: none.
 
 use super::{change::WorkloadId, sources::Sources, workloads::Workloads};
-use crate::model::{Source, SourceRef, Workload};
+use crate::model::{Source, SourceRef, UnixSeconds, Workload};
 
 /// The sources and workloads of one namespace, as the streams show them.
 #[derive(Debug)]
@@ -19,6 +19,12 @@ impl Objects {
         source
             .map(|source| self.workloads.concerned(source))
             .unwrap_or_default()
+    }
+
+    /// Whether Reloader wrote the workload at that time or later, by the API server's clock.
+    pub(super) fn was_written_since(&self, id: &WorkloadId, since: UnixSeconds) -> bool {
+        let workload = self.workloads.get(id);
+        workload.is_some_and(|workload| workload.template.written_at >= Some(since))
     }
 
     /// Whether some workload opted into the source, which may be deleted.

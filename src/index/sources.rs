@@ -45,6 +45,8 @@ struct Slot {
     /// As it is now; where it is gone, as it was last.
     source: Source,
     presence: Presence,
+    /// Only the ledger says what it held.
+    inherited: bool,
     /// The list in which it was last seen.
     generation: u32,
 }
@@ -79,6 +81,8 @@ pub(super) struct SourceSeen {
     pub(super) change: SourceChange,
     pub(super) transition: Transition,
     pub(super) was: Before,
+    /// Only the ledger says what it held before.
+    pub(super) inherited: bool,
 }
 
 /// What was known of a source before it was seen.
@@ -125,6 +129,7 @@ impl Sources {
         let annotations = (source.ignored, source.matched);
         let slot = Box::new(Slot {
             presence: Presence::Here,
+            inherited: false,
             generation,
             source,
         });
@@ -134,6 +139,7 @@ impl Sources {
                 change: SourceChange::Created,
                 transition: self.first_sight(kind, novelty, to),
                 was: Before::Unknown,
+                inherited: false,
             };
         };
         let known = Content::Present(before.source.digest);
@@ -154,16 +160,19 @@ impl Sources {
                 } else {
                     Before::OtherAnnotations
                 },
+                inherited: false,
             },
             Presence::Unconfirmed(_) => SourceSeen {
                 change: SourceChange::Created,
                 transition: Transition::appeared(Some(known), to),
                 was: Before::Unconfirmed,
+                inherited: before.inherited,
             },
             Presence::Gone(_) => SourceSeen {
                 change: SourceChange::Created,
                 transition: Transition::appeared(Some(self.while_deleted(kind, before.source.digest)), to),
                 was: Before::Deleted,
+                inherited: before.inherited,
             },
         }
     }
@@ -274,12 +283,14 @@ impl Sources {
                 matched: false,
             },
             presence,
+            inherited: true,
             generation: 0,
         };
         let slot = self.slots.entry(key.reference());
         let slot = slot.or_insert_with(|| Box::new(last()));
         slot.source.digest = digest;
         slot.presence = presence;
+        slot.inherited = true;
     }
 
     /// Whether the creation of a source is a change. A class of the Secrets Store CSI driver is there while pods mount

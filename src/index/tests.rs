@@ -1,4 +1,5 @@
 mod answers;
+mod beliefs;
 mod create_delete;
 mod followers;
 mod handover;

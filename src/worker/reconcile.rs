@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api_error::{ApiError, Class},
-    decide::{self, Decision, Plan, SkipReason},
+    decide::{self, Decision, Plan, SkipReason, Write},
     index::{Pending, Settled},
     model::{Workload, WorkloadKey},
     patch::{self, Applied, Recreator},
@@ -192,8 +192,8 @@ impl Worker {
         self.markers.before_write(plan).await;
         let begun = Instant::now();
         // From here on it is not known what the pods run with: the answer may be lost although the patch was applied.
-        let attempted = plan.settled.iter().map(|settled| settled.source.reference());
-        self.context.index().attempt(key, attempted);
+        let attempted = || plan.settled.iter().map(|settled| settled.source.reference());
+        self.context.index().attempt(key, attempted());
         let error = match self.writer.write(plan).await {
             Ok(applied) => {
                 self.restarted(pending, plan, &applied, begun).await;
@@ -203,6 +203,10 @@ impl Worker {
             Err(WriteError::Fenced) => return Attempt::Done(Round::Failed(Retry::Unavailable)),
             Err(WriteError::Api(error)) => error,
         };
+        // A Job is recreated in several steps: the refusal of one says nothing of those before.
+        if error.is_refusal() && plan.write != Write::RecreateJob {
+            self.context.index().refused(key, attempted());
+        }
         if error.class == Class::Conflict && plan.resource_version.is_some() {
             tracing::debug!("{key} has changed: deciding again");
             tracing::Span::current().record("result", error.category());

@@ -36,6 +36,7 @@ mod opt_in;
 mod outage;
 mod pause;
 mod request_count;
+mod reverts;
 mod scopes;
 mod secret_leaks;
 mod storms;

@@ -13,9 +13,13 @@ pub(super) struct Debt {
     running: Option<Content>,
     /// What it certainly ran with before a patch of unknown outcome.
     ran: Option<Content>,
+    /// What it ran with before the last patch was sent: a refusal proves that it still does.
+    before_attempt: Option<Content>,
     /// Nothing is known to have changed: only a marker with other content makes it due.
     tentative: bool,
-    /// The ledger has it: the leader before may have done more than it had written down.
+    /// Only the ledger says what it runs with: the leader before may have done more than it had written down.
+    inherited: bool,
+    /// The ledger has it as owed.
     from_ledger: bool,
     /// The source is gone, and the workload need not be restarted for that. Nothing is due; should the source return
     /// with what the workload runs with, nothing has changed.
@@ -34,7 +38,9 @@ impl Debt {
         Self {
             running,
             ran: None,
+            before_attempt: None,
             tentative: change.tentative,
+            inherited: change.inherited,
             from_ledger: false,
             declined: false,
             since: change.seen.at,
@@ -46,19 +52,22 @@ impl Debt {
     /// The same, as the ledger has it.
     pub(super) fn from_ledger(running: Option<Content>, change: &Change, source: Option<&Source>) -> Self {
         Self {
+            inherited: true,
             from_ledger: true,
             ..Self::new(running, change, source)
         }
     }
 
     /// The source has changed once more, from `before` to `target`. Returns whether the debt remains: it does not where
-    /// the source is back to what the workload runs with, before anything was sent.
+    /// the source is back to what the workload certainly runs with, before anything was sent. `unrecorded`: the ledger may
+    /// lack a restart of the workload.
     pub(super) fn changed(
         &mut self,
         before: Option<Content>,
         target: Content,
         change: &Change,
         source: &Source,
+        unrecorded: bool,
     ) -> bool {
         if let (None, Some(Content::Present(before)), Content::Present(target)) =
             (self.running, before, target)
@@ -70,18 +79,26 @@ impl Debt {
         self.last = *change;
         self.declined = false;
         self.tentative &= change.tentative;
-        self.running != Some(target)
+        !self.runs_with(Some(target)) || self.verify(unrecorded)
     }
 
     /// The source is back as it was last. Returns whether the debt remains.
-    pub(super) fn source_returned(&mut self, target: Option<Content>) -> bool {
+    pub(super) fn source_returned(&mut self, target: Option<Content>, unrecorded: bool) -> bool {
         self.declined = false;
-        !self.runs_with(target)
+        !self.runs_with(target) || self.verify(unrecorded)
+    }
+
+    /// The source is back to what the workload is believed to run with. Where only the ledger says so, and may lack a
+    /// restart, the marker has to confirm it. Returns whether it has to.
+    const fn verify(&mut self, unrecorded: bool) -> bool {
+        self.tentative = self.inherited && unrecorded;
+        self.tentative
     }
 
     /// A patch is about to be sent. Its answer may be lost while it was applied, so the workload may run with the
     /// target from here on. That its marker cannot tell stays true.
     pub(super) fn attempted(&mut self, target: Option<Content>) {
+        self.before_attempt = self.running;
         self.ran = self.running.or(self.ran);
         self.running = match target {
             Some(Content::Present(digest)) if self.is_look_alike(digest) => {
@@ -91,10 +108,19 @@ impl Debt {
         };
     }
 
+    /// The API server refused the last patch: nothing of it was applied. An earlier one without an answer may have been.
+    pub(super) const fn refused(&mut self) {
+        if let Some(before) = self.before_attempt.take() {
+            self.running = Some(before);
+        }
+    }
+
     /// The workload was brought to this content, and the source has moved on.
     pub(super) fn brought_to(&mut self, content: Content) {
         self.running = Some(content);
         self.ran = None;
+        self.before_attempt = None;
+        self.inherited = false;
     }
 
     /// The source's deletion restarts nothing: the pods run with what they ran with before. Returns whether that is
@@ -107,6 +133,7 @@ impl Debt {
     /// The workload was recreated: it is not known with which content its pods started.
     pub(super) const fn forget_running(&mut self) {
         self.running = None;
+        self.before_attempt = None;
     }
 
     /// Whether the workload was certainly created after the last change: creation times have whole seconds.
@@ -121,12 +148,12 @@ impl Debt {
 
     /// Whether a later leader has to know of it.
     pub(super) const fn is_recorded(&self) -> bool {
-        !self.declined && !self.tentative
+        !self.declined && (!self.tentative || self.inherited)
     }
 
-    /// What it runs with, as far as is known.
+    /// What it runs with, as far as a later leader may rely on it.
     pub(super) const fn running(&self) -> Option<Content> {
-        self.running
+        if self.tentative { None } else { self.running }
     }
 
     /// Whether it certainly runs with this.

@@ -144,3 +144,21 @@ fn a_rollout_that_is_gone_owes_nothing() {
     see(&index, deployment(&["app"], 1));
     assert!(change(&index, 2).due.is_empty());
 }
+
+/// That its template becomes known says nothing of a patch whose answer was lost.
+#[test]
+fn what_a_rollout_owes_already_stays_when_its_deployment_is_seen() {
+    let index = index();
+    change(&index, 1);
+    let listed = |key: &str| (key == "configmap.reloader.stakater.com/reload").then_some("app");
+    let rollout = Workload {
+        opt_in: OptIn::parse(&AnnotationKeys::default(), listed, |_| None),
+        ..rollout()
+    };
+    see(&index, rollout.clone());
+    assert_eq!(change(&index, 2).due.len(), 1);
+    index.attempt(&rollout.key, [SourceRef::new(SourceKind::ConfigMap, "app")]);
+    see(&index, deployment(&["app"], 1));
+    change(&index, 1);
+    assert!(index.pending(&rollout.key).is_some());
+}

@@ -200,6 +200,8 @@ impl Game {
             if let Some(status) = &status {
                 fixture.index.restore(&settings, status, now);
             }
+            // The leader before ended after it had written everything down.
+            fixture.index.unrecorded_since(now.unix, now);
         };
         if ledger_first {
             restore(&self.fixture);

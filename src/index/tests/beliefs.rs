@@ -1,0 +1,135 @@
+//! What pods are believed to run with, and how certain that is: a debt ends without a write only where it is certain.
+
+use super::*;
+
+/// When the ledger was last written.
+const STORED: UnixSeconds = UnixSeconds(1_790_000_000);
+
+impl Fixture {
+    /// The ledger has it that the source held 1, and that `web` owed a restart and ran with it, if `owed`. The source holds
+    /// 2 now, which is known `before` the ledger is read or after; `web` was last written by Reloader at that time.
+    fn inherited(written_at: Option<UnixSeconds>, owed: bool, before: bool) -> Self {
+        let mut fixture = if before { Self::settled() } else { Self::starting() };
+        if before {
+            fixture.source("app", 2);
+        }
+        fixture.version += 1;
+        let mut web = workload("web", AUTO, fixture.version);
+        web.template.written_at = written_at;
+        fixture.event(
+            Watched::Workload(WorkloadKind::Deployment),
+            Event::WorkloadSeen(Box::new(web)),
+        );
+        let web = OwedBy {
+            kind: WorkloadKind::Deployment,
+            name: "web".into(),
+            running: Some(Content::Present(digest(1))),
+        };
+        let status = SourceStatus {
+            state: SourceState::Present(digest(1)),
+            owed: Vec::from_iter(owed.then_some(web)),
+        };
+        fixture.index.restore(&settings(), &status, fixture.now);
+        fixture.index.unrecorded_since(STORED, fixture.now);
+        if !before {
+            fixture.source("app", 2);
+        }
+        fixture
+    }
+
+    /// Whether only a marker makes it due; `None`: it owes nothing.
+    fn due_by_marker(&self) -> Option<bool> {
+        let pending = self.index.pending(&key("web"))?;
+        Some(pending.owed.first()?.only_if_marked)
+    }
+}
+
+fn settings() -> SourceKey {
+    SourceKey::new(SourceKind::ConfigMap, "team", "app")
+}
+
+#[rstest]
+#[case::restarted_since_the_ledger_was_written(Some(STORED.saturating_add(3)), Some(true))]
+#[case::in_the_same_second(Some(STORED), Some(true))]
+#[case::not_restarted_since(Some(STORED.saturating_add(-1)), None)]
+#[case::never_restarted(None, None)]
+fn what_the_ledger_says_of_a_workload_restarted_since_is_verified(
+    #[case] written_at: Option<UnixSeconds>,
+    #[case] expected: Option<bool>,
+    #[values(false, true)] owed: bool,
+    #[values(false, true)] known_before: bool,
+    #[values(false, true)] recreated: bool,
+) {
+    let mut fixture = Fixture::inherited(written_at, owed, known_before);
+    assert_eq!(fixture.due_by_marker(), Some(false));
+    if recreated {
+        fixture.source_gone("app");
+    }
+    let effect = fixture.source("app", 1);
+    assert_eq!(fixture.due_by_marker(), expected);
+    assert_eq!(effect.due.len(), usize::from(expected.is_some()));
+}
+
+/// A leader that ends before it has looked at the marker leaves it to the next one, which cannot know how old it is.
+#[rstest]
+fn what_is_not_verified_yet_is_written_down_as_owed(
+    #[values(false, true)] owed: bool,
+    #[values(false, true)] known_before: bool,
+) {
+    let mut fixture = Fixture::inherited(Some(STORED), owed, known_before);
+    fixture.source("app", 1);
+    let status = fixture.index.source_status(&settings()).unwrap();
+    assert_eq!(status.owed.len(), 1);
+    assert_eq!(status.owed[0].running, None);
+    fixture.index.settle(
+        &key("web"),
+        [(reference("app"), Content::Present(digest(1)))],
+        Settled::WithoutRestart,
+        fixture.now,
+    );
+    assert_eq!(fixture.due_by_marker(), None);
+    let status = fixture.index.source_status(&settings()).unwrap();
+    assert!(status.owed.is_empty());
+}
+
+#[test]
+fn a_refused_patch_leaves_the_pods_as_they_are() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.index.attempt(&key("web"), [reference("app")]);
+    fixture.index.refused(&key("web"), [reference("app")]);
+    fixture.source("app", 1);
+    assert_eq!(fixture.due_by_marker(), None);
+}
+
+#[test]
+fn a_refusal_says_nothing_of_an_earlier_patch_without_an_answer() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    for answered in [false, true] {
+        fixture.index.attempt(&key("web"), [reference("app")]);
+        if answered {
+            fixture.index.refused(&key("web"), [reference("app")]);
+        }
+    }
+    fixture.source("app", 1);
+    assert_eq!(fixture.due_by_marker(), Some(false));
+}
+
+#[test]
+fn a_source_that_changes_after_a_refusal_is_owed_as_before() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.index.attempt(&key("web"), [reference("app")]);
+    fixture.index.refused(&key("web"), [reference("app")]);
+    fixture.source("app", 3);
+    assert_eq!(fixture.due_by_marker(), Some(false));
+    fixture.source("app", 1);
+    assert_eq!(fixture.due_by_marker(), None);
+}
