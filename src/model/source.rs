@@ -33,7 +33,8 @@ pub struct Source {
     pub uid: Box<str>,
     /// `metadata.resourceVersion` as a number; 0 where the text is not one.
     pub resource_version: u64,
-    /// When it was last written, by the API server's clock (the newest of `managedFields[].time`); `None`: not known.
+    /// When its data was last written, by the API server's clock (the newest of `managedFields[].time` among the entries
+    /// that own data); `None`: not known.
     /// Pods of a workload created later started with the present content.
     pub modified_at: Option<UnixSeconds>,
     /// SHA-1 of its data in canonical form ([`super::digest`]).

@@ -59,7 +59,7 @@ pub struct SourceObject<D> {
     /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
     true_annotations: Vec<String>,
     digest: Digest,
-    /// The newest of `managedFields[].time`.
+    /// When its data was last written.
     modified_at: Option<UnixSeconds>,
     kind: std::marker::PhantomData<D>,
 }
@@ -169,9 +169,6 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             annotations: Pairs(annotations),
             managed_fields,
         } = metadata;
-        let written = managed_fields
-            .into_iter()
-            .filter_map(|entry| entry.time?.parse::<Timestamp>().ok());
         let true_annotations = annotations
             .into_iter()
             .filter_map(|(key, value)| (value == "true").then_some(key))
@@ -186,7 +183,7 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             },
             true_annotations,
             digest: canonical.finish(),
-            modified_at: written.map(UnixSeconds::from).max(),
+            modified_at: data_written_at(&managed_fields),
             kind: std::marker::PhantomData,
         })
     }
@@ -201,8 +198,44 @@ wire! {
         annotations: Pairs,
         managed_fields: Vec<ManagedFields>,
     }
-    /// Of an entry of `managedFields` only the time; the rest, often half of the metadata, is skipped.
-    ManagedFields { time: Option<String> }
+    /// Of an entry of `managedFields` the time and whether it is about data; the rest, often half of the metadata, is
+    /// skipped.
+    ManagedFields { time: Option<String>, fields_v1: Fields }
+}
+
+/// What an entry of `managedFields` is about.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Fields {
+    /// It does not say.
+    #[default]
+    Unknown,
+    /// Data, among others.
+    Data,
+    /// No data.
+    Others,
+}
+
+impl Lenient for Fields {
+    fn from_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        let mut fields = Self::Others;
+        while let Some((field, IgnoredAny)) = object.next_entry::<Cow<'de, str>, IgnoredAny>()? {
+            if matches!(&*field, "f:data" | "f:binaryData") {
+                fields = Self::Data;
+            }
+        }
+        Ok(Some(fields))
+    }
+}
+
+/// The newest time of the entries that own data: a write of a label or an annotation moves only the others. Where none
+/// owns data, because there is none, the newest of all.
+fn data_written_at(entries: &[ManagedFields]) -> Option<UnixSeconds> {
+    let newest = |may_count: fn(Fields) -> bool| {
+        let counting = entries.iter().filter(|entry| may_count(entry.fields_v1));
+        let times = counting.filter_map(|entry| entry.time.as_ref()?.parse::<Timestamp>().ok());
+        times.map(UnixSeconds::from).max()
+    };
+    newest(|fields| fields != Fields::Others).or_else(|| newest(|_| true))
 }
 
 /// A JSON object of texts, in order; values that are no text are left out.
@@ -311,6 +344,32 @@ mod tests {
         assert_eq!(key, SourceKey::new(SourceKind::Secret, "n", "a"));
         assert_eq!((&*uid, resource_version, modified_at), ("", 0, None));
         assert_eq!((kept, ignored, matched), (digest, false, false));
+    }
+
+    #[rstest::rstest]
+    #[case::a_label_later(
+        r#"[{"time":"2026-01-01T00:00:01Z","fieldsV1":{"f:data":{"f:a":{}}}},
+        {"time":"2026-01-01T00:00:09Z","fieldsV1":{"f:metadata":{"f:labels":{}}}}]"#,
+        1
+    )]
+    #[case::binary_data_later(
+        r#"[{"time":"2026-01-01T00:00:01Z","fieldsV1":{"f:data":{}}},
+        {"time":"2026-01-01T00:00:09Z","fieldsV1":{"f:metadata":{},"f:binaryData":{}}}]"#,
+        9
+    )]
+    #[case::no_data(r#"[{"time":"2026-01-01T00:00:01Z","fieldsV1":{"f:metadata":{}}}]"#, 1)]
+    #[case::it_does_not_say(
+        r#"[{"time":"2026-01-01T00:00:01Z","fieldsV1":{"f:data":{}}},
+        {"time":"2026-01-01T00:00:09Z"}]"#,
+        9
+    )]
+    #[case::of_another_form(r#"[{"time":"2026-01-01T00:00:09Z","fieldsV1":"f:metadata"}]"#, 9)]
+    fn only_a_write_of_data_is_one_that_workloads_may_owe(#[case] managed_fields: &str, #[case] second: i64) {
+        let source = config_map(&format!(
+            r#"{{"metadata":{{"name":"a","namespace":"n","managedFields":{managed_fields}}},"data":{{"a":"1"}}}}"#
+        ));
+        let new_year = 1_767_225_600;
+        assert_eq!(source.modified_at, Some(UnixSeconds(new_year + second)));
     }
 
     #[test]
