@@ -8,6 +8,7 @@ use super::super::change::Change;
 use crate::model::{Content, Digest, Owed, Source, Workload};
 
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Debt {
     /// The content the workload runs with; `None` where it may be either, after a patch of unknown outcome.
     running: Option<Content>,
