@@ -189,14 +189,8 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
+    running.spawn("admin", admin::serve(listener, health, Arc::clone(metrics)));
     Ok((running, keeper))
-}
-
-async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {
-    if let Err(error) = admin::serve(listener, health, metrics).await {
-        tracing::error!(err = %error, "Serving metrics and health failed");
-    }
 }
 
 fn log(level: Level, line: &str) {
