@@ -39,6 +39,7 @@ use crate::{
     model::WorkloadKind,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
+    telemetry::LostLines,
     watch::{self, Lister, StreamId, Watched, workload::Reading},
     worker::{
         Context, ContextParts, Reporter, Worker,
@@ -59,8 +60,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// How often the monitor checks the workers.
 const MONITOR: Duration = Duration::from_secs(5);
 
-/// Runs the controller until a signal ends it.
-pub async fn run(config: Config) -> Result<(), RunError> {
+/// Runs the controller until a signal ends it. `lost_lines` is shown on `/metrics`.
+pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     for (level, line) in startup_lines(&config) {
         log(level, &line);
@@ -74,7 +75,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
-    let (mut running, keeper) = start(&config, &clients, listener, &metrics, selection)?;
+    let (mut running, keeper) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
         () = signals.next() => {}
@@ -94,6 +95,7 @@ fn start(
     clients: &Clients,
     listener: TcpListener,
     metrics: &Arc<Metrics>,
+    lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
 ) -> Result<(Running, Option<Keeper>), RunError> {
     let kinds = config.kinds();
@@ -131,7 +133,7 @@ fn start(
     }));
     let writer = Writer::new(clients.fenced(&leadership)?, reading.clone());
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
-    report_state(metrics, &context, &health, &streams);
+    report_state(metrics, &context, &health, lost_lines, &streams);
 
     let mut running = Running::new(worker, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
@@ -279,7 +281,13 @@ fn queue_settings(config: &Config) -> queue::Settings {
 }
 
 /// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
-fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: &[StreamId]) {
+fn report_state(
+    metrics: &Metrics,
+    context: &Context,
+    health: &Health,
+    lost_lines: LostLines,
+    streams: &[StreamId],
+) {
     let (index, queue, health) = (
         Arc::clone(context.index()),
         context.queue().clone(),
@@ -312,6 +320,7 @@ fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: 
             queued: stats.depth(Priority::High),
             queued_low_priority: stats.depth(Priority::Low),
             pending_reloads: index.owing().len(),
+            lost_log_lines: lost_lines.count(),
             longest_running: stats.longest_running,
             unfinished_work: stats.unfinished,
             tracked_objects: kinds
