@@ -11,6 +11,7 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod connection;
 mod error;
 mod fenced;
 mod notifications;
