@@ -316,17 +316,60 @@ impl LedgerWriter {
         if self.failing.replace(error.category()) == Some(error.category()) {
             return;
         }
-        let name = self.keeper.store.name();
+        let text = failure_text(self.keeper.store.name(), error);
         if error.is_forbidden() {
-            tracing::error!(
-                "No permission to keep the ledger {name}: {error}. Changes made while no replica runs are not noticed. \
-                 Grant get, create and update on configmaps in Reloader's own namespace",
-            );
+            tracing::error!("{text}");
         } else {
-            tracing::warn!(
-                category = error.category(),
-                "The ledger {name} could not be written, trying again: {error}"
-            );
+            tracing::warn!(category = error.category(), "{text}");
         }
+    }
+}
+
+/// Only a missing permission is advised upon: a quota or an admission policy refuses with 403 as well, and says why.
+fn failure_text(name: &str, error: &ApiError) -> String {
+    const EFFECT: &str = "Changes made while no replica runs are not noticed";
+    if error.is_missing_permission() {
+        format!(
+            "No permission to keep the ledger {name}: {error}. {EFFECT}. Grant get, create and update on configmaps in \
+             Reloader's own namespace"
+        )
+    } else if error.is_forbidden() {
+        format!("The API server refuses to store the ledger {name}, trying again: {error}. {EFFECT}")
+    } else {
+        format!("The ledger {name} could not be written, trying again: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::permission(
+        403,
+        "configmaps \"ledger\" is forbidden: User \"a\" cannot create resource \"configmaps\" in API group \"\" in the \
+         namespace \"b\"",
+        true
+    )]
+    #[case::quota(
+        403,
+        "configmaps \"ledger\" is forbidden: exceeded quota: few, requested: count/configmaps=1, used: \
+         count/configmaps=1, limited: count/configmaps=1",
+        false
+    )]
+    #[case::policy(403, "admission webhook \"policy\" denied the request: no", false)]
+    #[case::unavailable(503, "etcd is down", false)]
+    fn only_a_missing_permission_is_advised_upon(
+        #[case] code: u16,
+        #[case] message: &str,
+        #[case] advised: bool,
+    ) {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
+        let text = failure_text("ledger", &ApiError::from_status(&status));
+        assert!(text.contains(message), "{text}");
+        assert_eq!(text.contains("Grant"), advised, "{text}");
+        assert_eq!(text.contains("are not noticed"), code == 403, "{text}");
     }
 }
