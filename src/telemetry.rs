@@ -145,7 +145,8 @@ fn log_filter(level: Level) -> Targets {
         .with_target("kube_runtime::watcher", watcher)
         // At warning level the API client logs the whole of an answer that it could not decode (kube-client 5.0,
         // `Client::request`): a page of Secrets, for example. Its module for TLS logs nothing of the kind.
-        .with_target("kube_client::client", LevelFilter::ERROR)
+        // At error level it logs each failed request without saying which: an outage is one of our own lines.
+        .with_target("kube_client::client", LevelFilter::OFF)
         .with_target("kube_client::client::tls", libraries)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }

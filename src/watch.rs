@@ -182,6 +182,8 @@ pub struct Failure {
     /// The API server does not know the kind (404): its `CustomResourceDefinition` is not installed (yet). That is no
     /// fault, and it is looked for again.
     pub not_installed: bool,
+    /// The HTTP status, where there was an answer.
+    pub code: Option<u16>,
     /// What happened, for a log line; holds no object data.
     pub message: String,
 }
@@ -194,6 +196,7 @@ impl Failure {
             denied: false,
             only_watch: false,
             not_installed: false,
+            code: None,
             message: message.to_owned(),
         }
     }

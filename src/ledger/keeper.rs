@@ -22,7 +22,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a refusal (403): a user has to change a role first, and expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// How often a refused read is retried: an API server that has just started refuses every client until it knows its
+/// How often a refused read or write is retried before the refusal is believed: an API server that has just started refuses every client until it knows its
 /// roles.
 const REFUSALS: u32 = 3;
 /// How often one write is retried after a conflict.
@@ -74,6 +74,7 @@ impl Keeper {
                 Err(error) if error.is_forbidden() => {
                     let mut writer = LedgerWriter::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
                     writer.note_failure(&error);
+                    writer.refusals = REFUSALS;
                     return (Loaded::Refused, writer);
                 }
                 Err(error) => {
@@ -148,6 +149,8 @@ pub struct LedgerWriter {
     retry_at: Option<Instant>,
     /// Category of the last failure, so that each is logged once.
     failing: Option<&'static str>,
+    /// How often writing was refused in a row.
+    refusals: u32,
 }
 
 impl LedgerWriter {
@@ -161,6 +164,7 @@ impl LedgerWriter {
             old_layout: None,
             retry_at: None,
             failing: None,
+            refusals: 0,
         }
     }
 
@@ -186,17 +190,22 @@ impl LedgerWriter {
             match self.write().await {
                 Ok(()) => {
                     self.retry_at = None;
+                    self.refusals = 0;
                     if self.failing.take().is_some() {
                         tracing::info!("The ledger {} is written again", self.keeper.store.name());
                     }
                 }
                 Err(error) => {
-                    self.note_failure(&error);
-                    let pause = if error.is_forbidden() {
-                        REFUSED_PAUSE
+                    self.refusals = if error.is_forbidden() {
+                        self.refusals + 1
                     } else {
-                        PAUSE
+                        0
                     };
+                    let is_believed = self.refusals > REFUSALS;
+                    if is_believed || !error.is_forbidden() {
+                        self.note_failure(&error);
+                    }
+                    let pause = if is_believed { REFUSED_PAUSE } else { PAUSE };
                     self.retry_at = Some(Instant::now() + pause);
                 }
             }

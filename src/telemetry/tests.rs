@@ -56,6 +56,7 @@ fn logged(level: Level) -> Vec<String> {
         tracing::info!(target: "kube_client::client::tls", "library:info");
         tracing::warn!(target: "kube_client::client::tls", "library:warning");
         tracing::error!(target: "tower::buffer", "library:error");
+        tracing::error!(target: "kube_client::client::builder", "client:error");
     });
     let text = kept.text();
     text.lines()

@@ -94,6 +94,7 @@ impl Lister {
                             denied: true,
                             only_watch: false,
                             not_installed: false,
+                            code: error.code,
                             message: error.message,
                         });
                         let _ = sink.send(Observation { stream, event }).await;

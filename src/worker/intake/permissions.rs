@@ -154,6 +154,7 @@ mod tests {
             category: "list",
             denied: matches!(shown, WatchRefused | ListRefused),
             only_watch: matches!(shown, WatchRefused),
+            code: None,
             not_installed: false,
             message: String::new(),
         };
