@@ -84,7 +84,7 @@ impl Keeper {
                             "The ledger could not be read, trying again: {error}"
                         );
                     }
-                    sleep(PAUSE).await;
+                    sleep(error.pause(PAUSE)).await;
                 }
             }
         }
@@ -206,7 +206,7 @@ impl LedgerWriter {
                         self.note_failure(&error);
                     }
                     let pause = if is_believed { REFUSED_PAUSE } else { PAUSE };
-                    self.retry_at = Some(Instant::now() + pause);
+                    self.retry_at = Some(Instant::now() + error.pause(pause));
                 }
             }
             // After a failure too: a task in `flush` waits for an attempt and must not wait out an outage.

@@ -241,6 +241,7 @@ fn failure(error: &watcher::Error) -> Failure {
         // No single object was asked for, so it is the kind that is not found.
         not_installed: error.is_not_found(),
         code: error.code,
+        retry_after: error.pause(Duration::ZERO),
         message: error.message,
     }
 }

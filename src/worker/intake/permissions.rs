@@ -123,6 +123,8 @@ impl Permissions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rstest::rstest;
 
     use super::*;
@@ -155,6 +157,7 @@ mod tests {
             denied: matches!(shown, WatchRefused | ListRefused),
             only_watch: matches!(shown, WatchRefused),
             code: None,
+            retry_after: Duration::ZERO,
             not_installed: false,
             message: String::new(),
         };

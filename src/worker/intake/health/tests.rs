@@ -22,6 +22,7 @@ fn failure(fault: Fault) -> Failure {
         only_watch: matches!(fault, WatchRefused),
         not_installed: matches!(fault, NotInstalled),
         code: None,
+        retry_after: Duration::ZERO,
         message: String::new(),
     }
 }
