@@ -12,6 +12,7 @@
 
 mod clients;
 mod connection;
+mod descriptors;
 mod error;
 mod fenced;
 mod notifications;
@@ -107,6 +108,15 @@ fn start(
         every_job: config.workloads.every_job,
     };
     let streams = streams(config, &kinds);
+    let namespaces: BTreeSet<_> = streams
+        .iter()
+        .filter_map(|stream| stream.namespace.as_ref())
+        .collect();
+    if let Some(limit) = descriptors::raise_limit()
+        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
+    {
+        tracing::warn!("{warning}");
+    }
     let Notifications {
         alerts,
         webhook,
