@@ -4,6 +4,7 @@
 //! I/O: serves.
 
 pub mod health;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -55,11 +56,8 @@ pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
 }
 
 /// Serves until it is dropped.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) -> io::Result<()> {
-    axum::serve(listener, router(health, metrics)).await
+pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {
+    server::serve(listener, router(health, metrics), server::Limits::default()).await;
 }
 
 /// The routes, without a port: what [`serve`] serves. Any method is answered, as upstream does.

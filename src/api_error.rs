@@ -6,6 +6,9 @@ use std::{error::Error, time::Duration};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
+/// The longest pause that an API server may ask for: ten minutes of no progress are enough, whatever the header says.
+const LONGEST_THROTTLE: Duration = Duration::from_mins(10);
+
 /// How to retry a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -91,6 +94,14 @@ impl ApiError {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(Self::from_client(&error)),
             Err(_) => Err(Self::timed_out(limit)),
+        }
+    }
+
+    /// How long to wait before the next attempt: as long as the API server asked for, up to a limit, and at least `least`.
+    pub fn pause(&self, least: Duration) -> Duration {
+        match self.class {
+            Class::Throttled(wanted) => least.max(wanted.min(LONGEST_THROTTLE)),
+            _ => least,
         }
     }
 
@@ -198,6 +209,21 @@ mod tests {
             );
         }
         assert_eq!(status(429, 30).class, Class::Throttled(Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn the_api_server_may_lengthen_a_pause_up_to_a_limit() {
+        let least = Duration::from_secs(1);
+        for (retry_after, expected) in [(0, 1), (1, 1), (30, 30), (u32::MAX, 600)] {
+            assert_eq!(
+                status(429, retry_after).pause(least),
+                Duration::from_secs(expected)
+            );
+            assert_eq!(
+                status(503, retry_after).pause(least),
+                Duration::from_secs(expected)
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The process: allocator, TLS provider, settings, then [`reloader::run`]. Errors are printed once, here.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use reloader::{
     args::{Args, Environment},
@@ -12,6 +12,9 @@ use reloader::{
 /// Keeps the memory of a finished initial list from staying with the process: glibc's allocator does.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long the end of the process waits for a reader of its error.
+const REPORTING: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args = match Args::of_process() {
@@ -30,10 +33,20 @@ fn main() -> ExitCode {
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error}");
+            report(error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the error, unless stderr is a pipe that is not read: that must not keep the process from ending.
+fn report(error: anyhow::Error) {
+    let (done, printed) = mpsc::channel();
+    thread::spawn(move || {
+        eprintln!("Error: {error}");
+        let _ = done.send(());
+    });
+    let _ = printed.recv_timeout(REPORTING);
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
@@ -43,10 +56,11 @@ fn start(args: Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
         let telemetry = telemetry::init(config.log, config.traces.as_ref())?;
-        let outcome = run(config).await;
+        let outcome = run(config, telemetry.lost_lines()).await;
         if outcome.is_ok() {
-            telemetry.shutdown().await;
+            telemetry.send_spans().await;
         }
+        telemetry.flush_log();
         anyhow::Ok(outcome?)
     });
     // Tasks that still run must not delay the exit: a replica that lost the lease must be gone before another one

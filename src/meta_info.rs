@@ -42,9 +42,13 @@ pub async fn publish(client: Client, info: &MetaInfo) {
         let Some(pause) = pauses.next() else {
             tracing::warn!(
                 category = error.category(),
-                "Failed to publish the meta info ConfigMap {NAME} in namespace {}: {error}. Reloader works without it; \
-                 to have it, grant get, create and update on ConfigMaps there",
+                "Failed to publish the meta info ConfigMap {NAME} in namespace {}: {error}. Reloader works without it{}",
                 info.deployment.namespace,
+                if error.is_missing_permission() {
+                    "; to have it, grant get, create and update on ConfigMaps there"
+                } else {
+                    ""
+                },
             );
             return;
         };

@@ -11,6 +11,8 @@
 //! replica takes over at once, then the rest. A second signal ends the process at once.
 
 mod clients;
+mod connection;
+mod descriptors;
 mod error;
 mod fenced;
 mod notifications;
@@ -39,6 +41,7 @@ use crate::{
     model::WorkloadKind,
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
+    telemetry::LostLines,
     watch::{self, Lister, StreamId, Watched, workload::Reading},
     worker::{
         Context, ContextParts, Reporter, Worker,
@@ -59,8 +62,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 /// How often the monitor checks the workers.
 const MONITOR: Duration = Duration::from_secs(5);
 
-/// Runs the controller until a signal ends it.
-pub async fn run(config: Config) -> Result<(), RunError> {
+/// Runs the controller until a signal ends it. `lost_lines` is shown on `/metrics`.
+pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     for (level, line) in startup_lines(&config) {
         log(level, &line);
@@ -74,7 +77,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
-    let (mut running, keeper) = start(&config, &clients, listener, &metrics, selection)?;
+    let (mut running, keeper) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
         () = signals.next() => {}
@@ -94,6 +97,7 @@ fn start(
     clients: &Clients,
     listener: TcpListener,
     metrics: &Arc<Metrics>,
+    lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
 ) -> Result<(Running, Option<Keeper>), RunError> {
     let kinds = config.kinds();
@@ -104,6 +108,15 @@ fn start(
         every_job: config.workloads.every_job,
     };
     let streams = streams(config, &kinds);
+    let namespaces: BTreeSet<_> = streams
+        .iter()
+        .filter_map(|stream| stream.namespace.as_ref())
+        .collect();
+    if let Some(limit) = descriptors::raise_limit()
+        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
+    {
+        tracing::warn!("{warning}");
+    }
     let Notifications {
         alerts,
         webhook,
@@ -131,7 +144,7 @@ fn start(
     }));
     let writer = Writer::new(clients.fenced(&leadership)?, reading.clone());
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
-    report_state(metrics, &context, &health, &streams);
+    report_state(metrics, &context, &health, lost_lines, &streams);
 
     let mut running = Running::new(worker, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
@@ -189,14 +202,8 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    running.spawn("admin", serve(listener, health, Arc::clone(metrics)));
+    running.spawn("admin", admin::serve(listener, health, Arc::clone(metrics)));
     Ok((running, keeper))
-}
-
-async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {
-    if let Err(error) = admin::serve(listener, health, metrics).await {
-        tracing::error!(err = %error, "Serving metrics and health failed");
-    }
 }
 
 fn log(level: Level, line: &str) {
@@ -285,7 +292,13 @@ fn queue_settings(config: &Config) -> queue::Settings {
 }
 
 /// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
-fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: &[StreamId]) {
+fn report_state(
+    metrics: &Metrics,
+    context: &Context,
+    health: &Health,
+    lost_lines: LostLines,
+    streams: &[StreamId],
+) {
     let (index, queue, health) = (
         Arc::clone(context.index()),
         context.queue().clone(),
@@ -318,6 +331,7 @@ fn report_state(metrics: &Metrics, context: &Context, health: &Health, streams: 
             queued: stats.depth(Priority::High),
             queued_low_priority: stats.depth(Priority::Low),
             pending_reloads: index.owing().len(),
+            lost_log_lines: lost_lines.count(),
             longest_running: stats.longest_running,
             unfinished_work: stats.unfinished,
             tracked_objects: kinds

@@ -14,6 +14,7 @@
 
 mod log_format;
 mod log_layer;
+mod log_writer;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -27,17 +28,22 @@ use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::Sub
 use crate::config::{Level, LogSettings, TraceExport};
 
 use log_layer::LogLayer;
+use log_writer::LogWriter;
 
+pub use log_writer::LostLines;
 pub use traces::RELOAD_SPAN_TARGET;
 
 /// How long the shutdown waits for a collector that does not answer.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
+/// How long the end of the process waits for a reader of the log.
+const LOG_DEADLINE: Duration = Duration::from_secs(1);
 
-/// Holds spans that are not sent yet: shut it down last.
+/// Holds spans that are not sent and log lines that are not written yet: shut it down last.
 #[derive(Debug)]
-#[must_use = "spans that are still in memory are lost unless this is shut down"]
+#[must_use = "spans and log lines that are still in memory are lost unless they are flushed"]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
+    log: LogWriter,
 }
 
 /// Logs cannot be set up.
@@ -46,13 +52,16 @@ pub enum TelemetryError {
     /// Logging is set up already.
     #[error("cannot set up logging: {0}")]
     AlreadyInitialized(#[from] tracing_subscriber::util::TryInitError),
+    /// The system gives no thread for writing the log.
+    #[error("cannot start the thread that writes the log: {0}")]
+    NoThread(#[source] io::Error),
 }
 
 impl TelemetryError {
     /// A static label for logs and metrics.
     pub const fn category(&self) -> &'static str {
         match self {
-            Self::AlreadyInitialized(_) => "telemetry",
+            Self::AlreadyInitialized(_) | Self::NoThread(_) => "telemetry",
         }
     }
 }
@@ -63,23 +72,37 @@ impl TelemetryError {
 /// Traces that cannot be set up are a warning in the log: the controller works without them.
 ///
 /// # Errors
-/// It was called before.
+/// It was called before, or the system gives no thread.
 pub fn init(log: LogSettings, traces: Option<&TraceExport>) -> Result<Telemetry, TelemetryError> {
     let (traces, failure) = match traces.map(traces::provider).transpose() {
         Ok(provider) => (provider, None),
         Err(error) => (None, Some(error)),
     };
-    subscriber(log, io::stderr, traces.as_ref()).try_init()?;
+    let writer = LogWriter::start(io::stderr()).map_err(TelemetryError::NoThread)?;
+    let lines = writer.clone();
+    subscriber(log, move || lines.clone(), traces.as_ref()).try_init()?;
     if let Some(error) = failure {
         tracing::warn!(err = %error, "Traces are not exported");
     }
-    Ok(Telemetry { traces })
+    Ok(Telemetry { traces, log: writer })
 }
 
 impl Telemetry {
+    /// How many log lines were dropped because stderr was not read.
+    pub fn lost_lines(&self) -> LostLines {
+        self.log.lost()
+    }
+
+    /// Writes the log lines that are left, for at most a second. It blocks: not for a thread of the runtime.
+    pub fn flush_log(&self) {
+        self.log.flush(LOG_DEADLINE);
+    }
+
     /// Sends the spans that are left, for at most three seconds.
-    pub async fn shutdown(self) {
-        let Some(provider) = self.traces else { return };
+    pub async fn send_spans(&self) {
+        let Some(provider) = self.traces.clone() else {
+            return;
+        };
         // The SDK blocks while its own thread exports, and that export needs this runtime.
         let flushed =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_DEADLINE)).await;
@@ -122,7 +145,8 @@ fn log_filter(level: Level) -> Targets {
         .with_target("kube_runtime::watcher", watcher)
         // At warning level the API client logs the whole of an answer that it could not decode (kube-client 5.0,
         // `Client::request`): a page of Secrets, for example. Its module for TLS logs nothing of the kind.
-        .with_target("kube_client::client", LevelFilter::ERROR)
+        // At error level it logs each failed request without saying which: an outage is one of our own lines.
+        .with_target("kube_client::client", LevelFilter::OFF)
         .with_target("kube_client::client::tls", libraries)
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }

@@ -24,7 +24,7 @@ mod stream;
 mod tests;
 pub mod workload;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::model::{
     ClassAnnotations, PodStatus, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
@@ -182,6 +182,10 @@ pub struct Failure {
     /// The API server does not know the kind (404): its `CustomResourceDefinition` is not installed (yet). That is no
     /// fault, and it is looked for again.
     pub not_installed: bool,
+    /// The HTTP status, where there was an answer.
+    pub code: Option<u16>,
+    /// How long the API server asks to wait (429 or 503 with Retry-After); zero where it does not.
+    pub retry_after: Duration,
     /// What happened, for a log line; holds no object data.
     pub message: String,
 }
@@ -194,6 +198,8 @@ impl Failure {
             denied: false,
             only_watch: false,
             not_installed: false,
+            code: None,
+            retry_after: Duration::ZERO,
             message: message.to_owned(),
         }
     }

@@ -375,6 +375,8 @@ fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
         category: "list",
         denied: true,
         only_watch: false,
+        code: None,
+        retry_after: Duration::ZERO,
         not_installed: false,
         message: "forbidden".to_owned(),
     };

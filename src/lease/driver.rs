@@ -112,11 +112,16 @@ pub(super) fn elect_seeded<S: LeaseStore>(
         clock,
         publisher,
         reported_holder: None,
-        watch_refused: false,
+        watch_refusals: 0,
+        refusals: 0,
         last_error: None,
     };
     (leadership, driver.run())
 }
+
+/// How many refusals (403) are logged as a missing permission: an API server that has just started refuses all requests
+/// until it knows its roles.
+const BELIEVED_REFUSALS: u32 = 2;
 
 struct Driver<S> {
     store: S,
@@ -128,8 +133,10 @@ struct Driver<S> {
     publisher: Publisher,
     /// The holder that the log named last.
     reported_holder: Option<Arc<str>>,
-    /// Whether the log says that watching is not permitted.
-    watch_refused: bool,
+    /// How often watching was refused.
+    watch_refusals: u32,
+    /// How often requests were refused in a row.
+    refusals: u32,
     /// The failure of the last request; `None` when it succeeded.
     last_error: Option<StoreError>,
 }
@@ -208,8 +215,11 @@ impl<S: LeaseStore> Driver<S> {
             self.changes = None;
             return;
         };
-        if change == LeaseEvent::Forbidden && !self.watch_refused {
-            self.watch_refused = true;
+        // An API server that has just started refuses all requests until it knows its roles.
+        if change == LeaseEvent::Forbidden {
+            self.watch_refusals = self.watch_refusals.saturating_add(1);
+        }
+        if change == LeaseEvent::Forbidden && self.watch_refusals == BELIEVED_REFUSALS {
             info!(
                 "not permitted to watch the Lease, polling it every second instead; grant the verb watch on leases \
                  of the API group coordination.k8s.io in this namespace for a faster takeover"
@@ -231,23 +241,30 @@ impl<S: LeaseStore> Driver<S> {
         match error {
             // Losing a race is normal in an election.
             None | Some(StoreError::Conflict) => {
+                self.refusals = 0;
                 if self.last_error.take().is_some() {
                     info!("requests for the Lease succeed again");
                 }
             }
-            Some(error)
-                if self
-                    .last_error
-                    .as_ref()
-                    .is_some_and(|last| last.category() == error.category()) =>
-            {
-                debug!(category = error.category(), %error, "a request for the Lease failed again, retrying");
-                self.last_error = Some(error.clone());
-            }
             Some(error) => {
-                let leading = self.election.role() == Role::Leader;
-                warn!(category = error.category(), %error, leading, "a request for the Lease failed, retrying");
-                self.last_error = Some(error.clone());
+                let is_refusal = matches!(error, StoreError::Forbidden { .. });
+                self.refusals = if is_refusal {
+                    self.refusals.saturating_add(1)
+                } else {
+                    0
+                };
+                let last = self.last_error.replace(error.clone());
+                let is_news = if is_refusal {
+                    self.refusals == BELIEVED_REFUSALS
+                } else {
+                    last.is_none_or(|last| last.category() != error.category())
+                };
+                if is_news {
+                    let leading = self.election.role() == Role::Leader;
+                    warn!(category = error.category(), %error, leading, "a request for the Lease failed, retrying");
+                } else {
+                    debug!(category = error.category(), %error, "a request for the Lease failed again, retrying");
+                }
             }
         }
     }

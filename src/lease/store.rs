@@ -50,11 +50,8 @@ pub enum StoreError {
     /// Another client changed, created or deleted the Lease first.
     #[error("the Lease was changed by another client in the meantime")]
     Conflict,
-    /// RBAC does not allow it.
-    #[error(
-        "not allowed to {verb} the Lease: {message}; grant the verbs get, create and update (and watch, for a \
-         faster takeover) on leases of the API group coordination.k8s.io in that namespace"
-    )]
+    /// RBAC does not allow it, or a quota or an admission policy.
+    #[error("not allowed to {verb} the Lease: {message}{}", advice(message))]
     Forbidden {
         /// The verb that was refused.
         verb: &'static str,
@@ -216,6 +213,16 @@ impl Watch {
             Err(_) => debug!("the watch of the Lease did not start in time, opening it again"),
         }
         None
+    }
+}
+
+/// A quota or an admission policy refuses with 403 as well, but does not name the API group.
+fn advice(message: &str) -> &'static str {
+    if message.contains(" in API group ") {
+        "; grant the verbs get, create and update (and watch, for a faster takeover) on leases of the API group \
+         coordination.k8s.io in that namespace"
+    } else {
+        ""
     }
 }
 
@@ -394,11 +401,20 @@ mod tests {
 
     #[test]
     fn a_refusal_says_which_permissions_are_missing() {
-        let error = StoreError::Forbidden {
-            verb: "update",
-            message: "leases is forbidden".to_owned(),
+        let refused = |message: &str| {
+            let message = message.to_owned();
+            StoreError::Forbidden {
+                verb: "update",
+                message,
+            }
+            .to_string()
         };
-        let text = error.to_string();
+        assert_eq!(
+            refused("exceeded quota: few"),
+            "not allowed to update the Lease: exceeded quota: few"
+        );
+        let text =
+            refused("leases is forbidden: User \"a\" cannot update resource \"leases\" in API group \"x\"");
         for word in [
             "update",
             "leases is forbidden",

@@ -22,7 +22,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a refusal (403): a user has to change a role first, and expects it to work within a minute.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// How often a refused read is retried: an API server that has just started refuses every client until it knows its
+/// How often a refused read or write is retried before the refusal is believed: an API server that has just started refuses every client until it knows its
 /// roles.
 const REFUSALS: u32 = 3;
 /// How often one write is retried after a conflict.
@@ -74,6 +74,7 @@ impl Keeper {
                 Err(error) if error.is_forbidden() => {
                     let mut writer = LedgerWriter::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
                     writer.note_failure(&error);
+                    writer.refusals = REFUSALS;
                     return (Loaded::Refused, writer);
                 }
                 Err(error) => {
@@ -83,7 +84,7 @@ impl Keeper {
                             "The ledger could not be read, trying again: {error}"
                         );
                     }
-                    sleep(PAUSE).await;
+                    sleep(error.pause(PAUSE)).await;
                 }
             }
         }
@@ -148,6 +149,8 @@ pub struct LedgerWriter {
     retry_at: Option<Instant>,
     /// Category of the last failure, so that each is logged once.
     failing: Option<&'static str>,
+    /// How often writing was refused in a row.
+    refusals: u32,
 }
 
 impl LedgerWriter {
@@ -161,6 +164,7 @@ impl LedgerWriter {
             old_layout: None,
             retry_at: None,
             failing: None,
+            refusals: 0,
         }
     }
 
@@ -186,18 +190,23 @@ impl LedgerWriter {
             match self.write().await {
                 Ok(()) => {
                     self.retry_at = None;
+                    self.refusals = 0;
                     if self.failing.take().is_some() {
                         tracing::info!("The ledger {} is written again", self.keeper.store.name());
                     }
                 }
                 Err(error) => {
-                    self.note_failure(&error);
-                    let pause = if error.is_forbidden() {
-                        REFUSED_PAUSE
+                    self.refusals = if error.is_forbidden() {
+                        self.refusals + 1
                     } else {
-                        PAUSE
+                        0
                     };
-                    self.retry_at = Some(Instant::now() + pause);
+                    let is_believed = self.refusals > REFUSALS;
+                    if is_believed || !error.is_forbidden() {
+                        self.note_failure(&error);
+                    }
+                    let pause = if is_believed { REFUSED_PAUSE } else { PAUSE };
+                    self.retry_at = Some(Instant::now() + error.pause(pause));
                 }
             }
             // After a failure too: a task in `flush` waits for an attempt and must not wait out an outage.
@@ -316,17 +325,60 @@ impl LedgerWriter {
         if self.failing.replace(error.category()) == Some(error.category()) {
             return;
         }
-        let name = self.keeper.store.name();
+        let text = failure_text(self.keeper.store.name(), error);
         if error.is_forbidden() {
-            tracing::error!(
-                "No permission to keep the ledger {name}: {error}. Changes made while no replica runs are not noticed. \
-                 Grant get, create and update on configmaps in Reloader's own namespace",
-            );
+            tracing::error!("{text}");
         } else {
-            tracing::warn!(
-                category = error.category(),
-                "The ledger {name} could not be written, trying again: {error}"
-            );
+            tracing::warn!(category = error.category(), "{text}");
         }
+    }
+}
+
+/// Only a missing permission is advised upon: a quota or an admission policy refuses with 403 as well, and says why.
+fn failure_text(name: &str, error: &ApiError) -> String {
+    const EFFECT: &str = "Changes made while no replica runs are not noticed";
+    if error.is_missing_permission() {
+        format!(
+            "No permission to keep the ledger {name}: {error}. {EFFECT}. Grant get, create and update on configmaps in \
+             Reloader's own namespace"
+        )
+    } else if error.is_forbidden() {
+        format!("The API server refuses to store the ledger {name}, trying again: {error}. {EFFECT}")
+    } else {
+        format!("The ledger {name} could not be written, trying again: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::permission(
+        403,
+        "configmaps \"ledger\" is forbidden: User \"a\" cannot create resource \"configmaps\" in API group \"\" in the \
+         namespace \"b\"",
+        true
+    )]
+    #[case::quota(
+        403,
+        "configmaps \"ledger\" is forbidden: exceeded quota: few, requested: count/configmaps=1, used: \
+         count/configmaps=1, limited: count/configmaps=1",
+        false
+    )]
+    #[case::policy(403, "admission webhook \"policy\" denied the request: no", false)]
+    #[case::unavailable(503, "etcd is down", false)]
+    fn only_a_missing_permission_is_advised_upon(
+        #[case] code: u16,
+        #[case] message: &str,
+        #[case] advised: bool,
+    ) {
+        let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
+        let text = failure_text("ledger", &ApiError::from_status(&status));
+        assert!(text.contains(message), "{text}");
+        assert_eq!(text.contains("Grant"), advised, "{text}");
+        assert_eq!(text.contains("are not noticed"), code == 403, "{text}");
     }
 }

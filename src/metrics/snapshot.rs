@@ -9,7 +9,7 @@ use std::{
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
 use super::families::QUEUE;
@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub queued_low_priority: usize,
     /// Workloads that owe a restart, queued or not: on a standby, what it would have to do.
     pub pending_reloads: usize,
+    /// Log lines dropped so far.
+    pub lost_log_lines: u64,
     /// Age of the oldest work in progress.
     pub longest_running: Duration,
     /// The sum of the ages of all work in progress.
@@ -59,11 +61,16 @@ impl Collector for SnapshotSource {
             queued,
             queued_low_priority,
             pending_reloads,
+            lost_log_lines,
             longest_running,
             unfinished_work,
             tracked_objects,
             watch_synced,
         } = source();
+        let help = "Total number of log lines dropped because stderr was not read.";
+        let lost =
+            encoder.encode_descriptor("reloader_log_lines_dropped", help, None, MetricType::Counter)?;
+        ConstCounter::new(lost_log_lines).encode(lost)?;
         let mut out = Gauges(&mut encoder);
         let [name, controller] = QUEUE;
 

@@ -32,6 +32,7 @@ fn touched() -> Metrics {
         queued: 4,
         queued_low_priority: 3,
         pending_reloads: 9,
+        lost_log_lines: 5,
         longest_running: Duration::from_secs(2),
         unfinished_work: Duration::from_secs(5),
         tracked_objects: vec![("ConfigMap", 100), ("Deployment", 7)],
@@ -110,6 +111,7 @@ fn names_and_labels_are_pinned() {
         // ours
         "reloader_build_info{version} gauge",
         "reloader_fenced_writes_total{} counter",
+        "reloader_log_lines_dropped_total{} counter",
         "reloader_notifications_total{channel,result} counter",
         "reloader_pending_reloads{} gauge",
         "reloader_reload_latency_seconds{} histogram",

@@ -97,7 +97,7 @@ struct Written {
 async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver<Notice>) {
     let mut written: HashMap<Notice, Written> = HashMap::new();
     // Logged once: there are many Events.
-    let mut said = false;
+    let mut refusals = 0_u32;
     while let Some(notice) = notices.recv().await {
         let now = Instant::now();
         if written.len() >= REMEMBERED {
@@ -131,7 +131,11 @@ async fn write_all(client: Client, instance: String, mut notices: mpsc::Receiver
             result
         };
         if let Err(error) = result {
-            if error.is_missing_permission() && !std::mem::replace(&mut said, true) {
+            if error.is_missing_permission() {
+                refusals = refusals.saturating_add(1);
+            }
+            // Not the first: an API server that has just started refuses all requests until it knows its roles.
+            if error.is_missing_permission() && refusals == 2 {
                 tracing::warn!(
                     category = error.category(),
                     "Kubernetes Events are not written: {error}. Reloader works without them; to have them, grant create \

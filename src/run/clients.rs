@@ -7,13 +7,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
-};
+use hyper_util::rt::TokioExecutor;
+use kube::{Client, Config, client::Body};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 
-use super::{error::RunError, fenced, throttled};
+use super::{connection, error::RunError, fenced, throttled};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
@@ -66,7 +64,8 @@ impl Clients {
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder = ClientBuilder::try_from(self.config.clone()).map_err(no_cluster)?;
+        let builder =
+            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
@@ -75,7 +74,8 @@ impl Clients {
 
     /// A client for watches.
     pub(super) fn watching(&self) -> Result<Client, RunError> {
-        let builder = ClientBuilder::try_from(self.config.clone()).map_err(no_cluster)?;
+        let builder =
+            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
         Ok(builder
             .with_layer(&MapRequestLayer::new(most_recent))
             .with_layer(&self.metrics_layer())

@@ -14,19 +14,17 @@ use std::{
 };
 
 use hyper::rt::{Executor, Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::{
-    Client,
-    connect::{Connected, Connection, HttpConnector},
-};
+use hyper_util::client::legacy::connect::{Connected, Connection};
 use kube::{
     Config,
-    client::{Body, ClientBuilder, ConfigExt},
+    client::{Body, ClientBuilder},
 };
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower::{BoxError, Service};
 
+use super::connection;
 use crate::lease::Leadership;
 
-/// A client builder like kube's own, but for the sockets. Proxies are not supported by either.
+/// A client builder whose connections write only while this replica leads.
 pub(super) fn builder(
     config: &Config,
     leadership: &Leadership,
@@ -44,25 +42,11 @@ pub(super) fn builder(
         + use<>,
     >,
 > {
-    let mut tcp = HttpConnector::new();
-    // TLS is added on top.
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(config.connect_timeout);
-    // A patch is one small write: waiting for more to send would only delay it.
-    tcp.set_nodelay(true);
     let fence = leadership.clone();
-    let fenced = tcp.map_response(move |stream| Fenced {
+    connection::builder(config, FencedExecutor(leadership.clone()), move |stream| Fenced {
         stream,
         leadership: fence.clone(),
-    });
-    let client = Client::builder(FencedExecutor(leadership.clone()))
-        .build::<_, Body>(config.rustls_https_connector_with_connector(fenced)?);
-    let service = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .option_layer(config.auth_layer()?)
-        .map_err(BoxError::from)
-        .service(client);
-    Ok(ClientBuilder::new(service, config.default_namespace.clone()))
+    })
 }
 
 /// Lets the tasks of connections run for as long as this replica leads.

@@ -56,6 +56,7 @@ fn logged(level: Level) -> Vec<String> {
         tracing::info!(target: "kube_client::client::tls", "library:info");
         tracing::warn!(target: "kube_client::client::tls", "library:warning");
         tracing::error!(target: "tower::buffer", "library:error");
+        tracing::error!(target: "kube_client::client::builder", "client:error");
     });
     let text = kept.text();
     text.lines()
@@ -194,11 +195,11 @@ async fn one_span_per_reload_reaches_the_collector(#[case] protocol: TraceProtoc
             tracing::info_span!(target: RELOAD_SPAN_TARGET, "reload", k8s.namespace.name = "shop").entered();
         tracing::error!("an event within");
     });
-    Telemetry {
+    let telemetry = Telemetry {
         traces: Some(provider),
-    }
-    .shutdown()
-    .await;
+        log: LogWriter::start(io::sink()).unwrap(),
+    };
+    telemetry.send_spans().await;
 
     let body = received.recv().await.unwrap();
     assert!(received.try_recv().is_err(), "everything is sent in one batch");

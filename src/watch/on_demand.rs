@@ -94,6 +94,8 @@ impl Lister {
                             denied: true,
                             only_watch: false,
                             not_installed: false,
+                            code: error.code,
+                            retry_after: error.pause(Duration::ZERO),
                             message: error.message,
                         });
                         let _ = sink.send(Observation { stream, event }).await;
@@ -115,7 +117,7 @@ impl Lister {
                 |name| format!("namespace '{name}'")
             ),
         );
-        sleep(PAUSE).await;
+        sleep(error.pause(PAUSE)).await;
         self.want(namespace, [stream]);
     }
 }

@@ -240,6 +240,8 @@ fn failure(error: &watcher::Error) -> Failure {
         only_watch: error.is_forbidden() && category == "watch_start",
         // No single object was asked for, so it is the kind that is not found.
         not_installed: error.is_not_found(),
+        code: error.code,
+        retry_after: error.pause(Duration::ZERO),
         message: error.message,
     }
 }

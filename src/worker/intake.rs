@@ -5,6 +5,7 @@
 mod counts;
 mod health;
 mod lists;
+mod outage;
 mod permissions;
 mod sign;
 
@@ -30,8 +31,9 @@ use crate::{
     model::WorkloadKey,
     watch::{Event, Lister, Observation, StreamId, Watched},
 };
-use health::{Before, Level, Line, Next, Status};
+use health::{Before, Level, Next, Status};
 use lists::Lists;
+use outage::{News, Outages};
 use permissions::Consequence;
 use sign::Sign;
 
@@ -62,6 +64,9 @@ pub struct Intake {
     selection_known: watch::Sender<bool>,
     recreated: mpsc::UnboundedReceiver<WorkloadKey>,
     checks: HashMap<StreamId, WatchCheck>,
+    /// Since when each request of a stream has been refused.
+    refused_since: HashMap<StreamId, Instant>,
+    outages: Outages,
     lists: Lists,
     /// Since when resumes wait for sources; `None`: not any more.
     resumes_wait_since: Option<Instant>,
@@ -91,6 +96,8 @@ impl Intake {
             selection_known,
             recreated,
             checks: checks.collect(),
+            refused_since: HashMap::new(),
+            outages: Outages::default(),
             resumes_wait_since: Some(Instant::now()),
         }
     }
@@ -191,7 +198,7 @@ impl Intake {
         }
     }
 
-    fn note_health(&self, stream: &StreamId, sign: Sign<'_>) {
+    fn note_health(&mut self, stream: &StreamId, sign: Sign<'_>) {
         let Some(check) = self.checks.get(stream) else {
             return;
         };
@@ -207,17 +214,35 @@ impl Intake {
         let state = check.state();
         let before = Before {
             status: Status::of(&state),
-            failing_for: match state {
-                WatchState::Failing { since, .. } => since.elapsed(),
-                _ => Duration::ZERO,
-            },
+            refused_for: self
+                .refused_since
+                .get(stream)
+                .map_or(Duration::ZERO, Instant::elapsed),
             access: self.lists.access(stream),
         };
+        match sign {
+            Sign::Failed(failure) if failure.denied => {
+                self.refused_since
+                    .entry(stream.clone())
+                    .or_insert_with(Instant::now);
+            }
+            Sign::NamespaceListed => {}
+            _ => _ = self.refused_since.remove(stream),
+        }
         let Some(Next { status, line }) = health::next(stream.watched, before, sign) else {
             return;
         };
+        let code = match sign {
+            Sign::Failed(failure) => failure.code,
+            _ => None,
+        };
+        let news = match (before.status, status) {
+            (Status::Failing, Status::Failing) => News::Known,
+            (_, Status::Failing) => self.outages.failed(stream, code),
+            _ => self.outages.recovered(stream),
+        };
         if let Some(line) = line {
-            log(line, &line.text(stream, &reason));
+            log(line.level(news), &line.text(stream, &reason, news));
         }
         check.set(match status {
             Status::Unsynced => WatchState::Unsynced,
@@ -270,8 +295,8 @@ impl Intake {
     }
 }
 
-fn log(line: Line, text: &str) {
-    match line.level() {
+fn log(level: Level, text: &str) {
+    match level {
         Level::Debug => tracing::debug!("{text}"),
         Level::Info => tracing::info!("{text}"),
         Level::Warning => tracing::warn!("{text}"),

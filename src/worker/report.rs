@@ -32,7 +32,7 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     keys: Arc<AnnotationKeys>,
     /// By workload, the last failure: each is reported once, not once an attempt.
-    reported: DashMap<WorkloadKey, String>,
+    reported: DashMap<WorkloadKey, Reported>,
     /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
 }
@@ -100,7 +100,7 @@ impl Reporter {
             key.namespace,
             error.advice(),
         );
-        if self.log_failure(key, error, &message) == Failure::Repeated {
+        if self.log_failure(key, error, &message) != Failure::New {
             return;
         }
         if let Some(source) = restarted_for(plan).next() {
@@ -125,7 +125,7 @@ impl Reporter {
             key.namespace,
             error.advice(),
         );
-        if self.log_failure(key, error, &message) == Failure::Repeated {
+        if self.log_failure(key, error, &message) != Failure::New {
             return;
         }
         self.record(Notice {
@@ -182,13 +182,14 @@ impl Reporter {
 
     fn log_failure(&self, key: &WorkloadKey, error: &ApiError, message: &str) -> Failure {
         let category = error.category();
-        let known = self.reported.insert(key.clone(), error.message.clone());
-        if known.as_deref() == Some(error.message.as_str()) {
-            tracing::debug!(category, "{message}");
-            return Failure::Repeated;
+        let before = self.reported.get(key).map(|reported| reported.clone());
+        let (reported, failure) = Reported::after(before.as_ref(), error);
+        self.reported.insert(key.clone(), reported);
+        match failure {
+            Failure::Unconfirmed | Failure::Repeated => tracing::debug!(category, "{message}"),
+            Failure::New => tracing::error!(category, "{message}; retrying until it succeeds"),
         }
-        tracing::error!(category, "{message}; retrying until it succeeds");
-        Failure::New
+        failure
     }
 
     fn record(&self, notice: Notice) {
@@ -234,8 +235,32 @@ pub(super) fn log_pause(key: &WorkloadKey, before: &Pause, change: Option<decide
 enum Failure {
     /// It is another one, or the first.
     New,
+    /// It is the first refusal for lack of a permission: not reported unless it repeats, since an API server that has just
+    /// started refuses all requests until it knows its roles.
+    Unconfirmed,
     /// It has been reported.
     Repeated,
+}
+
+/// The last failure of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reported {
+    message: String,
+    failure: Failure,
+}
+
+impl Reported {
+    /// What is known after that error, and how it compares with what was known before.
+    fn after(before: Option<&Self>, error: &ApiError) -> (Self, Failure) {
+        let failure = match before.filter(|before| before.message == error.message) {
+            None if error.is_missing_permission() => Failure::Unconfirmed,
+            None => Failure::New,
+            Some(before) if before.failure == Failure::Unconfirmed => Failure::New,
+            Some(_) => Failure::Repeated,
+        };
+        let message = error.message.clone();
+        (Self { message, failure }, failure)
+    }
 }
 
 /// The sources whose change the plan's patch restarts the workload for.
@@ -250,4 +275,42 @@ fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
         .iter()
         .filter(move |settled| is_restarting(settled.outcome))
         .map(|settled| &settled.source)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    const NO_ROLE: &str = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
+                           group \"apps\" in the namespace \"b\"";
+    const QUOTA: &str = "exceeded quota: few";
+
+    /// How each of the refusals in a row compares with the one before.
+    fn refused(messages: &[&str]) -> Vec<Failure> {
+        let mut known = None;
+        let mut failures = Vec::new();
+        for message in messages {
+            let error = ApiError::from_status(&Status::failure(message, "Forbidden").with_code(403));
+            let (reported, failure) = Reported::after(known.as_ref(), &error);
+            known = Some(reported);
+            failures.push(failure);
+        }
+        failures
+    }
+
+    #[test]
+    fn a_missing_permission_is_reported_once_it_repeats() {
+        use Failure::{New, Repeated, Unconfirmed};
+        assert_eq!(
+            refused(&[NO_ROLE, NO_ROLE, NO_ROLE]),
+            [Unconfirmed, New, Repeated]
+        );
+        assert_eq!(refused(&[QUOTA, QUOTA]), [New, Repeated]);
+        assert_eq!(
+            refused(&[NO_ROLE, QUOTA, NO_ROLE]),
+            [Unconfirmed, New, Unconfirmed]
+        );
+    }
 }

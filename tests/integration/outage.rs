@@ -83,6 +83,53 @@ fn watches_resume_after_the_api_server_was_killed() {
     });
 }
 
+/// One line for all watches that fail together and one for their end, each with its context; the API server that has just
+/// started refuses all requests (403), which is no reason to grant permissions.
+#[test]
+fn an_outage_is_a_few_lines_without_wrong_advice() {
+    run(async {
+        let world = World::alone("lines").await;
+        create(&world, "web").await;
+        let mut barrier = Barrier::create(&world).await;
+        let controller = world.controller().start().await;
+        let before = controller.replica.log().lines().count();
+
+        world.plane.kill_apiserver();
+        eventually(PATIENCE, "every watch to fail", async || {
+            let (_, body) = controller.get("/ready?verbose").await.ok()?;
+            (!body.contains(" ok")).then_some(())
+        })
+        .await
+        .unwrap();
+        world.plane.start_apiserver().await.unwrap();
+        controller.wait_ready().await;
+        change_as_soon_as_possible(&world, "web", "two").await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        barrier.pass(&world, &controller).await;
+
+        let log = controller.replica.log();
+        let lines: Vec<&str> = log.lines().skip(before).collect();
+        let of_outage = lines
+            .iter()
+            .filter(|line| !line.contains("Changes detected"))
+            .count();
+        assert!((1..=12).contains(&of_outage), "{of_outage} lines\n{log}");
+        for wrong in [
+            "rant",
+            "Not allowed",
+            "No permission",
+            "failed with error client error",
+        ] {
+            assert!(!lines.iter().any(|line| line.contains(wrong)), "{wrong}\n{log}");
+        }
+        assert!(lines[0].contains("Watch of "), "{log}");
+        assert!(
+            lines.iter().any(|line| line.contains(" again, the last of ")),
+            "{log}"
+        );
+    });
+}
+
 #[test]
 fn a_start_before_the_api_server_waits_for_it() {
     run(async {

@@ -96,6 +96,7 @@ const PURE: &[&str] = &[
     "src/queue/turns",
     "src/watch/stream/course",
     "src/worker/intake/health",
+    "src/worker/intake/outage",
     "src/worker/intake/permissions",
     "src/worker/intake/sign",
     "src/worker/report/complaint",

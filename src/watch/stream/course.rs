@@ -209,6 +209,10 @@ impl Course {
 
     fn pause_after(&mut self, failure: &Failure) -> Duration {
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
+        // Not at the very moment that was asked for: every other stream and client was asked for the same.
+        if !failure.retry_after.is_zero() {
+            return failure.retry_after + pause;
+        }
         // An API server that has just started refuses all requests until it knows its roles, and does not know a kind at
         // once whose definition has just been applied. So the first attempts come soon after each other.
         if (failure.denied || failure.not_installed) && pause >= LONGEST_PAUSE {

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use super::{permissions::Access, sign::Sign};
+use super::{outage::News, permissions::Access, sign::Sign};
 use crate::{
     admin::health::WatchState,
     watch::{Failure, StreamId, Watched},
 };
 
 /// How long a refusal (403) must last to be believed: an API server that has just started refuses all requests until it
-/// knows its roles. Until then the controller is not ready.
+/// knows its roles. Until then the controller is not ready. Other failures before it do not count.
 const REFUSAL_LASTS: Duration = Duration::from_secs(2);
 
 /// The kinds of [`WatchState`].
@@ -50,8 +50,8 @@ impl Status {
 pub(super) struct Before {
     /// Its status.
     pub(super) status: Status,
-    /// How long it has been failing; zero where it is not.
-    pub(super) failing_for: Duration,
+    /// How long each request has been refused (403) before this one; zero where the last one was not.
+    pub(super) refused_for: Duration,
     /// What was allowed.
     pub(super) access: Access,
 }
@@ -80,6 +80,8 @@ pub(super) enum Line {
     NeverListed,
     /// It may not be listed, or not watched.
     Denied,
+    /// Workloads may be listed, and not watched.
+    ListOnly,
     /// Namespaces may not be listed, or not watched.
     NamespacesRefused,
     /// Its kind is not installed.
@@ -130,9 +132,10 @@ fn after_failure(watched: Watched, before: Before, failure: &Failure) -> Next {
         Watched::Namespace if failure.denied && is_lasting(before) => {
             (Status::Refused, once(Line::NamespacesRefused, Status::Refused))
         }
-        // Workloads that may be listed are not ignored, and were logged when watching was refused. That listing is
-        // refused as well shows when a list is waited for.
-        Watched::Workload(_) if failure.only_watch && is_lasting(before) => (Status::Denied, None),
+        // Workloads that may be listed are not ignored. That listing is refused as well shows when a list is waited for.
+        Watched::Workload(_) if failure.only_watch && is_lasting(before) => {
+            (Status::Denied, once(Line::ListOnly, Status::Denied))
+        }
         _ if failure.denied && is_lasting(before) => {
             let is_logged = was == Status::Denied && before.access != Access::ListOnly;
             (Status::Denied, (!is_logged).then_some(Line::Denied))
@@ -153,28 +156,35 @@ fn after_failure(watched: Watched, before: Before, failure: &Failure) -> Next {
 fn is_lasting(before: Before) -> bool {
     match before.status {
         Status::Denied | Status::Refused => true,
-        Status::Failing => before.failing_for >= REFUSAL_LASTS,
+        Status::Failing => before.refused_for >= REFUSAL_LASTS,
         Status::Unsynced | Status::Synced | Status::NotInstalled => false,
     }
 }
 
 impl Line {
-    /// How important it is.
-    pub(super) const fn level(self) -> Level {
+    /// How important it is. What belongs to an outage that is logged is of no interest to most.
+    pub(super) const fn level(self, news: News) -> Level {
         match self {
             Self::FailedAgain => Level::Debug,
+            Self::Failed | Self::NeverListed | Self::Recovered if matches!(news, News::Known) => Level::Debug,
             Self::Synced | Self::Recovered | Self::NotInstalled => Level::Info,
-            Self::Failed | Self::NeverListed => Level::Warning,
+            Self::Failed | Self::NeverListed | Self::ListOnly => Level::Warning,
             Self::Denied | Self::NamespacesRefused => Level::Error,
         }
     }
 
     /// The text about that stream; `reason` is the message of the failure, if it is about one.
-    pub(super) fn text(self, stream: &StreamId, reason: &str) -> String {
+    pub(super) fn text(self, stream: &StreamId, reason: &str, news: News) -> String {
         let resource = stream.watched.resource();
         match self {
             Self::Synced => format!("created controller for: {resource}"),
-            Self::Recovered => format!("Watching {stream} again"),
+            Self::Recovered => match news {
+                News::Ends { others } if others > 0 => format!(
+                    "Watching {stream} again, the last of {} watches that had failed",
+                    others + 1
+                ),
+                News::Ends { .. } | News::Known | News::Begins => format!("Watching {stream} again"),
+            },
             Self::Failed => format!("Watch of {stream} failed, trying again: {reason}"),
             Self::FailedAgain => format!("Watch of {stream} failed again: {reason}"),
             Self::NeverListed => {
@@ -183,6 +193,10 @@ impl Line {
             Self::Denied => format!(
                 "Not allowed to list and watch {stream}: {reason}. Grant the verbs list and watch on them; until then \
                  they are ignored, and requests are retried"
+            ),
+            Self::ListOnly => format!(
+                "Not allowed to watch {stream}: the namespace of a changed source is listed instead. Grant the verb \
+                 watch on them to make restarts faster and cheaper"
             ),
             Self::NamespacesRefused => format!(
                 "Not allowed to list and watch namespaces, so it is not known which ones --namespace-selector selects: \

@@ -52,13 +52,7 @@ impl Lists {
     pub(super) fn note(&mut self, stream: &StreamId, sign: Sign<'_>) -> Consequence {
         let consequence = self.permissions.note(stream, sign, self.context.role());
         match consequence {
-            Consequence::BecameListOnly => {
-                tracing::warn!(
-                    "Not allowed to watch {stream}: the namespace of a changed source is listed instead. Grant the verb \
-                     watch on them to make restarts faster and cheaper"
-                );
-                self.request_outdated();
-            }
+            Consequence::BecameListOnly => self.request_outdated(),
             Consequence::ListAgain if self.context.leadership().is_leader() => {
                 for namespace in self.context.index().unsettled_namespaces() {
                     if stream.covers(&namespace) {

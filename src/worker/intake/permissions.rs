@@ -123,6 +123,8 @@ impl Permissions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rstest::rstest;
 
     use super::*;
@@ -154,6 +156,8 @@ mod tests {
             category: "list",
             denied: matches!(shown, WatchRefused | ListRefused),
             only_watch: matches!(shown, WatchRefused),
+            code: None,
+            retry_after: Duration::ZERO,
             not_installed: false,
             message: String::new(),
         };

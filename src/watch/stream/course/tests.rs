@@ -164,6 +164,33 @@ fn pauses_grow_up_to_a_limit(#[case] at: Point, #[case] expected: [u64; 7]) {
     assert_eq!(pauses(&mut watching(), at, 7), expected);
 }
 
+/// An API server that throttles is not asked again before its pause is over; the backoff on top spreads the streams.
+#[rstest]
+#[case::opening(Point::Open(Some(429)))]
+#[case::listing(Point::List)]
+#[case::shutting_down(Point::Sent(503))]
+fn a_requested_pause_is_obeyed(#[case] at: Point) {
+    let throttled = || {
+        let failure = Failure {
+            retry_after: Duration::from_secs(30),
+            ..Failure::other("too many requests")
+        };
+        Item::Failed { failure, at }
+    };
+    let mut course = watching();
+    let pauses: Vec<_> = (0..3)
+        .map(|_| course.on(throttled()).pause.unwrap().as_millis())
+        .collect();
+    assert_eq!(pauses, [30_200, 30_400, 30_800]);
+
+    let mut jittered = Course::new(backoff().with_jitter());
+    let pause = jittered.on(throttled()).pause.unwrap();
+    assert!(
+        pause > Duration::from_secs(30) && pause <= Duration::from_secs(31),
+        "{pause:?}"
+    );
+}
+
 #[rstest]
 #[case::object(object(), 200)]
 #[case::list(Item::Listed, 200)]

@@ -21,6 +21,8 @@ fn failure(fault: Fault) -> Failure {
         denied: matches!(fault, ListRefused | WatchRefused),
         only_watch: matches!(fault, WatchRefused),
         not_installed: matches!(fault, NotInstalled),
+        code: None,
+        retry_after: Duration::ZERO,
         message: String::new(),
     }
 }
@@ -28,15 +30,15 @@ fn failure(fault: Fault) -> Failure {
 fn before(status: Status) -> Before {
     Before {
         status,
-        failing_for: Duration::ZERO,
+        refused_for: Duration::ZERO,
         access: Access::Watch,
     }
 }
 
-/// A stream that has failed for long enough to believe a refusal.
+/// A stream that was refused for long enough to believe it.
 fn lasting() -> Before {
     Before {
-        failing_for: REFUSAL_LASTS,
+        refused_for: REFUSAL_LASTS,
         ..before(Status::Failing)
     }
 }
@@ -110,8 +112,28 @@ fn list_only(before: Before) -> Before {
 #[case::denied(SECRETS, lasting(), ListRefused, Status::Denied, Some(Line::Denied))]
 #[case::watch_denied(SECRETS, lasting(), WatchRefused, Status::Denied, Some(Line::Denied))]
 #[case::still_denied(SECRETS, before(Status::Denied), ListRefused, Status::Denied, None)]
+#[case::denied_after_an_outage(
+    SECRETS,
+    before(Status::Failing),
+    ListRefused,
+    Status::Failing,
+    Some(Line::FailedAgain)
+)]
+#[case::watch_denied_after_an_outage(
+    DEPLOYMENTS,
+    list_only(before(Status::Failing)),
+    WatchRefused,
+    Status::Failing,
+    Some(Line::FailedAgain)
+)]
 // Workloads that may be listed have a line of their own.
-#[case::list_only(DEPLOYMENTS, list_only(lasting()), WatchRefused, Status::Denied, None)]
+#[case::list_only(
+    DEPLOYMENTS,
+    list_only(lasting()),
+    WatchRefused,
+    Status::Denied,
+    Some(Line::ListOnly)
+)]
 #[case::still_list_only(
     DEPLOYMENTS,
     list_only(before(Status::Denied)),
