@@ -45,6 +45,12 @@ struct Module {
     requires: &'static str,
 }
 
+impl Module {
+    const fn new(name: &'static str, requires: &'static str) -> Self {
+        Self { name, requires }
+    }
+}
+
 impl Component {
     /// What tests of charts need beside a control plane.
     pub const TOOLS: [Self; 5] = [
@@ -105,38 +111,16 @@ impl Component {
 
     fn module(self) -> Module {
         match self {
-            Self::Etcd => Module {
-                name: "etcd",
-                requires: "go.etcd.io/etcd/server/v3",
-            },
-            Self::ApiServer | Self::ControllerManager | Self::Scheduler => Module {
-                name: "kubernetes",
-                requires: "k8s.io/kubernetes",
-            },
-            Self::Kwok => Module {
-                name: "kwok",
-                requires: "sigs.k8s.io/kwok",
-            },
-            Self::Helm => Module {
-                name: "helm",
-                requires: "helm.sh/helm/v4",
-            },
-            Self::Helm3 => Module {
-                name: "helm3",
-                requires: "helm.sh/helm/v3",
-            },
-            Self::HelmUnittest => Module {
-                name: "helm-unittest",
-                requires: "github.com/helm-unittest/helm-unittest",
-            },
-            Self::Kustomize => Module {
-                name: "kustomize",
-                requires: "sigs.k8s.io/kustomize/kustomize/v5",
-            },
-            Self::Promtool => Module {
-                name: "prometheus",
-                requires: "github.com/prometheus/prometheus",
-            },
+            Self::Etcd => Module::new("etcd", "go.etcd.io/etcd/server/v3"),
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler => {
+                Module::new("kubernetes", "k8s.io/kubernetes")
+            }
+            Self::Kwok => Module::new("kwok", "sigs.k8s.io/kwok"),
+            Self::Helm => Module::new("helm", "helm.sh/helm/v4"),
+            Self::Helm3 => Module::new("helm3", "helm.sh/helm/v3"),
+            Self::HelmUnittest => Module::new("helm-unittest", "github.com/helm-unittest/helm-unittest"),
+            Self::Kustomize => Module::new("kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
+            Self::Promtool => Module::new("prometheus", "github.com/prometheus/prometheus"),
         }
     }
 

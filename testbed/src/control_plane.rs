@@ -216,15 +216,6 @@ impl ControlPlane {
         self.wait_until_api_serves().await
     }
 
-    /// [`stop_apiserver`](Self::stop_apiserver), then [`start_apiserver`](Self::start_apiserver).
-    ///
-    /// # Errors
-    /// As those two.
-    pub async fn restart_apiserver(&self) -> Result<()> {
-        self.stop_apiserver().await?;
-        self.start_apiserver().await
-    }
-
     /// The API server's address, `https://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         self.layout.url()

@@ -314,7 +314,8 @@ async fn a_killed_or_restarted_api_server_keeps_its_data_and_address() {
 
     // A server that waited for its watchers would not end in time.
     let open_watch = api.watch(&WatchParams::default(), "0").await.unwrap();
-    control_plane.restart_apiserver().await.unwrap();
+    control_plane.stop_apiserver().await.unwrap();
+    control_plane.start_apiserver().await.unwrap();
     drop(open_watch);
     assert_eq!(api.get("kept").await.unwrap().data.unwrap()["key"], "1");
     assert_eq!(control_plane.url(), url);
