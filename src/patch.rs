@@ -7,6 +7,8 @@ pub mod events;
 pub mod job;
 mod jobs;
 mod request;
+pub mod seal;
+mod seal_key;
 pub mod template;
 
 use k8s_openapi::jiff::Timestamp;
@@ -28,6 +30,7 @@ use request::{post, stale};
 
 pub use jobs::Recreator;
 pub use request::REQUEST_TIMEOUT;
+pub use seal_key::KeyPlace;
 
 /// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,9 +54,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that reads the workloads in its answers as the watch would.
-    pub fn new(client: Client, reading: Reading) -> Self {
-        let recreator = Recreator::new(client.clone(), reading.clone());
+    /// A writer that reads the workloads in its answers as the watch would. `key`: where the key is stored that signs
+    /// copies of Jobs; `None`: nowhere.
+    pub fn new(client: Client, reading: Reading, key: Option<KeyPlace>) -> Self {
+        let recreator = Recreator::new(client.clone(), reading.clone(), key);
         Self {
             client,
             reading,

@@ -129,7 +129,11 @@ fn start(
         },
         reporter: Reporter::new(recorder, alerts, Arc::clone(metrics), Arc::clone(&reading.keys)),
     }));
-    let writer = Writer::new(clients.fenced(&leadership)?, reading.clone());
+    let writer = Writer::new(
+        clients.fenced(&leadership)?,
+        reading.clone(),
+        takeover::key_place(config),
+    );
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
     report_state(metrics, &context, &health, &streams);
 

@@ -32,6 +32,8 @@ use super::{
     job,
     job::Recreation,
     request::{REQUEST_TIMEOUT, dry_run, post, stale},
+    seal::Seal,
+    seal_key::{KeyPlace, Seals},
 };
 use crate::{
     api_error::{ApiError, Class},
@@ -55,6 +57,7 @@ const PAGE: u32 = 50;
 pub struct Recreator {
     client: Client,
     reading: Reading,
+    seals: Arc<Seals>,
     shared: Arc<Shared>,
 }
 
@@ -64,6 +67,8 @@ struct Shared {
     in_hand: Mutex<HashSet<(String, String)>>,
     /// Something may be left over.
     left_over: Notify,
+    /// `metadata.uid` of the copies that are not trusted, as last seen.
+    unproven: Mutex<HashSet<String>>,
 }
 
 /// A Job that no other task works on meanwhile.
@@ -93,8 +98,9 @@ impl Shared {
 }
 
 impl Recreator {
-    pub(super) fn new(client: Client, reading: Reading) -> Self {
+    pub(super) fn new(client: Client, reading: Reading, key: Option<KeyPlace>) -> Self {
         Self {
+            seals: Arc::new(Seals::new(client.clone(), key)),
             client,
             reading,
             shared: Arc::default(),
@@ -121,43 +127,19 @@ impl Recreator {
             old_uid: plan.uid.to_string(),
             successor: job::successor(job.value(), plan).map_err(stale)?,
         };
-        let rehearsal = RawObject::from(recreation.rehearsal());
+        let seal = self.seals.to_sign().await?;
+        let rehearsal = RawObject::from(recreation.rehearsal(&seal));
         match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
             Err(error) if error.class != Class::Exists => return Err(error),
             _ => {}
         }
-        let copy = self.put_copy(&jobs, &recreation).await?;
-        let finished = finish(&jobs, &recreation, copy.metadata_text("uid"), DELETION).await;
+        let copy = put_copy(&jobs, &recreation, &seal).await?;
+        let finished = finish(&jobs, &recreation, &copy, DELETION).await;
         if finished.is_err() {
             self.shared.left_over.notify_one();
         }
         finished
-    }
-
-    /// Stores the copy, in place of one of an earlier attempt.
-    async fn put_copy(&self, jobs: &Api<RawObject>, recreation: &Recreation) -> Result<RawObject, ApiError> {
-        let copy = RawObject::from(recreation.copy());
-        let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
-        match create().await {
-            Err(error) if error.class == Class::Exists => {}
-            created => return created,
-        }
-        let name = recreation.copy_name();
-        let earlier = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(&name)).await?;
-        if let Some(earlier) = earlier {
-            if Recreation::of_copy(earlier.value()).is_none() {
-                return Err(ApiError {
-                    class: Class::Rejected,
-                    code: None,
-                    message: format!(
-                        "a Job {name} that is not Reloader's is in the way; rename or delete it"
-                    ),
-                });
-            }
-            delete(jobs, &name, earlier.metadata_text("uid")).await?;
-        }
-        create().await
     }
 
     /// Finishes what was left over, now and whenever something has been interrupted. Never ends.
@@ -202,35 +184,66 @@ impl Recreator {
         let all = self.jobs(namespace);
         let mut params = ListParams::default().labels(RECREATES).fields(fields).limit(PAGE);
         let mut all_done = true;
+        let mut unproven = Vec::new();
         loop {
             let page = ApiError::within(REQUEST_TIMEOUT, all.list(&params)).await?;
+            // Without copies no key is asked for.
+            let seals = if page.items.is_empty() {
+                Vec::new()
+            } else {
+                self.seals.to_verify().await?
+            };
             for copy in page.items {
-                all_done &= self.finish_copy(&copy).await;
+                match seals
+                    .iter()
+                    .find_map(|seal| Recreation::of_copy(copy.value(), seal))
+                {
+                    Some(recreation) => all_done &= self.finish_copy(&copy, &recreation).await,
+                    None => unproven.push(copy),
+                }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(all_done),
+                None => break,
             }
         }
+        self.report_unproven(&unproven);
+        Ok(all_done)
     }
 
-    async fn finish_copy(&self, copy: &RawObject) -> bool {
-        let namespace = copy.metadata_text("namespace");
-        let Some(recreation) = Recreation::of_copy(copy.value()) else {
+    /// Says once of each that it is not trusted. A client that may create Jobs may create any number: one line for all of them.
+    fn report_unproven(&self, copies: &[RawObject]) {
+        let mut told = self
+            .shared
+            .unproven
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let uids: HashSet<String> = copies
+            .iter()
+            .map(|copy| copy.metadata_text("uid").to_owned())
+            .collect();
+        let is_news = |copy: &&RawObject| !told.contains(copy.metadata_text("uid"));
+        let news = copies.iter().filter(is_news).count();
+        if let Some(first) = copies.iter().find(is_news) {
             tracing::warn!(
-                "The Job '{}' in namespace '{namespace}' carries the label {RECREATES}, but does not name the Job it is a \
-                 copy of; it is left alone. Delete it if it is not yours",
-                copy.metadata_text("name"),
+                jobs = news,
+                "Suspended Jobs carry the label {RECREATES}, but not the seal of this Reloader's key: version 0.1.0 left                  them, or another client made them. They are left alone; the first is '{}' in namespace '{}'. Its annotation                  {RECREATES} names a Job: if that is missing, create it again, then delete this one",
+                first.metadata_text("name"),
+                first.metadata_text("namespace"),
             );
-            return true;
-        };
+        }
+        *told = uids;
+    }
+
+    async fn finish_copy(&self, copy: &RawObject, recreation: &Recreation) -> bool {
+        let namespace = copy.metadata_text("namespace");
         let name = recreation.name();
         let Some(_in_hand) = self.shared.take(namespace, name) else {
             return false;
         };
         let jobs = self.jobs(Some(namespace));
         // Others wait behind this one, and it comes up again.
-        match finish(&jobs, &recreation, copy.metadata_text("uid"), Duration::ZERO).await {
+        match finish(&jobs, recreation, copy, Duration::ZERO).await {
             Ok(_) => {
                 tracing::info!(
                     "The recreation of Job '{name}' in namespace '{namespace}', which had been interrupted, is complete"
@@ -242,7 +255,7 @@ impl Recreator {
                     category = error.category(),
                     "The Job '{name}' in namespace '{namespace}' could not be created again yet, trying again; its copy \
                      is the suspended Job '{}': {error}{}",
-                    recreation.copy_name(),
+                    copy.metadata_text("name"),
                     error.advice(),
                 );
                 false
@@ -258,13 +271,40 @@ impl Recreator {
     }
 }
 
+/// Stores the copy, in place of one of an earlier attempt.
+async fn put_copy(
+    jobs: &Api<RawObject>,
+    recreation: &Recreation,
+    seal: &Seal,
+) -> Result<RawObject, ApiError> {
+    let copy = RawObject::from(recreation.copy(seal));
+    let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
+    match create().await {
+        Err(error) if error.class == Class::Exists => {}
+        created => return created,
+    }
+    let name = recreation.copy_name(seal);
+    let earlier = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(&name)).await?;
+    if let Some(earlier) = earlier {
+        if Recreation::of_copy(earlier.value(), seal).is_none() {
+            return Err(ApiError {
+                class: Class::Rejected,
+                code: None,
+                message: format!("a Job {name} that is not Reloader's is in the way; rename or delete it"),
+            });
+        }
+        delete(jobs, &name, earlier.metadata_text("uid")).await?;
+    }
+    create().await
+}
+
 /// Steps 3 to 5. Safe to repeat, by any replica. Gives the uid of the new Job, unless it, or another, was there before.
 ///
 /// `patience`: how long the deletion may take.
 async fn finish(
     jobs: &Api<RawObject>,
     recreation: &Recreation,
-    copy_uid: &str,
+    copy: &RawObject,
     patience: Duration,
 ) -> Result<Option<Box<str>>, ApiError> {
     let name = recreation.name();
@@ -274,7 +314,7 @@ async fn finish(
     let mut asked = false;
     while let Some(job) = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await? {
         if job.metadata_text("uid") != recreation.old_uid {
-            return remove_copy(jobs, recreation, copy_uid).await.map(|()| None);
+            return remove_copy(jobs, copy).await.map(|()| None);
         }
         let is_going = !job.metadata_text("deletionTimestamp").is_empty();
         if !is_going {
@@ -305,12 +345,12 @@ async fn finish(
         Err(error) if error.class == Class::Exists => {}
         Err(error) => return Err(error),
     }
-    remove_copy(jobs, recreation, copy_uid).await?;
+    remove_copy(jobs, copy).await?;
     Ok(created)
 }
 
-async fn remove_copy(jobs: &Api<RawObject>, recreation: &Recreation, uid: &str) -> Result<(), ApiError> {
-    delete(jobs, &recreation.copy_name(), uid).await
+async fn remove_copy(jobs: &Api<RawObject>, copy: &RawObject) -> Result<(), ApiError> {
+    delete(jobs, copy.metadata_text("name"), copy.metadata_text("uid")).await
 }
 
 /// Deletes the Job if it is still that one; if it is not, that is as good.

@@ -25,6 +25,7 @@ use crate::harness::{
 };
 
 const MARKER: &str = "STAKATER_APP_CONFIGMAP";
+const RECREATES: &str = "reloader.stakater.com/recreates";
 
 /// A world with a ConfigMap `app` and a Job `migrate` that uses it.
 async fn world(name: &str) -> (World, Job) {
@@ -329,5 +330,76 @@ fn a_job_held_by_a_finalizer_is_created_when_it_is_gone() {
         let new = world.wait_for_successor(&old).await;
         assert_eq!(new.metadata.finalizers, held.metadata.finalizers);
         controller.wait_idle().await;
+    });
+}
+
+/// A copy as version 0.1.0 wrote it, or as any client that may create Jobs can write it: of `migrate`, with another image.
+fn forged(name: &str, uid: Option<&str>, annotations: &Value) -> Job {
+    let mut copy = job(name, &[], &pod_with_config_map("app"));
+    let spec = copy.spec.as_mut().expect("a spec");
+    spec.suspend = Some(true);
+    let said = json!({
+        "uid": uid, "suspend": null, "metadata": { "name": "migrate", "namespace": null }, "spec": &spec,
+    });
+    copy.metadata.labels = from(json!({ RECREATES: "job" }));
+    copy.metadata.annotations = from(json!({ RECREATES: said.to_string() }));
+    let more: std::collections::BTreeMap<String, String> = from(annotations.clone());
+    copy.metadata.annotations.get_or_insert_default().extend(more);
+    copy
+}
+
+/// A copy that this Reloader did not make deletes nothing and creates nothing, whatever it says.
+#[rstest]
+#[case::of_0_1_0(json!({}))]
+#[case::with_a_made_up_seal(json!({ "reloader.stakater.com/recreates-seal": "A".repeat(43) }))]
+fn a_forged_copy_deletes_and_creates_nothing(#[case] annotations: Value) {
+    run(async {
+        let (world, old) = world("job-forged").await;
+        let forged = world
+            .create(&forged("migrate-0", old.metadata.uid.as_deref(), &annotations))
+            .await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().start().await;
+        catch("the warning", || {
+            controller
+                .replica
+                .log()
+                .contains("not the seal of this Reloader's key")
+        })
+        .await;
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.jobs().await, [old.clone(), forged.clone()]);
+        assert!(world.writes_to("jobs").is_empty());
+
+        // It is in no way an obstacle.
+        world.change_config_map("app", "1").await;
+        let is_new =
+            |job: &Job| job.metadata.name == old.metadata.name && job.metadata.uid != old.metadata.uid;
+        eventually(PATIENCE, "the Job's successor", async || {
+            let jobs = world.jobs().await;
+            (jobs.len() == 2 && jobs.iter().any(is_new)).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        controller.wait_idle().await;
+        assert!(world.jobs().await.contains(&forged), "it is left alone");
+    });
+}
+
+/// One of which the Job is missing is left alone as well: nothing shows its origin.
+#[test]
+fn a_forged_copy_of_a_missing_job_creates_nothing() {
+    run(async {
+        let world = World::new("job-forged-missing").await;
+        world.create(&config_map("app", "0")).await;
+        let forged = world.create(&forged("migrate-0", Some("1"), &json!({}))).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().start().await;
+        world.change_config_map("app", "1").await;
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.jobs().await, [forged]);
+        assert!(world.writes_to("jobs").is_empty());
     });
 }
