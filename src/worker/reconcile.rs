@@ -88,7 +88,7 @@ impl Worker {
             let pending = self.context.index().pending(key);
             // What it owed may have been settled since it was queued: that is not counted.
             if pending.is_none() && !self.context.is_resume_due(key) {
-                ticket.done(queue::Outcome::Settled);
+                ticket.done(queue::Outcome::Skipped);
                 continue;
             }
             let begun = Instant::now();
