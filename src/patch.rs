@@ -28,7 +28,8 @@ use crate::{
 use job::OwnerReference;
 use request::{post, stale};
 
-pub use jobs::Recreator;
+use jobs::Progress;
+pub use jobs::{Recreated, Recreator};
 pub use request::REQUEST_TIMEOUT;
 pub use seal_key::KeyPlace;
 
@@ -40,6 +41,8 @@ pub struct Applied {
     pub stored: Option<Workload>,
     /// `metadata.uid` of the Job that took the workload's place.
     pub successor: Option<Box<str>>,
+    /// The Job is deleted and its finalizers hold it: it is created again later, and [`Recreated`] says when.
+    pub is_waiting: bool,
 }
 
 /// Writes plans.
@@ -91,16 +94,21 @@ impl Writer {
                 None
             }
             Write::RecreateJob => {
-                let successor = self.recreator.recreate(plan).await?;
-                return Ok(Applied {
-                    stored: None,
-                    successor,
+                return Ok(match self.recreator.recreate(plan).await? {
+                    Progress::Done(successor) => Applied {
+                        successor,
+                        ..Applied::default()
+                    },
+                    Progress::Waits(_) => Applied {
+                        is_waiting: true,
+                        ..Applied::default()
+                    },
                 });
             }
         };
         Ok(Applied {
             stored,
-            successor: None,
+            ..Applied::default()
         })
     }
 

@@ -5,15 +5,15 @@
 //! ```text
 //! 1 ask whether the new Job would be accepted (dry run)     nothing has happened
 //! 2 create its copy, suspended, under another name          nothing has happened; the copy says what will happen
-//! 3 delete the Job, if it is still the same one; wait       the copy remains
+//! 3 delete the Job, if it is still the same one             the copy remains
 //! 4 create the new Job                                      done
 //! 5 delete the copy
 //! ```
-//! From step 2 on, the copy is enough to continue from step 3: for this process after a failure, or for the next
-//! leader.
+//! A Job that finalizers hold after step 3 is left to [`Recreator::run`]: no worker waits for it. From step 2 on, the copy
+//! is enough to continue from step 3: for this process after a failure, or for the next leader.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -24,7 +24,7 @@ use kube::{
     api::{DeleteParams, ListParams, Preconditions},
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc},
     time::{Instant, sleep},
 };
 
@@ -42,8 +42,7 @@ use crate::{
     watch::workload::{Decoded, RECREATES, RawObject, Reading},
 };
 
-/// How long a worker waits for a deletion: without finalizers it takes milliseconds. Afterwards the background task
-/// continues.
+/// How long a Job that is being deleted is looked at often. Without finalizers a deletion takes milliseconds.
 const DELETION: Duration = Duration::from_secs(20);
 /// Interval of checks of a Job that is being deleted.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -67,8 +66,41 @@ struct Shared {
     in_hand: Mutex<HashSet<(String, String)>>,
     /// Something may be left over.
     left_over: Notify,
+    /// Jobs that this process has deleted and whose finalizers it waits for, by namespace and name.
+    held: Mutex<HashMap<(String, String), Held>>,
+    /// There is one more of them.
+    more_held: Notify,
     /// `metadata.uid` of the copies that are not trusted, as last seen.
     unproven: Mutex<HashSet<String>>,
+}
+
+/// A Job that is deleted but not gone.
+#[derive(Clone)]
+struct Held {
+    plan: Plan,
+    recreation: Recreation,
+    copy: RawObject,
+    since: Instant,
+}
+
+/// How far a recreation got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The Job is there; with the uid of the new one, where it is this process that has created it.
+    Done(Option<Box<str>>),
+    /// The old Job is still there; why.
+    Waits(&'static str),
+}
+
+/// A recreation that had to wait for finalizers and is complete.
+#[derive(Clone, Debug)]
+pub struct Recreated {
+    /// What it was recreated for.
+    pub plan: Plan,
+    /// `metadata.uid` of the new Job.
+    pub uid: Box<str>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A Job that no other task works on meanwhile.
@@ -86,6 +118,10 @@ impl Drop for InHand<'_> {
 impl Shared {
     fn in_hand(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<(String, String), Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, namespace: &str, name: &str) -> Option<InHand<'_>> {
@@ -107,9 +143,18 @@ impl Recreator {
         }
     }
 
-    /// Recreates the plan's Job; gives the uid of the new one, where it is this process that has created it.
-    pub(super) async fn recreate(&self, plan: &Plan) -> Result<Option<Box<str>>, ApiError> {
+    /// Recreates the plan's Job. Does not wait for its finalizers: [`Recreator::run`] continues when they are done.
+    pub(super) async fn recreate(&self, plan: &Plan) -> Result<Progress, ApiError> {
         let key = &plan.workload;
+        let place = (key.namespace.to_string(), key.name.to_string());
+        if self
+            .shared
+            .held()
+            .get(&place)
+            .is_some_and(|held| held.recreation.old_uid == *plan.uid)
+        {
+            return Ok(Progress::Waits(HELD));
+        }
         let jobs = self.jobs(Some(&key.namespace));
         let Some(_in_hand) = self.shared.take(&key.namespace, &key.name) else {
             return Err(stale("an earlier attempt is still under way"));
@@ -135,18 +180,80 @@ impl Recreator {
             _ => {}
         }
         let copy = put_copy(&jobs, &recreation, &seal).await?;
-        let finished = finish(&jobs, &recreation, &copy, DELETION).await;
-        if finished.is_err() {
-            self.shared.left_over.notify_one();
+        let progress = finish(&jobs, &recreation, &copy).await;
+        match &progress {
+            Ok(Progress::Done(_)) => {}
+            Ok(Progress::Waits(_)) => {
+                let held = Held {
+                    plan: plan.clone(),
+                    recreation,
+                    copy,
+                    since: Instant::now(),
+                };
+                self.shared.held().insert(place, held);
+                self.shared.more_held.notify_one();
+            }
+            Err(_) => self.shared.left_over.notify_one(),
         }
-        finished
+        progress
     }
 
     /// Finishes what was left over, now and whenever something has been interrupted. Never ends.
     ///
     /// `namespaces` are those that are watched; `None` is all of them, but for what the field selector leaves out: what
     /// happens there may be another Reloader's work.
-    pub async fn run(self, namespaces: Option<Vec<String>>, fields: String) {
+    /// What had to wait for finalizers goes to `recreated` when it is complete.
+    pub async fn run(
+        self,
+        namespaces: Option<Vec<String>>,
+        fields: String,
+        recreated: mpsc::UnboundedSender<Recreated>,
+    ) {
+        tokio::join!(
+            self.finish_held(recreated),
+            self.finish_left_over(namespaces, fields)
+        );
+    }
+
+    /// Looks often at the Jobs that are held, since most are gone soon; at first in quick succession.
+    async fn finish_held(&self, recreated: mpsc::UnboundedSender<Recreated>) {
+        let mut looks = pauses(LOOKS);
+        loop {
+            let all: Vec<_> = self
+                .shared
+                .held()
+                .iter()
+                .map(|(place, held)| (place.clone(), held.clone()))
+                .collect();
+            if all.is_empty() {
+                self.shared.more_held.notified().await;
+                looks = pauses(LOOKS);
+            }
+            for (place, held) in all {
+                let Some(_in_hand) = self.shared.take(&place.0, &place.1) else {
+                    continue;
+                };
+                let jobs = self.jobs(Some(&place.0));
+                match finish(&jobs, &held.recreation, &held.copy).await {
+                    Ok(Progress::Waits(_)) | Err(_) if held.since.elapsed() < DELETION => continue,
+                    Ok(Progress::Done(Some(uid))) => {
+                        // An error means that the process is ending.
+                        let _ = recreated.send(Recreated {
+                            plan: held.plan,
+                            uid,
+                            took: held.since.elapsed(),
+                        });
+                    }
+                    Ok(Progress::Done(None)) => {}
+                    Ok(Progress::Waits(_)) | Err(_) => self.shared.left_over.notify_one(),
+                }
+                self.shared.held().remove(&place);
+            }
+            sleep(looks.next().unwrap_or(LOOKS.1)).await;
+        }
+    }
+
+    async fn finish_left_over(&self, namespaces: Option<Vec<String>>, fields: String) {
         let scopes: Vec<Option<String>> = match namespaces {
             None => vec![None],
             Some(names) => names.into_iter().map(Some).collect(),
@@ -243,8 +350,17 @@ impl Recreator {
         };
         let jobs = self.jobs(Some(namespace));
         // Others wait behind this one, and it comes up again.
-        match finish(&jobs, recreation, copy, Duration::ZERO).await {
-            Ok(_) => {
+        let finished = match finish(&jobs, recreation, copy).await {
+            Ok(Progress::Done(_)) => Ok(()),
+            Ok(Progress::Waits(why)) => Err(ApiError {
+                class: Class::Unavailable,
+                code: None,
+                message: why.to_owned(),
+            }),
+            Err(error) => Err(error),
+        };
+        match finished {
+            Ok(()) => {
                 tracing::info!(
                     "The recreation of Job '{name}' in namespace '{namespace}', which had been interrupted, is complete"
                 );
@@ -298,55 +414,44 @@ async fn put_copy(
     create().await
 }
 
-/// Steps 3 to 5. Safe to repeat, by any replica. Gives the uid of the new Job, unless it, or another, was there before.
-///
-/// `patience`: how long the deletion may take.
+/// Why the old Job is still there.
+const HELD: &str = "it is deleted, but its finalizers hold it; it is created again once they are done";
+const STAYS: &str = "it is still there after its deletion was accepted or answered with a conflict; look for an admission \
+    webhook that answers 409";
+
+/// Steps 3 to 5. Safe to repeat, by any replica. Waits for nothing but answers.
 async fn finish(
     jobs: &Api<RawObject>,
     recreation: &Recreation,
     copy: &RawObject,
-    patience: Duration,
-) -> Result<Option<Box<str>>, ApiError> {
+) -> Result<Progress, ApiError> {
     let name = recreation.name();
-    let until = Instant::now() + patience;
-    let mut looks = pauses(LOOKS);
-    let mut created = None;
-    let mut asked = false;
-    while let Some(job) = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await? {
-        if job.metadata_text("uid") != recreation.old_uid {
-            return remove_copy(jobs, copy).await.map(|()| None);
-        }
-        let is_going = !job.metadata_text("deletionTimestamp").is_empty();
-        if !is_going {
-            delete(jobs, name, &recreation.old_uid).await?;
-            if !std::mem::replace(&mut asked, true) {
-                continue;
-            }
-        }
-        if Instant::now() >= until {
-            let message = if is_going {
-                "it is deleted, but its finalizers hold it; it is created again once they are done"
-            } else {
-                "it is still there after its deletion was accepted or answered with a conflict; look for an admission \
-                 webhook that answers 409"
-            };
-            return Err(ApiError {
-                class: Class::Unavailable,
-                code: None,
-                message: message.to_owned(),
-            });
-        }
-        sleep(looks.next().unwrap_or(LOOKS.1)).await;
+    let look = async || ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await;
+    let is_old = |job: &RawObject| job.metadata_text("uid") == recreation.old_uid;
+    let is_going = |job: &RawObject| !job.metadata_text("deletionTimestamp").is_empty();
+    let mut found = look().await?;
+    if let Some(job) = &found
+        && is_old(job)
+        && !is_going(job)
+    {
+        delete(jobs, name, &recreation.old_uid).await?;
+        found = look().await?;
+    }
+    match found {
+        None => {}
+        Some(job) if !is_old(&job) => return remove_copy(jobs, copy).await.map(|()| Progress::Done(None)),
+        Some(job) if is_going(&job) => return Ok(Progress::Waits(HELD)),
+        Some(_) => return Ok(Progress::Waits(STAYS)),
     }
     let successor = RawObject::from(recreation.successor.clone());
-    match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &successor)).await {
-        Ok(job) => created = Some(job.metadata_text("uid").into()),
+    let created = match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &successor)).await {
+        Ok(job) => Some(job.metadata_text("uid").into()),
         // Another client was faster: the Job exists, which is what counts.
-        Err(error) if error.class == Class::Exists => {}
+        Err(error) if error.class == Class::Exists => None,
         Err(error) => return Err(error),
-    }
+    };
     remove_copy(jobs, copy).await?;
-    Ok(created)
+    Ok(Progress::Done(created))
 }
 
 async fn remove_copy(jobs: &Api<RawObject>, copy: &RawObject) -> Result<(), ApiError> {

@@ -18,7 +18,7 @@ use crate::harness::{
     EVERYWHERE, PATIENCE, World,
     field::catch,
     kinds::{job, variable},
-    objects::{config_map, from, pod_with_config_map},
+    objects::{config_map, deployment, from, pod_with_config_map},
     observe::{AUTO, digest_of},
     run,
     sentinel::Sentinel,
@@ -401,5 +401,62 @@ fn a_forged_copy_of_a_missing_job_creates_nothing() {
         controller.wait_idle().await;
         assert_eq!(world.jobs().await, [forged]);
         assert!(world.writes_to("jobs").is_empty());
+    });
+}
+
+/// Jobs whose finalizers nothing removes hold no worker: another namespace's restart is written meanwhile.
+#[test]
+fn held_jobs_delay_no_other_namespace() {
+    run(async {
+        let world = World::alone("held-calm").await;
+        world.permit_everywhere().await;
+        let busy = [world.another("held-a").await, world.another("held-b").await];
+        for tenant in &busy {
+            tenant.create(&config_map("app", "0")).await;
+            for number in 0..20 {
+                let mut held = job(&format!("migrate-{number}"), &AUTO, &pod_with_config_map("app"));
+                held.metadata.finalizers = Some(vec!["example.com/hold".to_owned()]);
+                tenant.create(&held).await;
+            }
+        }
+        world.create(&config_map("app", "0")).await;
+        world
+            .create(&deployment("web", &AUTO, &pod_with_config_map("app")))
+            .await;
+        let controller = world.controller().arg(EVERYWHERE).start().await;
+        for tenant in &busy {
+            tenant.change_config_map("app", "1").await;
+        }
+        // Every deletion is asked for, although none of them ends: far sooner than 40 waits of 20 s.
+        for tenant in &busy {
+            eventually(PATIENCE, "20 deletions", async || {
+                let jobs = tenant.jobs().await;
+                let going = jobs
+                    .iter()
+                    .filter(|job| job.metadata.deletion_timestamp.is_some());
+                (going.count() == 20).then_some(())
+            })
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        }
+        let begun = std::time::Instant::now();
+        world.change_config_map("app", "1").await;
+        world.wait_for_variable("web", MARKER, &digest_of("1")).await;
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+
+        let tenant = &busy[0];
+        let release = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        tenant
+            .api::<Job>()
+            .patch("migrate-7", &PatchParams::default(), &release)
+            .await
+            .expect("the finalizer goes");
+        let events = tenant.wait_for_events("migrate-7", "Reloaded", 1).await;
+        let new = tenant.api::<Job>().get("migrate-7").await.expect("the new Job");
+        assert_eq!(events[0].involved_object.uid, new.metadata.uid);
+        assert!(new.metadata.deletion_timestamp.is_none());
+        assert_eq!(variable(&template(&new), MARKER), Some(digest_of("1")));
+        drop(controller);
     });
 }
