@@ -7,6 +7,7 @@ pub mod go_duration;
 pub mod go_regex;
 pub mod go_values;
 pub mod key;
+pub mod object_name;
 pub mod opt_in;
 pub mod pause;
 pub mod pod_status;
@@ -17,6 +18,7 @@ pub mod workload_kind;
 
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey};
+pub use object_name::is_dns_subdomain;
 pub use opt_in::{AnnotationKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};

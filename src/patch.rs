@@ -7,6 +7,8 @@ pub mod events;
 pub mod job;
 mod jobs;
 mod request;
+pub mod seal;
+mod seal_key;
 pub mod template;
 
 use k8s_openapi::jiff::Timestamp;
@@ -26,8 +28,10 @@ use crate::{
 use job::OwnerReference;
 use request::{post, stale};
 
-pub use jobs::Recreator;
+use jobs::Progress;
+pub use jobs::{Recreated, Recreator};
 pub use request::REQUEST_TIMEOUT;
+pub use seal_key::KeyPlace;
 
 /// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Applied {
     pub stored: Option<Workload>,
     /// `metadata.uid` of the Job that took the workload's place.
     pub successor: Option<Box<str>>,
+    /// The Job is deleted and its finalizers hold it: it is created again later, and [`Recreated`] says when.
+    pub is_waiting: bool,
 }
 
 /// Writes plans.
@@ -51,9 +57,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that reads the workloads in its answers as the watch would.
-    pub fn new(client: Client, reading: Reading) -> Self {
-        let recreator = Recreator::new(client.clone(), reading.clone());
+    /// A writer that reads the workloads in its answers as the watch would. `key`: where the key is stored that signs
+    /// copies of Jobs; `None`: nowhere.
+    pub fn new(client: Client, reading: Reading, key: Option<KeyPlace>) -> Self {
+        let recreator = Recreator::new(client.clone(), reading.clone(), key);
         Self {
             client,
             reading,
@@ -87,16 +94,21 @@ impl Writer {
                 None
             }
             Write::RecreateJob => {
-                let successor = self.recreator.recreate(plan).await?;
-                return Ok(Applied {
-                    stored: None,
-                    successor,
+                return Ok(match self.recreator.recreate(plan).await? {
+                    Progress::Done(successor) => Applied {
+                        successor,
+                        ..Applied::default()
+                    },
+                    Progress::Waits(_) => Applied {
+                        is_waiting: true,
+                        ..Applied::default()
+                    },
                 });
             }
         };
         Ok(Applied {
             stored,
-            successor: None,
+            ..Applied::default()
         })
     }
 

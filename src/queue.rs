@@ -17,9 +17,10 @@
 //! - **Coalescing**: a key is due when its causes have been quiet for [`Settings::window`], at most ten windows after
 //!   the first of them.
 //! - **Limits**: hand-outs a second, for each namespace and for all ([`Rate`]). A namespace over its limit is passed
-//!   over until its next free slot and delays no other.
+//!   over until its next free slot and delays no other. A hand-out that ends in [`Outcome::Skipped`] does not count: what
+//!   is limited is writes.
 //! - **Never dropped**: a failed key comes back by itself, with growing waits up to a cap ([`Retry`]), without end.
-//!   Only [`Queue::remove`] and [`Outcome::Settled`] take a key out.
+//!   Only [`Queue::remove`], [`Outcome::Settled`] and [`Outcome::Skipped`] take a key out.
 //!
 //! # One lock
 //!

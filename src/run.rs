@@ -57,6 +57,8 @@ pub use error::RunError;
 
 /// Observations between the watches and the index. Small: the buffer takes memory, and the watches can wait.
 const OBSERVATIONS: usize = 256;
+/// How long requests for a list of one namespace are collected; what the list finds waits for the coalescing window then.
+const LISTING: Duration = Duration::from_millis(100);
 /// How long a loop may show no sign of life before `/live` fails.
 const SILENCE: Duration = Duration::from_mins(1);
 /// How often the monitor checks the workers.
@@ -142,7 +144,11 @@ fn start(
         },
         reporter: Reporter::new(recorder, alerts, Arc::clone(metrics), Arc::clone(&reading.keys)),
     }));
-    let writer = Writer::new(clients.fenced(&leadership)?, reading.clone());
+    let writer = Writer::new(
+        clients.fenced(&leadership)?,
+        reading.clone(),
+        takeover::key_place(config),
+    );
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
     report_state(metrics, &context, &health, lost_lines, &streams);
 
@@ -175,7 +181,7 @@ fn start(
     let listing = lister.run(
         watches.clone(),
         settings.clone(),
-        config.coalesce_window,
+        config.coalesce_window.min(LISTING),
         sink.clone(),
     );
     running.spawn("list", listing);

@@ -48,14 +48,14 @@ impl Controller {
     }
 
     /// Starts it behind a proxy, as a `ServiceAccount` that may do everything, and returns at once.
-    pub async fn launch_behind(lab: &Lab, proxy: &Proxy, name: &str) -> Result<Self> {
+    pub async fn launch_behind(lab: &Lab, proxy: &Proxy, name: &str, args: &[&str]) -> Result<Self> {
         create_administrator(&lab.client, OWN_NAMESPACE, name).await?;
         let direct = lab
             .plane
             .kubeconfig_for_service_account(OWN_NAMESPACE, name)
             .await?;
         let user = format!("system:serviceaccount:{OWN_NAMESPACE}:{name}");
-        Self::launch_with(lab, name, proxy.kubeconfig(&direct)?, user, &[])
+        Self::launch_with(lab, name, proxy.kubeconfig(&direct)?, user, args)
     }
 
     fn launch_with(lab: &Lab, name: &str, kubeconfig: PathBuf, user: String, args: &[&str]) -> Result<Self> {

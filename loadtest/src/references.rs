@@ -99,10 +99,10 @@ pub const STORM_IDLE: Reference = Reference {
 pub const STORM_ALLOWANCE: f64 = 100.0;
 /// Upstream's during the storm, ms; the last changes had not been answered when it ended.
 pub const STORM_UPSTREAM: f64 = 127_000.0;
-/// 20 sources of one Deployment changed over 5 s: rollouts. Few are wanted; the default window, which is shorter than the
-/// pauses between the changes, misses that.
-pub const GRADUAL: Reference = at_most(20.0, 6.0);
+/// 20 sources of one Deployment changed over 5 s: rollouts. The default window is longer than the pauses between the
+/// changes.
+pub const GRADUAL: Reference = at_most(20.0, 1.0);
 /// The same with a window longer than the pauses between the changes: rollouts. Upstream has no window to set.
-pub const GRADUAL_LONG_WINDOW: Reference = at_most(20.0, 6.0);
+pub const GRADUAL_LONG_WINDOW: Reference = at_most(20.0, 1.0);
 /// 20 sources of one Deployment changed at once: rollouts.
 pub const AT_ONCE: Reference = at_most(20.0, 1.0);

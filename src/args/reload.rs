@@ -33,9 +33,9 @@ pub struct ReloadArgs {
     pub reload_strategy: String,
     /// How long a workload's sources must be unchanged before it is restarted; 0 disables the wait
     ///
-    /// Several sources that change together, as in a Helm upgrade, then cause one rollout. Each further change restarts
-    /// the wait, up to ten times the window.
-    #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "100ms",
+    /// Several sources that change together, as in a Helm upgrade or `kubectl apply`, then cause one rollout. Each further
+    /// change restarts the wait, up to ten times the window.
+    #[arg(long, env = "RELOADER_COALESCE_WINDOW", value_name = "DURATION", default_value = "1s",
         value_parser = parse_go_duration)]
     pub coalesce_window: Duration,
     /// Also restart workloads when a source is created (upstream)

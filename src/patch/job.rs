@@ -3,14 +3,19 @@
 //! Input: the JSON of a CronJob or Job, a [`Plan`]. Output: the JSON to create. I/O: none.
 
 use serde_json::{Map, Value, json};
-use sha1::{Digest as _, Sha1};
 
-use super::template::{MissingContainer, mark};
+use super::{
+    seal::{Purpose, Seal},
+    template::{MissingContainer, mark},
+};
 use crate::{
     decide::{Plan, unique_name},
+    model::is_dns_subdomain,
     watch::workload::RECREATES,
 };
 
+/// On a copy: the seal of the annotation [`RECREATES`].
+const SEAL: &str = "reloader.stakater.com/recreates-seal";
 /// Fields of `metadata` that the API server gives every object it creates.
 const GIVEN: [&str; 8] = [
     "uid",
@@ -114,62 +119,65 @@ impl Recreation {
         self.successor["metadata"]["name"].as_str().unwrap_or_default()
     }
 
-    /// The name of its copy: the same for every attempt to replace this Job.
-    pub fn copy_name(&self) -> String {
-        unique_name(self.name(), &Sha1::digest(&self.old_uid))
+    /// The name of its copy: the same for every attempt to replace this Job. A client that does not know the key cannot
+    /// take the name first.
+    pub fn copy_name(&self, seal: &Seal) -> String {
+        unique_name(self.name(), &seal.of(Purpose::Name, &self.old_uid))
     }
 
     /// The successor under the copy's name: to ask the API server whether it would be accepted.
-    pub fn rehearsal(&self) -> Value {
+    pub fn rehearsal(&self, seal: &Seal) -> Value {
         let mut job = self.successor.clone();
-        job["metadata"]["name"] = self.copy_name().into();
+        job["metadata"]["name"] = self.copy_name(seal).into();
         job
     }
 
     /// A suspended Job that holds all of this: it runs nothing, is of the same namespace and under the same permissions
     /// as the Job itself, and holds everything that is needed to continue after a crash.
-    pub fn copy(&self) -> Value {
+    ///
+    /// What continues is the sealed annotation alone; the spec beside it is there for the API server to check, and for
+    /// version 0.1.0, which reads it.
+    pub fn copy(&self, seal: &Seal) -> Value {
         let mut spec = self.successor["spec"].clone();
         let said = json!({
             "uid": self.old_uid,
             "suspend": spec["suspend"],
             "metadata": self.successor["metadata"],
-        });
+            "spec": spec,
+        })
+        .to_string();
+        let sealed = seal.text_of(Purpose::Copy, &said);
         spec["suspend"] = true.into();
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {
-                "name": self.copy_name(),
+                "name": self.copy_name(seal),
                 "namespace": self.successor["metadata"]["namespace"],
                 "labels": { RECREATES: "job" },
-                "annotations": { RECREATES: said.to_string() },
+                "annotations": { RECREATES: said, SEAL: sealed },
             },
             "spec": spec,
         })
     }
 
-    /// Parses a copy; `None` for any other Job.
-    pub fn of_copy(copy: &Value) -> Option<Self> {
-        let said = copy["metadata"]["annotations"][RECREATES].as_str()?;
+    /// Parses a copy; `None` for any other Job, and for one that was not sealed with this key for this place.
+    pub fn of_copy(copy: &Value, seal: &Seal) -> Option<Self> {
+        let annotations = &copy["metadata"]["annotations"];
+        let said = annotations[RECREATES].as_str()?;
+        if !seal.is_of(annotations[SEAL].as_str()?, Purpose::Copy, said) {
+            return None;
+        }
         let said: Value = serde_json::from_str(said).ok()?;
-        let mut spec = copy["spec"].clone();
-        match &said["suspend"] {
-            Value::Null => remove(&mut spec, &["suspend"]),
-            suspend => spec["suspend"] = suspend.clone(),
-        }
-        if spec["manualSelector"].as_bool() != Some(true) {
-            remove(&mut spec, &["selector"]);
-            if let Some(labels) = spec.pointer_mut("/template/metadata/labels") {
-                remove(labels, &GIVEN_LABELS);
-            }
-        }
-        let metadata = said["metadata"].clone();
-        metadata["name"].as_str()?;
-        Some(Self {
+        let (metadata, spec) = (&said["metadata"], &said["spec"]);
+        let recreation = Self {
             old_uid: said["uid"].as_str()?.to_owned(),
             successor: json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec }),
-        })
+        };
+        // A genuine copy that another client stored elsewhere, or under another name, is not Reloader's either.
+        let is_in_place = copy["metadata"]["namespace"] == metadata["namespace"]
+            && copy["metadata"]["name"] == recreation.copy_name(seal);
+        (is_in_place && is_dns_subdomain(recreation.name())).then_some(recreation)
     }
 }
 

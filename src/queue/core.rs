@@ -250,9 +250,13 @@ impl Core {
             if let Some(limiter) = &mut namespace.limiter
                 && let Err(free_at) = limiter.take(now)
             {
-                namespace.passed_over = true;
+                self.scheduled += 1;
+                let position = Position {
+                    due: free_at,
+                    order: self.scheduled,
+                };
+                namespace.passed_over = Some(position);
                 namespace.line_up(&name, &mut self.turns);
-                let position = self.position(free_at);
                 self.passed_over.insert(position, name);
                 continue;
             }
@@ -260,7 +264,7 @@ impl Core {
                 && let Err(free_at) = total.take(now)
             {
                 if let Some(limiter) = &mut namespace.limiter {
-                    limiter.give_back();
+                    limiter.give_back(now);
                 }
                 self.total_free_at = Some(free_at);
                 return None;
@@ -308,7 +312,7 @@ impl Core {
         }
         while let Some((_, name)) = pop_due(&mut self.passed_over, now) {
             if let Some(namespace) = self.namespaces.get_mut(&name) {
-                namespace.passed_over = false;
+                namespace.passed_over = None;
                 namespace.line_up(&name, &mut self.turns);
             }
         }
@@ -364,12 +368,26 @@ impl Core {
         let State::Running { again, outdated, .. } = entry.state else {
             return;
         };
-        self.running.remove(key);
+        let taken_at = self.running.remove(key);
         let failures = entry.failures;
         namespace.out = namespace.out.saturating_sub(1);
+        if outcome == Outcome::Skipped
+            && let Some(taken_at) = taken_at
+        {
+            if let Some(limiter) = &mut namespace.limiter {
+                limiter.give_back(taken_at);
+                if let Some(position) = namespace.passed_over.take() {
+                    self.passed_over.remove(&position);
+                }
+            }
+            if let Some(total) = &mut self.total {
+                total.give_back(taken_at);
+                self.total_free_at = None;
+            }
+        }
         namespace.line_up(&key.namespace, &mut self.turns);
         let requested = match outcome {
-            Outcome::Settled => Duration::ZERO,
+            Outcome::Settled | Outcome::Skipped => Duration::ZERO,
             Outcome::Retry(retry) => retry.requested_wait(),
         };
         let not_before = now + requested;
@@ -391,7 +409,7 @@ impl Core {
                 let backoff = Some(Backoff { until, not_before });
                 self.wait(key.clone(), failures, pending, backoff, now);
             }
-            Outcome::Retry(_) | Outcome::Settled => {
+            Outcome::Retry(_) | Outcome::Settled | Outcome::Skipped => {
                 if let Some(again) = again {
                     let backoff = (!requested.is_zero()).then_some(Backoff {
                         until: not_before,

@@ -44,8 +44,10 @@ pub struct Limiter {
     ticker: Ticker,
     /// What governor counts nanoseconds from.
     epoch: Instant,
-    /// The TAT before the latest grant.
-    before: u64,
+    /// The nanoseconds that one grant moves the TAT by.
+    interval: u64,
+    /// The latest grant before which the limiter was full: of those before it nothing is left to give back.
+    full_before: Instant,
 }
 
 impl Limiter {
@@ -59,7 +61,8 @@ impl Limiter {
             tat,
             ticker,
             epoch: now,
-            before: 0,
+            interval: u64::try_from(quota.replenish_interval().as_nanos()).unwrap_or(u64::MAX),
+            full_before: now,
         }
     }
 
@@ -72,16 +75,23 @@ impl Limiter {
         let before = self.tat.0.load(Ordering::Relaxed);
         match self.governor.check() {
             Ok(()) => {
-                self.before = before;
+                if before <= nanos {
+                    self.full_before = now;
+                }
                 Ok(())
             }
             Err(refusal) => Err(self.epoch + Duration::from(refusal.earliest_possible())),
         }
     }
 
-    /// Undoes the latest successful [`Limiter::take`].
-    pub fn give_back(&mut self) {
-        self.tat.0.store(self.before, Ordering::Relaxed);
+    /// Undoes the grant of that time, as far as it still counts: once the limiter was full again, it does not.
+    pub fn give_back(&mut self, granted_at: Instant) {
+        if granted_at >= self.full_before {
+            let tat = self.tat.0.load(Ordering::Relaxed);
+            self.tat
+                .0
+                .store(tat.saturating_sub(self.interval), Ordering::Relaxed);
+        }
     }
 
     /// From when on this limiter is equal to a new one.

@@ -98,8 +98,8 @@ pub struct Namespace {
     /// Tickets out, and how many may be.
     pub out: usize,
     pub most_out: usize,
-    /// Over its limit: takes no turn until its next free slot.
-    pub passed_over: bool,
+    /// Over its limit: takes no turn until its next free slot, which has this place.
+    pub passed_over: Option<Position>,
     /// Empty, but kept until its limiter is full again.
     pub retiring: bool,
 }
@@ -113,7 +113,7 @@ impl Namespace {
             limiter,
             out: 0,
             most_out,
-            passed_over: false,
+            passed_over: None,
             retiring: false,
         }
     }
@@ -122,8 +122,9 @@ impl Namespace {
     /// allow one.
     pub fn line_up(&mut self, name: &Arc<str>, turns: &mut Turns) {
         for priority in Priority::ALL {
-            let wants =
-                !self.passed_over && self.out < self.most_out && !self.ready[priority as usize].is_empty();
+            let wants = self.passed_over.is_none()
+                && self.out < self.most_out
+                && !self.ready[priority as usize].is_empty();
             let turn = &mut self.turns[priority as usize];
             match (wants, *turn) {
                 (true, None) => *turn = Some(turns.join(priority, name)),

@@ -117,7 +117,7 @@ impl Running {
                                 Scope::Namespaces(names) => Some(names.clone()),
                             };
                             let fields = selectors(&config.filters).fields(JOBS);
-                            self.spawn("jobs", self.worker.recreator().run(namespaces, fields));
+                            self.spawn("jobs", self.worker.clone().finish_recreations(namespaces, fields));
                         }
                         for _ in 0..config.workers {
                             self.workers.spawn(self.worker.clone().run());

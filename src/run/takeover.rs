@@ -11,6 +11,7 @@ use crate::{
     lease::Leadership,
     ledger::{Keeper, Ledger, LedgerWriter, Loaded},
     model::{SourceKey, SourceKind, WorkloadKind},
+    patch::KeyPlace,
     queue::Priority,
     worker::{Context, now},
 };
@@ -34,6 +35,15 @@ pub(super) fn keeper(
     };
     let (ledger, keeper) = Keeper::new(client, namespace, name, leadership.clone(), kinds.to_vec());
     (ledger, Some(keeper))
+}
+
+/// Where the key is stored that signs copies of Jobs: beside the ledger.
+pub(super) fn key_place(config: &Config) -> Option<KeyPlace> {
+    let LedgerSettings { namespace, name } = config.ledger.as_ref()?;
+    Some(KeyPlace {
+        namespace: namespace.clone(),
+        name: format!("{name}-key"),
+    })
 }
 
 /// Reads the previous leader's ledger as soon as it is known which namespaces are selected.

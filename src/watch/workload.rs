@@ -20,7 +20,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::lenient::wire;
 use crate::model::{
     Container, FIELD_MANAGER, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
-    WorkloadKind, opt_in::LAST_RELOADED_FROM,
+    WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
 pub use raw::RawObject;
@@ -193,7 +193,8 @@ impl From<Wire> for WorkloadObject {
             restart_at: time(restart_at),
             template_of: workload_ref
                 .filter(|reference| reference.kind.as_deref() == Some("Deployment"))
-                .and_then(|reference| reference.name),
+                .and_then(|reference| reference.name)
+                .filter(|name| is_dns_subdomain(name)),
         }
     }
 }

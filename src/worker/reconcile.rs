@@ -24,7 +24,7 @@ use crate::{
     decide::{self, Decision, Plan, SkipReason, Write},
     index::{Pending, Settled},
     model::{Workload, WorkloadKey},
-    patch::{self, Applied, Recreator},
+    patch::{self, Applied, Recreated},
     queue::{self, Priority, Retry, Ticket},
     telemetry::RELOAD_SPAN_TARGET,
 };
@@ -75,9 +75,41 @@ impl Worker {
         &self.context
     }
 
-    /// What finishes the recreations of Jobs that were interrupted.
-    pub fn recreator(&self) -> Recreator {
-        self.writer.recreator()
+    /// Finishes the recreations of Jobs that wait for finalizers or were interrupted, in these namespaces and with these
+    /// fields. Never ends.
+    pub async fn finish_recreations(self, namespaces: Option<Vec<String>>, fields: String) {
+        let (recreated, mut receiver) = mpsc::unbounded_channel();
+        let announce = async {
+            while let Some(recreated) = receiver.recv().await {
+                self.recreated_later(&recreated).await;
+            }
+        };
+        tokio::join!(
+            self.writer.recreator().run(namespaces, fields, recreated),
+            announce
+        );
+    }
+
+    /// A Job that had to wait for its finalizers was created again.
+    async fn recreated_later(&self, recreated: &Recreated) {
+        let Recreated { plan, uid, took } = recreated;
+        let context = &self.context;
+        let key = &plan.workload;
+        let settled = plan
+            .settled
+            .iter()
+            .map(|settled| (settled.source.reference(), settled.content));
+        if context.index().settle(key, settled, Settled::ByRestart, now()) {
+            context.queue().add(key.clone(), Priority::High);
+        }
+        self.markers.after_write(plan).await;
+        context
+            .metrics()
+            .reload_succeeded(key.kind, &key.namespace, *took, *took);
+        context.reporter().succeeded(key);
+        // An error means that the intake is gone, which ends the process.
+        let _ = self.recreated.send(key.clone());
+        context.reporter().restarted(plan, uid, *took);
     }
 
     /// Works until the queue is shut down; the ticket in hand is finished first.
@@ -88,7 +120,7 @@ impl Worker {
             let pending = self.context.index().pending(key);
             // What it owed may have been settled since it was queued: that is not counted.
             if pending.is_none() && !self.context.is_resume_due(key) {
-                ticket.done(queue::Outcome::Settled);
+                ticket.done(queue::Outcome::Skipped);
                 continue;
             }
             let begun = Instant::now();
@@ -195,6 +227,8 @@ impl Worker {
         let attempted = || plan.settled.iter().map(|settled| settled.source.reference());
         self.context.index().attempt(key, attempted());
         let error = match self.writer.write(plan).await {
+            // The debt stays until the Job is gone, for the next leader as well.
+            Ok(applied) if applied.is_waiting => return Attempt::Done(Round::Written),
             Ok(applied) => {
                 self.restarted(pending, plan, &applied, begun).await;
                 return Attempt::Done(Round::Written);

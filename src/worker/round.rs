@@ -42,7 +42,8 @@ impl Round {
     /// What the queue does with the key.
     pub(super) const fn outcome(self) -> queue::Outcome {
         match self {
-            Self::Written | Self::Skipped => queue::Outcome::Settled,
+            Self::Written => queue::Outcome::Settled,
+            Self::Skipped => queue::Outcome::Skipped,
             Self::Failed(retry) => queue::Outcome::Retry(retry),
         }
     }

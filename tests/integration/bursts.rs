@@ -1,6 +1,6 @@
 //! Many changes at once, and writes that are refused.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use k8s_openapi::{
@@ -14,6 +14,7 @@ use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
+use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::{Entry, eventually};
 
@@ -345,5 +346,34 @@ fn a_workload_deleted_before_its_write_is_never_written() {
             "{}",
             controller.replica.log()
         );
+    });
+}
+
+/// As `kubectl apply`, `helm upgrade` or cert-manager write: each of five ConfigMaps, or one of them three times, with the
+/// default window.
+#[rstest]
+#[case::apply(&["one", "two", "three", "four", "five"], 60)]
+#[case::three_writes(&["one", "one", "one"], 900)]
+fn one_deploy_is_one_rollout_by_default(#[case] writes: &[&str], #[case] apart: u64) {
+    run(async {
+        let world = World::new("apply").await;
+        let names = ["one", "two", "three", "four", "five"];
+        for name in names {
+            world.create(&config_map(name, "old")).await;
+        }
+        world
+            .create(&deployment("web", &AUTO, &pod_with(&names, &[])))
+            .await;
+        let mut barrier = Barrier::create(&world).await;
+        let controller = world.controller().default_window().start().await;
+        // The pace is the input.
+        let mut pace = tokio::time::interval(Duration::from_millis(apart));
+        for (number, name) in writes.iter().enumerate() {
+            pace.tick().await;
+            world.change_config_map(name, &number.to_string()).await;
+        }
+        world.wait_for_rollouts("deployments", "web", 1).await;
+        barrier.pass(&world, &controller).await;
+        assert_eq!(world.wait_for_rollouts("deployments", "web", 1).await.len(), 1);
     });
 }

@@ -18,13 +18,14 @@ use crate::harness::{
     EVERYWHERE, PATIENCE, World,
     field::catch,
     kinds::{job, variable},
-    objects::{config_map, from, pod_with_config_map},
+    objects::{config_map, deployment, from, pod_with_config_map},
     observe::{AUTO, digest_of},
     run,
     sentinel::Sentinel,
 };
 
 const MARKER: &str = "STAKATER_APP_CONFIGMAP";
+const RECREATES: &str = "reloader.stakater.com/recreates";
 
 /// A world with a ConfigMap `app` and a Job `migrate` that uses it.
 async fn world(name: &str) -> (World, Job) {
@@ -329,5 +330,133 @@ fn a_job_held_by_a_finalizer_is_created_when_it_is_gone() {
         let new = world.wait_for_successor(&old).await;
         assert_eq!(new.metadata.finalizers, held.metadata.finalizers);
         controller.wait_idle().await;
+    });
+}
+
+/// A copy as version 0.1.0 wrote it, or as any client that may create Jobs can write it: of `migrate`, with another image.
+fn forged(name: &str, uid: Option<&str>, annotations: &Value) -> Job {
+    let mut copy = job(name, &[], &pod_with_config_map("app"));
+    let spec = copy.spec.as_mut().expect("a spec");
+    spec.suspend = Some(true);
+    let said = json!({
+        "uid": uid, "suspend": null, "metadata": { "name": "migrate", "namespace": null }, "spec": &spec,
+    });
+    copy.metadata.labels = from(json!({ RECREATES: "job" }));
+    copy.metadata.annotations = from(json!({ RECREATES: said.to_string() }));
+    let more: std::collections::BTreeMap<String, String> = from(annotations.clone());
+    copy.metadata.annotations.get_or_insert_default().extend(more);
+    copy
+}
+
+/// A copy that this Reloader did not make deletes nothing and creates nothing, whatever it says.
+#[rstest]
+#[case::of_0_1_0(json!({}))]
+#[case::with_a_made_up_seal(json!({ "reloader.stakater.com/recreates-seal": "A".repeat(43) }))]
+fn a_forged_copy_deletes_and_creates_nothing(#[case] annotations: Value) {
+    run(async {
+        let (world, old) = world("job-forged").await;
+        let forged = world
+            .create(&forged("migrate-0", old.metadata.uid.as_deref(), &annotations))
+            .await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().start().await;
+        catch("the warning", || {
+            controller
+                .replica
+                .log()
+                .contains("not the seal of this Reloader's key")
+        })
+        .await;
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.jobs().await, [old.clone(), forged.clone()]);
+        assert!(world.writes_to("jobs").is_empty());
+
+        // It is in no way an obstacle.
+        world.change_config_map("app", "1").await;
+        let is_new =
+            |job: &Job| job.metadata.name == old.metadata.name && job.metadata.uid != old.metadata.uid;
+        eventually(PATIENCE, "the Job's successor", async || {
+            let jobs = world.jobs().await;
+            (jobs.len() == 2 && jobs.iter().any(is_new)).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        controller.wait_idle().await;
+        assert!(world.jobs().await.contains(&forged), "it is left alone");
+    });
+}
+
+/// One of which the Job is missing is left alone as well: nothing shows its origin.
+#[test]
+fn a_forged_copy_of_a_missing_job_creates_nothing() {
+    run(async {
+        let world = World::new("job-forged-missing").await;
+        world.create(&config_map("app", "0")).await;
+        let forged = world.create(&forged("migrate-0", Some("1"), &json!({}))).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world.controller().start().await;
+        world.change_config_map("app", "1").await;
+        sentinel.pass().await;
+        controller.wait_idle().await;
+        assert_eq!(world.jobs().await, [forged]);
+        assert!(world.writes_to("jobs").is_empty());
+    });
+}
+
+/// Jobs whose finalizers nothing removes hold no worker: another namespace's restart is written meanwhile.
+#[test]
+fn held_jobs_delay_no_other_namespace() {
+    run(async {
+        let world = World::alone("held-calm").await;
+        world.permit_everywhere().await;
+        let busy = [world.another("held-a").await, world.another("held-b").await];
+        for tenant in &busy {
+            tenant.create(&config_map("app", "0")).await;
+            for number in 0..20 {
+                let mut held = job(&format!("migrate-{number}"), &AUTO, &pod_with_config_map("app"));
+                held.metadata.finalizers = Some(vec!["example.com/hold".to_owned()]);
+                tenant.create(&held).await;
+            }
+        }
+        world.create(&config_map("app", "0")).await;
+        world
+            .create(&deployment("web", &AUTO, &pod_with_config_map("app")))
+            .await;
+        let controller = world.controller().arg(EVERYWHERE).start().await;
+        for tenant in &busy {
+            tenant.change_config_map("app", "1").await;
+        }
+        // Every deletion is asked for, although none of them ends: far sooner than 40 waits of 20 s.
+        for tenant in &busy {
+            eventually(PATIENCE, "20 deletions", async || {
+                let jobs = tenant.jobs().await;
+                let going = jobs
+                    .iter()
+                    .filter(|job| job.metadata.deletion_timestamp.is_some());
+                (going.count() == 20).then_some(())
+            })
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        }
+        let begun = std::time::Instant::now();
+        world.change_config_map("app", "1").await;
+        world.wait_for_variable("web", MARKER, &digest_of("1")).await;
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+
+        let tenant = &busy[0];
+        let release = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        tenant
+            .api::<Job>()
+            .patch("migrate-7", &PatchParams::default(), &release)
+            .await
+            .expect("the finalizer goes");
+        let events = tenant.wait_for_events("migrate-7", "Reloaded", 1).await;
+        let new = tenant.api::<Job>().get("migrate-7").await.expect("the new Job");
+        assert_eq!(events[0].involved_object.uid, new.metadata.uid);
+        assert!(new.metadata.deletion_timestamp.is_none());
+        assert_eq!(variable(&template(&new), MARKER), Some(digest_of("1")));
+        drop(controller);
     });
 }

@@ -84,6 +84,7 @@ const PURE: &[&str] = &[
     "src/notify/payload",
     "src/patch/body",
     "src/patch/job",
+    "src/patch/seal",
     "src/patch/template",
     "src/queue/core",
     "src/queue/namespace",

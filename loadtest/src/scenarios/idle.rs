@@ -23,7 +23,7 @@ const CHANGES: usize = 300;
 const CHANGES_WITH_WINDOW: usize = 50;
 const WORKLOADS: usize = 10;
 /// The default of `--coalesce-window` in milliseconds.
-pub const WINDOW: f64 = 100.0;
+pub const WINDOW: f64 = 1000.0;
 
 /// Measures it.
 pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {

@@ -27,20 +27,20 @@ const SETTLE: Duration = Duration::from_secs(15);
 pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
     create_namespace(&lab.client, NAMESPACE).await?;
     create_pairs(&lab.client, NAMESPACE, 1, true).await?;
-    let empty = observe(lab, Controller::launch(lab, "empty", &[])?).await?;
+    let empty = observe(lab, Controller::launch(lab, "empty", &[WINDOW])?).await?;
 
     // 5,900 Secrets of 129 MB and 3,200 ConfigMaps of 84 MB: 213 MB raw.
     let secrets = (0..5_900).map(|number| secret(number, size(number, 6_000, 165_000)));
     create_all::<Secret>(&lab.client, NAMESPACE, secrets).await?;
     let config_maps = (0..3_200).map(|number| filled_config_map(number, size(number, 10_900, 165_000)));
     create_all::<ConfigMap>(&lab.client, NAMESPACE, config_maps).await?;
-    let large = observe(lab, Controller::launch(lab, "large", &[])?).await?;
+    let large = observe(lab, Controller::launch(lab, "large", &[WINDOW])?).await?;
 
     let secrets = (10_000..20_000).map(|number| secret(number, 1_024));
     create_all::<Secret>(&lab.client, NAMESPACE, secrets).await?;
     let config_maps = (10_000..20_000).map(|number| filled_config_map(number, 1_024));
     create_all::<ConfigMap>(&lab.client, NAMESPACE, config_maps).await?;
-    let many = observe(lab, Controller::launch(lab, "many", &[])?).await?;
+    let many = observe(lab, Controller::launch(lab, "many", &[WINDOW])?).await?;
 
     let paged = start_paged(lab).await?;
 
@@ -82,7 +82,11 @@ async fn start_paged(lab: &Lab) -> Result<Started> {
     };
     let streamed = Rule::new(refused).when(|head| head.query.contains("sendInitialEvents=true"));
     let streamed = proxy.add(streamed);
-    let started = observe(lab, Controller::launch_behind(lab, &proxy, "paged").await?).await?;
+    let started = observe(
+        lab,
+        Controller::launch_behind(lab, &proxy, "paged", &[WINDOW]).await?,
+    )
+    .await?;
     let log = proxy.log();
     let pages = |kind: &str| {
         let path = format!("/api/v1/{kind}");
@@ -96,6 +100,9 @@ async fn start_paged(lab: &Lab) -> Result<Started> {
     );
     Ok(started)
 }
+
+/// Shorter than the pauses between the changes that ask for the first PATCH.
+const WINDOW: &str = "--coalesce-window=100ms";
 
 struct Started {
     memory: Memory,

@@ -85,7 +85,7 @@ pub async fn measure(lab: &Lab) -> Result<Vec<Figure>> {
         )
         .floor(during.floor)
         .note(format!(
-            "default window, so 100 ms of both are wanted; the API server took {took:.1} s for the storm's 3,000 changes"
+            "default window, so 1 s of both is wanted; the API server took {took:.1} s for the storm's 3,000 changes"
         )),
     ])
 }

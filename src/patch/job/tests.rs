@@ -4,6 +4,10 @@ use super::super::body::tests::{DIGEST, plan};
 use super::*;
 use crate::decide::Strategy;
 
+fn seal() -> Seal {
+    Seal::new(&[7; 32])
+}
+
 fn env_vars() -> Plan {
     plan(Strategy::EnvVars, &[("main", "app")])
 }
@@ -150,11 +154,11 @@ fn a_copy_runs_nothing_and_holds_everything(
         old_uid: "old".to_owned(),
         successor: successor(&job(selector, &suspend), &env_vars()).unwrap(),
     };
-    let mut copy = recreation.copy();
+    let mut copy = recreation.copy(&seal());
     assert_eq!(copy["spec"]["suspend"], true);
     assert_eq!(
         copy["metadata"]["name"],
-        recreation.rehearsal()["metadata"]["name"]
+        recreation.rehearsal(&seal())["metadata"]["name"]
     );
     for absent in ["finalizers", "ownerReferences"] {
         assert!(copy["metadata"].get(absent).is_none());
@@ -164,16 +168,70 @@ fn a_copy_runs_nothing_and_holds_everything(
         copy["spec"]["selector"] = json!({ "matchLabels": { "controller-uid": "copy" } });
         copy["spec"]["template"]["metadata"]["labels"]["controller-uid"] = "copy".into();
     }
-    assert_eq!(Recreation::of_copy(&copy), Some(recreation));
+    assert_eq!(Recreation::of_copy(&copy, &seal()), Some(recreation));
+}
+
+fn recreation() -> Recreation {
+    Recreation {
+        old_uid: "old".to_owned(),
+        successor: successor(&job(false, &Value::Null), &env_vars()).unwrap(),
+    }
+}
+
+/// What another client can do to a genuine copy.
+#[rstest]
+#[case::another_job(|copy: &mut Value| change(copy, RECREATES, |said| said.replace("migrate", "payroll")))]
+#[case::another_uid(|copy: &mut Value| change(copy, RECREATES, |said| said.replace("\"old\"", "\"other\"")))]
+#[case::another_image(|copy: &mut Value| change(copy, RECREATES, |said| said.replace("main", "evil")))]
+#[case::another_seal(|copy: &mut Value| change(copy, SEAL, str::to_uppercase))]
+#[case::no_seal(|copy: &mut Value| remove(&mut copy["metadata"]["annotations"], &[SEAL]))]
+#[case::another_namespace(|copy: &mut Value| copy["metadata"]["namespace"] = "other".into())]
+#[case::another_name(|copy: &mut Value| copy["metadata"]["name"] = "migrate-1".into())]
+fn a_forged_copy_is_not_trusted(#[case] forge: fn(&mut Value)) {
+    let mut copy = recreation().copy(&seal());
+    assert!(Recreation::of_copy(&copy, &seal()).is_some());
+    forge(&mut copy);
+    assert_eq!(Recreation::of_copy(&copy, &seal()), None);
+}
+
+fn change(copy: &mut Value, annotation: &str, change: impl Fn(&str) -> String) {
+    let text = &mut copy["metadata"]["annotations"][annotation];
+    *text = change(text.as_str().unwrap()).into();
+}
+
+#[test]
+fn a_copy_of_another_key_is_not_trusted_and_has_another_name() {
+    let other = Seal::new(&[8; 32]);
+    let copy = recreation().copy(&other);
+    assert_eq!(Recreation::of_copy(&copy, &seal()), None);
+    assert_ne!(recreation().copy_name(&other), recreation().copy_name(&seal()));
+}
+
+/// What is created is what was sealed, whatever else the copy says.
+#[test]
+fn the_spec_beside_the_annotation_does_not_count() {
+    let mut copy = recreation().copy(&seal());
+    copy["spec"]["template"]["spec"]["containers"][0]["image"] = "evil".into();
+    assert_eq!(Recreation::of_copy(&copy, &seal()), Some(recreation()));
+}
+
+#[test]
+fn a_name_that_cannot_be_one_reaches_no_url() {
+    let mut recreation = recreation();
+    recreation.successor["metadata"]["name"] = "../secrets/a".into();
+    let copy = recreation.copy(&seal());
+    assert_eq!(Recreation::of_copy(&copy, &seal()), None);
 }
 
 #[rstest]
-#[case(json!({}))]
-#[case(json!({ "metadata": { "annotations": { RECREATES: "no JSON" } } }))]
-#[case(json!({ "metadata": { "annotations": { RECREATES: "{}" } } }))]
-#[case(json!({ "metadata": { "annotations": { RECREATES: r#"{"uid":"1","metadata":{}}"# } } }))]
-fn what_is_no_copy_is_left_alone(#[case] job: Value) {
-    assert_eq!(Recreation::of_copy(&job), None);
+#[case("no JSON")]
+#[case("{}")]
+#[case(r#"{"uid":"1","metadata":{}}"#)]
+fn what_is_no_copy_is_left_alone(#[case] said: &str) {
+    let annotations = json!({ RECREATES: said, SEAL: seal().text_of(Purpose::Copy, said) });
+    let job = json!({ "metadata": { "annotations": annotations } });
+    assert_eq!(Recreation::of_copy(&job, &seal()), None);
+    assert_eq!(Recreation::of_copy(&json!({}), &seal()), None);
 }
 
 #[test]
@@ -182,7 +240,7 @@ fn only_a_rehearsal_is_not_suspended() {
         old_uid: "old".to_owned(),
         successor: successor(&job(false, &Value::Null), &env_vars()).unwrap(),
     };
-    let mut rehearsal = recreation.rehearsal();
+    let mut rehearsal = recreation.rehearsal(&seal());
     assert_ne!(rehearsal["metadata"]["name"], "migrate");
     rehearsal["metadata"]["name"] = "migrate".into();
     assert_eq!(rehearsal, recreation.successor);

@@ -31,7 +31,8 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let priority = prop_oneof![Just(Priority::Low), Just(Priority::High)];
     let outcome = prop_oneof![
-        3 => Just(Outcome::Settled),
+        2 => Just(Outcome::Settled),
+        2 => Just(Outcome::Skipped),
         1 => Just(Outcome::Retry(Retry::Unavailable)),
         1 => Just(Outcome::Retry(Retry::Rejected)),
         1 => (0_u64..3_000).prop_map(|ms| Outcome::Retry(Retry::After(Duration::from_millis(ms)))),
@@ -266,7 +267,7 @@ impl Reference {
                 known.pending = Some((priority, handout.waited_since, quiet_at));
                 self.seed += 1;
             }
-            Outcome::Retry(_) | Outcome::Settled => {
+            Outcome::Retry(_) | Outcome::Settled | Outcome::Skipped => {
                 known.failures = 0;
                 let asked = matches!(outcome, Outcome::Retry(retry) if !retry.requested_wait().is_zero());
                 known.retry_at = known.not_before.filter(|_| asked);

@@ -49,11 +49,35 @@ fn a_grant_given_back_is_as_if_it_had_never_been() {
     let full_at = limiter.full_at();
     for _ in 0..5 {
         limiter.take(start).unwrap();
-        limiter.give_back();
+        limiter.give_back(start);
     }
     assert_eq!(limiter.full_at(), full_at);
     assert_eq!(limiter.take(start), Ok(()));
     assert!(limiter.take(start).is_err());
+}
+
+#[test]
+fn an_older_grant_is_given_back_after_later_ones() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(rate(10, 3), start);
+    for ms in [0, 20, 40] {
+        limiter.take(start + Duration::from_millis(ms)).unwrap();
+    }
+    limiter.give_back(start);
+    assert_eq!(limiter.take(start + Duration::from_millis(50)), Ok(()));
+    assert!(limiter.take(start + Duration::from_millis(50)).is_err());
+}
+
+/// Otherwise a slow round that writes nothing would let one write too many through.
+#[test]
+fn a_grant_that_was_refilled_meanwhile_is_not_given_back_again() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(rate(10, 1), start);
+    limiter.take(start).unwrap();
+    let later = start + Duration::from_millis(150);
+    limiter.take(later).unwrap();
+    limiter.give_back(start);
+    assert!(limiter.take(later).is_err());
 }
 
 #[test]

@@ -9,6 +9,9 @@ use super::{PATIENCE, World};
 /// An empty element means all namespaces: takes the builder's own flag back.
 pub const EVERYWHERE: &str = "--namespaces=,";
 
+/// The variable of `--coalesce-window`.
+const WINDOW: &str = "RELOADER_COALESCE_WINDOW";
+
 /// A controller to be started.
 pub struct ControllerBuilder<'a> {
     world: &'a World,
@@ -26,7 +29,8 @@ impl<'a> ControllerBuilder<'a> {
             world,
             name: "reloader-0".to_owned(),
             args,
-            variables: Vec::new(),
+            // Most tests make one change after the other: the default of 1 s would make each of them that much longer.
+            variables: vec![(WINDOW.to_owned(), "100ms".to_owned())],
             kubeconfig: None,
             proxy: None,
         }
@@ -56,6 +60,13 @@ impl<'a> ControllerBuilder<'a> {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The program's own coalescing window instead of the tests' 100 ms. `--coalesce-window` overrides both.
+    #[must_use]
+    pub fn default_window(mut self) -> Self {
+        self.variables.retain(|(name, _)| name != WINDOW);
         self
     }
 

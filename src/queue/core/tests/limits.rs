@@ -103,3 +103,54 @@ fn a_namespace_whose_tickets_do_not_come_back_delays_no_other() {
     bench.done(&stuck, Outcome::Settled);
     assert_eq!(bench.take_names(9), ["a/3"]);
 }
+
+/// What is limited is writes: a revert leaves many keys with nothing to do.
+#[test]
+fn hand_outs_that_write_nothing_do_not_count() {
+    let mut bench = limited(Some(rate(10, 10)), Some(rate(20, 20)));
+    for number in 0..146 {
+        bench.add(&format!("a/{number}"));
+    }
+    bench.add("a/last");
+    for _ in 0..146 {
+        let skipped = bench.take().expect("no limit");
+        assert_ne!(&*skipped.key.name, "last");
+        bench.done(&skipped, Outcome::Skipped);
+    }
+    assert_eq!(bench.take_names(9), ["a/last"]);
+}
+
+#[test]
+fn a_skip_frees_a_namespace_that_was_passed_over_at_once() {
+    let mut bench = limited(Some(rate(10, 2)), Some(rate(10, 2)));
+    for name in ["a/1", "a/2", "a/3", "a/4"] {
+        bench.add(name);
+    }
+    let first = bench.take().unwrap();
+    let _second = bench.take().unwrap();
+    assert_eq!(bench.take(), None);
+    assert_eq!(bench.next_event(), Some(100));
+    bench.at(50).done(&first, Outcome::Skipped);
+    assert_eq!(bench.take_names(9), ["a/3"]);
+    assert_eq!(bench.next_event(), Some(100));
+    assert_eq!(bench.at(100).take_names(9), ["a/4"]);
+}
+
+#[test]
+fn what_was_written_counts_whatever_is_skipped_beside_it() {
+    let mut bench = limited(Some(rate(10, 1)), None);
+    let mut written = 0;
+    for ms in 0..=1_000 {
+        bench.at(ms).add(&format!("a/{ms}"));
+        if let Some(handout) = bench.take() {
+            let outcome = if handout.key.name.ends_with('7') {
+                written += 1;
+                Outcome::Settled
+            } else {
+                Outcome::Skipped
+            };
+            bench.done(&handout, outcome);
+        }
+    }
+    assert!((5..=11).contains(&written), "{written}");
+}
