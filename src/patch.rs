@@ -146,6 +146,9 @@ impl Writer {
         if *target == plan.workload && live.metadata_text("uid") != &*plan.uid {
             return Err(stale(RECREATED));
         }
+        if live.is_terminating() {
+            return Err(stale(TERMINATING));
+        }
         let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
@@ -161,6 +164,9 @@ impl Writer {
         let cron_job = ApiError::within(REQUEST_TIMEOUT, cron_jobs.get(&key.name)).await?;
         if cron_job.metadata_text("uid") != &*plan.uid {
             return Err(stale(RECREATED));
+        }
+        if cron_job.is_terminating() {
+            return Err(stale(TERMINATING));
         }
         let jobs: Api<RawObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
@@ -187,3 +193,5 @@ impl Writer {
 
 /// Its pods are new.
 const RECREATED: &str = "it was deleted and created again; trying again";
+/// Nothing restarts it any more.
+const TERMINATING: &str = "it is being deleted; trying again";

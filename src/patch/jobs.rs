@@ -109,12 +109,11 @@ impl Recreator {
             return Err(stale("an earlier attempt is still under way"));
         };
         let job = ApiError::within(REQUEST_TIMEOUT, jobs.get(&key.name)).await?;
-        let is_going = !job.metadata_text("deletionTimestamp").is_empty();
         let wants_it = self
             .reading
             .read(job.clone().into_object(key.kind), key.kind)
             .is_some();
-        if is_going || !wants_it || job.metadata_text("uid") != &*plan.uid {
+        if !wants_it || job.metadata_text("uid") != &*plan.uid {
             return Err(stale("it was deleted, replaced or has finished; trying again"));
         }
         let recreation = Recreation {
@@ -276,7 +275,7 @@ async fn finish(
         if job.metadata_text("uid") != recreation.old_uid {
             return remove_copy(jobs, recreation, copy_uid).await.map(|()| None);
         }
-        let is_going = !job.metadata_text("deletionTimestamp").is_empty();
+        let is_going = job.is_terminating();
         if !is_going {
             delete(jobs, name, &recreation.old_uid).await?;
             if !std::mem::replace(&mut asked, true) {

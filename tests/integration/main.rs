@@ -41,4 +41,5 @@ mod scopes;
 mod secret_leaks;
 mod storms;
 mod table;
+mod terminating;
 mod upstream_rbac;
