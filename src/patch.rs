@@ -7,6 +7,7 @@ pub mod events;
 pub mod job;
 mod jobs;
 mod request;
+mod stored;
 pub mod template;
 
 use k8s_openapi::jiff::Timestamp;
@@ -28,6 +29,7 @@ use request::{post, stale};
 
 pub use jobs::Recreator;
 pub use request::REQUEST_TIMEOUT;
+pub use stored::check as check_stored;
 
 /// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod crash;
 mod create_delete;
 mod csi;
 mod digest_collisions;
+mod dropped_markers;
 mod failing_workloads;
 mod failover;
 mod first_start;
