@@ -123,10 +123,10 @@ impl Recreator {
         let rehearsal = RawObject::from(recreation.rehearsal());
         match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
-            Err(error) if error.class != Class::Exists => return Err(error),
+            Err(error) if error.class != Class::Exists => return Err(with_room(error)),
             _ => {}
         }
-        let copy = self.put_copy(&jobs, &recreation).await?;
+        let copy = self.put_copy(&jobs, &recreation).await.map_err(with_room)?;
         let finished = finish(&jobs, &recreation, copy.metadata_text("uid"), DELETION).await;
         if finished.is_err() {
             self.shared.left_over.notify_one();
@@ -308,6 +308,18 @@ async fn finish(
     Ok(created)
 }
 
+/// Says what a quota has to leave room for.
+fn with_room(error: ApiError) -> ApiError {
+    if !error.is_forbidden() || !error.message.contains("exceeded quota") {
+        return error;
+    }
+    let message = format!(
+        "{}; running a Job again needs room for a second, suspended Job, which waits beside it meanwhile",
+        error.message
+    );
+    ApiError { message, ..error }
+}
+
 async fn remove_copy(jobs: &Api<RawObject>, recreation: &Recreation, uid: &str) -> Result<(), ApiError> {
     delete(jobs, &recreation.copy_name(), uid).await
 }
@@ -336,6 +348,23 @@ fn pauses((first, longest): (Duration, Duration)) -> impl Iterator<Item = Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_quota_is_asked_for_room() {
+        let error = |code, message: &str| ApiError {
+            class: Class::Rejected,
+            code: Some(code),
+            message: message.to_owned(),
+        };
+        let quota = error(
+            403,
+            "jobs.batch \"a\" is forbidden: exceeded quota: jobs, requested: 1",
+        );
+        assert!(with_room(quota).message.ends_with("waits beside it meanwhile"));
+        for other in [error(403, "denied"), error(422, "exceeded quota")] {
+            assert_eq!(with_room(other.clone()), other);
+        }
+    }
 
     #[test]
     fn a_job_is_in_one_hand_at_a_time() {

@@ -167,6 +167,26 @@ fn a_copy_runs_nothing_and_holds_everything(
     assert_eq!(Recreation::of_copy(&copy), Some(recreation));
 }
 
+/// Policies by labels admit it as they admitted the Job; neither a queue starts it nor does Argo CD prune it.
+#[test]
+fn a_copy_keeps_the_labels_that_select_no_job() {
+    let mut successor = successor(&job(false, &Value::Null), &env_vars()).unwrap();
+    successor["metadata"]["labels"] = json!({
+        "team": "a", "job-name": "x", "batch.kubernetes.io/job-name": "x", "controller-uid": "x",
+        "batch.kubernetes.io/controller-uid": "x", "kueue.x-k8s.io/queue-name": "q",
+    });
+    let recreation = Recreation {
+        old_uid: "old".to_owned(),
+        successor,
+    };
+    let metadata = recreation.copy()["metadata"].clone();
+    assert_eq!(metadata["labels"], json!({ "team": "a", RECREATES: "job" }));
+    assert_eq!(
+        metadata["annotations"]["argocd.argoproj.io/sync-options"],
+        "Prune=false"
+    );
+}
+
 #[rstest]
 #[case(json!({}))]
 #[case(json!({ "metadata": { "annotations": { RECREATES: "no JSON" } } }))]
