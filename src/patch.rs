@@ -9,6 +9,7 @@ mod jobs;
 mod request;
 pub mod seal;
 mod seal_key;
+mod stored;
 pub mod template;
 
 use k8s_openapi::jiff::Timestamp;
@@ -32,6 +33,7 @@ use jobs::Progress;
 pub use jobs::{Recreated, Recreator};
 pub use request::REQUEST_TIMEOUT;
 pub use seal_key::KeyPlace;
+pub use stored::check as check_stored;
 
 /// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,6 +160,9 @@ impl Writer {
         if *target == plan.workload && live.metadata_text("uid") != &*plan.uid {
             return Err(stale(RECREATED));
         }
+        if live.is_terminating() {
+            return Err(stale(TERMINATING));
+        }
         let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
@@ -173,6 +178,9 @@ impl Writer {
         let cron_job = ApiError::within(REQUEST_TIMEOUT, cron_jobs.get(&key.name)).await?;
         if cron_job.metadata_text("uid") != &*plan.uid {
             return Err(stale(RECREATED));
+        }
+        if cron_job.is_terminating() {
+            return Err(stale(TERMINATING));
         }
         let jobs: Api<RawObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &WorkloadKind::Job);
@@ -199,3 +207,5 @@ impl Writer {
 
 /// Its pods are new.
 const RECREATED: &str = "it was deleted and created again; trying again";
+/// Nothing restarts it any more.
+const TERMINATING: &str = "it is being deleted; trying again";

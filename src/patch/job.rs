@@ -35,6 +35,14 @@ const GIVEN_LABELS: [&str; 4] = [
     "job-name",
 ];
 
+/// Domain of labels that hand a Job to Kueue, which would end the copy's suspension.
+const QUEUES: &str = "kueue.x-k8s.io/";
+/// Annotations that keep Argo CD, which finds its objects by a label, from taking the copy for a leftover.
+const UNMANAGED: [(&str, &str); 2] = [
+    ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+    ("argocd.argoproj.io/sync-options", "Prune=false"),
+];
+
 /// Whether a foreground deletion of the CronJob waits for a Job of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerReference {
@@ -133,7 +141,8 @@ impl Recreation {
     }
 
     /// A suspended Job that holds all of this: it runs nothing, is of the same namespace and under the same permissions
-    /// as the Job itself, and holds everything that is needed to continue after a crash.
+    /// as the Job itself, and holds everything that is needed to continue after a crash. It keeps the Job's labels: what
+    /// admits the Job by its labels admits the copy.
     ///
     /// What continues is the sealed annotation alone; the spec beside it is there for the API server to check, and for
     /// version 0.1.0, which reads it.
@@ -148,17 +157,37 @@ impl Recreation {
         .to_string();
         let sealed = seal.text_of(Purpose::Copy, &said);
         spec["suspend"] = true.into();
+        let mut annotations = Map::new();
+        for (key, value) in UNMANAGED {
+            annotations.insert(key.to_owned(), value.into());
+        }
+        annotations.insert(RECREATES.to_owned(), said.into());
+        annotations.insert(SEAL.to_owned(), sealed.into());
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {
                 "name": self.copy_name(seal),
                 "namespace": self.successor["metadata"]["namespace"],
-                "labels": { RECREATES: "job" },
-                "annotations": { RECREATES: said, SEAL: sealed },
+                "labels": self.copy_labels(),
+                "annotations": annotations,
             },
             "spec": spec,
         })
+    }
+
+    /// The Job's own labels, but for those that name the Job itself or let a queue start it.
+    fn copy_labels(&self) -> Map<String, Value> {
+        let own = self.successor["metadata"]["labels"].as_object();
+        let is_kept = |key: &str| !GIVEN_LABELS.contains(&key) && !key.starts_with(QUEUES);
+        let mut labels: Map<String, Value> = own
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| is_kept(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        labels.insert(RECREATES.to_owned(), "job".into());
+        labels
     }
 
     /// Parses a copy; `None` for any other Job, and for one that was not sealed with this key for this place.

@@ -160,12 +160,11 @@ impl Recreator {
             return Err(stale("an earlier attempt is still under way"));
         };
         let job = ApiError::within(REQUEST_TIMEOUT, jobs.get(&key.name)).await?;
-        let is_going = !job.metadata_text("deletionTimestamp").is_empty();
         let wants_it = self
             .reading
             .read(job.clone().into_object(key.kind), key.kind)
             .is_some();
-        if is_going || !wants_it || job.metadata_text("uid") != &*plan.uid {
+        if !wants_it || job.metadata_text("uid") != &*plan.uid {
             return Err(stale("it was deleted, replaced or has finished; trying again"));
         }
         let recreation = Recreation {
@@ -176,10 +175,10 @@ impl Recreator {
         let rehearsal = RawObject::from(recreation.rehearsal(&seal));
         match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
-            Err(error) if error.class != Class::Exists => return Err(error),
+            Err(error) if error.class != Class::Exists => return Err(with_room(error)),
             _ => {}
         }
-        let copy = put_copy(&jobs, &recreation, &seal).await?;
+        let copy = put_copy(&jobs, &recreation, &seal).await.map_err(with_room)?;
         let progress = finish(&jobs, &recreation, &copy).await;
         match &progress {
             Ok(Progress::Done(_)) => {}
@@ -428,11 +427,10 @@ async fn finish(
     let name = recreation.name();
     let look = async || ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await;
     let is_old = |job: &RawObject| job.metadata_text("uid") == recreation.old_uid;
-    let is_going = |job: &RawObject| !job.metadata_text("deletionTimestamp").is_empty();
     let mut found = look().await?;
     if let Some(job) = &found
         && is_old(job)
-        && !is_going(job)
+        && !job.is_terminating()
     {
         delete(jobs, name, &recreation.old_uid).await?;
         found = look().await?;
@@ -440,7 +438,7 @@ async fn finish(
     match found {
         None => {}
         Some(job) if !is_old(&job) => return remove_copy(jobs, copy).await.map(|()| Progress::Done(None)),
-        Some(job) if is_going(&job) => return Ok(Progress::Waits(HELD)),
+        Some(job) if job.is_terminating() => return Ok(Progress::Waits(HELD)),
         Some(_) => return Ok(Progress::Waits(STAYS)),
     }
     let successor = RawObject::from(recreation.successor.clone());
@@ -452,6 +450,18 @@ async fn finish(
     };
     remove_copy(jobs, copy).await?;
     Ok(Progress::Done(created))
+}
+
+/// Says what a quota has to leave room for.
+fn with_room(error: ApiError) -> ApiError {
+    if !error.is_forbidden() || !error.message.contains("exceeded quota") {
+        return error;
+    }
+    let message = format!(
+        "{}; running a Job again needs room for a second, suspended Job, which waits beside it meanwhile",
+        error.message
+    );
+    ApiError { message, ..error }
 }
 
 async fn remove_copy(jobs: &Api<RawObject>, copy: &RawObject) -> Result<(), ApiError> {
@@ -482,6 +492,23 @@ fn pauses((first, longest): (Duration, Duration)) -> impl Iterator<Item = Durati
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_quota_is_asked_for_room() {
+        let error = |code, message: &str| ApiError {
+            class: Class::Rejected,
+            code: Some(code),
+            message: message.to_owned(),
+        };
+        let quota = error(
+            403,
+            "jobs.batch \"a\" is forbidden: exceeded quota: jobs, requested: 1",
+        );
+        assert!(with_room(quota).message.ends_with("waits beside it meanwhile"));
+        for other in [error(403, "denied"), error(422, "exceeded quota")] {
+            assert_eq!(with_room(other.clone()), other);
+        }
+    }
 
     #[test]
     fn a_job_is_in_one_hand_at_a_time() {

@@ -57,6 +57,8 @@ pub struct WorkloadObject {
     /// `spec.paused`, which only Deployments have.
     paused: bool,
     template: PodTemplate,
+    /// It is being deleted (`metadata.deletionTimestamp`), and finalizers hold it.
+    is_terminating: bool,
     /// Another controller owns it.
     is_controlled: bool,
     /// A Job that has succeeded or failed for good.
@@ -146,6 +148,7 @@ impl From<Wire> for WorkloadObject {
             uid,
             resource_version,
             creation_timestamp,
+            deletion_timestamp,
             annotations,
             owner_references,
             managed_fields,
@@ -184,6 +187,7 @@ impl From<Wire> for WorkloadObject {
                 written_at: own_writes.map(UnixSeconds::from).max(),
             },
             template_annotations,
+            is_terminating: deletion_timestamp.is_some(),
             is_controlled: owner_references.iter().any(|owner| owner.controller),
             is_finished: status
                 .conditions
@@ -295,6 +299,7 @@ wire! {
         uid: Option<String>,
         resource_version: Option<String>,
         creation_timestamp: Option<String>,
+        deletion_timestamp: Option<String>,
         annotations: BTreeMap<String, Option<String>>,
         owner_references: Vec<OwnerWire>,
         managed_fields: Vec<ManagerWire>,

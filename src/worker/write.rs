@@ -53,7 +53,8 @@ impl FencedWriter {
         }
     }
 
-    /// Writes the plan. The workload as stored is in the index when this returns.
+    /// Writes the plan. The workload as stored is in the index when this returns. An answer without the plan's markers is
+    /// an error: the API server accepted the patch, and something on its way took them out.
     pub(super) async fn write(&self, plan: &Plan) -> Result<Applied, WriteError> {
         // The lease is asked before every step of the request, not only once before it.
         let Some(answer) = self.leadership.fence(self.inner.apply(plan)).await else {
@@ -63,7 +64,9 @@ impl FencedWriter {
         let mut applied = answer.map_err(WriteError::Api)?;
         // The next decision must not rest on the state before the write.
         if let Some(stored) = applied.stored.take() {
+            let checked = patch::check_stored(plan, &stored);
             self.index.written(stored);
+            checked.map_err(|dropped| WriteError::Api(dropped.into()))?;
         }
         Ok(applied)
     }

@@ -5,8 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::ResourceQuota};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    batch::v1::Job,
+    core::v1::ResourceQuota,
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
 use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::{
@@ -180,7 +187,12 @@ fn a_job_that_could_not_be_created_again_is_not_deleted() {
         let mut sentinel = Sentinel::new(&world).await;
         let controller = world.controller().start().await;
         world.change_config_map("app", "1").await;
-        world.wait_for_events("migrate", "ReloadFail", 1).await;
+        let events = world.wait_for_events("migrate", "ReloadFail", 1).await;
+        let message = events[0].message.as_deref().unwrap_or_default();
+        assert!(
+            message.contains("exceeded quota") && message.contains("a second, suspended Job"),
+            "{message}"
+        );
         sentinel.pass().await;
         assert_eq!(world.jobs().await[0].metadata.uid, old.metadata.uid);
         assert!(
@@ -198,6 +210,75 @@ fn a_job_that_could_not_be_created_again_is_not_deleted() {
             .expect("it is gone");
         world.wait_for_successor(&old).await;
         controller.wait_idle().await;
+    });
+}
+
+/// A policy that asks every Job for a label: what admitted the Job admits its copy.
+#[test]
+fn a_policy_by_labels_admits_the_copy_of_what_it_admits() {
+    run(async {
+        let world = World::new("job-policy").await;
+        world.create(&config_map("app", "0")).await;
+        let mut labelled = job("migrate", &AUTO, &pod_with_config_map("app"));
+        labelled.metadata.labels = from(json!({ "team": "a", "kueue.x-k8s.io/queue-name": "q" }));
+        let old = world.create(&labelled).await;
+        let name = format!("{}-team", world.namespace);
+        let namespace = json!({ "matchLabels": { "kubernetes.io/metadata.name": world.namespace } });
+        let rule = json!({
+            "apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"],
+        });
+        let policy: ValidatingAdmissionPolicy = from(json!({
+            "metadata": { "name": name },
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": { "namespaceSelector": namespace, "resourceRules": [rule] },
+                "validations": [{
+                    "expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
+                    "message": "Jobs need label team",
+                }],
+            },
+        }));
+        let binding: ValidatingAdmissionPolicyBinding = from(json!({
+            "metadata": { "name": name }, "spec": { "policyName": name, "validationActions": ["Deny"] },
+        }));
+        let post = PostParams::default();
+        let client = world.client.clone();
+        Api::all(client.clone())
+            .create(&post, &policy)
+            .await
+            .expect("a policy");
+        Api::all(client).create(&post, &binding).await.expect("a binding");
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let plain = job("plain", &[], &pod_with_config_map("app"));
+        eventually(PATIENCE, "the policy to be in force", async || {
+            world
+                .api::<Job>()
+                .create(&dry_run, &plain)
+                .await
+                .is_err()
+                .then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+
+        let controller = world.controller().start().await;
+        world.change_config_map("app", "1").await;
+        let new = world.wait_for_successor(&old).await;
+        controller.wait_idle().await;
+        assert_eq!(new.metadata.labels, old.metadata.labels);
+        let copy = world.writes_to("jobs")[1]
+            .request_object
+            .as_ref()
+            .expect("a body")["metadata"]
+            .clone();
+        assert_eq!(
+            copy["labels"],
+            json!({ "team": "a", "reloader.stakater.com/recreates": "job" })
+        );
+        assert!(world.events("migrate", "ReloadFail").await.is_empty());
     });
 }
 

@@ -223,6 +223,26 @@ fn a_name_that_cannot_be_one_reaches_no_url() {
     assert_eq!(Recreation::of_copy(&copy, &seal()), None);
 }
 
+/// Policies by labels admit it as they admitted the Job; neither a queue starts it nor does Argo CD prune it.
+#[test]
+fn a_copy_keeps_the_labels_that_select_no_job() {
+    let mut successor = successor(&job(false, &Value::Null), &env_vars()).unwrap();
+    successor["metadata"]["labels"] = json!({
+        "team": "a", "job-name": "x", "batch.kubernetes.io/job-name": "x", "controller-uid": "x",
+        "batch.kubernetes.io/controller-uid": "x", "kueue.x-k8s.io/queue-name": "q",
+    });
+    let recreation = Recreation {
+        old_uid: "old".to_owned(),
+        successor,
+    };
+    let metadata = recreation.copy(&seal())["metadata"].clone();
+    assert_eq!(metadata["labels"], json!({ "team": "a", RECREATES: "job" }));
+    assert_eq!(
+        metadata["annotations"]["argocd.argoproj.io/sync-options"],
+        "Prune=false"
+    );
+}
+
 #[rstest]
 #[case("no JSON")]
 #[case("{}")]

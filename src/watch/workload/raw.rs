@@ -40,6 +40,11 @@ impl RawObject {
     pub fn metadata_text(&self, field: &str) -> &str {
         self.value["metadata"][field].as_str().unwrap_or_default()
     }
+
+    /// Whether it is being deleted, and finalizers hold it.
+    pub fn is_terminating(&self) -> bool {
+        !self.metadata_text("deletionTimestamp").is_empty()
+    }
 }
 
 impl From<Value> for RawObject {

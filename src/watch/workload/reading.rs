@@ -28,9 +28,13 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The workload, with its annotations read under the configured keys; `None` for a Job that is never run again. A
-    /// workload that opts into nothing keeps no pod template: on most clusters that is most of them.
+    /// The workload, with its annotations read under the configured keys; `None` for a Job that is never run again, and
+    /// for what is being deleted: it counts as gone, and what comes back under its name as new. A workload that opts into
+    /// nothing keeps no pod template: on most clusters that is most of them.
     pub fn read(&self, object: WorkloadObject, kind: WorkloadKind) -> Option<Workload> {
+        if object.is_terminating {
+            return None;
+        }
         let opt_in = self.opt_in(&object, kind)?;
         let key = object.key(kind);
         let WorkloadObject {

@@ -26,6 +26,28 @@ fn auto() -> Value {
     json!({ "name": "web", "namespace": "team", "annotations": { "reloader.stakater.com/auto": "true" } })
 }
 
+#[rstest]
+fn what_is_being_deleted_is_no_workload(
+    #[values(
+        WorkloadKind::Deployment,
+        WorkloadKind::StatefulSet,
+        WorkloadKind::CronJob,
+        WorkloadKind::Job,
+        WorkloadKind::Rollout
+    )]
+    kind: WorkloadKind,
+    #[values(true, false)] every_job: bool,
+) {
+    let reading = Reading {
+        every_job,
+        ..reading()
+    };
+    let mut object = json!({ "metadata": auto(), "spec": { "template": template() } });
+    assert!(read(kind, object.clone(), &reading).is_some());
+    object["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z".into();
+    assert_eq!(read(kind, object, &reading), None);
+}
+
 #[test]
 fn a_cron_jobs_template_is_that_of_its_jobs() {
     let object = json!({
