@@ -93,6 +93,19 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     Ok(())
 }
 
+/// Each stream has a connection of its own.
+fn raise_descriptor_limit(streams: &[StreamId]) {
+    let namespaces: BTreeSet<_> = streams
+        .iter()
+        .filter_map(|stream| stream.namespace.as_ref())
+        .collect();
+    if let Some(limit) = descriptors::raise_limit()
+        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
+    {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Starts every loop but those that only the leader runs.
 fn start(
     config: &Config,
@@ -110,15 +123,7 @@ fn start(
         every_job: config.workloads.every_job,
     };
     let streams = streams(config, &kinds);
-    let namespaces: BTreeSet<_> = streams
-        .iter()
-        .filter_map(|stream| stream.namespace.as_ref())
-        .collect();
-    if let Some(limit) = descriptors::raise_limit()
-        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
-    {
-        tracing::warn!("{warning}");
-    }
+    raise_descriptor_limit(&streams);
     let Notifications {
         alerts,
         webhook,
