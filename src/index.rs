@@ -77,6 +77,8 @@ pub struct Index {
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
     unrecorded: OnceLock<Unrecorded>,
+    /// When the ledger was stored that is restored.
+    recorded_until: OnceLock<UnixSeconds>,
 }
 
 impl Index {
@@ -92,6 +94,7 @@ impl Index {
             streams,
             order: AtomicU64::new(0),
             unrecorded: OnceLock::new(),
+            recorded_until: OnceLock::new(),
         }
     }
 
@@ -300,6 +303,11 @@ impl Index {
         sources
     }
 
+    /// What will be restored was stored at that time, by the API server's clock: a leader says so before it restores.
+    pub fn restores_from(&self, stored_at: UnixSeconds) {
+        self.recorded_until.get_or_init(|| stored_at);
+    }
+
     /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this
     /// replica noted itself as a standby gives way to it.
     ///
@@ -311,6 +319,7 @@ impl Index {
         // A class comes and goes with the pods that mount it.
         let is_class = source.kind == SourceKind::SecretProviderClass;
         let lists = Lists {
+            recorded_until: self.recorded_until.get().copied(),
             source_listed: !is_class && self.has_listed(source),
             statuses_pending: self.streams().is_listing_statuses(&source.namespace),
         };

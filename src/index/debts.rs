@@ -69,12 +69,10 @@ impl Debts {
         };
         let mut due = objects.workloads.concerned(source);
         due.retain(|id| {
+            let unrecorded = self.may_lack_a_restart(id, objects);
             let debts = self.by_workload.entry(id.clone()).or_default();
             let debt = debts.entry(reference.clone());
             let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
-            let unrecorded = self
-                .recorded_until
-                .is_none_or(|until| objects.was_written_since(id, until));
             let remains = debt.changed(from, target, &change, source, unrecorded);
             if !remains {
                 self.forget(id, reference);
@@ -106,10 +104,18 @@ impl Debts {
     }
 
     /// Workloads created after the source was last written have always had its present content.
+    ///
+    /// A write that only removes keys leaves no time on the source. But content that differs from the ledger's was written
+    /// since, so a workload that was created before the ledger was stored is not newer, whatever the times say.
     pub(super) fn settle_for_newer_workloads(&mut self, reference: &SourceRef, objects: &Objects) {
-        if let Some(source) = objects.sources.get(reference) {
-            self.retain_of(reference, |id, _| !objects.workloads.is_younger(id, source));
-        }
+        let Some(source) = objects.sources.get(reference) else {
+            return;
+        };
+        let recorded_until = self.recorded_until;
+        self.retain_of(reference, |id, debt| {
+            let existed = debt.is_inherited() && objects.was_created_before(id, recorded_until);
+            existed || !objects.workloads.is_younger(id, source)
+        });
     }
 
     /// The workload was created anew as this: its pods have started with what the sources held then. A later change is
@@ -230,16 +236,23 @@ impl Debts {
     }
 
     /// The API server has refused the patch for this source that was sent last.
-    pub(super) fn refused(&mut self, id: &WorkloadId, reference: &SourceRef) {
-        let debts = self.by_workload.get_mut(id);
-        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
-            debt.refused();
-        }
+    pub(super) fn refused(&mut self, id: &WorkloadId, reference: &SourceRef, objects: &Objects) {
+        let target = objects.sources.target(reference);
+        let unrecorded = self.may_lack_a_restart(id, objects);
+        self.retain(id, |other, debt| {
+            other != reference || debt.refused(target, unrecorded)
+        });
+    }
+
+    /// Whether what was inherited may lack a restart of the workload.
+    fn may_lack_a_restart(&self, id: &WorkloadId, objects: &Objects) -> bool {
+        let recorded_until = self.recorded_until;
+        recorded_until.is_none_or(|until| objects.was_written_since(id, until))
     }
 
     /// What was inherited has all restarts before then.
-    pub(super) fn inherited_until(&mut self, recorded_until: UnixSeconds) {
-        self.recorded_until = Some(recorded_until);
+    pub(super) fn inherited_until(&mut self, recorded_until: Option<UnixSeconds>) {
+        self.recorded_until = recorded_until;
     }
 
     /// The workload has been brought to this content, or need not be.

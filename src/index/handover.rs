@@ -119,7 +119,7 @@ impl Handover {
     /// are known have to be checked, and of those that appear until all are. Later ones were written by this leader.
     pub(super) fn check_since(&mut self, unrecorded: Unrecorded, objects: &Objects, debts: &mut Debts) {
         self.unrecorded = Some(unrecorded);
-        debts.inherited_until(unrecorded.since);
+        debts.inherited_until(Some(unrecorded.since));
         for workload in objects.workloads.all() {
             self.check_workload(workload, objects, debts);
         }

@@ -19,8 +19,8 @@ use super::{
     workloads::{Replaced, WorkloadSeen, Workloads, is_paused},
 };
 use crate::model::{
-    ClassAnnotations, Content, PodStatus, Source, SourceKey, SourceKind, SourceRef, Workload, WorkloadKey,
-    WorkloadKind,
+    ClassAnnotations, Content, PodStatus, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload,
+    WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -34,9 +34,11 @@ pub(super) struct Namespace {
     mounted: Mounted,
 }
 
-/// Which complete lists a leader has seen when it reads the ledger.
+/// How a leader stands when it reads the ledger.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lists {
+    /// When the ledger was stored; `None`: not known.
+    pub(super) recorded_until: Option<UnixSeconds>,
     /// The source's own stream has shown one.
     pub(super) source_listed: bool,
     /// One of the statuses that show classes is still to come.
@@ -413,7 +415,7 @@ impl Namespace {
 
     pub(super) fn refused(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
         for reference in sources {
-            self.debts.refused(&key.into(), &reference);
+            self.debts.refused(&key.into(), &reference, &self.objects);
         }
     }
 
@@ -465,6 +467,7 @@ impl Namespace {
             return;
         }
         let (reference, state) = (key.reference(), status.state);
+        self.debts.inherited_until(lists.recorded_until);
         self.debts.forget_source(&reference);
         if key.kind == SourceKind::SecretProviderClass
             && let Some(Content::Present(digest)) = state.content()

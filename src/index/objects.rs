@@ -27,6 +27,12 @@ impl Objects {
         workload.is_some_and(|workload| workload.template.written_at >= Some(since))
     }
 
+    /// Whether the workload was certainly created before then, by the API server's clock.
+    pub(super) fn was_created_before(&self, id: &WorkloadId, then: Option<UnixSeconds>) -> bool {
+        let workload = self.workloads.get(id);
+        workload.is_some_and(|workload| workload.created_at < then)
+    }
+
     /// Whether some workload opted into the source, which may be deleted.
     pub(super) fn is_opted_into(&self, reference: &SourceRef) -> bool {
         !self.concerned(reference).is_empty()

@@ -3,9 +3,10 @@
 //! Input: the JSON of a CronJob or Job, a [`Plan`]. Output: the JSON to create. I/O: none.
 
 use serde_json::{Map, Value, json};
+use sha1::{Digest as _, Sha1};
 
 use super::{
-    seal::{Purpose, Seal},
+    seal::Seal,
     template::{MissingContainer, mark},
 };
 use crate::{
@@ -127,16 +128,16 @@ impl Recreation {
         self.successor["metadata"]["name"].as_str().unwrap_or_default()
     }
 
-    /// The name of its copy: the same for every attempt to replace this Job. A client that does not know the key cannot
-    /// take the name first.
-    pub fn copy_name(&self, seal: &Seal) -> String {
-        unique_name(self.name(), &seal.of(Purpose::Name, &self.old_uid))
+    /// The name of its copy: the same for every attempt to replace this Job, and for version 0.1.0, which removes the copy
+    /// by it.
+    pub fn copy_name(&self) -> String {
+        unique_name(self.name(), &Sha1::digest(&self.old_uid))
     }
 
     /// The successor under the copy's name: to ask the API server whether it would be accepted.
-    pub fn rehearsal(&self, seal: &Seal) -> Value {
+    pub fn rehearsal(&self) -> Value {
         let mut job = self.successor.clone();
-        job["metadata"]["name"] = self.copy_name(seal).into();
+        job["metadata"]["name"] = self.copy_name().into();
         job
     }
 
@@ -155,7 +156,7 @@ impl Recreation {
             "spec": spec,
         })
         .to_string();
-        let sealed = seal.text_of(Purpose::Copy, &said);
+        let sealed = seal.of(&said);
         spec["suspend"] = true.into();
         let mut annotations = Map::new();
         for (key, value) in UNMANAGED {
@@ -167,7 +168,7 @@ impl Recreation {
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {
-                "name": self.copy_name(seal),
+                "name": self.copy_name(),
                 "namespace": self.successor["metadata"]["namespace"],
                 "labels": self.copy_labels(),
                 "annotations": annotations,
@@ -194,7 +195,7 @@ impl Recreation {
     pub fn of_copy(copy: &Value, seal: &Seal) -> Option<Self> {
         let annotations = &copy["metadata"]["annotations"];
         let said = annotations[RECREATES].as_str()?;
-        if !seal.is_of(annotations[SEAL].as_str()?, Purpose::Copy, said) {
+        if !seal.is_of(annotations[SEAL].as_str()?, said) {
             return None;
         }
         let said: Value = serde_json::from_str(said).ok()?;
@@ -205,7 +206,7 @@ impl Recreation {
         };
         // A genuine copy that another client stored elsewhere, or under another name, is not Reloader's either.
         let is_in_place = copy["metadata"]["namespace"] == metadata["namespace"]
-            && copy["metadata"]["name"] == recreation.copy_name(seal);
+            && copy["metadata"]["name"] == recreation.copy_name();
         (is_in_place && is_dns_subdomain(recreation.name())).then_some(recreation)
     }
 }

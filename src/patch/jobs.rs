@@ -12,6 +12,8 @@
 //! A Job that finalizers hold after step 3 is left to [`Recreator::run`]: no worker waits for it. From step 2 on, the copy
 //! is enough to continue from step 3: for this process after a failure, or for the next leader.
 
+mod steps;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,10 +21,9 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use kube::{
-    Api, Client,
-    api::{DeleteParams, ListParams, Preconditions},
-};
+use futures::{StreamExt, stream};
+use kube::{Api, Client, api::ListParams};
+use serde_json::json;
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep},
@@ -31,8 +32,7 @@ use tokio::{
 use super::{
     job,
     job::Recreation,
-    request::{REQUEST_TIMEOUT, dry_run, post, stale},
-    seal::Seal,
+    request::{REQUEST_TIMEOUT, dry_run, stale},
     seal_key::{KeyPlace, Seals},
 };
 use crate::{
@@ -41,6 +41,8 @@ use crate::{
     model::WorkloadKind,
     watch::workload::{Decoded, RECREATES, RawObject, Reading},
 };
+pub(super) use steps::Progress;
+use steps::{Copy, HELD, finish, put_copy, with_room};
 
 /// How long a Job that is being deleted is looked at often. Without finalizers a deletion takes milliseconds.
 const DELETION: Duration = Duration::from_secs(20);
@@ -48,8 +50,14 @@ const DELETION: Duration = Duration::from_secs(20);
 const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Interval of attempts to finish what is left over.
 const ATTEMPTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// Page size of the list of copies.
+/// Page size of the list of copies. Of each only the metadata is read, 256 KiB of annotations at most.
 const PAGE: u32 = 50;
+/// Jobs of one namespace, and of all, that are looked at often while finalizers hold them. Further ones come up with what
+/// is left over: their number is for tenants to choose, the memory is not.
+const HELD_IN_NAMESPACE: usize = 8;
+const HELD_IN_ALL: usize = 64;
+/// Namespaces that are worked on at the same time: one whose requests hang delays no other.
+const NAMESPACES_AT_ONCE: usize = 8;
 
 /// Recreates Jobs. Clones share one state.
 #[derive(Clone)]
@@ -70,26 +78,37 @@ struct Shared {
     held: Mutex<HashMap<(String, String), Held>>,
     /// There is one more of them.
     more_held: Notify,
-    /// `metadata.uid` of the copies that are not trusted, as last seen.
-    unproven: Mutex<HashSet<String>>,
+    /// By scope of the list, `metadata.uid` of the copies that are not trusted, as last seen.
+    unproven: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 /// A Job that is deleted but not gone.
 #[derive(Clone)]
 struct Held {
     plan: Plan,
-    recreation: Recreation,
-    copy: RawObject,
+    old_uid: String,
+    /// The Job to be created, as JSON text: a tree of it takes many times as much.
+    successor: Arc<str>,
+    copy: Copy,
     since: Instant,
 }
 
-/// How far a recreation got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// The Job is there; with the uid of the new one, where it is this process that has created it.
-    Done(Option<Box<str>>),
-    /// The old Job is still there; why.
-    Waits(&'static str),
+impl Held {
+    fn recreation(&self) -> Option<Recreation> {
+        Some(Recreation {
+            old_uid: self.old_uid.clone(),
+            successor: serde_json::from_str(&self.successor).ok()?,
+        })
+    }
+}
+
+/// A request was not answered: the next one of the same namespace would not be, either.
+struct Unanswered;
+
+/// A copy that is not trusted.
+struct Unproven {
+    uid: String,
+    place: (String, String),
 }
 
 /// A recreation that had to wait for finalizers and is complete.
@@ -124,6 +143,18 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers a Job that finalizers hold, or leaves it to what is left over.
+    fn hold(&self, place: (String, String), job: Held) {
+        let mut held = self.held();
+        let in_namespace = held.keys().filter(|(namespace, _)| *namespace == place.0);
+        if in_namespace.count() >= HELD_IN_NAMESPACE || held.len() >= HELD_IN_ALL {
+            self.left_over.notify_one();
+            return;
+        }
+        held.insert(place, job);
+        self.more_held.notify_one();
+    }
+
     fn take(&self, namespace: &str, name: &str) -> Option<InHand<'_>> {
         let job = (namespace.to_owned(), name.to_owned());
         // The lock ends with this line, and there is a guard only for the task that has taken the Job: its end locks
@@ -151,7 +182,7 @@ impl Recreator {
             .shared
             .held()
             .get(&place)
-            .is_some_and(|held| held.recreation.old_uid == *plan.uid)
+            .is_some_and(|held| held.old_uid == *plan.uid)
         {
             return Ok(Progress::Waits(HELD));
         }
@@ -172,25 +203,26 @@ impl Recreator {
             successor: job::successor(job.value(), plan).map_err(stale)?,
         };
         let seal = self.seals.to_sign().await?;
-        let rehearsal = RawObject::from(recreation.rehearsal(&seal));
+        let rehearsal = RawObject::from(recreation.rehearsal());
         match ApiError::within(REQUEST_TIMEOUT, jobs.create(&dry_run(), &rehearsal)).await {
             // A copy of an earlier attempt has the name.
             Err(error) if error.class != Class::Exists => return Err(with_room(error)),
             _ => {}
         }
         let copy = put_copy(&jobs, &recreation, &seal).await.map_err(with_room)?;
+        let copy = Copy::of(&copy);
         let progress = finish(&jobs, &recreation, &copy).await;
         match &progress {
             Ok(Progress::Done(_)) => {}
             Ok(Progress::Waits(_)) => {
                 let held = Held {
                     plan: plan.clone(),
-                    recreation,
+                    old_uid: recreation.old_uid,
+                    successor: recreation.successor.to_string().into(),
                     copy,
                     since: Instant::now(),
                 };
-                self.shared.held().insert(place, held);
-                self.shared.more_held.notify_one();
+                self.shared.hold(place, held);
             }
             Err(_) => self.shared.left_over.notify_one(),
         }
@@ -218,38 +250,59 @@ impl Recreator {
     async fn finish_held(&self, recreated: mpsc::UnboundedSender<Recreated>) {
         let mut looks = pauses(LOOKS);
         loop {
-            let all: Vec<_> = self
-                .shared
-                .held()
-                .iter()
-                .map(|(place, held)| (place.clone(), held.clone()))
-                .collect();
-            if all.is_empty() {
+            let mut by_namespace: HashMap<String, Vec<(String, Held)>> = HashMap::new();
+            for ((namespace, name), held) in &*self.shared.held() {
+                let jobs = by_namespace.entry(namespace.clone()).or_default();
+                jobs.push((name.clone(), held.clone()));
+            }
+            if by_namespace.is_empty() {
                 self.shared.more_held.notified().await;
                 looks = pauses(LOOKS);
+                continue;
             }
-            for (place, held) in all {
-                let Some(_in_hand) = self.shared.take(&place.0, &place.1) else {
-                    continue;
-                };
-                let jobs = self.jobs(Some(&place.0));
-                match finish(&jobs, &held.recreation, &held.copy).await {
-                    Ok(Progress::Waits(_)) | Err(_) if held.since.elapsed() < DELETION => continue,
-                    Ok(Progress::Done(Some(uid))) => {
-                        // An error means that the process is ending.
-                        let _ = recreated.send(Recreated {
-                            plan: held.plan,
-                            uid,
-                            took: held.since.elapsed(),
-                        });
-                    }
-                    Ok(Progress::Done(None)) => {}
-                    Ok(Progress::Waits(_)) | Err(_) => self.shared.left_over.notify_one(),
+            let each = async |(namespace, jobs): (String, Vec<(String, Held)>)| {
+                for (name, held) in jobs {
+                    self.look_at(&namespace, &name, held, &recreated).await;
                 }
-                self.shared.held().remove(&place);
-            }
+            };
+            stream::iter(by_namespace)
+                .for_each_concurrent(NAMESPACES_AT_ONCE, each)
+                .await;
             sleep(looks.next().unwrap_or(LOOKS.1)).await;
         }
+    }
+
+    /// Recreates a Job that was held, if it is gone by now.
+    async fn look_at(
+        &self,
+        namespace: &str,
+        name: &str,
+        held: Held,
+        recreated: &mpsc::UnboundedSender<Recreated>,
+    ) {
+        let Some(_in_hand) = self.shared.take(namespace, name) else {
+            return;
+        };
+        let jobs = self.jobs(Some(namespace));
+        let progress = match held.recreation() {
+            Some(recreation) => finish(&jobs, &recreation, &held.copy).await,
+            None => Err(stale("what was kept of it cannot be read")),
+        };
+        match progress {
+            Ok(Progress::Waits(_)) | Err(_) if held.since.elapsed() < DELETION => return,
+            Ok(Progress::Done(Some(uid))) => {
+                // An error means that the process is ending.
+                let _ = recreated.send(Recreated {
+                    plan: held.plan,
+                    uid,
+                    took: held.since.elapsed(),
+                });
+            }
+            Ok(Progress::Done(None)) => {}
+            Ok(Progress::Waits(_)) | Err(_) => self.shared.left_over.notify_one(),
+        }
+        let place = (namespace.to_owned(), name.to_owned());
+        self.shared.held().remove(&place);
     }
 
     async fn finish_left_over(&self, namespaces: Option<Vec<String>>, fields: String) {
@@ -292,88 +345,118 @@ impl Recreator {
         let mut all_done = true;
         let mut unproven = Vec::new();
         loop {
-            let page = ApiError::within(REQUEST_TIMEOUT, all.list(&params)).await?;
+            let page = ApiError::within(REQUEST_TIMEOUT, all.list_metadata(&params)).await?;
             // Without copies no key is asked for.
             let seals = if page.items.is_empty() {
                 Vec::new()
             } else {
                 self.seals.to_verify().await?
             };
-            for copy in page.items {
-                match seals
+            let mut by_namespace: HashMap<String, Vec<(Copy, Recreation)>> = HashMap::new();
+            for item in page.items {
+                let copy = RawObject::from(json!({ "metadata": item.metadata }));
+                let namespace = copy.metadata_text("namespace").to_owned();
+                let proven = seals
                     .iter()
-                    .find_map(|seal| Recreation::of_copy(copy.value(), seal))
-                {
-                    Some(recreation) => all_done &= self.finish_copy(&copy, &recreation).await,
-                    None => unproven.push(copy),
+                    .find_map(|seal| Recreation::of_copy(copy.value(), seal));
+                let copy = Copy::of(&copy);
+                match proven {
+                    Some(recreation) => by_namespace
+                        .entry(namespace)
+                        .or_default()
+                        .push((copy, recreation)),
+                    None => unproven.push(Unproven {
+                        uid: copy.uid,
+                        place: (namespace, copy.name),
+                    }),
                 }
             }
+            let done: Vec<bool> = stream::iter(by_namespace)
+                .map(|(namespace, copies)| self.finish_copies(namespace, copies))
+                .buffer_unordered(NAMESPACES_AT_ONCE)
+                .collect()
+                .await;
+            all_done &= done.into_iter().all(|done| done);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
                 None => break,
             }
         }
-        self.report_unproven(&unproven);
+        self.report_unproven(namespace.unwrap_or_default(), &unproven);
         Ok(all_done)
     }
 
     /// Says once of each that it is not trusted. A client that may create Jobs may create any number: one line for all of them.
-    fn report_unproven(&self, copies: &[RawObject]) {
-        let mut told = self
+    fn report_unproven(&self, scope: &str, copies: &[Unproven]) {
+        let mut reported = self
             .shared
             .unproven
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let uids: HashSet<String> = copies
-            .iter()
-            .map(|copy| copy.metadata_text("uid").to_owned())
-            .collect();
-        let is_news = |copy: &&RawObject| !told.contains(copy.metadata_text("uid"));
-        let news = copies.iter().filter(is_news).count();
-        if let Some(first) = copies.iter().find(is_news) {
+        let uids: HashSet<String> = copies.iter().map(|copy| copy.uid.clone()).collect();
+        let before = reported.insert(scope.to_owned(), uids).unwrap_or_default();
+        let news: Vec<_> = copies.iter().filter(|copy| !before.contains(&copy.uid)).collect();
+        if let Some(Unproven { place, .. }) = news.first() {
+            let (namespace, name) = place;
             tracing::warn!(
-                jobs = news,
-                "Suspended Jobs carry the label {RECREATES}, but not the seal of this Reloader's key: version 0.1.0 left                  them, or another client made them. They are left alone; the first is '{}' in namespace '{}'. Its annotation                  {RECREATES} names a Job: if that is missing, create it again, then delete this one",
-                first.metadata_text("name"),
-                first.metadata_text("namespace"),
+                jobs = news.len(),
+                "Suspended Jobs carry the label {RECREATES}, but not the seal of this Reloader's key: version 0.1.0 left \
+                 them, or another client made them. They are left alone; the first is '{name}' in namespace \
+                 '{namespace}'. Its annotation {RECREATES} names a Job: if that is missing, create it again, then delete \
+                 this one",
             );
         }
-        *told = uids;
     }
 
-    async fn finish_copy(&self, copy: &RawObject, recreation: &Recreation) -> bool {
-        let namespace = copy.metadata_text("namespace");
+    /// Finishes the recreations of one namespace, one after the other. Returns whether all of them are complete. After one
+    /// without an answer the others wait for the next attempt.
+    async fn finish_copies(&self, namespace: String, copies: Vec<(Copy, Recreation)>) -> bool {
+        let mut all_done = true;
+        for (copy, recreation) in copies {
+            match self.finish_copy(&namespace, &copy, &recreation).await {
+                Ok(done) => all_done &= done,
+                Err(Unanswered) => return false,
+            }
+        }
+        all_done
+    }
+
+    async fn finish_copy(
+        &self,
+        namespace: &str,
+        copy: &Copy,
+        recreation: &Recreation,
+    ) -> Result<bool, Unanswered> {
         let name = recreation.name();
         let Some(_in_hand) = self.shared.take(namespace, name) else {
-            return false;
+            return Ok(false);
         };
         let jobs = self.jobs(Some(namespace));
-        // Others wait behind this one, and it comes up again.
-        let finished = match finish(&jobs, recreation, copy).await {
-            Ok(Progress::Done(_)) => Ok(()),
-            Ok(Progress::Waits(why)) => Err(ApiError {
-                class: Class::Unavailable,
-                code: None,
-                message: why.to_owned(),
-            }),
-            Err(error) => Err(error),
+        let incomplete = |category: &str, why: &str, advice: &str| {
+            tracing::warn!(
+                category,
+                "The Job '{name}' in namespace '{namespace}' could not be created again yet, trying again; its copy is \
+                 the suspended Job '{}': {why}{advice}",
+                copy.name,
+            );
         };
-        match finished {
-            Ok(()) => {
+        match finish(&jobs, recreation, copy).await {
+            Ok(Progress::Done(_)) => {
                 tracing::info!(
                     "The recreation of Job '{name}' in namespace '{namespace}', which had been interrupted, is complete"
                 );
-                true
+                Ok(true)
+            }
+            Ok(Progress::Waits(why)) => {
+                incomplete("waiting", why, "");
+                Ok(false)
             }
             Err(error) => {
-                tracing::warn!(
-                    category = error.category(),
-                    "The Job '{name}' in namespace '{namespace}' could not be created again yet, trying again; its copy \
-                     is the suspended Job '{}': {error}{}",
-                    copy.metadata_text("name"),
-                    error.advice(),
-                );
-                false
+                incomplete(error.category(), &error.message, error.advice());
+                if error.class == Class::Unavailable {
+                    return Err(Unanswered);
+                }
+                Ok(false)
             }
         }
     }
@@ -383,100 +466,6 @@ impl Recreator {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &WorkloadKind::Job),
             None => Api::all_with(self.client.clone(), &WorkloadKind::Job),
         }
-    }
-}
-
-/// Stores the copy, in place of one of an earlier attempt.
-async fn put_copy(
-    jobs: &Api<RawObject>,
-    recreation: &Recreation,
-    seal: &Seal,
-) -> Result<RawObject, ApiError> {
-    let copy = RawObject::from(recreation.copy(seal));
-    let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
-    match create().await {
-        Err(error) if error.class == Class::Exists => {}
-        created => return created,
-    }
-    let name = recreation.copy_name(seal);
-    let earlier = ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(&name)).await?;
-    if let Some(earlier) = earlier {
-        if Recreation::of_copy(earlier.value(), seal).is_none() {
-            return Err(ApiError {
-                class: Class::Rejected,
-                code: None,
-                message: format!("a Job {name} that is not Reloader's is in the way; rename or delete it"),
-            });
-        }
-        delete(jobs, &name, earlier.metadata_text("uid")).await?;
-    }
-    create().await
-}
-
-/// Why the old Job is still there.
-const HELD: &str = "it is deleted, but its finalizers hold it; it is created again once they are done";
-const STAYS: &str = "it is still there after its deletion was accepted or answered with a conflict; look for an admission \
-    webhook that answers 409";
-
-/// Steps 3 to 5. Safe to repeat, by any replica. Waits for nothing but answers.
-async fn finish(
-    jobs: &Api<RawObject>,
-    recreation: &Recreation,
-    copy: &RawObject,
-) -> Result<Progress, ApiError> {
-    let name = recreation.name();
-    let look = async || ApiError::within(REQUEST_TIMEOUT, jobs.get_opt(name)).await;
-    let is_old = |job: &RawObject| job.metadata_text("uid") == recreation.old_uid;
-    let mut found = look().await?;
-    if let Some(job) = &found
-        && is_old(job)
-        && !job.is_terminating()
-    {
-        delete(jobs, name, &recreation.old_uid).await?;
-        found = look().await?;
-    }
-    match found {
-        None => {}
-        Some(job) if !is_old(&job) => return remove_copy(jobs, copy).await.map(|()| Progress::Done(None)),
-        Some(job) if job.is_terminating() => return Ok(Progress::Waits(HELD)),
-        Some(_) => return Ok(Progress::Waits(STAYS)),
-    }
-    let successor = RawObject::from(recreation.successor.clone());
-    let created = match ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &successor)).await {
-        Ok(job) => Some(job.metadata_text("uid").into()),
-        // Another client was faster: the Job exists, which is what counts.
-        Err(error) if error.class == Class::Exists => None,
-        Err(error) => return Err(error),
-    };
-    remove_copy(jobs, copy).await?;
-    Ok(Progress::Done(created))
-}
-
-/// Says what a quota has to leave room for.
-fn with_room(error: ApiError) -> ApiError {
-    if !error.is_forbidden() || !error.message.contains("exceeded quota") {
-        return error;
-    }
-    let message = format!(
-        "{}; running a Job again needs room for a second, suspended Job, which waits beside it meanwhile",
-        error.message
-    );
-    ApiError { message, ..error }
-}
-
-async fn remove_copy(jobs: &Api<RawObject>, copy: &RawObject) -> Result<(), ApiError> {
-    delete(jobs, copy.metadata_text("name"), copy.metadata_text("uid")).await
-}
-
-/// Deletes the Job if it is still that one; if it is not, that is as good.
-async fn delete(jobs: &Api<RawObject>, name: &str, uid: &str) -> Result<(), ApiError> {
-    let params = DeleteParams::background().preconditions(Preconditions {
-        uid: Some(uid.to_owned()),
-        ..Preconditions::default()
-    });
-    match ApiError::within(REQUEST_TIMEOUT, jobs.delete(name, &params)).await {
-        Err(error) if matches!(error.class, Class::NotFound | Class::Conflict) => Ok(()),
-        deleted => deleted.map(drop),
     }
 }
 
@@ -492,23 +481,6 @@ fn pauses((first, longest): (Duration, Duration)) -> impl Iterator<Item = Durati
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_quota_is_asked_for_room() {
-        let error = |code, message: &str| ApiError {
-            class: Class::Rejected,
-            code: Some(code),
-            message: message.to_owned(),
-        };
-        let quota = error(
-            403,
-            "jobs.batch \"a\" is forbidden: exceeded quota: jobs, requested: 1",
-        );
-        assert!(with_room(quota).message.ends_with("waits beside it meanwhile"));
-        for other in [error(403, "denied"), error(422, "exceeded quota")] {
-            assert_eq!(with_room(other.clone()), other);
-        }
-    }
 
     #[test]
     fn a_job_is_in_one_hand_at_a_time() {

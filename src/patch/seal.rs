@@ -11,23 +11,8 @@ use ring::hmac;
 /// Length of a key in bytes.
 pub(super) const KEY_BYTES: usize = 32;
 
-/// What the sealed text is used for: a seal of one purpose proves nothing for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// The annotation of a copy.
-    Copy,
-    /// The name of a copy.
-    Name,
-}
-
-impl Purpose {
-    const fn prefix(self) -> &'static [u8] {
-        match self {
-            Self::Copy => b"copy\0",
-            Self::Name => b"name\0",
-        }
-    }
-}
+/// Kept apart from whatever else the key may seal one day.
+const PURPOSE: &[u8] = b"copy\0";
 
 /// Seals texts with one key.
 #[derive(Clone)]
@@ -39,27 +24,18 @@ impl Seal {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The seal of the text.
-    pub fn of(&self, purpose: Purpose, text: &str) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(purpose.prefix());
-        context.update(text.as_bytes());
-        let mut seal = [0; 32];
-        seal.copy_from_slice(context.sign().as_ref());
-        seal
-    }
-
     /// The seal of the text, as an annotation holds it.
-    pub fn text_of(&self, purpose: Purpose, text: &str) -> String {
-        STANDARD_NO_PAD.encode(self.of(purpose, text))
+    pub fn of(&self, text: &str) -> String {
+        let sealed = [PURPOSE, text.as_bytes()].concat();
+        STANDARD_NO_PAD.encode(hmac::sign(&self.0, &sealed))
     }
 
     /// Whether this is the seal of the text. The comparison takes the same time wherever the two differ.
-    pub fn is_of(&self, seal: &str, purpose: Purpose, text: &str) -> bool {
+    pub fn is_of(&self, seal: &str, text: &str) -> bool {
         let Ok(seal) = STANDARD_NO_PAD.decode(seal) else {
             return false;
         };
-        let sealed = [purpose.prefix(), text.as_bytes()].concat();
+        let sealed = [PURPOSE, text.as_bytes()].concat();
         hmac::verify(&self.0, &sealed, &seal).is_ok()
     }
 }
@@ -77,20 +53,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seal_is_of_one_key_one_purpose_and_one_text() {
+    fn a_seal_is_of_one_key_and_one_text() {
         let seal = Seal::new(&[1; KEY_BYTES]);
-        let text = seal.text_of(Purpose::Copy, "a");
-        assert!(seal.is_of(&text, Purpose::Copy, "a"));
-        assert!(!seal.is_of(&text, Purpose::Copy, "b"));
-        assert!(!seal.is_of(&text, Purpose::Name, "a"));
-        assert!(!Seal::new(&[2; KEY_BYTES]).is_of(&text, Purpose::Copy, "a"));
+        let text = seal.of("a");
+        assert!(seal.is_of(&text, "a"));
+        assert!(!seal.is_of(&text, "b"));
+        assert!(!Seal::new(&[2; KEY_BYTES]).is_of(&text, "a"));
         assert!(!format!("{seal:?}").contains('1'));
     }
 
     proptest! {
         #[test]
         fn no_other_text_is_a_seal(forged in "\\PC*", text in "\\PC*") {
-            prop_assert!(!Seal::new(&[1; KEY_BYTES]).is_of(&forged, Purpose::Copy, &text));
+            prop_assert!(!Seal::new(&[1; KEY_BYTES]).is_of(&forged, &text));
         }
     }
 }

@@ -10,14 +10,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, Client};
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::OnceCell;
 
 use super::{
     request::{REQUEST_TIMEOUT, post},
@@ -49,7 +51,8 @@ pub struct KeyPlace {
 /// The keys that copies may be sealed with.
 pub(super) struct Seals {
     place: Option<(Api<ConfigMap>, String)>,
-    stored: OnceCell<Seal>,
+    /// As last read.
+    stored: Mutex<Option<[u8; KEY_BYTES]>>,
     /// Of this process.
     own: Option<Seal>,
     /// It was logged that the key cannot be stored.
@@ -60,26 +63,25 @@ impl Seals {
     pub(super) fn new(client: Client, place: Option<KeyPlace>) -> Self {
         Self {
             place: place.map(|place| (Api::namespaced(client, &place.namespace), place.name)),
-            stored: OnceCell::new(),
+            stored: Mutex::default(),
             own: random().map(|key| Seal::new(&key)),
             told: AtomicBool::new(false),
         }
     }
 
-    /// What the next copy is sealed with.
+    /// What the next copy is sealed with: the stored key. One that was deleted meanwhile is stored again first, so that a
+    /// later process trusts the copy.
     pub(super) async fn to_sign(&self) -> Result<Seal, ApiError> {
         let own = || self.own.clone().ok_or_else(no_randomness);
-        if let Some(seal) = self.stored.get() {
-            return Ok(seal.clone());
-        }
         let Some((api, name)) = &self.place else {
             return own();
         };
-        match load(api, name, Missing::Create).await {
-            Ok(Some(seal)) => Ok(self.stored.get_or_init(async || seal).await.clone()),
+        let key = self.known().or_else(random).ok_or_else(no_randomness)?;
+        match load(api, name, Missing::Create(key)).await {
+            Ok(Some(key)) => Ok(self.learn(key)),
             Ok(None) => own(),
-            // A role that may not: recreating is worth more than continuing after a crash.
-            Err(error) if error.class == Class::Rejected => {
+            // A role that may not, or no such namespace: recreating is worth more than continuing after a crash.
+            Err(error) if matches!(error.class, Class::Rejected | Class::NotFound) => {
                 if !self.told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         category = error.category(),
@@ -93,31 +95,48 @@ impl Seals {
         }
     }
 
-    /// What a copy may be sealed with: the key of this process, and the stored one if there is one.
+    /// What a copy may be sealed with: the key of this process, and the stored one if there is one that may be read.
     pub(super) async fn to_verify(&self) -> Result<Vec<Seal>, ApiError> {
         let mut seals = Vec::from_iter(self.own.clone());
-        if let Some(seal) = self.stored.get() {
-            seals.push(seal.clone());
-        } else if let Some((api, name)) = &self.place
-            && let Some(seal) = load(api, name, Missing::Leave).await?
-        {
-            seals.push(self.stored.get_or_init(async || seal).await.clone());
-        }
+        let stored = match (self.known(), &self.place) {
+            (Some(key), _) => Some(key),
+            (None, Some((api, name))) => match load(api, name, Missing::Leave).await {
+                // What this process has sealed it can continue all the same.
+                Err(error) if matches!(error.class, Class::Rejected | Class::NotFound) => None,
+                loaded => loaded?,
+            },
+            (None, None) => None,
+        };
+        seals.extend(stored.map(|key| self.learn(key)));
         Ok(seals)
+    }
+
+    fn known(&self) -> Option<[u8; KEY_BYTES]> {
+        *self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, key: [u8; KEY_BYTES]) -> Seal {
+        *self.stored.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        Seal::new(&key)
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What to do where there is no key.
+#[derive(Clone, Copy)]
 enum Missing {
-    Create,
+    /// Store this one.
+    Create([u8; KEY_BYTES]),
     Leave,
 }
 
-async fn load(api: &Api<ConfigMap>, name: &str, missing: Missing) -> Result<Option<Seal>, ApiError> {
+async fn load(
+    api: &Api<ConfigMap>,
+    name: &str,
+    missing: Missing,
+) -> Result<Option<[u8; KEY_BYTES]>, ApiError> {
     let get = async || ApiError::within(REQUEST_TIMEOUT, api.get_opt(name)).await;
-    let stored = match get().await? {
-        None if missing == Missing::Create => {
-            let key = random().ok_or_else(no_randomness)?;
+    let stored = match (get().await?, missing) {
+        (None, Missing::Create(key)) => {
             let created = ApiError::within(REQUEST_TIMEOUT, api.create(&post(), &object(name, &key))).await;
             match created {
                 // Another replica was faster.
@@ -125,7 +144,7 @@ async fn load(api: &Api<ConfigMap>, name: &str, missing: Missing) -> Result<Opti
                 created => Some(created?),
             }
         }
-        stored => stored,
+        (stored, _) => stored,
     };
     let Some(stored) = stored else {
         return Ok(None);
@@ -139,7 +158,7 @@ async fn load(api: &Api<ConfigMap>, name: &str, missing: Missing) -> Result<Opti
             "The ConfigMap {name} does not hold the key that signs copies of Jobs; delete it, and a new one is made"
         );
     }
-    Ok(key.map(|key| Seal::new(&key)))
+    Ok(key)
 }
 
 fn object(name: &str, key: &[u8; KEY_BYTES]) -> ConfigMap {

@@ -74,6 +74,9 @@ pub(super) fn take_over(
     match loaded {
         Loaded::Known { sources, written_at } => {
             let now = now();
+            if let Some(written_at) = written_at {
+                context.index().restores_from(written_at);
+            }
             for (source, status) in &sources {
                 match covers(config, source) {
                     Coverage::Elsewhere => {}

@@ -110,10 +110,12 @@ impl Debt {
     }
 
     /// The API server refused the last patch: nothing of it was applied. An earlier one without an answer may have been.
-    pub(super) const fn refused(&mut self) {
+    /// Returns whether the debt remains: it does not where the source has returned meanwhile to what the workload runs with.
+    pub(super) fn refused(&mut self, target: Option<Content>, unrecorded: bool) -> bool {
         if let Some(before) = self.before_attempt.take() {
             self.running = Some(before);
         }
+        !self.runs_with(target) || self.verify(unrecorded)
     }
 
     /// The workload was brought to this content, and the source has moved on.
@@ -140,6 +142,11 @@ impl Debt {
     /// Whether the workload was certainly created after the last change: creation times have whole seconds.
     pub(super) fn is_older_than(&self, workload: &Workload) -> bool {
         workload.created_at > Some(self.last.seen.unix)
+    }
+
+    /// Whether only the ledger says what the workload runs with.
+    pub(super) const fn is_inherited(&self) -> bool {
+        self.inherited
     }
 
     /// Whether a restart is owed, if only for a source that is absent at present.

@@ -133,3 +133,64 @@ fn a_source_that_changes_after_a_refusal_is_owed_as_before() {
     fixture.source("app", 1);
     assert_eq!(fixture.due_by_marker(), None);
 }
+
+#[test]
+fn a_source_that_returns_while_a_patch_is_refused_restarts_nothing() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    fixture.index.attempt(&key("web"), [reference("app")]);
+    fixture.source("app", 1);
+    assert_eq!(fixture.due_by_marker(), Some(false));
+    fixture.index.refused(&key("web"), [reference("app")]);
+    assert_eq!(fixture.due_by_marker(), None);
+}
+
+/// A write that only removes keys leaves no time: the source looks as old as before.
+#[rstest]
+#[case::created_before_the_ledger_was_stored(-10, true)]
+#[case::created_since(10, false)]
+fn content_other_than_the_ledgers_is_newer_than_workloads_that_the_ledger_may_know(
+    #[case] created: i64,
+    #[case] owes: bool,
+    #[values(false, true)] known_before: bool,
+) {
+    let mut fixture = if known_before {
+        Fixture::settled()
+    } else {
+        Fixture::starting()
+    };
+    let removed = Source {
+        modified_at: Some(STORED.saturating_add(-60)),
+        resource_version: 5,
+        ..source("app", 2)
+    };
+    let see = |fixture: &Fixture| {
+        let shown = Event::SourceSeen(removed.clone());
+        fixture.event(Watched::Source(SourceKind::ConfigMap), shown);
+    };
+    if known_before {
+        see(&fixture);
+    }
+    let web = Workload {
+        created_at: Some(STORED.saturating_add(created)),
+        ..workload("web", AUTO, 9)
+    };
+    fixture.event(
+        Watched::Workload(WorkloadKind::Deployment),
+        Event::WorkloadSeen(Box::new(web)),
+    );
+    let status = SourceStatus {
+        state: SourceState::Present(digest(1)),
+        owed: Vec::new(),
+    };
+    fixture.index.restores_from(STORED);
+    fixture.index.restore(&settings(), &status, fixture.now);
+    fixture.index.unrecorded_since(STORED, fixture.now);
+    if !known_before {
+        see(&fixture);
+    }
+    fixture.pass(1);
+    assert_eq!(!fixture.owed("web").is_empty(), owes);
+}
