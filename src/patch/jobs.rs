@@ -52,10 +52,11 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 const ATTEMPTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// Page size of the list of copies. Of each only the metadata is read, 256 KiB of annotations at most.
 const PAGE: u32 = 50;
-/// Jobs of one namespace, and of all, that are looked at often while finalizers hold them. Further ones come up with what
-/// is left over: their number is for tenants to choose, the memory is not.
-const HELD_IN_NAMESPACE: usize = 8;
-const HELD_IN_ALL: usize = 64;
+/// Bytes that the Jobs of one namespace, and of all, may take which are kept while finalizers hold them: some hundred of
+/// usual size. Further ones come up with what is left over, without an Event: their number is for tenants to choose, the
+/// memory is not.
+const HELD_IN_NAMESPACE: usize = 2 << 20;
+const HELD_IN_ALL: usize = 16 << 20;
 /// Namespaces that are worked on at the same time: one whose requests hang delays no other.
 const NAMESPACES_AT_ONCE: usize = 8;
 
@@ -146,8 +147,14 @@ impl Shared {
     /// Remembers a Job that finalizers hold, or leaves it to what is left over.
     fn hold(&self, place: (String, String), job: Held) {
         let mut held = self.held();
-        let in_namespace = held.keys().filter(|(namespace, _)| *namespace == place.0);
-        if in_namespace.count() >= HELD_IN_NAMESPACE || held.len() >= HELD_IN_ALL {
+        let bytes = |namespace: Option<&str>| -> usize {
+            let counted = held
+                .iter()
+                .filter(|((of, _), _)| namespace.is_none_or(|namespace| of == namespace));
+            counted.map(|(_, held)| held.successor.len()).sum()
+        };
+        let more = job.successor.len();
+        if bytes(Some(&place.0)) + more > HELD_IN_NAMESPACE || bytes(None) + more > HELD_IN_ALL {
             self.left_over.notify_one();
             return;
         }
@@ -480,7 +487,36 @@ fn pauses((first, longest): (Duration, Duration)) -> impl Iterator<Item = Durati
 
 #[cfg(test)]
 mod tests {
+    use super::super::body::tests::plan;
     use super::*;
+    use crate::decide::Strategy;
+
+    #[test]
+    fn what_is_kept_of_held_jobs_is_bounded_in_each_namespace_and_in_all() {
+        let shared = Shared::default();
+        let hold = |namespace: &str, name: &str, bytes: usize| {
+            let held = Held {
+                plan: plan(Strategy::EnvVars, &[]),
+                old_uid: String::new(),
+                successor: "x".repeat(bytes).into(),
+                copy: Copy {
+                    name: String::new(),
+                    uid: String::new(),
+                },
+                since: Instant::now(),
+            };
+            shared.hold((namespace.to_owned(), name.to_owned()), held);
+            shared
+                .held()
+                .contains_key(&(namespace.to_owned(), name.to_owned()))
+        };
+        assert!(hold("a", "1", HELD_IN_NAMESPACE));
+        assert!(!hold("a", "2", 1), "another of the same namespace");
+        for namespace in 1..HELD_IN_ALL / HELD_IN_NAMESPACE {
+            assert!(hold(&namespace.to_string(), "1", HELD_IN_NAMESPACE));
+        }
+        assert!(!hold("b", "1", 1), "one more in all");
+    }
 
     #[test]
     fn a_job_is_in_one_hand_at_a_time() {
