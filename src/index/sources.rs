@@ -37,7 +37,7 @@ pub(super) struct Sources {
     /// Boxed, because a hash table holds room for up to twice as many as there are.
     slots: HashMap<SourceRef, Box<Slot>>,
     /// Counts deletions, so that the oldest can be told.
-    deletions: u64,
+    deletions: u32,
 }
 
 #[derive(Debug)]
@@ -57,9 +57,9 @@ enum Presence {
     /// It does.
     Here,
     /// It is deleted; its last content is kept because some workload opted into it.
-    Gone(u64),
+    Gone(u32),
     /// An earlier leader knew it, and no complete list has shown yet whether it still exists.
-    Unconfirmed(u64),
+    Unconfirmed(u32),
 }
 
 impl Slot {
@@ -67,7 +67,7 @@ impl Slot {
         self.presence == Presence::Here
     }
 
-    const fn deletion(&self) -> Option<u64> {
+    const fn deletion(&self) -> Option<u32> {
         match self.presence {
             Presence::Here => None,
             Presence::Gone(number) | Presence::Unconfirmed(number) => Some(number),
@@ -201,7 +201,7 @@ impl Sources {
 
     /// The source is deleted; `None` where it was not known to exist.
     pub(super) fn gone(&mut self, reference: &SourceRef) -> Option<Transition> {
-        self.deletions += 1;
+        self.deletions = self.deletions.wrapping_add(1);
         let slot = self.slots.get_mut(reference).filter(|slot| slot.is_present())?;
         slot.presence = Presence::Gone(self.deletions);
         let from = Some(Content::Present(slot.source.digest));
@@ -269,8 +269,8 @@ impl Sources {
     }
 
     /// The last content of a source that no stream shows (yet), as an earlier leader wrote it down.
-    fn insert_absent(&mut self, key: &SourceKey, digest: Digest, presence: fn(u64) -> Presence) {
-        self.deletions += 1;
+    fn insert_absent(&mut self, key: &SourceKey, digest: Digest, presence: fn(u32) -> Presence) {
+        self.deletions = self.deletions.wrapping_add(1);
         let presence = presence(self.deletions);
         let last = || Slot {
             source: Source {
