@@ -95,14 +95,7 @@ impl Worker {
         let Recreated { plan, uid, took } = recreated;
         let context = &self.context;
         let key = &plan.workload;
-        let settled = plan
-            .settled
-            .iter()
-            .map(|settled| (settled.source.reference(), settled.content));
-        if context.index().settle(key, settled, Settled::ByRestart, now()) {
-            context.queue().add(key.clone(), Priority::High);
-        }
-        self.markers.after_write(plan).await;
+        self.settle(plan).await;
         context
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, *took, *took);
@@ -259,15 +252,7 @@ impl Worker {
     async fn restarted(&self, pending: &Pending, plan: &Plan, applied: &Applied, begun: Instant) {
         let context = &self.context;
         let key = &plan.workload;
-        // A source that changed during the write leaves a new debt.
-        let settled = plan
-            .settled
-            .iter()
-            .map(|settled| (settled.source.reference(), settled.content));
-        if context.index().settle(key, settled, Settled::ByRestart, now()) {
-            context.queue().add(key.clone(), Priority::High);
-        }
-        self.markers.after_write(plan).await;
+        self.settle(plan).await;
         let latency = pending.since.elapsed();
         context
             .metrics()
@@ -281,6 +266,19 @@ impl Worker {
         let uid = applied.successor.as_ref().unwrap_or(&pending.workload.uid);
         context.reporter().restarted(plan, uid, latency);
         context.pause_written(&pending.workload, plan);
+    }
+
+    /// The debts that the plan was written for are settled. A source that changed meanwhile leaves a new one.
+    async fn settle(&self, plan: &Plan) {
+        let (context, key) = (&self.context, &plan.workload);
+        let settled = plan
+            .settled
+            .iter()
+            .map(|settled| (settled.source.reference(), settled.content));
+        if context.index().settle(key, settled, Settled::ByRestart, now()) {
+            context.queue().add(key.clone(), Priority::High);
+        }
+        self.markers.after_write(plan).await;
     }
 
     /// The API server did not accept the plan.

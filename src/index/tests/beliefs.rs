@@ -37,6 +37,15 @@ impl Fixture {
         fixture
     }
 
+    /// `web` runs with 1, and the source holds 2.
+    fn owing() -> Self {
+        let mut fixture = Self::settled();
+        fixture.source("app", 1);
+        fixture.workload("web", AUTO);
+        fixture.source("app", 2);
+        fixture
+    }
+
     /// Whether only a marker makes it due; `None`: it owes nothing.
     fn due_by_marker(&self) -> Option<bool> {
         let pending = self.index.pending(&key("web"))?;
@@ -94,10 +103,7 @@ fn what_is_not_verified_yet_is_written_down_as_owed(
 
 #[test]
 fn a_refused_patch_leaves_the_pods_as_they_are() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.source("app", 2);
+    let mut fixture = Fixture::owing();
     fixture.index.attempt(&key("web"), [reference("app")]);
     fixture.index.refused(&key("web"), [reference("app")]);
     fixture.source("app", 1);
@@ -106,10 +112,7 @@ fn a_refused_patch_leaves_the_pods_as_they_are() {
 
 #[test]
 fn a_refusal_says_nothing_of_an_earlier_patch_without_an_answer() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.source("app", 2);
+    let mut fixture = Fixture::owing();
     for answered in [false, true] {
         fixture.index.attempt(&key("web"), [reference("app")]);
         if answered {
@@ -122,10 +125,7 @@ fn a_refusal_says_nothing_of_an_earlier_patch_without_an_answer() {
 
 #[test]
 fn a_source_that_changes_after_a_refusal_is_owed_as_before() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.source("app", 2);
+    let mut fixture = Fixture::owing();
     fixture.index.attempt(&key("web"), [reference("app")]);
     fixture.index.refused(&key("web"), [reference("app")]);
     fixture.source("app", 3);
@@ -136,10 +136,7 @@ fn a_source_that_changes_after_a_refusal_is_owed_as_before() {
 
 #[test]
 fn a_source_that_returns_while_a_patch_is_refused_restarts_nothing() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.source("app", 2);
+    let mut fixture = Fixture::owing();
     fixture.index.attempt(&key("web"), [reference("app")]);
     fixture.source("app", 1);
     assert_eq!(fixture.due_by_marker(), Some(false));
