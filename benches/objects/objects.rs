@@ -5,8 +5,8 @@ use std::time::Instant;
 use reloader::{
     index::{Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind,
-        SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKey,
+        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -47,6 +47,7 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         pause: None,
         template_of: None,
         restart: Restart::default(),
+        replacement: Replacement::default(),
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: (0..containers).map(container).collect(),

@@ -3,8 +3,8 @@ use rstest::rstest;
 
 use super::{Strategy, *};
 use crate::model::{
-    AnnotationKeys, Digest, OptIn, PodTemplate, Restart, Source, SourceKind, SourceRef, UnixSeconds,
-    WorkloadKey, WorkloadKind,
+    AnnotationKeys, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKind, SourceRef,
+    UnixSeconds, WorkloadKey, WorkloadKind,
 };
 use SourceKind::{ConfigMap, Secret};
 
@@ -33,6 +33,7 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         pause: None,
         template_of: None,
         restart: Restart::default(),
+        replacement: Replacement::default(),
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
             containers,

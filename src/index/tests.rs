@@ -16,7 +16,9 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
-    model::{AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKind},
+    model::{
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKind,
+    },
     watch::Failure,
 };
 
@@ -168,6 +170,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         pause: None,
         template_of: None,
         restart: Restart::default(),
+        replacement: Replacement::default(),
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),

@@ -31,6 +31,34 @@ pub struct Workload {
     pub template_of: Option<Arc<str>>,
     /// What restarts it.
     pub restart: Restart,
+    /// What a change of its pod template does to its pods.
+    pub replacement: Replacement,
+}
+
+/// Whether a change of the pod template replaces the pods that run, by the settings of the workload as it is now.
+///
+/// Of a Rollout with canary steps all pods are replaced in the end: its steps are a way there, as a Deployment's surge is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replacement {
+    /// All of them, by its controller.
+    #[default]
+    All,
+    /// Some or all of them keep running.
+    Partly(HeldBack),
+    /// It follows from nothing that is known here: a custom kind, or a CronJob or Job, whose template is that of later
+    /// pods.
+    Unknown,
+}
+
+/// What keeps a workload's controller from replacing pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// `spec.updateStrategy.type: OnDelete` of a StatefulSet or DaemonSet: a pod is replaced when it is deleted.
+    OnDelete,
+    /// `spec.updateStrategy.rollingUpdate.partition` of a StatefulSet is above zero: pods with a lower ordinal stay.
+    Partition,
+    /// `spec.paused` of a Deployment or Rollout, whoever set it, Reloader for a pause period included.
+    Paused,
 }
 
 /// What restarts a workload.

@@ -193,6 +193,7 @@ mod tests {
             resource_version: 1,
             template_of: None,
             restart: crate::model::Restart::default(),
+            replacement: crate::model::Replacement::default(),
             created_at: None,
             opt_in: OptIn::default(),
             pause: None,

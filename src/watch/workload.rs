@@ -19,7 +19,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, FIELD_MANAGER, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
+    Container, FIELD_MANAGER, HeldBack, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
     WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
@@ -54,8 +54,10 @@ pub struct WorkloadObject {
     metadata: ObjectMeta,
     annotations: Annotations,
     template_annotations: Annotations,
-    /// `spec.paused`, which only Deployments have.
+    /// `spec.paused`, which only Deployments and Rollouts have.
     paused: bool,
+    /// What `spec.updateStrategy` keeps from being replaced.
+    held_back: Option<HeldBack>,
     template: PodTemplate,
     /// It is being deleted (`metadata.deletionTimestamp`), and finalizers hold it.
     is_terminating: bool,
@@ -131,6 +133,7 @@ impl From<Wire> for WorkloadObject {
             suspend,
             restart_at,
             workload_ref,
+            update_strategy,
         } = spec;
         // Only a CronJob has the one, only the others have the other.
         let TemplateWire {
@@ -173,6 +176,7 @@ impl From<Wire> for WorkloadObject {
             },
             annotations: without_absent(annotations),
             paused,
+            held_back: update_strategy.held_back(),
             template: PodTemplate {
                 containers: containers.into_iter().map(Container::from).collect(),
                 init_containers: init_containers.into_iter().map(Container::from).collect(),
@@ -281,6 +285,16 @@ impl From<VolumeWire> for Volume {
     }
 }
 
+impl UpdateStrategyWire {
+    fn held_back(&self) -> Option<HeldBack> {
+        if self.r#type.as_deref() == Some("OnDelete") {
+            return Some(HeldBack::OnDelete);
+        }
+        let partition = self.rolling_update.partition?;
+        (partition > 0).then_some(HeldBack::Partition)
+    }
+}
+
 impl NameWire {
     fn reference(self, kind: SourceKind) -> Option<SourceRef> {
         self.name.map(|name| SourceRef::new(kind, name))
@@ -314,7 +328,10 @@ wire! {
         suspend: bool,
         restart_at: Option<String>,
         workload_ref: Option<WorkloadRefWire>,
+        update_strategy: UpdateStrategyWire,
     }
+    UpdateStrategyWire { r#type: Option<String>, rolling_update: RollingUpdateWire }
+    RollingUpdateWire { partition: Option<i64> }
     JobTemplateWire { spec: JobSpecWire }
     JobSpecWire { template: TemplateWire }
     WorkloadRefWire { kind: Option<String>, name: Option<String> }

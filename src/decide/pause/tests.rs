@@ -22,6 +22,7 @@ fn workload(kind: WorkloadKind, pause: Option<Pause>) -> Workload {
         resource_version: 7,
         template_of: None,
         restart: crate::model::Restart::default(),
+        replacement: crate::model::Replacement::default(),
         created_at: None,
         opt_in: OptIn::default(),
         pause: pause.map(Box::new),

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     index::{Effect, Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Restart, Source, SourceKey, SourceKind,
-        SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKey,
+        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -67,6 +67,7 @@ fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
         },
         template_of: (kind == WorkloadKind::Rollout).then(|| "web".into()),
         restart: Restart::Template,
+        replacement: Replacement::default(),
     }
 }
 

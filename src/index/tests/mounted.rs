@@ -90,6 +90,7 @@ impl Fixture {
             resource_version: 1,
             template_of: None,
             restart: crate::model::Restart::default(),
+            replacement: crate::model::Replacement::default(),
             created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
             pause: None,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::WorkloadObject;
 use crate::model::{
-    AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind, opt_in::ROLLOUT_STRATEGY,
+    AnnotationKeys, HeldBack, OptIn, Pause, PodTemplate, Replacement, Restart, Workload, WorkloadKind,
+    opt_in::ROLLOUT_STRATEGY,
 };
 
 /// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
@@ -41,6 +42,7 @@ impl Reading {
             metadata,
             annotations,
             paused,
+            held_back,
             template,
             is_suspended,
             restart_at,
@@ -87,6 +89,7 @@ impl Reading {
                 }
                 _ => Restart::Template,
             },
+            replacement: replacement(kind, paused, held_back),
             opt_in,
         })
     }
@@ -110,4 +113,15 @@ impl Reading {
         }
         Some(OptIn::parse(&self.keys, own, of_template))
     }
+}
+
+/// What a change of the pod template does to the pods of that kind.
+fn replacement(kind: WorkloadKind, paused: bool, by_strategy: Option<HeldBack>) -> Replacement {
+    let held_back = match kind {
+        WorkloadKind::Deployment | WorkloadKind::Rollout => paused.then_some(HeldBack::Paused),
+        WorkloadKind::StatefulSet => by_strategy,
+        WorkloadKind::DaemonSet => by_strategy.filter(|held_back| *held_back == HeldBack::OnDelete),
+        WorkloadKind::CronJob | WorkloadKind::Job | WorkloadKind::Custom(_) => return Replacement::Unknown,
+    };
+    held_back.map_or(Replacement::All, Replacement::Partly)
 }

@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Restart, SourceRef, UnixSeconds, Workload};
+use crate::model::{Replacement, Restart, SourceRef, UnixSeconds, Workload};
 
 fn reading() -> Reading {
     Reading::default()
@@ -168,4 +168,52 @@ fn a_custom_resources_template_is_where_the_user_says(
     let workload = reading().read(object.into_object(kind), kind).unwrap();
     assert_eq!(uses(&workload).len(), references);
     assert_eq!((&*workload.key.namespace, &*workload.key.name), ("team", "web"));
+}
+
+/// What a change of the pod template does to the pods, by the fields of `spec` that say so.
+#[rstest]
+#[case::deployment(WorkloadKind::Deployment, json!({}), Replacement::All)]
+#[case::recreated_at_once(WorkloadKind::Deployment, json!({ "strategy": { "type": "Recreate" } }), Replacement::All)]
+#[case::paused(WorkloadKind::Deployment, json!({ "paused": true }), Replacement::Partly(HeldBack::Paused))]
+#[case::resumed(WorkloadKind::Deployment, json!({ "paused": false }), Replacement::All)]
+#[case::stateful_set(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "type": "RollingUpdate" } }), Replacement::All)]
+#[case::partition_of_none(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "rollingUpdate": { "partition": 0 } } }),
+    Replacement::All)]
+#[case::partition(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "rollingUpdate": { "partition": 1 } } }),
+    Replacement::Partly(HeldBack::Partition))]
+#[case::partition_of_all(WorkloadKind::StatefulSet, json!({ "replicas": 2, "updateStrategy": { "type": "RollingUpdate",
+    "rollingUpdate": { "partition": 5 } } }), Replacement::Partly(HeldBack::Partition))]
+#[case::stateful_set_on_delete(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "type": "OnDelete" } }),
+    Replacement::Partly(HeldBack::OnDelete))]
+#[case::on_delete_before_partition(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "type": "OnDelete",
+    "rollingUpdate": { "partition": 1 } } }), Replacement::Partly(HeldBack::OnDelete))]
+#[case::daemon_set(WorkloadKind::DaemonSet, json!({ "updateStrategy": { "rollingUpdate": { "partition": 1 } } }),
+    Replacement::All)]
+#[case::daemon_set_on_delete(WorkloadKind::DaemonSet, json!({ "updateStrategy": { "type": "OnDelete" } }),
+    Replacement::Partly(HeldBack::OnDelete))]
+#[case::canary(WorkloadKind::Rollout, json!({ "strategy": { "canary": { "steps": [{ "pause": {} }] } } }), Replacement::All)]
+#[case::paused_rollout(WorkloadKind::Rollout, json!({ "paused": true }), Replacement::Partly(HeldBack::Paused))]
+#[case::of_another_form(WorkloadKind::StatefulSet, json!({ "updateStrategy": ["OnDelete"] }), Replacement::All)]
+#[case::no_number(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "rollingUpdate": { "partition": "1" } } }),
+    Replacement::All)]
+#[case::cron_job(WorkloadKind::CronJob, json!({ "suspend": true }), Replacement::Unknown)]
+#[case::job(WorkloadKind::Job, json!({}), Replacement::Unknown)]
+fn it_is_known_whether_a_changed_template_replaces_all_pods(
+    #[case] kind: WorkloadKind,
+    #[case] mut spec: Value,
+    #[case] expected: Replacement,
+) {
+    spec["template"] = template();
+    let workload = read(kind, json!({ "metadata": auto(), "spec": spec }), &reading()).unwrap();
+    assert_eq!(workload.replacement, expected);
+}
+
+#[test]
+fn of_a_custom_kind_it_is_not_known_which_pods_are_replaced() {
+    let kind = WorkloadKind::Custom(Box::leak(Box::new("example.com/v1/Clone".parse().unwrap())));
+    let spec = json!({ "paused": true, "updateStrategy": { "type": "OnDelete" }, "template": template() });
+    let object: RawObject = serde_json::from_value(json!({ "metadata": auto(), "spec": spec })).unwrap();
+    let workload = reading().read(object.into_object(kind), kind).unwrap();
+    assert_eq!(workload.replacement, Replacement::Unknown);
+    assert_eq!(size_of::<Replacement>(), 1);
 }
