@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
 use crate::model::{
-    Container, Content, Digest, Owed, Restart, SourceKey, SourceKind, UnixSeconds, Verdict, Workload,
+    Container, Content, Digest, Owed, Proof, Restart, SourceKey, SourceKind, UnixSeconds, Verdict, Workload,
     opt_in::Refusal,
 };
 use marker::LastReloadedFrom;
@@ -38,7 +38,7 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
     let outcomes = match (workload.restart, options.strategy) {
         (Restart::At { last }, strategy) => mark_restart(last, strategy, &wanted),
         (_, Strategy::EnvVars) => mark_variables(workload, &wanted),
-        (_, Strategy::Annotations) => mark_annotation(&wanted),
+        (_, Strategy::Annotations) => mark_annotation(workload, &wanted),
     };
 
     let mut marks: Vec<&Wanted<'_>> = Vec::new();
@@ -61,7 +61,10 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         resource_version: NonZeroU64::new(workload.resource_version),
         write: Write::of(workload, restarting.map(|(owed, _)| owed)),
         strategy: options.strategy,
-        marks: marks.into_iter().map(Wanted::mark).collect(),
+        marks: marks
+            .into_iter()
+            .map(|wanted| wanted.plan(options.strategy))
+            .collect(),
         pause: None,
         settled: owed
             .iter()
@@ -83,6 +86,12 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// What the plan writes.
+    fn plan(&self, strategy: Strategy) -> Mark {
+        let has_exact = self.owed.look_alike || self.marker.is_exact(&self.owed.source.key);
+        self.mark(has_exact || self.looks_marked(strategy))
+    }
+
     /// Later changes compare greater.
     fn recency(&self) -> (u64, &SourceKey) {
         (self.owed.order, &self.owed.source.key)
@@ -93,9 +102,10 @@ impl Wanted<'_> {
         (self.owed.content != Content::Absent, self.recency())
     }
 
-    /// Whether the container already shows the digest, or has no variable for a source that is gone; for a
-    /// SecretProviderClass, whether the first of all containers with the variable does. Of two variables of one name
-    /// the first counts. All of it is upstream's.
+    /// Whether the container already shows that the workload was restarted for this, as far as a marker proves it.
+    ///
+    /// Whether it has no variable for a source that is gone; for a SecretProviderClass, whether the first of all containers
+    /// with the variable shows the digest. Of two variables of one name the first counts. All of it is upstream's.
     fn is_marked(&self, workload: &Workload) -> bool {
         let shown = |container: &Container| {
             let mut variables = container.markers.iter();
@@ -109,18 +119,47 @@ impl Wanted<'_> {
             |shown: Option<Option<Digest>>| shown.flatten().is_some_and(|shown| shown.prints_like(&digest));
         let in_any = || is_shown(workload.template.containers.iter().find_map(shown));
         let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
-        (is_shown(shown(self.container)) || anywhere && in_any())
-            && (!self.owed.look_alike || self.marker.shows_exactly(&self.owed.source.key, digest))
+        (is_shown(shown(self.container)) || anywhere && in_any()) && self.is_proven(workload, digest)
     }
 
-    fn mark(&self) -> Mark {
+    /// Whether a marker that shows the digest proves that the workload was restarted for it.
+    fn is_proven(&self, workload: &Workload, digest: Digest) -> bool {
+        let key = &self.owed.source.key;
+        match self.owed.proof {
+            // The very write that this decision would ask for: it was sent before.
+            Proof::Nothing => self.marker.is(&self.mark(true).annotation_value()),
+            Proof::Restart => {
+                let source_written = self.owed.source.modified_at;
+                let is_newer = source_written.is_none() || workload.template.written_at >= source_written;
+                is_newer && (!self.owed.look_alike || self.marker.shows_exactly(key, digest))
+            }
+            Proof::Change => !self.owed.look_alike || self.marker.shows_exactly(key, digest),
+        }
+    }
+
+    /// Whether the marker shows the content already, which proves nothing: it has to become another text all the same.
+    fn looks_marked(&self, strategy: Strategy) -> bool {
+        let Content::Present(digest) = self.owed.content else {
+            return false;
+        };
+        if strategy == Strategy::Annotations {
+            return self.marker.shows(&self.owed.source.key, self.owed.content);
+        }
+        let mut variables = self.container.markers.iter();
+        let shown = variables.find(|(name, _)| **name == *self.env_name);
+        let shown = shown.and_then(|(_, value)| value.parse::<Digest>().ok());
+        shown.is_some_and(|shown| shown.prints_like(&digest))
+    }
+
+    /// `exact`: the annotation shows it as well, whatever the strategy.
+    fn mark(&self, exact: bool) -> Mark {
         Mark {
             source: self.owed.source.key.clone(),
             content: self.owed.content,
             container: Arc::clone(&self.container.name),
             env_name: self.env_name.clone(),
             observed_at: self.owed.seen_at,
-            exact: self.owed.look_alike || self.marker.is_exact(&self.owed.source.key),
+            exact,
         }
     }
 }
@@ -161,7 +200,7 @@ fn want<'a>(
         Strategy::EnvVars => container.markers.iter().any(|(name, _)| **name == *env_name),
         Strategy::Annotations => marker.is_of(key),
     };
-    if owed.only_if_marked && !has_marker() {
+    if owed.proof == Proof::Change && !has_marker() {
         return Err(SkipReason::Unmarked);
     }
     Ok(Wanted {
@@ -198,12 +237,14 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
 }
 
 /// One annotation for all sources: it shows the latest that it does not show yet.
-fn mark_annotation(wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutcome> {
+fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutcome> {
     let is_marked = |wanted: &Wanted<'_>| {
-        let (marker, key) = (wanted.marker, &wanted.owed.source.key);
+        let key = &wanted.owed.source.key;
         match wanted.owed.content {
-            Content::Present(digest) if wanted.owed.look_alike => marker.shows_exactly(key, digest),
-            content => marker.shows(key, content),
+            Content::Present(digest) => {
+                wanted.marker.shows(key, wanted.owed.content) && wanted.is_proven(workload, digest)
+            }
+            Content::Absent => wanted.marker.shows(key, Content::Absent),
         }
     };
     let latest = wanted

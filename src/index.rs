@@ -130,11 +130,11 @@ impl Index {
                     }
                 })
             }
-            Event::SourceGone(key) => {
+            Event::SourceGone { key, version } => {
                 let change = self.change(now);
                 self.existing(&key.namespace, |inner| Effect {
                     unselected: !inner.is_selected(),
-                    ..inner.source_gone(&key.reference(), &change)
+                    ..inner.source_gone(&key.reference(), version, &change)
                 })
             }
             Event::PodStatusSeen(status) => {
@@ -179,6 +179,10 @@ impl Index {
                 self.namespace_listed(&stream, namespace, workloads)
             }
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
+            Event::WorkloadReleased(key) => {
+                let change = self.next_change(now);
+                self.existing(&key.namespace, |inner| inner.workload_released(&key, &change))
+            }
             Event::NamespaceSeen(name) => {
                 self.selection.add(Arc::clone(&name), generation);
                 self.existing(&name, Namespace::select)

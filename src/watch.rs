@@ -134,7 +134,12 @@ pub enum Event {
     /// A source exists with this content.
     SourceSeen(Source),
     /// A source was deleted.
-    SourceGone(SourceKey),
+    SourceGone {
+        /// Which it was.
+        key: SourceKey,
+        /// The resourceVersion of the deletion; 0: not known.
+        version: u64,
+    },
     /// A pod shows this content of a SecretProviderClass.
     PodStatusSeen(PodStatus),
     /// A SecretProviderClassPodStatus was deleted, or names no class.
@@ -152,6 +157,8 @@ pub enum Event {
     WorkloadSeen(Box<Workload>),
     /// A workload was deleted.
     WorkloadGone(WorkloadKey),
+    /// A workload is being deleted, and its pods stay for whoever comes under its name (`--cascade=orphan`).
+    WorkloadReleased(WorkloadKey),
     /// A namespace has the labels that are asked for.
     NamespaceSeen(Arc<str>),
     /// A namespace was deleted or has lost these labels.

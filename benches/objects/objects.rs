@@ -5,7 +5,7 @@ use std::time::Instant;
 use reloader::{
     index::{Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKey,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKey,
         SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
@@ -20,6 +20,7 @@ pub fn source(name: &str, content: u64) -> Source {
         uid: "d3b07384-d9a0-4c3b-9f57-2f6d1c2e8a11".into(),
         resource_version: content,
         modified_at: Some(UnixSeconds(1_790_000_000)),
+        rewritten: false,
         digest: Digest::from_bytes(digest),
         ignored: false,
         matched: false,
@@ -48,6 +49,8 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        generation: 1,
+        pods: Pods::default(),
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
             containers: (0..containers).map(container).collect(),

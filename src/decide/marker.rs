@@ -88,6 +88,11 @@ impl<'a> LastReloadedFrom<'a> {
         Self { text, fields }
     }
 
+    /// Whether it is this text.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
     /// Whether it names that source with that content. Upstream restarts once more here, for every repeated event of a
     /// ConfigMap or Secret; for a SecretProviderClass it is content with the name and the digest anywhere in the text.
     pub(super) fn shows(&self, source: &SourceKey, content: Content) -> bool {

@@ -3,7 +3,7 @@ use rstest::rstest;
 
 use super::{Strategy, *};
 use crate::model::{
-    AnnotationKeys, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKind, SourceRef,
+    AnnotationKeys, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKind, SourceRef,
     UnixSeconds, WorkloadKey, WorkloadKind,
 };
 use SourceKind::{ConfigMap, Secret};
@@ -34,9 +34,12 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        generation: 1,
+        pods: Pods::default(),
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
             containers,
+            written_at: Some(UnixSeconds(0)),
             ..PodTemplate::default()
         },
     }
@@ -62,6 +65,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
             uid: "uid".into(),
             resource_version: 1,
             modified_at: Some(UnixSeconds(0)),
+            rewritten: false,
             digest: Digest::from_bytes([digest; 20]),
             ignored: false,
             matched: false,
@@ -69,7 +73,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
         version: 1,
         content: Content::Present(Digest::from_bytes([digest; 20])),
         look_alike: false,
-        only_if_marked: false,
+        proof: Proof::Restart,
         seen_at: UnixSeconds(1000 + i64::try_from(order).unwrap()),
         order,
     }
@@ -270,6 +274,55 @@ fn a_source_the_annotation_shows_is_not_written_again() {
     );
 }
 
+/// The workload as it is after a restart for that content, which Reloader wrote at that time.
+fn restarted(options: Options, written_at: i64) -> Workload {
+    let before = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    let mut after = apply(
+        before.clone(),
+        &plan(decide(&before, &[owed(ConfigMap, "cm", 1, 1)], &options)),
+    );
+    after.template.written_at = Some(UnixSeconds(written_at));
+    after
+}
+
+#[rstest]
+#[case::later(Some(10), 11, true)]
+#[case::in_the_same_second(Some(10), 10, true)]
+#[case::an_old_marker_that_came_back(Some(10), 9, false)]
+#[case::the_source_has_no_time(None, 0, true)]
+fn a_marker_proves_a_restart_if_it_was_written_since_the_source(
+    #[case] modified_at: Option<i64>,
+    #[case] written_at: i64,
+    #[case] proves: bool,
+    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+) {
+    let marked = restarted(options, written_at);
+    let mut owed = owed(ConfigMap, "cm", 1, 1);
+    owed.source.modified_at = modified_at.map(UnixSeconds);
+    let decision = decide(&marked, &[owed], &options);
+    assert_eq!(decision == Decision::Skip(SkipReason::AlreadyMarked), proves);
+}
+
+/// An undo brings the old marker back, and starts pods with the new content.
+#[rstest]
+fn a_marker_proves_nothing_where_the_pods_certainly_run_with_something_else(
+    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+    #[values(1, 5)] order: u64,
+) {
+    let marked = restarted(options, 9999);
+    let owed = Owed {
+        proof: Proof::Nothing,
+        ..owed(ConfigMap, "cm", 1, order)
+    };
+    let plan = plan(decide(&marked, std::slice::from_ref(&owed), &options));
+    let again = apply(marked.clone(), &plan);
+    assert_ne!(again.template, marked.template, "the write restarts");
+    assert_eq!(
+        decide(&again, &[owed], &options),
+        Decision::Skip(SkipReason::AlreadyMarked)
+    );
+}
+
 #[test]
 fn new_content_is_written_over_the_old_marker() {
     for options in [ENV_VARS, ANNOTATIONS] {
@@ -335,7 +388,7 @@ fn only_a_marker_that_shows_something_else_counts(
         workload = apply(workload, &plan);
     }
     let tentative = Owed {
-        only_if_marked: true,
+        proof: Proof::Change,
         ..owed(ConfigMap, "cm", 1, 2)
     };
     match (decide(&workload, &[tentative], &options), skipped) {

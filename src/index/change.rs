@@ -54,6 +54,8 @@ pub struct Effect {
     pub changed: Vec<SourceKey>,
     /// Sources whose [`super::SourceStatus`] may differ now.
     pub touched: Vec<SourceKey>,
+    /// Sources for which a workload owes nothing any more, or something else, without a write of ours.
+    pub settled: Vec<SourceKey>,
     /// Workloads whose annotations on restarts or pauses are new, have changed or count from now on.
     pub opted: Vec<Arc<Workload>>,
     /// The object's namespace is not selected: whatever happened to it, no workload owes a restart.
@@ -78,6 +80,7 @@ impl Effect {
             source: _,
             changed,
             touched,
+            settled,
             opted,
             unselected: _,
         } = other;
@@ -87,6 +90,7 @@ impl Effect {
         self.gone.extend(gone);
         self.changed.extend(changed);
         self.touched.extend(touched);
+        self.settled.extend(settled);
         self.opted.extend(opted);
     }
 }
@@ -121,6 +125,9 @@ pub struct Pending {
     /// The sources it owes a restart for, as they are now. A source that does not exist is among them only with
     /// [`Options::reload_on_delete`].
     pub owed: Vec<Owed>,
+    /// The API server may know better what the workload runs with: an earlier leader may have done more than is written
+    /// down, and a patch may have been applied without an answer.
+    pub is_uncertain: bool,
     /// When the oldest of the changes was seen.
     pub since: Instant,
 }

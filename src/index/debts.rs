@@ -2,24 +2,23 @@
 //!
 //! Input: [`Transition`]s, outcomes of patches, what the ledger said. Output: who owes, and [`Owed`](crate::model::Owed) work. I/O: none.
 //!
-//! - **A debt arises** when a known source shows other content. It notes the content the workload runs with, when the
-//!   change was first seen, and its place in the order of all changes. A further change of the same source moves that
-//!   place and keeps the content.
-//! - **Flip-back.** When the source returns to the content the workload runs with, and no patch was attempted since, the
-//!   debt ends.
-//! - **Inherited.** What the ledger says a workload runs with may be outdated by a restart that it lacks. Where Reloader
-//!   wrote the workload since the ledger was stored, a flip-back does not end such a debt: the marker has to confirm it.
-//! - **Attempted.** Just before a patch is sent, the content the workload runs with becomes unknown: the answer may be
-//!   lost while the patch was applied. From here on a flip-back no longer ends the debt, unless the API server refuses
-//!   the patch, which proves that nothing of it was applied.
+//! - **A debt arises** when a known source shows other content. It notes what the pods may have started with ([`belief`],
+//!   with the table of all that changes it), when the change was first seen, and its place in the order of all changes. A
+//!   further change of the same source moves that place.
+//! - **It ends without a write** when the source is back to what the pods certainly run with, or when somebody changes the
+//!   template after the source was written: that rollout starts pods with the present content. Of a StatefulSet with a
+//!   partition, of `OnDelete` and of a paused workload not all pods are new then, and the debt stays.
 //! - **Settled** when a patch succeeded or none was needed, for exactly the content the decision looked at. If the source
 //!   has moved on meanwhile, the debt stays, and the workload runs with the settled content.
 //! - **Declined.** A deletion that restarts nothing, because there is no variable to remove, leaves the pods with what
 //!   they run with, so that the same content coming back is no change. The ledger does not have that; a later leader
 //!   restarts there, as upstream does.
-//! - **Recreated.** A workload with another uid owes only what changed after it was created; its pods are new.
+//! - **Recreated.** A workload with another uid owes only what changed after it was created; its pods are new. Not so
+//!   where the one before left its pods behind: they run with what they ran with.
 
+mod belief;
 mod debt;
+mod released;
 mod unclaimed;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
@@ -29,11 +28,13 @@ use super::{
     objects::Objects,
     source_status::OwedBy,
     sources::Sources,
-    workloads::Replaced,
+    workloads::{Replaced, Span},
 };
-use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
-use debt::Debt;
-use unclaimed::{Claim, Unclaimed};
+use crate::model::{Content, Replacement, Source, SourceRef, UnixSeconds, Workload};
+use belief::Belief;
+use debt::{Debt, Step};
+use released::{Pods, Released};
+use unclaimed::{Claim, Unclaimed, Written};
 
 #[derive(Debug, Default)]
 pub(super) struct Debts {
@@ -41,9 +42,15 @@ pub(super) struct Debts {
     by_workload: HashMap<WorkloadId, HashMap<SourceRef, Debt>>,
     /// Changes that workloads may owe which are not known yet, or not as they are now.
     unclaimed: Unclaimed,
+    /// Pods that stay without their workload.
+    released: Released,
     /// Restarts from then on may be missing in what was inherited; `None`: any may.
     recorded_until: Option<UnixSeconds>,
 }
+
+/// What this replica noted of one source before it read what an earlier leader wrote down.
+#[derive(Debug)]
+pub(super) struct Own(Vec<(WorkloadId, Debt)>);
 
 impl Debts {
     /// The source has changed so: notes it against every workload it concerns, known or not. Returns those that owe a
@@ -69,11 +76,23 @@ impl Debts {
         };
         let mut due = objects.workloads.concerned(source);
         due.retain(|id| {
+            // Their stream was faster than the source's, or it happened while nobody looked.
+            if objects.workloads.was_replaced_since(id, source.resource_version)
+                || change.inherited && objects.workloads.was_replaced_after(id, source)
+            {
+                self.forget(id, reference);
+                return false;
+            }
             let unrecorded = self.may_lack_a_restart(id, objects);
             let debts = self.by_workload.entry(id.clone()).or_default();
             let debt = debts.entry(reference.clone());
             let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
-            let remains = debt.changed(from, target, &change, source, unrecorded);
+            let step = Step {
+                before: from,
+                pods_moved: objects.workloads.pods_moved_since(id, debt.version()),
+                unrecorded,
+            };
+            let remains = debt.changed(step, target, &change, source);
             if !remains {
                 self.forget(id, reference);
             }
@@ -96,7 +115,7 @@ impl Debts {
         let mut due = Vec::new();
         self.retain_of(reference, |id, debt| {
             let unrecorded = recorded_until.is_none_or(|until| objects.was_written_since(id, until));
-            let remains = debt.source_returned(target, unrecorded);
+            let remains = debt.remains(target, unrecorded);
             due.extend(remains.then(|| id.clone()));
             remains
         });
@@ -131,6 +150,137 @@ impl Debts {
                 _ => false,
             }
         });
+    }
+
+    /// Workloads that were created while the source did not exist have never had what it held before.
+    pub(super) fn settle_for_created_since(
+        &mut self,
+        reference: &SourceRef,
+        version: u64,
+        objects: &Objects,
+    ) {
+        self.retain_of(reference, |id, _| {
+            !objects.workloads.was_created_since(id, version)
+        });
+    }
+
+    /// The template of the workload has become another one: its pods start with what the sources have held since. Returns
+    /// the sources for which it owes something else now.
+    pub(super) fn template_changed(
+        &mut self,
+        workload: &Workload,
+        span: Span,
+        objects: &Objects,
+    ) -> Vec<SourceRef> {
+        let all = match workload.replacement {
+            Replacement::All => true,
+            Replacement::Partly(_) => false,
+            Replacement::Unknown => return Vec::new(),
+        };
+        let id = WorkloadId::from(&workload.key);
+        let owed = self.of(&id).map(|(reference, _)| reference);
+        let mut references: Vec<SourceRef> = owed.chain(self.unclaimed.sources()).cloned().collect();
+        references.sort_unstable();
+        references.dedup();
+        references.retain(|reference| self.pods_started(reference, workload, span, all, objects));
+        references
+    }
+
+    /// Pods have started during that time, `all` of them or some. Returns whether the debt is another one now.
+    fn pods_started(
+        &mut self,
+        reference: &SourceRef,
+        workload: &Workload,
+        span: Span,
+        all: bool,
+        objects: &Objects,
+    ) -> bool {
+        let known = objects.sources.with_target(reference);
+        let Some((source, target)) = known.filter(|(source, _)| objects.workloads.concerns(source, workload))
+        else {
+            return false;
+        };
+        let id = WorkloadId::from(&workload.key);
+        let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
+        let debts = self.by_workload.get_mut(&id);
+        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
+            // Where the changes are forgotten, what the source held before the last one is not known.
+            let all = all && (self.unclaimed.last(reference).is_some() || debt.version() <= span.since);
+            if !debt.pods_started(&belief, all, Some(target)) {
+                self.forget(&id, reference);
+            }
+            return true;
+        }
+        if !all {
+            belief.add(target);
+        }
+        let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {
+            return false;
+        };
+        self.insert(&id, reference, Debt::with(belief, &change, Some(source)));
+        true
+    }
+
+    /// The workload is going, and its pods stay for whoever comes under its name.
+    pub(super) fn release(&mut self, workload: &Workload, change: &Change, objects: &Objects) {
+        let id = WorkloadId::from(&workload.key);
+        let held = objects.of_workload(workload).into_iter().filter_map(|reference| {
+            let owed = self.by_workload.get(&id).and_then(|debts| debts.get(&reference));
+            let belief = match owed {
+                Some(debt) => *debt.belief(),
+                None => Belief::of([Some(objects.sources.target(&reference)?)]),
+            };
+            Some((reference, belief))
+        });
+        let pods = Pods {
+            fingerprint: workload.template.fingerprint,
+            held: held.collect(),
+            since: *change,
+        };
+        self.released.note(id, pods);
+    }
+
+    /// A workload has appeared that may adopt pods which were left behind.
+    pub(super) fn adopt_released(&mut self, workload: &Workload, objects: &Objects) {
+        let id = WorkloadId::from(&workload.key);
+        let Some(pods) = self.released.adopt(&id, workload.template.fingerprint) else {
+            return;
+        };
+        for (reference, belief) in pods.held {
+            let known = objects.sources.with_target(&reference);
+            if let Some((source, target)) = known
+                && !belief.is(Some(target))
+                && objects.workloads.concerns(source, workload)
+            {
+                self.insert(&id, &reference, Debt::with(belief, &pods.since, Some(source)));
+            }
+        }
+    }
+
+    /// What this replica noted itself of the source is about to be merged with what an earlier leader wrote down.
+    pub(super) fn take_for_restore(&mut self, reference: &SourceRef) -> Own {
+        self.unclaimed.doubt(reference);
+        let mut own = Vec::new();
+        self.retain_of(reference, |id, debt| {
+            own.push((id.clone(), *debt));
+            false
+        });
+        Own(own)
+    }
+
+    /// What an earlier leader wrote down is hearsay: it adds to what this replica has watched itself, and takes nothing
+    /// away. What it has not written down it may have done all the same.
+    ///
+    /// Where a restart does not replace the pods of a template, nothing of it was watched: only what is written down
+    /// counts.
+    pub(super) fn merge_own(&mut self, reference: &SourceRef, Own(own): Own, objects: &Objects) {
+        for (id, mut debt) in own {
+            let told = self.by_workload.get(&id).and_then(|debts| debts.get(reference));
+            if told.is_some() || objects.workloads.shows_restarts(&id) && !debt.is_tentative() {
+                debt.merge_told(told);
+                self.insert(&id, reference, debt);
+            }
+        }
     }
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
@@ -184,8 +334,12 @@ impl Debts {
         change: &Change,
         objects: &Objects,
     ) {
-        let source = objects.sources.present(reference);
-        self.unclaimed.remember(reference, before, source, change);
+        let version = |source: &Source| source.resource_version;
+        let written = match objects.sources.present(reference) {
+            Some(source) => Written::At(source.modified_at, source.resource_version),
+            None => Written::Deletion(objects.sources.get(reference).map_or(0, version)),
+        };
+        self.unclaimed.remember(reference, before, written, change);
     }
 
     /// The last change of the source that is kept for workloads seen later.
@@ -206,10 +360,12 @@ impl Debts {
         reference: &SourceRef,
         running: Option<Content>,
         change: &Change,
-        sources: &Sources,
+        Objects { sources, workloads }: &Objects,
     ) {
         let debt = Debt::from_ledger(running, change, sources.get(reference));
-        if debt.runs_with(sources.target(reference)) {
+        let replaced = sources.present(reference);
+        let replaced = replaced.is_some_and(|source| workloads.was_replaced_after(id, source));
+        if replaced || debt.belief().is(sources.target(reference)) {
             self.forget(id, reference);
         } else {
             self.insert(id, reference, debt);
@@ -230,8 +386,10 @@ impl Debts {
     /// A patch for this source is about to be sent.
     pub(super) fn attempt(&mut self, id: &WorkloadId, reference: &SourceRef, sources: &Sources) {
         let debts = self.by_workload.get_mut(id);
-        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
-            debt.attempted(sources.target(reference));
+        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference))
+            && let Some(target) = sources.target(reference)
+        {
+            debt.attempted(target);
         }
     }
 
@@ -298,6 +456,7 @@ impl Debts {
         Some(Pending {
             workload: Arc::clone(workload),
             owed: owed.collect(),
+            is_uncertain: due().any(|(_, debt)| debt.belief().is_uncertain()),
             since,
         })
     }
@@ -349,6 +508,7 @@ impl Debts {
     pub(super) fn clear(&mut self) {
         self.by_workload.clear();
         self.unclaimed.clear();
+        self.released = Released::default();
     }
 
     fn of(&self, id: &WorkloadId) -> impl Iterator<Item = (&SourceRef, &Debt)> {

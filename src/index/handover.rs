@@ -19,7 +19,7 @@ use super::{
     objects::Objects,
     source_status::{OwedBy, SourceState, SourceStatus},
 };
-use crate::model::{Content, SourceKind, SourceRef, UnixSeconds, Workload};
+use crate::model::{Content, Source, SourceKind, SourceRef, UnixSeconds, Workload};
 
 #[derive(Debug)]
 pub(super) struct Handover {
@@ -29,6 +29,8 @@ pub(super) struct Handover {
     inheritance: HashMap<WorkloadId, Vec<Inherited>>,
     /// Set when this replica has taken over, until every workload is known.
     unrecorded: Option<Unrecorded>,
+    /// The sources that the ledger has, until every workload is known.
+    recorded: HashSet<SourceRef>,
 }
 
 /// A workload owes a restart for a source, according to the ledger.
@@ -53,7 +55,13 @@ impl Handover {
             missing: HashSet::new(),
             inheritance: HashMap::new(),
             unrecorded,
+            recorded: HashSet::new(),
         }
+    }
+
+    /// The ledger has this source.
+    pub(super) fn record(&mut self, reference: SourceRef) {
+        self.recorded.insert(reference);
     }
 
     /// Whether nothing is left of it.
@@ -93,7 +101,7 @@ impl Handover {
             name: owed.name.clone(),
         };
         if objects.workloads.get(&id).is_some() {
-            debts.inherit(&id, reference, owed.running, change, &objects.sources);
+            debts.inherit(&id, reference, owed.running, change, objects);
         } else if change.remember {
             if debts.last_change(reference).is_none() {
                 let settled = objects.sources.target(reference).or(state.content());
@@ -110,7 +118,7 @@ impl Handover {
     pub(super) fn hand_over(&mut self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
         for Inherited { reference, running } in self.inheritance.remove(id).unwrap_or_default() {
             if let Some(change) = debts.last_change(&reference) {
-                debts.inherit(id, &reference, running, &change, &objects.sources);
+                debts.inherit(id, &reference, running, &change, objects);
             }
         }
     }
@@ -125,48 +133,69 @@ impl Handover {
         }
     }
 
-    /// The marker of a workload has to be checked, if the ledger may lack a restart of it.
+    /// The marker of a workload has to be checked, if the ledger may lack a restart of it; and it owes what changed after
+    /// its creation, if the ledger may lack the workload.
     pub(super) fn check_workload(&self, workload: &Workload, objects: &Objects, debts: &mut Debts) {
-        let Some(change) = self.unrecorded(workload) else {
+        if self.unrecorded.is_none() {
             return;
-        };
-        let id = WorkloadId::from(&workload.key);
+        }
         for reference in objects.of_workload(workload) {
             if let Some(source) = objects.sources.present(&reference) {
-                debts.check_marker(&id, source, change);
+                self.check(workload, source, objects, debts);
             }
         }
     }
 
-    /// The source, which the ledger knows, exists. Returns the workloads whose marker has to be checked.
+    /// The source exists, which was not known. Returns the workloads that owe a restart, or whose marker has to be checked.
     pub(super) fn check_source(
         &self,
         reference: &SourceRef,
         objects: &Objects,
         debts: &mut Debts,
     ) -> Vec<WorkloadId> {
-        let Some(source) = objects.sources.present(reference) else {
+        let Some(source) = objects
+            .sources
+            .present(reference)
+            .filter(|_| self.unrecorded.is_some())
+        else {
             return Vec::new();
         };
         let mut concerned = objects.workloads.concerned(source);
         concerned.retain(|id| {
             let workload = objects.workloads.get(id);
-            let change = workload.and_then(|workload| self.unrecorded(workload));
-            change.is_some_and(|change| debts.check_marker(id, source, change))
+            workload.is_some_and(|workload| self.check(workload, source, objects, debts))
         });
         concerned
     }
 
-    /// The change that stands for a restart of the workload which the ledger may lack; `None` where it has them all.
-    fn unrecorded(&self, workload: &Workload) -> Option<&Change> {
-        let unrecorded = self.unrecorded.as_ref()?;
-        (workload.template.written_at >= Some(unrecorded.since)).then_some(&unrecorded.change)
+    /// Returns whether it is news that the workload may owe a restart for the source.
+    fn check(&self, workload: &Workload, source: &Source, objects: &Objects, debts: &mut Debts) -> bool {
+        let Some(Unrecorded { since, change }) = &self.unrecorded else {
+            return false;
+        };
+        let id = WorkloadId::from(&workload.key);
+        if objects.workloads.was_replaced_after(&id, source) {
+            return false;
+        }
+        if self.recorded.contains(&source.key.reference()) {
+            workload.template.written_at >= Some(*since) && debts.check_marker(&id, source, change)
+        } else if is_unrecorded(workload, source, *since) {
+            let change = Change {
+                tentative: false,
+                inherited: true,
+                ..*change
+            };
+            debts.check_marker(&id, source, &change)
+        } else {
+            false
+        }
     }
 
     /// Every workload that existed when this replica began to lead is known now.
     pub(super) fn end(&mut self) {
         self.inheritance.clear();
         self.unrecorded = None;
+        self.recorded.clear();
     }
 
     /// The namespace is not selected any more.
@@ -174,6 +203,14 @@ impl Handover {
         self.end();
         self.missing.clear();
     }
+}
+
+/// Whether the workload has opted into the source without the ledger's knowledge, and its data was written after its
+/// pods may have started: certainly after both were created.
+///
+/// A workload that is older than the ledger opted in while nobody looked, which is no change.
+fn is_unrecorded(workload: &Workload, source: &Source, since: UnixSeconds) -> bool {
+    workload.created_at > Some(since) && source.rewritten && source.modified_at > workload.created_at
 }
 
 /// What a later leader needs to know of the source; `None` where no workload opted into it.

@@ -169,6 +169,7 @@ impl Mounted {
             uid: Box::default(),
             resource_version: write.version,
             modified_at: write.at,
+            rewritten: false,
             digest,
             ignored: annotations.is_some_and(|class| class.ignored),
             matched: annotations.is_some_and(|class| class.matched),

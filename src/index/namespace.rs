@@ -150,6 +150,7 @@ impl Namespace {
     fn workload_appeared(&mut self, workload: Arc<Workload>, observed: Option<Observed>) -> Effect {
         let is_event = observed.is_some_and(|observed| observed.is_event);
         self.claim_for_new(&workload, is_event);
+        self.debts.adopt_released(&workload, &self.objects);
         self.handover
             .check_workload(&workload, &self.objects, &mut self.debts);
         let mut effect = Effect {
@@ -179,6 +180,15 @@ impl Namespace {
                 .settle_for_new_pods(&id, workload, &self.objects.sources);
         }
         let mut effect = Effect::default();
+        if let Some(span) = replaced.template_changed {
+            let settled = self.debts.template_changed(workload, span, &self.objects);
+            effect.settled = self.keys(&settled);
+            effect.due.extend(
+                self.key_if_owing(workload)
+                    .into_iter()
+                    .filter(|_| !settled.is_empty()),
+            );
+        }
         if self.is_selected() {
             let key = replaced.affects_pauses(workload).then(|| workload.key.clone());
             effect.pauses.extend(key);
@@ -189,7 +199,8 @@ impl Namespace {
             effect.woken.push(workload.key.clone());
         }
         if replaced.interests_differ(workload) {
-            effect.touched = self.keys(&self.objects.of_workload(before));
+            let touched = self.objects.of_workload(before);
+            effect.touched.extend(self.keys(&touched));
             let touched = self.objects.of_workload(workload);
             effect.touched.extend(self.keys(&touched));
             // The pods of a recreated one are new; what it owes was settled above.
@@ -252,6 +263,14 @@ impl Namespace {
         effect
     }
 
+    /// It is being deleted, and its pods stay.
+    pub(super) fn workload_released(&mut self, key: &WorkloadKey, change: &Change) -> Effect {
+        if let Some(workload) = self.objects.workloads.get(&key.into()) {
+            self.debts.release(workload, change, &self.objects);
+        }
+        self.workload_gone(key)
+    }
+
     pub(super) fn sweep_workloads(&mut self, kind: WorkloadKind, generation: u32) -> Effect {
         let unseen = self.objects.workloads.unseen(kind, generation);
         self.workloads_gone(&unseen)
@@ -300,7 +319,18 @@ impl Namespace {
             ..*change
         };
         self.pass_on(&reference, seen.transition, &change, &mut effect);
-        if seen.was == Before::Unconfirmed {
+        if matches!(
+            seen.transition,
+            Transition::Appeared {
+                from: Some(Content::Present(_))
+            }
+        ) {
+            self.debts
+                .settle_for_created_since(&reference, seen.deleted, &self.objects);
+            let debts = &self.debts;
+            effect.due.retain(|key| debts.contains(&key.into(), &reference));
+        }
+        if matches!(seen.was, Before::Unknown | Before::Unconfirmed) {
             let to_check = self
                 .handover
                 .check_source(&reference, &self.objects, &mut self.debts);
@@ -309,8 +339,9 @@ impl Namespace {
         effect
     }
 
-    pub(super) fn source_gone(&mut self, reference: &SourceRef, change: &Change) -> Effect {
-        let Some(transition) = self.objects.sources.gone(reference) else {
+    /// `version`: the resourceVersion of the deletion; 0: not known.
+    pub(super) fn source_gone(&mut self, reference: &SourceRef, version: u64, change: &Change) -> Effect {
+        let Some(transition) = self.objects.sources.gone(reference, version) else {
             return Effect::default();
         };
         let mut effect = Effect::of(SourceChange::Deleted);
@@ -336,7 +367,7 @@ impl Namespace {
                 let is_opted_into = self.objects.is_opted_into(&reference);
                 effect.touched.extend(is_opted_into.then(|| self.key(&reference)));
             } else {
-                effect.merge(self.source_gone(&reference, change));
+                effect.merge(self.source_gone(&reference, 0, change));
             }
         }
         self.handover.listed(kind);
@@ -468,7 +499,8 @@ impl Namespace {
         }
         let (reference, state) = (key.reference(), status.state);
         self.debts.inherited_until(lists.recorded_until);
-        self.debts.forget_source(&reference);
+        self.handover.record(reference.clone());
+        let own = self.debts.take_for_restore(&reference);
         if key.kind == SourceKind::SecretProviderClass
             && let Some(Content::Present(digest)) = state.content()
             && let Some(class) = self.mounted.restore(key, digest, lists.statuses_pending)
@@ -486,6 +518,7 @@ impl Namespace {
             self.handover
                 .inherit(owed, about, change, &self.objects, &mut self.debts);
         }
+        self.debts.merge_own(&reference, own, &self.objects);
     }
 
     /// Every workload that existed when this replica began to lead is known now.
@@ -585,7 +618,7 @@ impl Namespace {
             ClassState::Shown(source) => self.source_seen(source, 0, Novelty::Uncertain, change),
             ClassState::Undecided => Effect::default(),
             ClassState::Gone => {
-                let effect = self.source_gone(&reference, change);
+                let effect = self.source_gone(&reference, 0, change);
                 if self.objects.sources.get(&reference).is_none() {
                     self.mounted.forget(&reference.name);
                 }

@@ -83,6 +83,8 @@ pub(super) struct SourceSeen {
     pub(super) was: Before,
     /// Only the ledger says what it held before.
     pub(super) inherited: bool,
+    /// The resourceVersion of its deletion, where that was watched; otherwise 0.
+    pub(super) deleted: u64,
 }
 
 /// What was known of a source before it was seen.
@@ -140,6 +142,7 @@ impl Sources {
                 transition: self.first_sight(kind, novelty, to),
                 was: Before::Unknown,
                 inherited: false,
+                deleted: 0,
             };
         };
         let known = Content::Present(before.source.digest);
@@ -161,18 +164,21 @@ impl Sources {
                     Before::OtherAnnotations
                 },
                 inherited: false,
+                deleted: 0,
             },
             Presence::Unconfirmed(_) => SourceSeen {
                 change: SourceChange::Created,
                 transition: Transition::appeared(Some(known), to),
                 was: Before::Unconfirmed,
                 inherited: before.inherited,
+                deleted: 0,
             },
             Presence::Gone(_) => SourceSeen {
                 change: SourceChange::Created,
                 transition: Transition::appeared(Some(self.while_deleted(kind, before.source.digest)), to),
                 was: Before::Deleted,
                 inherited: before.inherited,
+                deleted: before.source.resource_version,
             },
         }
     }
@@ -199,10 +205,11 @@ impl Sources {
         }
     }
 
-    /// The source is deleted; `None` where it was not known to exist.
-    pub(super) fn gone(&mut self, reference: &SourceRef) -> Option<Transition> {
+    /// The source is deleted, with that resourceVersion, 0 where it is not known; `None` where it was not known to exist.
+    pub(super) fn gone(&mut self, reference: &SourceRef, version: u64) -> Option<Transition> {
         self.deletions = self.deletions.wrapping_add(1);
         let slot = self.slots.get_mut(reference).filter(|slot| slot.is_present())?;
+        slot.source.resource_version = version;
         slot.presence = Presence::Gone(self.deletions);
         let from = Some(Content::Present(slot.source.digest));
         Some(self.deleted(reference.kind, from))
@@ -278,6 +285,7 @@ impl Sources {
                 uid: Box::default(),
                 resource_version: 0,
                 modified_at: None,
+                rewritten: false,
                 digest,
                 ignored: false,
                 matched: false,

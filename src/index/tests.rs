@@ -7,6 +7,7 @@ mod look_alikes;
 mod model;
 mod mounted;
 mod pauses;
+mod pods;
 mod selection;
 mod unclaimed;
 
@@ -17,7 +18,8 @@ use rstest::rstest;
 use super::*;
 use crate::{
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Proof, Replacement, Restart, Source,
+        SourceKind,
     },
     watch::Failure,
 };
@@ -99,7 +101,10 @@ impl Fixture {
 
     fn source_gone(&mut self, name: &str) -> Effect {
         let key = SourceKey::new(SourceKind::ConfigMap, "team", name);
-        self.event(Watched::Source(SourceKind::ConfigMap), Event::SourceGone(key))
+        self.event(
+            Watched::Source(SourceKind::ConfigMap),
+            Event::SourceGone { key, version: 0 },
+        )
     }
 
     /// The Deployment exists, uses the ConfigMap `app` and carries this annotation.
@@ -150,6 +155,7 @@ fn source(name: &str, content: u8) -> Source {
         uid: "uid".into(),
         resource_version: u64::MAX,
         modified_at: Some(UnixSeconds(1_790_000_000)),
+        rewritten: false,
         digest: digest(content),
         ignored: false,
         matched: false,
@@ -171,6 +177,8 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        generation: 1,
+        pods: Pods::default(),
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),
@@ -412,7 +420,7 @@ fn namespaces_do_not_mix_and_empty_ones_are_dropped() {
             .due
             .is_empty()
     );
-    fixture.event(configmaps, Event::SourceGone(key));
+    fixture.event(configmaps, Event::SourceGone { key, version: 0 });
     assert_eq!(fixture.index.namespaces.len(), 1);
 }
 
@@ -446,7 +454,7 @@ fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
 }
 
 #[test]
-fn what_a_standby_noted_gives_way_to_the_ledger() {
+fn what_the_ledger_says_takes_nothing_away_from_what_a_standby_has_watched() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
     fixture.workload("web", AUTO);
@@ -460,7 +468,9 @@ fn what_a_standby_noted_gives_way_to_the_ledger() {
         },
         fixture.now,
     );
-    assert!(fixture.owed("web").is_empty(), "the leader before has seen to it");
+    let pending = fixture.index.pending(&key("web")).unwrap();
+    assert!(pending.is_uncertain, "the leader before may have seen to it");
+    assert_eq!(pending.owed[0].proof, Proof::Restart);
     let left = OwedBy {
         kind: WorkloadKind::Deployment,
         name: "web".into(),

@@ -15,7 +15,8 @@ use std::{
 
 use super::change::{Observed, WorkloadId};
 use crate::model::{
-    PodTemplate, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
+    PodTemplate, Replacement, Restart, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey,
+    WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -43,6 +44,19 @@ struct Slot {
     first_version: u64,
     /// How many changes had been seen when it was listed or read last.
     read_at: u64,
+    /// Its creation was watched, with [`Slot::first_version`].
+    watched_from_creation: bool,
+    /// The template became what it is after that resourceVersion of the workload; 0: not watched.
+    template_since: u64,
+    /// Pods came or went last at that resourceVersion of the workload or before.
+    pods_moved: u64,
+}
+
+/// Two resourceVersions between which something has happened, at the second at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) since: u64,
+    pub(super) until: u64,
 }
 
 /// How a workload that was just seen differs from what was known.
@@ -62,6 +76,8 @@ pub(super) struct Replaced {
     pub(super) before: Arc<Workload>,
     /// How many changes had been seen when it was listed or read last.
     pub(super) read_at: u64,
+    /// When its template became another one, if it did.
+    pub(super) template_changed: Option<Span>,
 }
 
 impl Replaced {
@@ -133,6 +149,9 @@ impl Workloads {
                 generation: generation.unwrap_or_default(),
                 first_version: version,
                 read_at: observed.map_or(0, |observed| observed.order),
+                watched_from_creation: observed.is_some_and(|observed| observed.is_event),
+                template_since: 0,
+                pods_moved: 0,
             };
             self.slots.insert(id.clone(), slot);
             self.link(&id, workload);
@@ -148,12 +167,27 @@ impl Workloads {
         } else {
             slot.first_version.min(version)
         };
+        let is_event = observed.is_some_and(|observed| observed.is_event);
+        if recreated {
+            slot.watched_from_creation = is_event;
+        }
+        if slot.workload.pods.counts != workload.pods.counts {
+            slot.pods_moved = version;
+        }
+        let template_changed = template_changed(&slot.workload, workload, is_event);
+        if let Some(span) = template_changed {
+            slot.template_since = span.since;
+        }
         let read_at = slot.read_at;
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
             slot.read_at = observed.order;
         }
         let before = std::mem::replace(&mut slot.workload, Arc::clone(workload));
-        let replaced = Replaced { before, read_at };
+        let replaced = Replaced {
+            before,
+            read_at,
+            template_changed,
+        };
         if replaced.interests_differ(workload) {
             self.unlink(&id, &replaced.before);
             self.link(&id, workload);
@@ -221,6 +255,44 @@ impl Workloads {
     pub(super) fn is_younger(&self, id: &WorkloadId, source: &Source) -> bool {
         let slot = self.slots.get(id);
         slot.is_some_and(|slot| slot.workload.is_younger_than(source, slot.first_version))
+    }
+
+    /// Whether all its pods have certainly started after that resourceVersion, because its template has changed since.
+    pub(super) fn was_replaced_since(&self, id: &WorkloadId, version: u64) -> bool {
+        let slot = self.slots.get(id).filter(|_| version > 0);
+        slot.is_some_and(|slot| {
+            slot.template_since > version && slot.workload.replacement == Replacement::All
+        })
+    }
+
+    /// Whether all its pods have certainly started after the source was written, by the times of the API server: whole
+    /// seconds, so that the later one is greater.
+    pub(super) fn was_replaced_after(&self, id: &WorkloadId, source: &Source) -> bool {
+        let workload = self
+            .get(id)
+            .filter(|workload| workload.replacement == Replacement::All);
+        workload.is_some_and(|workload| {
+            source.modified_at.is_some() && workload.template.replaced_at > source.modified_at
+        })
+    }
+
+    /// Whether its template shows when all its pods were replaced.
+    pub(super) fn shows_restarts(&self, id: &WorkloadId) -> bool {
+        self.get(id).is_some_and(|workload| {
+            workload.replacement == Replacement::All && workload.restart == Restart::Template
+        })
+    }
+
+    /// Whether pods may have started after that resourceVersion.
+    pub(super) fn pods_moved_since(&self, id: &WorkloadId, version: u64) -> bool {
+        let slot = self.slots.get(id);
+        slot.is_some_and(|slot| slot.pods_moved > version || slot.workload.pods.are_moving)
+    }
+
+    /// Whether it was certainly created after that resourceVersion.
+    pub(super) fn was_created_since(&self, id: &WorkloadId, version: u64) -> bool {
+        let slot = self.slots.get(id).filter(|_| version > 0);
+        slot.is_some_and(|slot| slot.watched_from_creation && slot.first_version > version)
     }
 
     /// The workloads that opted into this source.
@@ -355,6 +427,22 @@ pub(super) struct Interests {
     pub(super) named: HashSet<SourceRef>,
     /// And any other, if its patterns match.
     pub(super) by_pattern: bool,
+}
+
+/// When the template became another one. An event is seen with the resourceVersion of what has just happened; what is
+/// listed or read may have become so since it was seen before.
+///
+/// Only where the generation moved with it: a template may be written in another way by another API server.
+fn template_changed(before: &Workload, now: &Workload, is_event: bool) -> Option<Span> {
+    let until = now.resource_version;
+    let changed = before.uid == now.uid
+        && before.template.fingerprint.differs(now.template.fingerprint)
+        && before.generation != now.generation
+        && before.resource_version < until;
+    changed.then_some(Span {
+        since: if is_event { until } else { before.resource_version },
+        until,
+    })
 }
 
 /// Whether Reloader has paused it.

@@ -37,6 +37,8 @@ pub struct Source {
     /// that own data); `None`: not known.
     /// Pods of a workload created later started with the present content.
     pub modified_at: Option<UnixSeconds>,
+    /// That was certainly after its creation: times have whole seconds.
+    pub rewritten: bool,
     /// SHA-1 of its data in canonical form ([`super::digest`]).
     pub digest: Digest,
     /// It carries the ignore annotation with exactly `true`: it restarts nothing.

@@ -1,6 +1,6 @@
 //! A workload, reduced: its opt-in annotations, what its pods reference, and its markers.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{Content, OptIn, Pause, Source, SourceRef, UnixSeconds, WorkloadKey};
 
@@ -18,6 +18,8 @@ pub struct Workload {
     /// ([comparable since Kubernetes 1.35](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions),
     /// monotonic in etcd before). 0 where the text is not a number.
     pub resource_version: u64,
+    /// `metadata.generation`, which every change of the spec raises; 0 where there is none.
+    pub generation: i64,
     /// `metadata.creationTimestamp`; without one it counts as older than everything. Pods of a workload that is younger
     /// than a change started with the new content.
     pub created_at: Option<UnixSeconds>,
@@ -33,6 +35,18 @@ pub struct Workload {
     pub restart: Restart,
     /// What a change of its pod template does to its pods.
     pub replacement: Replacement,
+    /// What its status says of its pods.
+    pub pods: Pods,
+}
+
+/// What the status of a workload says of its pods, which are not watched themselves: pods come and go only together with
+/// these numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pods {
+    /// A hash of every number of the status and of `spec.replicas`: another one means that pods have come or gone.
+    pub counts: u64,
+    /// Some are not ready or not updated yet, so that one may start at any moment. False while there is no status.
+    pub are_moving: bool,
 }
 
 /// Whether a change of the pod template replaces the pods that run, by the settings of the workload as it is now.
@@ -104,8 +118,14 @@ pub struct PodTemplate {
     pub volumes: Vec<Volume>,
     /// The text of the `reloader.stakater.com/last-reloaded-from` annotation: the annotations strategy's marker.
     pub last_reloaded_from: Option<Box<str>>,
-    /// When [`FIELD_MANAGER`] last wrote the object that holds it (`metadata.managedFields[].time`); `None`: never.
+    /// When [`FIELD_MANAGER`] last wrote the object that holds it (`metadata.managedFields[].time`), as far as it still
+    /// owns the text of a marker; `None`: never, or whoever wrote the markers since knew nothing of the pods: an undo, a
+    /// manifest that was exported with them.
     pub written_at: Option<UnixSeconds>,
+    /// When somebody else certainly made it another template last, as far as `metadata.managedFields` tells.
+    pub replaced_at: Option<UnixSeconds>,
+    /// Of the whole template; the default where the template is not kept. With another one the pods are replaced.
+    pub fingerprint: Fingerprint,
 }
 
 impl PodTemplate {
@@ -114,6 +134,35 @@ impl PodTemplate {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);
         let containers = self.containers.iter().chain(&self.init_containers);
         volumes.chain(containers.flat_map(|container| &container.references))
+    }
+}
+
+/// A hash of a whole pod template, comparable inside this process; the default stands for a template that is not kept.
+///
+/// It is of values as well, and so prints nothing.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of a template with this hash.
+    pub fn new(hash: u64) -> Self {
+        Self(hash.max(1))
+    }
+
+    /// Whether both are of templates that are kept, and of different ones.
+    pub fn differs(self, other: Self) -> bool {
+        self.0 != 0 && other.0 != 0 && self != other
+    }
+
+    /// Whether both are of the same template.
+    pub fn is_same(self, other: Self) -> bool {
+        self.0 != 0 && self == other
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
     }
 }
 
@@ -151,11 +200,24 @@ pub struct Owed {
     pub content: Content,
     /// The content the workload runs with prints the same digest, so that its marker proves nothing.
     pub look_alike: bool,
-    /// The change is unconfirmed: only a marker of the source that shows another content confirms it.
-    pub only_if_marked: bool,
+    /// What a marker of the source in the pod template proves.
+    pub proof: Proof,
     /// When the change was first seen. It is fixed per change, so that a repeated patch is byte-identical and does
     /// nothing on the API server.
     pub seen_at: UnixSeconds,
     /// Orders changes: the later of two has the larger number.
     pub order: u64,
+}
+
+/// What a marker of a source in the pod template proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: the pods certainly run with something else, whatever the template shows since an undo or an old manifest
+    /// was applied. Where the marker would stay as it is, the write has to change something else of the template.
+    Nothing,
+    /// One that shows the present content, written since the source was, proves the restart: what the pods run with is
+    /// not certain, because an earlier leader or a patch without an answer may have restarted them.
+    Restart,
+    /// One that shows another content proves that something has changed; without such a one nothing has.
+    Change,
 }

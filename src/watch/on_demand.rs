@@ -194,6 +194,8 @@ mod tests {
             template_of: None,
             restart: crate::model::Restart::default(),
             replacement: crate::model::Replacement::default(),
+            generation: 1,
+            pods: crate::model::Pods::default(),
             created_at: None,
             opt_in: OptIn::default(),
             pause: None,

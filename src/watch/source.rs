@@ -61,6 +61,8 @@ pub struct SourceObject<D> {
     digest: Digest,
     /// When its data was last written.
     modified_at: Option<UnixSeconds>,
+    /// That was certainly after its creation.
+    rewritten: bool,
     kind: std::marker::PhantomData<D>,
 }
 
@@ -72,16 +74,18 @@ impl<D: SourceData> SourceObject<D> {
             ignored: says_true(&keys.ignore),
             matched: says_true(&keys.match_),
             digest: self.digest,
-            resource_version: self
-                .metadata
-                .resource_version
-                .as_deref()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0),
+            resource_version: self.version(),
             modified_at: self.modified_at,
+            rewritten: self.rewritten,
             uid: self.metadata.uid.clone().unwrap_or_default().into(),
             key: self.key(),
         }
+    }
+
+    /// Its resourceVersion as a number; 0 where the text is not one.
+    pub fn version(&self) -> u64 {
+        let text = self.metadata.resource_version.as_deref();
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// Which object this is.
@@ -168,7 +172,10 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             resource_version,
             annotations: Pairs(annotations),
             managed_fields,
+            creation_timestamp,
         } = metadata;
+        let created_at = creation_timestamp.and_then(|text| text.parse::<Timestamp>().ok());
+        let modified_at = data_written_at(&managed_fields);
         let true_annotations = annotations
             .into_iter()
             .filter_map(|(key, value)| (value == "true").then_some(key))
@@ -183,7 +190,8 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             },
             true_annotations,
             digest: canonical.finish(),
-            modified_at: data_written_at(&managed_fields),
+            modified_at,
+            rewritten: created_at.is_some_and(|created_at| modified_at > Some(created_at.into())),
             kind: std::marker::PhantomData,
         })
     }
@@ -197,6 +205,7 @@ wire! {
         resource_version: Option<String>,
         annotations: Pairs,
         managed_fields: Vec<ManagedFields>,
+        creation_timestamp: Option<String>,
     }
     /// Of an entry of `managedFields` the time and whether it is about data; the rest, often half of the metadata, is
     /// skipped.
@@ -325,10 +334,14 @@ mod tests {
             true_annotations,
             digest,
             modified_at,
+            rewritten,
             kind: _,
         } = large.clone();
         assert_eq!(metadata, small.metadata);
-        assert_eq!((true_annotations, modified_at), (Vec::new(), None));
+        assert_eq!(
+            (true_annotations, modified_at, rewritten),
+            (Vec::new(), None, false)
+        );
         let data = "canary".repeat(100_000);
         assert_eq!(digest, Digest::of_secret([("key", data.as_bytes())]));
 
@@ -337,6 +350,7 @@ mod tests {
             uid,
             resource_version,
             modified_at,
+            rewritten: _,
             digest: kept,
             ignored,
             matched,

@@ -88,7 +88,10 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
 
 async fn sources<D: SourceData>(client: Client, output: Output, keys: Arc<AnnotationKeys>) {
     let seen = move |object: SourceObject<D>| Event::SourceSeen(object.into_source(&keys));
-    let gone = |object: SourceObject<D>| Event::SourceGone(object.key());
+    let gone = |object: SourceObject<D>| Event::SourceGone {
+        key: object.key(),
+        version: object.version(),
+    };
     let api = output.api(client);
     output.run(api, seen, gone).await;
 }
@@ -113,8 +116,11 @@ async fn workloads<T: Decoded>(client: Client, output: Output, kind: WorkloadKin
     };
     let seen = move |object: T| {
         let key = key(&object);
-        match reading.read(object.into_object(kind), kind) {
+        let object = object.into_object(kind);
+        let is_orphaning = object.is_orphaning();
+        match reading.read(object, kind) {
             Some(workload) => Event::WorkloadSeen(Box::new(workload)),
+            None if is_orphaning => Event::WorkloadReleased(key),
             // It may have been one before: a Job that has finished.
             None => Event::WorkloadGone(key),
         }

@@ -5,6 +5,7 @@
 //! Every field may be absent, null or of another type: a workload that cannot be understood is one that uses nothing,
 //! never an error that hides the rest of the list.
 
+mod facts;
 mod raw;
 mod reading;
 #[cfg(test)]
@@ -19,15 +20,19 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, FIELD_MANAGER, HeldBack, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
-    WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+    Container, FIELD_MANAGER, HeldBack, PodTemplate, Pods, SourceKind, SourceRef, UnixSeconds, Volume,
+    WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
+use facts::{ManagedFields, StatusWire, TemplateWire};
 pub use raw::RawObject;
 pub use reading::{RECREATES, Reading};
 
 /// Environment variables with this prefix are markers of the env-vars strategy.
 const MARKER_PREFIX: &str = "STAKATER_";
+
+/// The finalizer of an object whose dependents stay when it is deleted.
+const ORPHAN: &str = "orphan";
 
 /// What a client can decode workloads into; their kind is given separately.
 pub trait Decoded:
@@ -59,8 +64,11 @@ pub struct WorkloadObject {
     /// What `spec.updateStrategy` keeps from being replaced.
     held_back: Option<HeldBack>,
     template: PodTemplate,
+    pods: Pods,
     /// It is being deleted (`metadata.deletionTimestamp`), and finalizers hold it.
     is_terminating: bool,
+    /// It is being deleted, and its pods stay (`kubectl delete --cascade=orphan`).
+    is_orphaning: bool,
     /// Another controller owns it.
     is_controlled: bool,
     /// A Job that has succeeded or failed for good.
@@ -80,6 +88,11 @@ impl Decoded for WorkloadObject {
 }
 
 impl WorkloadObject {
+    /// Whether it is being deleted and its pods stay.
+    pub const fn is_orphaning(&self) -> bool {
+        self.is_orphaning
+    }
+
     /// Which object this is.
     pub fn key(&self, kind: WorkloadKind) -> WorkloadKey {
         let text = |field: &Option<String>| field.as_deref().unwrap_or_default().to_owned();
@@ -134,11 +147,13 @@ impl From<Wire> for WorkloadObject {
             restart_at,
             workload_ref,
             update_strategy,
+            replicas,
         } = spec;
         // Only a CronJob has the one, only the others have the other.
         let TemplateWire {
             metadata: template_metadata,
             spec: pod,
+            fingerprint,
         } = job_template.map_or(template, |job| job.spec.template);
         let PodSpecWire {
             containers,
@@ -152,14 +167,19 @@ impl From<Wire> for WorkloadObject {
             resource_version,
             creation_timestamp,
             deletion_timestamp,
+            generation,
+            finalizers,
             annotations,
             owner_references,
             managed_fields,
         } = metadata;
-        let own_writes = managed_fields
-            .into_iter()
-            .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
-            .filter_map(|entry| entry.time?.parse::<Timestamp>().ok());
+        let newest = |counts: fn(&ManagerWire) -> bool| {
+            let counting = managed_fields.iter().filter(|entry| counts(entry));
+            let times = counting.filter_map(|entry| entry.time.as_ref()?.parse::<Timestamp>().ok());
+            times.map(UnixSeconds::from).max()
+        };
+        let written_at = newest(|entry| entry.is_reloaders() && entry.fields_v1.own_a_marker);
+        let replaced_at = newest(|entry| !entry.is_reloaders() && entry.fields_v1.own_template_only);
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Time);
         let is_true = |condition: &ConditionWire| condition.status.as_deref() == Some("True");
         let is_last =
@@ -172,6 +192,7 @@ impl From<Wire> for WorkloadObject {
                 uid,
                 resource_version,
                 creation_timestamp: time(creation_timestamp),
+                generation,
                 ..ObjectMeta::default()
             },
             annotations: without_absent(annotations),
@@ -188,9 +209,13 @@ impl From<Wire> for WorkloadObject {
                 last_reloaded_from: template_annotations
                     .get(LAST_RELOADED_FROM)
                     .map(|text| text.as_str().into()),
-                written_at: own_writes.map(UnixSeconds::from).max(),
+                written_at,
+                replaced_at,
+                fingerprint,
             },
             template_annotations,
+            pods: status.pods(replicas),
+            is_orphaning: deletion_timestamp.is_some() && finalizers.iter().any(|name| name == ORPHAN),
             is_terminating: deletion_timestamp.is_some(),
             is_controlled: owner_references.iter().any(|owner| owner.controller),
             is_finished: status
@@ -285,6 +310,12 @@ impl From<VolumeWire> for Volume {
     }
 }
 
+impl ManagerWire {
+    fn is_reloaders(&self) -> bool {
+        self.manager.as_deref() == Some(FIELD_MANAGER)
+    }
+}
+
 impl UpdateStrategyWire {
     fn held_back(&self) -> Option<HeldBack> {
         if self.r#type.as_deref() == Some("OnDelete") {
@@ -314,12 +345,13 @@ wire! {
         resource_version: Option<String>,
         creation_timestamp: Option<String>,
         deletion_timestamp: Option<String>,
+        generation: Option<i64>,
+        finalizers: Vec<String>,
         annotations: BTreeMap<String, Option<String>>,
         owner_references: Vec<OwnerWire>,
         managed_fields: Vec<ManagerWire>,
     }
-    /// Which fields it manages, often half of the object, is skipped.
-    ManagerWire { manager: Option<String>, time: Option<String> }
+    ManagerWire { manager: Option<String>, time: Option<String>, fields_v1: ManagedFields }
     OwnerWire { controller: bool }
     SpecWire {
         paused: bool,
@@ -329,15 +361,14 @@ wire! {
         restart_at: Option<String>,
         workload_ref: Option<WorkloadRefWire>,
         update_strategy: UpdateStrategyWire,
+        replicas: Option<i64>,
     }
     UpdateStrategyWire { r#type: Option<String>, rolling_update: RollingUpdateWire }
     RollingUpdateWire { partition: Option<i64> }
     JobTemplateWire { spec: JobSpecWire }
     JobSpecWire { template: TemplateWire }
     WorkloadRefWire { kind: Option<String>, name: Option<String> }
-    StatusWire { conditions: Vec<ConditionWire> }
     ConditionWire { r#type: Option<String>, status: Option<String> }
-    TemplateWire { metadata: MetaWire, spec: PodSpecWire }
     PodSpecWire {
         containers: Vec<ContainerWire>,
         init_containers: Vec<ContainerWire>,

@@ -66,7 +66,7 @@ impl Subject {
         match event {
             Event::Listed => Self::List,
             Event::SourceSeen(source) => Self::Source(source.key.clone()),
-            Event::SourceGone(key) => Self::Source(key.clone()),
+            Event::SourceGone { key, .. } => Self::Source(key.clone()),
             Event::PodStatusSeen(status) => Self::Source(status.source()),
             _ => Self::Other,
         }

@@ -139,6 +139,9 @@ impl Context {
         for source in effect.touched {
             self.parts.ledger.touch_new(source);
         }
+        for source in effect.settled {
+            self.parts.ledger.touch(source);
+        }
     }
 
     /// Reports the mistakes in the workload's annotations: only the leader does so in public.

@@ -143,7 +143,7 @@ impl Intake {
         // What it says about its object. The index takes the observation, so whatever is asked later is kept here.
         let subject = self.announcer.is_some().then(|| Subject::of(&observation.event));
         let deleted_in = match &observation.event {
-            Event::SourceGone(key) => Some(Arc::clone(&key.namespace)),
+            Event::SourceGone { key, .. } => Some(Arc::clone(&key.namespace)),
             _ => None,
         };
         let selection_is_known =

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api_error::{ApiError, Class},
     decide::{self, Decision, Plan, SkipReason, Write},
-    index::{Pending, Settled},
+    index::{Effect, Pending, Settled},
     model::{Workload, WorkloadKey},
     patch::{self, Applied, Recreated},
     queue::{self, Priority, Retry, Ticket},
@@ -46,6 +46,15 @@ enum Attempt {
     Done(Round),
     /// The workload has changed since the decision.
     Conflict,
+}
+
+/// What a workload owes, once it was read.
+enum Look {
+    Pending(Box<Pending>),
+    /// It owes nothing, or is none of Reloader's business any more.
+    Nothing,
+    /// The role does not let it be read.
+    Forbidden,
 }
 
 impl Worker {
@@ -144,8 +153,19 @@ impl Worker {
     async fn restart(&self, ticket: &Ticket, mut pending: Pending) -> Round {
         let key = ticket.key();
         let mut conflicts = 0;
+        let mut has_looked = false;
         loop {
             let mut plan = match self.context.decide(&pending) {
+                // A patch rests on a resourceVersion, a skip on nothing: what the watch has shown may be outdated.
+                Decision::Skip(_) if pending.is_uncertain && !std::mem::replace(&mut has_looked, true) => {
+                    match self.look(key).await {
+                        Ok(Look::Pending(now)) => pending = *now,
+                        Ok(Look::Nothing) => return Round::Skipped,
+                        Ok(Look::Forbidden) => {}
+                        Err(error) => return Round::failed(&error),
+                    }
+                    continue;
+                }
                 Decision::Skip(reason) => {
                     self.skip(&pending, reason);
                     return Round::Skipped;
@@ -173,19 +193,34 @@ impl Worker {
                 Attempt::Conflict => conflicts += 1,
             }
             // The watch may still be behind the write that caused the conflict.
-            match self.writer.read(key).await {
-                Ok(Some(workload)) => _ = self.context.index().written(workload),
-                // A Job that is not run again any more: the watch will show it.
-                Ok(None) => return Round::Skipped,
-                // A role that may not read: what the watch showed is all there is.
-                Err(error) if error.class == Class::Rejected => conflicts = MAX_CONFLICTS,
+            match self.look(key).await {
+                Ok(Look::Pending(now)) => pending = *now,
+                Ok(Look::Nothing) => return Round::Skipped,
+                Ok(Look::Forbidden) => conflicts = MAX_CONFLICTS,
                 Err(error) => return Round::failed(&error),
             }
-            match self.context.index().pending(key) {
-                Some(now) => pending = now,
-                None => return Round::Skipped,
-            }
         }
+    }
+
+    /// Reads the workload, and what it owes then.
+    async fn look(&self, key: &WorkloadKey) -> Result<Look, ApiError> {
+        match self.writer.read(key).await {
+            Ok(Some(workload)) => {
+                let effect = self.context.index().written(workload);
+                // What it owes is in hand.
+                self.context.enqueue(Effect {
+                    due: Vec::new(),
+                    ..effect
+                });
+            }
+            // A Job that is not run again any more: the watch will show it.
+            Ok(None) => return Ok(Look::Nothing),
+            // A role that may not read: what the watch showed is all there is.
+            Err(error) if error.class == Class::Rejected => return Ok(Look::Forbidden),
+            Err(error) => return Err(error),
+        }
+        let pending = self.context.index().pending(key);
+        Ok(pending.map_or(Look::Nothing, |pending| Look::Pending(Box::new(pending))))
     }
 
     /// Nothing is to be written for anything that is owed.

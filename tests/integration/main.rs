@@ -36,6 +36,7 @@ mod observability;
 mod opt_in;
 mod outage;
 mod pause;
+mod pods;
 mod request_count;
 mod reverts;
 mod scopes;

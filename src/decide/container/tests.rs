@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::model::SourceKind;
+use crate::model::{Fingerprint, SourceKind};
 
 fn config_map() -> SourceRef {
     SourceRef::new(SourceKind::ConfigMap, "cm")
@@ -80,6 +80,8 @@ fn chooses_the_container_upstream_does(
         volumes: volumes(volume_names),
         last_reloaded_from: None,
         written_at: None,
+        replaced_at: None,
+        fingerprint: Fingerprint::default(),
     };
     assert_eq!(choose(&template, &config_map(), false), auto, "auto");
     assert_eq!(choose(&template, &config_map(), true), named, "named");

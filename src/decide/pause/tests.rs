@@ -23,6 +23,8 @@ fn workload(kind: WorkloadKind, pause: Option<Pause>) -> Workload {
         template_of: None,
         restart: crate::model::Restart::default(),
         replacement: crate::model::Replacement::default(),
+        generation: 1,
+        pods: crate::model::Pods::default(),
         created_at: None,
         opt_in: OptIn::default(),
         pause: pause.map(Box::new),

@@ -12,9 +12,9 @@ use std::{collections::HashMap, time::Instant};
 
 use super::super::{
     change::{Change, Observed},
-    workloads::Replaced,
+    workloads::{Replaced, Span},
 };
-use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
+use crate::model::{Content, SourceRef, UnixSeconds, Workload};
 
 /// So many changes of one source are told apart; a workload older than all of them may run with anything.
 const TOLD_APART: usize = 8;
@@ -58,11 +58,11 @@ struct Past {
 
 /// When a change was written.
 #[derive(Clone, Copy, Debug)]
-enum Written {
+pub(super) enum Written {
     /// The source's content: at that time, with that resourceVersion.
     At(Option<UnixSeconds>, u64),
-    /// A deletion leaves neither.
-    Deletion,
+    /// A deletion leaves no time; its resourceVersion is 0 where it is not known.
+    Deletion(u64),
 }
 
 impl Unclaimed {
@@ -70,17 +70,14 @@ impl Unclaimed {
         self.by_source.is_empty()
     }
 
-    /// Keeps a change: the source held `before` until now. `source`: as it is after the change; `None` where it is gone.
+    /// Keeps a change: the source held `before` until now.
     pub(super) fn remember(
         &mut self,
         reference: &SourceRef,
         before: Option<Content>,
-        source: Option<&Source>,
+        written: Written,
         change: &Change,
     ) {
-        let written = source.map_or(Written::Deletion, |source| {
-            Written::At(source.modified_at, source.resource_version)
-        });
         let past = Past {
             before,
             written,
@@ -131,6 +128,39 @@ impl Unclaimed {
         })
     }
 
+    /// The sources that have a change.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &SourceRef> {
+        self.by_source.keys()
+    }
+
+    /// What the source, which holds `now`, has held between these two resourceVersions, both included.
+    pub(super) fn contents(&self, reference: &SourceRef, during: Span, now: Content) -> Vec<Option<Content>> {
+        let past = self
+            .by_source
+            .get(reference)
+            .map_or(&[][..], |history| &history.past);
+        let until = past
+            .iter()
+            .position(|past| past.written_version() > during.until)
+            .unwrap_or(past.len());
+        let since = past[..until]
+            .iter()
+            .position(|past| past.written_version() > during.since)
+            .unwrap_or(until);
+        let then = past.get(until).map_or(Some(now), |past| past.before);
+        // It may have come at any time.
+        let untimed = past.iter().filter(|past| past.written_version() == 0);
+        let within = past[since..until].iter().chain(untimed).map(|past| past.before);
+        within.chain([then]).collect()
+    }
+
+    /// An earlier leader may have restarted workloads for the changes of the source.
+    pub(super) fn doubt(&mut self, reference: &SourceRef) {
+        if let Some(history) = self.by_source.get_mut(reference) {
+            history.last.inherited = true;
+        }
+    }
+
     /// The last change of the source.
     pub(super) fn last(&self, reference: &SourceRef) -> Option<&Change> {
         Some(&self.by_source.get(reference)?.last)
@@ -172,7 +202,7 @@ impl Past {
     /// Whether it came after the creation of a workload that was not known.
     fn is_after_new(&self, workload: &Workload, is_event: bool) -> bool {
         match self.written {
-            Written::Deletion => workload.created_at <= Some(self.change.seen.unix),
+            Written::Deletion(_) => workload.created_at <= Some(self.change.seen.unix),
             Written::At(at, version) if is_event => {
                 let latest = |at: UnixSeconds| Some(at.saturating_add(CLOCK_SKEW_SECONDS));
                 workload.resource_version < version && at.is_none_or(|at| workload.created_at <= latest(at))
@@ -193,11 +223,18 @@ impl Past {
         self.version().is_some_and(came_since)
     }
 
-    /// The source's resourceVersion since.
+    /// The resourceVersion of the source's content since; a deletion has none.
     const fn version(&self) -> Option<u64> {
         match self.written {
             Written::At(_, version) => Some(version),
-            Written::Deletion => None,
+            Written::Deletion(_) => None,
+        }
+    }
+
+    /// The resourceVersion of the write; 0: not known.
+    const fn written_version(&self) -> u64 {
+        match self.written {
+            Written::At(_, version) | Written::Deletion(version) => version,
         }
     }
 }

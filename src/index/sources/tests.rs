@@ -36,6 +36,7 @@ fn source(content: u8) -> Source {
         uid: "1".into(),
         resource_version: 1,
         modified_at: Some(UnixSeconds(1)),
+        rewritten: false,
         digest: digest(content),
         ignored: false,
         matched: false,
@@ -85,7 +86,7 @@ fn what_it_means_that_a_source_is_seen(
         Known::Here(content) => _ = sources.seen(source(content), 1, Novelty::Uncertain),
         Known::Deleted(content) => {
             sources.seen(source(content), 1, Novelty::Uncertain);
-            sources.gone(&reference);
+            sources.gone(&reference, 0);
         }
         Known::Ledger(state) => _ = sources.restore(&source(0).key, state, false),
     }
@@ -113,10 +114,10 @@ fn what_it_means_that_a_source_is_gone(
 ) {
     let mut sources = Sources::new(options);
     let reference = source(1).key.reference();
-    assert_eq!(sources.gone(&reference), None);
+    assert_eq!(sources.gone(&reference, 0), None);
     sources.seen(source(1), 1, Novelty::Uncertain);
-    assert_eq!(sources.gone(&reference), Some(expected));
-    assert_eq!(sources.gone(&reference), None, "once");
+    assert_eq!(sources.gone(&reference, 0), Some(expected));
+    assert_eq!(sources.gone(&reference, 0), None, "once");
     assert_eq!(sources.target(&reference), target);
 }
 

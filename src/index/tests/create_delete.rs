@@ -340,7 +340,7 @@ fn a_source_of_which_nothing_is_known_is_owed_only_if_markers_say_so() {
             pending
                 .owed
                 .iter()
-                .map(|owed| owed.only_if_marked)
+                .map(|owed| owed.proof == Proof::Change)
                 .collect::<Vec<_>>()
         })
     };

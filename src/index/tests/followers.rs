@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::{
     index::{Effect, Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Replacement, Restart, Source, SourceKey,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKey,
         SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
@@ -34,6 +34,7 @@ fn change(index: &Index, content: u8) -> Effect {
         uid: "1".into(),
         resource_version: content.into(),
         modified_at: Some(UnixSeconds(content.into())),
+        rewritten: false,
         digest: Digest::from_bytes([content; 20]),
         ignored: false,
         matched: false,
@@ -68,6 +69,8 @@ fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
         template_of: (kind == WorkloadKind::Rollout).then(|| "web".into()),
         restart: Restart::Template,
         replacement: Replacement::default(),
+        generation: 1,
+        pods: Pods::default(),
     }
 }
 

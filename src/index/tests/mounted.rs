@@ -91,6 +91,8 @@ impl Fixture {
             template_of: None,
             restart: crate::model::Restart::default(),
             replacement: crate::model::Replacement::default(),
+            generation: 1,
+            pods: crate::model::Pods::default(),
             created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
             pause: None,

@@ -38,6 +38,7 @@ fn source(kind: SourceKind, name: &str) -> Source {
         uid: "uid".into(),
         resource_version: 1,
         modified_at: None,
+        rewritten: false,
         digest: Digest::from_bytes([0; 20]),
         ignored: false,
         matched: false,

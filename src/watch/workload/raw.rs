@@ -9,12 +9,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
 use super::{Decoded, MetaWire, SpecWire, TemplateWire, Wire, WorkloadObject, resource_of_any_kind};
-use crate::model::WorkloadKind;
+use crate::{
+    model::WorkloadKind,
+    watch::lenient::{Lenient, Loose},
+};
 
 /// How many levels of nesting are kept. No field of a built-in kind lies deeper than 30; `serde_json` fails at 128, and
 /// with one object the list that holds it. The API server stores custom resources nested deeper than that.
@@ -65,12 +68,15 @@ impl From<Value> for RawObject {
 
 impl<'de> Deserialize<'de> for RawObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Levels(DEEPEST)).map(Self::from)
+        deserializer.deserialize_map(WHOLE).map(Self::from)
     }
 }
 
+/// Reads all of a JSON value that anything in Kubernetes knows.
+pub(super) const WHOLE: Levels = Levels(DEEPEST);
+
 /// Reads JSON of which so many levels are kept: what lies deeper is null.
-struct Levels(usize);
+pub(super) struct Levels(usize);
 
 impl Levels {
     const fn below(&self) -> Self {
@@ -164,18 +170,22 @@ impl Decoded for RawObject {
         let template: TemplateWire = template.map(understood).unwrap_or_default();
         let metadata = self.value.get_mut("metadata").map(Value::take);
         let metadata: MetaWire = metadata.map(understood).unwrap_or_default();
+        let status = self.value.get_mut("status").map(Value::take);
+        let replicas = self.value.pointer("/spec/replicas").and_then(Value::as_i64);
         WorkloadObject::from(Wire {
             metadata,
             spec: SpecWire {
                 template,
+                replicas,
                 ..SpecWire::default()
             },
-            ..Wire::default()
+            status: status.map(understood).unwrap_or_default(),
         })
     }
 }
 
 /// A template without the expected form uses nothing.
-fn understood<T: DeserializeOwned + Default>(value: Value) -> T {
-    serde_json::from_value(value).unwrap_or_default()
+pub(super) fn understood<T: Lenient>(value: Value) -> T {
+    let Loose(part) = serde_json::from_value(value).unwrap_or(Loose(T::default()));
+    part
 }

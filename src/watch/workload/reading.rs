@@ -47,6 +47,7 @@ impl Reading {
             is_suspended,
             restart_at,
             template_of,
+            pods,
             ..
         } = object;
         let annotation = |key: &str| annotations.get(key).map(String::as_str);
@@ -65,6 +66,8 @@ impl Reading {
                 .resource_version
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0),
+            generation: metadata.generation.unwrap_or(0),
+            pods,
             created_at: metadata.creation_timestamp.map(|time| time.0.into()),
             template: if wants_nothing && !is_followed {
                 PodTemplate::default()

@@ -91,18 +91,110 @@ fn which_jobs_are_run_again(
     );
 }
 
+/// The fields of `managedFields` under which the variables of a container lie.
+fn of_variables(variables: &Value) -> Value {
+    json!({ "f:spec": { "f:template": { "f:spec": { "f:containers": {
+        "k:{\"name\":\"main\"}": { "f:env": variables }
+    } } } } })
+}
+
+fn marker() -> Value {
+    let variable = json!({ ".": {}, "f:name": {}, "f:value": {} });
+    of_variables(&json!({ "k:{\"name\":\"STAKATER_APP_CONFIGMAP\"}": variable }))
+}
+
+fn ours(fields: &Value, time: &str) -> Value {
+    json!({ "manager": "Reloader", "time": time, "fieldsV1": fields })
+}
+
 #[rstest]
-#[case::ours_last(json!([{ "manager": "Reloader", "time": "2026-01-02T03:04:05Z" }, { "manager": "Reloader" },
-    { "manager": "Reloader", "time": "2026-01-01T00:00:00Z" }, { "manager": "kubectl", "time": "2026-02-01T00:00:00Z" }]),
+#[case::ours_last(json!([ours(&marker(), "2026-01-02T03:04:05Z"), { "manager": "Reloader" },
+    ours(&marker(), "2026-01-01T00:00:00Z"), { "manager": "kubectl", "time": "2026-02-01T00:00:00Z", "fieldsV1": marker() }]),
     Some(UnixSeconds(1_767_323_045)))]
-#[case::only_others(json!([{ "manager": "kubectl", "time": "2026-02-01T00:00:00Z" }, {}, null]), None)]
-#[case::no_time(json!([{ "manager": "Reloader", "time": "yesterday" }]), None)]
-fn it_is_known_when_reloader_wrote_it(#[case] managed_fields: Value, #[case] expected: Option<UnixSeconds>) {
+#[case::only_others(json!([{ "manager": "kubectl", "time": "2026-02-01T00:00:00Z", "fieldsV1": marker() }, {}, null]), None)]
+#[case::no_time(json!([ours(&marker(), "yesterday")]), None)]
+#[case::another_has_written_the_text_since(json!([ours(&of_variables(&json!({
+    "k:{\"name\":\"STAKATER_APP_CONFIGMAP\"}": { ".": {}, "f:name": {} } })), "2026-01-02T03:04:05Z")]), None)]
+#[case::no_marker(json!([ours(&of_variables(&json!({
+    "k:{\"name\":\"APP\"}": { "f:value": {} } })), "2026-01-02T03:04:05Z")]), None)]
+#[case::the_annotation(json!([ours(&json!({ "f:spec": { "f:template": { "f:metadata": { "f:annotations": {
+    "f:reloader.stakater.com/last-reloaded-from": {} } } } } }), "2026-01-02T03:04:05Z")]), Some(UnixSeconds(1_767_323_045)))]
+#[case::all_containers_as_one_value(json!([ours(&json!({ "f:spec": { "f:template": { "f:spec": { "f:containers": {} } } } }),
+    "2026-01-02T03:04:05Z")]), Some(UnixSeconds(1_767_323_045)))]
+fn it_is_known_when_reloader_wrote_the_markers(
+    #[case] managed_fields: Value,
+    #[case] expected: Option<UnixSeconds>,
+) {
     let mut metadata = auto();
     metadata["managedFields"] = managed_fields;
     let object = json!({ "metadata": metadata, "spec": { "template": template() } });
     let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
     assert_eq!(workload.template.written_at, expected);
+}
+
+#[rstest]
+#[case::undo(json!({ "f:spec": { "f:template": { "f:spec": {} } } }), "kubectl-rollout", true)]
+#[case::an_apply_owns_more(json!({ "f:spec": { "f:template": {}, "f:replicas": {} } }), "kubectl", false)]
+#[case::and_of_the_metadata(json!({ "f:spec": { "f:template": {} }, "f:metadata": {} }), "helm", false)]
+#[case::ours(json!({ "f:spec": { "f:template": {} } }), "Reloader", false)]
+#[case::nothing(json!({}), "kubectl", false)]
+fn who_owns_the_template_only_has_written_it_last(
+    #[case] fields: Value,
+    #[case] manager: &str,
+    #[case] expected: bool,
+) {
+    let mut metadata = auto();
+    metadata["managedFields"] =
+        json!([{ "manager": manager, "time": "2026-01-02T03:04:05Z", "fieldsV1": fields }]);
+    let object = json!({ "metadata": metadata, "spec": { "template": template() } });
+    let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
+    assert_eq!(workload.template.replaced_at.is_some(), expected);
+}
+
+#[test]
+fn every_field_of_a_template_makes_it_another_one() {
+    let of = |template: Value| {
+        let object = json!({ "metadata": auto(), "spec": { "replicas": 2, "template": template } });
+        read(WorkloadKind::Deployment, object, &reading())
+            .unwrap()
+            .template
+            .fingerprint
+    };
+    let one = of(template());
+    assert!(one.is_same(of(template())));
+    let changes: [fn(&mut Value); 3] = [
+        |template| template["spec"]["containers"][0]["image"] = json!("app:2"),
+        |template| template["metadata"]["annotations"]["checksum/config"] = json!("1"),
+        |template| template["spec"]["containers"][0]["env"] = json!([{ "name": "A", "value": "b" }]),
+    ];
+    for change in changes {
+        let mut other = template();
+        change(&mut other);
+        assert!(one.differs(of(other.clone())), "{other}");
+    }
+    assert_eq!(format!("{one:?}"), "Fingerprint", "it is of values");
+}
+
+#[rstest]
+#[case::none(json!({}), false)]
+#[case::all_ready(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), false)]
+#[case::one_starts(json!({ "replicas": 2, "readyReplicas": 1, "updatedReplicas": 2 }), true)]
+#[case::none_is_ready(json!({ "replicas": 2 }), true)]
+#[case::rolling(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 1 }), true)]
+#[case::on_nodes(json!({ "desiredNumberScheduled": 2, "numberReady": 1 }), true)]
+fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_moving: bool) {
+    let of = |status: &Value, replicas: i64| {
+        let object = json!({ "metadata": auto(), "spec": { "replicas": replicas, "template": template() }, "status": status });
+        read(WorkloadKind::Deployment, object, &reading()).unwrap().pods
+    };
+    let pods = of(&status, 2);
+    assert_eq!(pods.are_moving, are_moving);
+    let mut other = status.clone();
+    other["observedGeneration"] = json!(9);
+    assert_eq!(pods, of(&other, 2), "a change of the spec moves no pod by itself");
+    other["replicas"] = json!(7);
+    assert_ne!(pods.counts, of(&other, 2).counts);
+    assert_ne!(pods.counts, of(&status, 3).counts);
 }
 
 #[test]

@@ -1,0 +1,290 @@
+//! What starts pods is seen on the workload: templates that others change, pods that come and go, pods that stay behind.
+
+use super::*;
+use crate::model::{Fingerprint, HeldBack, Pods, Replacement};
+
+const DEPLOYMENTS: Watched = Watched::Workload(WorkloadKind::Deployment);
+const CONFIGMAPS: Watched = Watched::Source(SourceKind::ConfigMap);
+
+impl Fixture {
+    /// The source holds this from that resourceVersion on.
+    fn holds_at(&self, version: u64, content: u8) -> Effect {
+        let source = Source {
+            resource_version: version,
+            ..source("app", content)
+        };
+        self.event(CONFIGMAPS, Event::SourceSeen(source))
+    }
+
+    fn sees(&self, workload: Workload) -> Effect {
+        self.event(DEPLOYMENTS, Event::WorkloadSeen(Box::new(workload)))
+    }
+
+    /// Everything is listed, the source holds 1, and `web` has its first template.
+    fn running() -> Self {
+        let fixture = Self::settled_with(Options {
+            longest_lag: Duration::from_secs(30),
+            ..Options::default()
+        });
+        fixture.holds_at(10, 1);
+        fixture.sees(web(20, 1));
+        fixture
+    }
+
+    fn proof(&self) -> Option<Proof> {
+        let pending = self.index.pending(&key("web"))?;
+        Some(pending.owed.first()?.proof)
+    }
+}
+
+/// `web` at that resourceVersion, with its nth template.
+fn web(version: u64, template: u64) -> Workload {
+    let mut web = workload("web", AUTO, version);
+    web.generation = i64::try_from(template).unwrap();
+    web.template.fingerprint = Fingerprint::new(template);
+    web
+}
+
+fn app() -> SourceKey {
+    SourceKey::new(SourceKind::ConfigMap, "team", "app")
+}
+
+/// A Helm upgrade, `kubectl rollout restart`, another controller: one rollout is enough, whichever stream is faster.
+#[rstest]
+fn a_template_that_others_change_after_the_source_settles_what_is_owed(
+    #[values(false, true)] workloads_first: bool,
+) {
+    let fixture = Fixture::running();
+    if workloads_first {
+        fixture.sees(web(31, 2));
+        assert!(fixture.holds_at(30, 2).due.is_empty());
+    } else {
+        assert_eq!(fixture.holds_at(30, 2).due.len(), 1);
+        let effect = fixture.sees(web(31, 2));
+        assert_eq!(effect.settled, [app()], "the ledger hears of it");
+    }
+    assert_eq!(fixture.proof(), None);
+    assert!(fixture.index.source_status(&app()).unwrap().owed.is_empty());
+    // What its pods run with is known from now on.
+    fixture.holds_at(40, 1);
+    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+}
+
+#[rstest]
+fn a_template_that_others_change_before_the_source_settles_nothing(
+    #[values(false, true)] workloads_first: bool,
+    #[values(false, true)] forgotten: bool,
+) {
+    let mut fixture = Fixture::running();
+    if workloads_first {
+        fixture.sees(web(29, 2));
+    }
+    fixture.holds_at(30, 2);
+    if forgotten {
+        fixture.pass(60);
+    }
+    if !workloads_first {
+        fixture.sees(web(29, 2));
+    }
+    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+}
+
+/// Its pods have started with what the source held in between.
+#[test]
+fn a_template_seen_late_is_of_the_content_of_its_time() {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.holds_at(40, 1);
+    assert_eq!(fixture.proof(), None, "back to what they run with");
+    assert_eq!(fixture.sees(web(35, 2)).due.len(), 1);
+    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+    assert!(fixture.sees(web(41, 3)).due.is_empty());
+    assert_eq!(fixture.proof(), None);
+}
+
+#[rstest]
+#[case::on_delete(Replacement::Partly(HeldBack::OnDelete))]
+#[case::partition(Replacement::Partly(HeldBack::Partition))]
+#[case::paused(Replacement::Partly(HeldBack::Paused))]
+#[case::unknown(Replacement::Unknown)]
+fn a_template_that_does_not_replace_all_pods_settles_nothing(#[case] replacement: Replacement) {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.sees(Workload {
+        replacement,
+        ..web(31, 2)
+    });
+    assert!(fixture.proof().is_some());
+    fixture.holds_at(40, 1);
+    let may_have_started = replacement != Replacement::Unknown;
+    assert_eq!(fixture.proof().is_some(), may_have_started);
+}
+
+/// In a list it may have become so at any time since it was seen before.
+#[test]
+fn a_template_that_is_read_settles_only_what_came_before_it_was_read_last() {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.index.written(web(31, 2));
+    assert!(fixture.proof().is_some(), "before or after the source");
+    fixture.index.written(web(32, 3));
+    assert_eq!(fixture.proof(), None);
+}
+
+#[rstest]
+#[case::another_spelling(1, 2, 31)]
+#[case::no_event(2, 2, 20)]
+#[case::another_field(2, 1, 31)]
+fn not_every_other_template_is_a_rollout(
+    #[case] generation: i64,
+    #[case] template: u64,
+    #[case] version: u64,
+) {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.sees(Workload {
+        generation,
+        ..web(version, template)
+    });
+    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+}
+
+/// A pod that starts while the source holds something else keeps it.
+#[rstest]
+#[case::pods_stand_still(Pods::default(), Pods::default(), None)]
+#[case::one_came_meanwhile(Pods::default(), Pods { counts: 1, are_moving: false }, Some(Proof::Nothing))]
+#[case::some_were_starting(Pods { counts: 1, are_moving: true }, Pods { counts: 1, are_moving: true }, Some(Proof::Nothing))]
+fn a_content_that_comes_and_goes_is_owed_where_pods_may_have_started(
+    #[case] before: Pods,
+    #[case] meanwhile: Pods,
+    #[case] expected: Option<Proof>,
+) {
+    let fixture = Fixture::running();
+    fixture.sees(Workload {
+        pods: before,
+        ..web(21, 1)
+    });
+    fixture.holds_at(30, 2);
+    fixture.sees(Workload {
+        pods: meanwhile,
+        ..web(31, 1)
+    });
+    fixture.holds_at(40, 1);
+    assert_eq!(fixture.proof(), expected);
+}
+
+#[rstest]
+#[case::the_same_template(1, true)]
+#[case::another_template(2, false)]
+fn pods_that_stay_behind_run_with_what_they_ran_with(#[case] template: u64, #[case] owes: bool) {
+    let fixture = Fixture::running();
+    fixture.event(DEPLOYMENTS, Event::WorkloadReleased(key("web")));
+    fixture.event(DEPLOYMENTS, Event::WorkloadGone(key("web")));
+    fixture.holds_at(30, 2);
+    let created = Workload {
+        uid: "another".into(),
+        created_at: Some(fixture.now.unix.saturating_add(60)),
+        generation: 1,
+        ..web(40, template)
+    };
+    assert_eq!(fixture.sees(created).due.len(), usize::from(owes));
+    assert_eq!(fixture.proof(), owes.then_some(Proof::Nothing));
+}
+
+#[test]
+fn what_was_owed_is_owed_by_pods_that_stay_behind() {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.event(DEPLOYMENTS, Event::WorkloadReleased(key("web")));
+    let created = Workload {
+        uid: "another".into(),
+        created_at: Some(fixture.now.unix.saturating_add(60)),
+        ..web(40, 1)
+    };
+    assert_eq!(fixture.sees(created).due.len(), 1);
+    fixture.holds_at(50, 1);
+    assert_eq!(fixture.proof(), None);
+}
+
+/// Where the deletion is no change, a workload from the time without the source has never had the content before.
+#[rstest]
+#[case::created_meanwhile(35, 0)]
+#[case::created_before(25, 1)]
+fn a_source_that_returns_concerns_those_that_had_it_before(#[case] created: u64, #[case] owed: usize) {
+    let fixture = Fixture::running();
+    fixture.event(
+        CONFIGMAPS,
+        Event::SourceGone {
+            key: app(),
+            version: 30,
+        },
+    );
+    let young = Workload {
+        uid: "young".into(),
+        ..workload("young", AUTO, created)
+    };
+    fixture.sees(young);
+    assert_eq!(fixture.holds_at(40, 2).due.len(), 1 + owed);
+    assert_eq!(fixture.owed("young").len(), owed);
+    assert_eq!(fixture.owed("web").len(), 1);
+}
+
+/// The ledger was written before both: they are not in it.
+#[rstest]
+#[case::rewritten_after_the_creation_of_both(5, true, true)]
+#[case::in_the_same_second(3, true, false)]
+#[case::never_rewritten(5, false, false)]
+fn what_was_written_after_a_workload_began_while_nobody_ran_is_owed(
+    #[case] modified: i64,
+    #[case] rewritten: bool,
+    #[case] owes: bool,
+    #[values(1, 2, 3)] ledger_read: u8,
+) {
+    let mut fixture = Fixture::starting();
+    let stored = fixture.now.unix;
+    let take_over = |fixture: &Fixture| {
+        fixture.index.restores_from(stored);
+        fixture.index.unrecorded_since(stored, fixture.now);
+    };
+    let source = Source {
+        modified_at: Some(stored.saturating_add(modified)),
+        rewritten,
+        resource_version: 40,
+        ..source("app", 2)
+    };
+    let web = Workload {
+        created_at: Some(stored.saturating_add(3)),
+        ..web(30, 1)
+    };
+    fixture.pass(60);
+    if ledger_read == 1 {
+        take_over(&fixture);
+    }
+    fixture.event(CONFIGMAPS, Event::ListStarted);
+    fixture.event(CONFIGMAPS, Event::SourceSeen(source));
+    if ledger_read == 2 {
+        take_over(&fixture);
+    }
+    fixture.event(DEPLOYMENTS, Event::ListStarted);
+    fixture.sees(web);
+    if ledger_read == 3 {
+        take_over(&fixture);
+    }
+    assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
+}
+
+/// A standby has seen which of them the leader served.
+#[test]
+fn a_standby_knows_what_a_coarser_ledger_does_not() {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.sees(web(31, 2));
+    fixture.holds_at(40, 1);
+    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+    let status = SourceStatus {
+        state: SourceState::Present(digest(1)),
+        owed: Vec::new(),
+    };
+    fixture.index.restore(&app(), &status, fixture.now);
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+}
