@@ -6,6 +6,7 @@ mod handover;
 mod look_alikes;
 mod model;
 mod mounted;
+mod oracle;
 mod pauses;
 mod pods;
 mod selection;
