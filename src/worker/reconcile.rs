@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::{
     context::{Context, now},
     markers::Markers,
-    report::log_skipped,
+    report::{kept_pods, log_skipped},
     resume::Resumer,
     round::Round,
     write::{FencedWriter, MAX_CONFLICTS, WriteError},
@@ -102,7 +102,7 @@ impl Worker {
         context.reporter().succeeded(key);
         // An error means that the intake is gone, which ends the process.
         let _ = self.recreated.send(key.clone());
-        context.reporter().restarted(plan, uid, *took);
+        context.reporter().restarted(plan, uid, *took, "");
     }
 
     /// Works until the queue is shut down; the ticket in hand is finished first.
@@ -264,7 +264,8 @@ impl Worker {
             let _ = self.recreated.send(key.clone());
         }
         let uid = applied.successor.as_ref().unwrap_or(&pending.workload.uid);
-        context.reporter().restarted(plan, uid, latency);
+        let kept = kept_pods(&pending.workload, plan.pause);
+        context.reporter().restarted(plan, uid, latency, kept);
         context.pause_written(&pending.workload, plan);
     }
 

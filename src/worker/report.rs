@@ -5,6 +5,7 @@
 //! Texts that upstream has, too, are upstream's to the byte.
 
 mod complaint;
+mod kept;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,8 @@ use crate::{
     patch::events::{self, Notice, Recorder},
 };
 use complaint::{Complaint, Severity, complaints};
+
+pub(super) use kept::kept_pods;
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -61,8 +64,9 @@ impl Reporter {
         self.reported.remove(key);
     }
 
-    /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now.
-    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration) {
+    /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now,
+    /// `kept` what [`kept_pods`] says of it.
+    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration, kept: &str) {
         let key = &plan.workload;
         for source in restarted_for(plan) {
             let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
@@ -75,7 +79,7 @@ impl Reporter {
             );
             let message = format!(
                 "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}', \
-                 Updated '{}' of type '{}' in namespace '{namespace}'",
+                 Updated '{}' of type '{}' in namespace '{namespace}'{kept}",
                 key.name, key.kind,
             );
             self.record(Notice {
@@ -86,7 +90,7 @@ impl Reporter {
                 reason: "Reloaded",
                 message,
             });
-            self.alerts.reloaded(source, key);
+            self.alerts.reloaded(source, key, kept);
         }
     }
 
