@@ -163,7 +163,15 @@ impl Writer {
         if live.is_terminating() {
             return Err(stale(TERMINATING));
         }
-        let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
+        let version = plan.resource_version.map(|version| version.to_string());
+        if plan.pause.is_some()
+            && version.is_some_and(|version| version != live.metadata_text("resourceVersion"))
+        {
+            // Another client may have taken the pause over.
+            return Err(stale(CHANGED));
+        }
+        let (path, keys) = (target.kind.template_path(), &self.reading.keys);
+        let body = template::merge(live.value(), &path, plan, keys).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
             // Another client, or an attempt whose answer was lost, has done it.
@@ -207,5 +215,7 @@ impl Writer {
 
 /// Its pods are new.
 const RECREATED: &str = "it was deleted and created again; trying again";
+/// Its pause was decided on another state.
+const CHANGED: &str = "it has changed; trying again";
 /// Nothing restarts it any more.
 const TERMINATING: &str = "it is being deleted; trying again";

@@ -128,6 +128,9 @@ pub struct Container {
     pub mounts: Vec<Box<str>>,
     /// Literal environment variables whose name starts with `STAKATER_`: the env-vars strategy's markers.
     pub markers: Vec<(Box<str>, Box<str>)>,
+    /// Two of its environment variables have one name. The later one counts, and what lies between them sees the earlier:
+    /// their order must not change.
+    pub repeats_variables: bool,
 }
 
 /// One volume of a pod template that shows at least one source.

@@ -218,6 +218,13 @@ impl From<ContainerWire> for Container {
     fn from(wire: ContainerWire) -> Self {
         let mut references = Vec::new();
         let mut markers = Vec::new();
+        let mut names: Vec<&str> = wire
+            .env
+            .iter()
+            .filter_map(|variable| variable.name.as_deref())
+            .collect();
+        names.sort_unstable();
+        let repeats_variables = names.windows(2).any(|pair| pair[0] == pair[1]);
         for EnvWire {
             name,
             value,
@@ -253,6 +260,7 @@ impl From<ContainerWire> for Container {
                 .map(Into::into)
                 .collect(),
             markers,
+            repeats_variables,
         }
     }
 }

@@ -34,6 +34,7 @@ mod network_faults;
 mod no_restart;
 mod notify;
 mod observability;
+mod odd_templates;
 mod opt_in;
 mod outage;
 mod pause;

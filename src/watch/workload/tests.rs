@@ -217,3 +217,15 @@ fn of_a_custom_kind_it_is_not_known_which_pods_are_replaced() {
     assert_eq!(workload.replacement, Replacement::Unknown);
     assert_eq!(size_of::<Replacement>(), 1);
 }
+
+#[rstest]
+#[case::none(json!(null), false)]
+#[case::different(json!([{ "name": "A" }, { "name": "B" }]), false)]
+#[case::twice(json!([{ "name": "A", "value": "1" }, { "name": "B" }, { "name": "A", "valueFrom": {} }]), true)]
+#[case::no_names(json!([{}, null, { "name": 7 }]), false)]
+fn it_is_known_whether_a_variable_is_given_twice(#[case] env: Value, #[case] expected: bool) {
+    let template = json!({ "spec": { "containers": [{ "name": "main", "env": env }] } });
+    let object = json!({ "metadata": auto(), "spec": { "template": template } });
+    let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
+    assert_eq!(workload.template.containers[0].repeats_variables, expected);
+}
