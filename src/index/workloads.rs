@@ -83,10 +83,11 @@ impl Replaced {
             || !self.before.template.references().eq(now.template.references())
     }
 
-    /// What decides about a restart differs.
+    /// What decides about a restart differs. That Reloader wrote it is no such thing: else its own write, of which nothing
+    /// was kept, would be a reason to write again at once.
     pub(super) fn differs(&self, now: &Workload) -> bool {
         self.before.opt_in != now.opt_in
-            || self.before.template != now.template
+            || !self.before.template.says_the_same(&now.template)
             || self.before.template_of != now.template_of
     }
 }

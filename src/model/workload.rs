@@ -109,6 +109,21 @@ pub struct PodTemplate {
 }
 
 impl PodTemplate {
+    /// Whether the other is the same template, whenever the two were written.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self {
+            containers,
+            init_containers,
+            volumes,
+            last_reloaded_from,
+            written_at: _,
+        } = self;
+        *containers == other.containers
+            && *init_containers == other.init_containers
+            && *volumes == other.volumes
+            && *last_reloaded_from == other.last_reloaded_from
+    }
+
     /// Every source that a volume or a container names, without order, possibly more than once.
     pub fn references(&self) -> impl Iterator<Item = &SourceRef> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);

@@ -26,7 +26,7 @@ use crate::{
 };
 use complaint::{Complaint, Severity, complaints};
 
-pub(super) use kept::kept_pods;
+pub(super) use kept::{Restarted, kept_pods};
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -64,10 +64,17 @@ impl Reporter {
         self.reported.remove(key);
     }
 
-    /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now,
-    /// `kept` what [`kept_pods`] says of it.
-    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration, kept: &str) {
+    /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now.
+    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration, outcome: Restarted<'_>) {
         let key = &plan.workload;
+        let (severity, reason) = match outcome.dropped {
+            None => (events::Severity::Normal, "Reloaded"),
+            Some(_) => (events::Severity::Warning, "MarkerDropped"),
+        };
+        let note = outcome.note();
+        if let Some(dropped) = outcome.dropped {
+            tracing::warn!("{key} counts as restarted, because its pod template changed; {dropped}");
+        }
         for source in restarted_for(plan) {
             let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
             tracing::info!(
@@ -79,18 +86,18 @@ impl Reporter {
             );
             let message = format!(
                 "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}', \
-                 Updated '{}' of type '{}' in namespace '{namespace}'{kept}",
+                 Updated '{}' of type '{}' in namespace '{namespace}'{note}",
                 key.name, key.kind,
             );
             self.record(Notice {
                 workload: key.clone(),
                 uid: uid.into(),
                 source: source.kind,
-                severity: events::Severity::Normal,
-                reason: "Reloaded",
+                severity,
+                reason,
                 message,
             });
-            self.alerts.reloaded(source, key, kept);
+            self.alerts.reloaded(source, key, &note);
         }
     }
 

@@ -5,7 +5,27 @@
 use crate::{
     decide::PauseChange,
     model::{HeldBack, Replacement, Workload},
+    patch::DroppedMarker,
 };
+
+/// What a restart was beside what upstream says of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::worker) struct Restarted<'a> {
+    /// What [`kept_pods`] says.
+    pub(in crate::worker) kept: &'static str,
+    /// The template changed without this marker.
+    pub(in crate::worker) dropped: Option<&'a DroppedMarker>,
+}
+
+impl Restarted<'_> {
+    /// What follows upstream's words.
+    pub(super) fn note(&self) -> String {
+        let dropped = self.dropped.map(|dropped| {
+            format!("; {dropped}. It changed the pod template otherwise, which counts as the restart")
+        });
+        format!("{}{}", self.kept, dropped.unwrap_or_default())
+    }
+}
 
 /// What follows upstream's words about a restart that replaces not every pod; empty where it does, or where that is not
 /// known.
