@@ -171,6 +171,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        lacks_template: false,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),

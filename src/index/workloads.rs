@@ -76,6 +76,13 @@ impl Replaced {
         differs && (is_paused(&self.before) || is_paused(now))
     }
 
+    /// What is reported about it may differ.
+    pub(super) fn is_news(&self, now: &Workload) -> bool {
+        self.before.pause != now.pause
+            || self.before.opt_in != now.opt_in
+            || self.before.lacks_template != now.lacks_template
+    }
+
     /// Which sources concern it may differ. A restart changes the template's markers and nothing of this.
     pub(super) fn interests_differ(&self, now: &Workload) -> bool {
         self.before.opt_in != now.opt_in
@@ -203,11 +210,13 @@ impl Workloads {
         counts
     }
 
-    /// Those whose annotations may hold a mistake: a list or a pause period.
+    /// Those whose annotations may hold a mistake, a list or a pause period, or that have no pod template.
     pub(super) fn to_check(&self) -> Vec<Arc<Workload>> {
         self.all()
             .filter(|_| self.selected)
-            .filter(|workload| workload.pause.is_some() || workload.opt_in.bad_patterns().next().is_some())
+            .filter(|workload| {
+                workload.pause.is_some() || workload.lacks_template || has_bad_pattern(workload)
+            })
             .cloned()
             .collect()
     }
@@ -356,6 +365,10 @@ pub(super) struct Interests {
     pub(super) named: HashSet<SourceRef>,
     /// And any other, if its patterns match.
     pub(super) by_pattern: bool,
+}
+
+fn has_bad_pattern(workload: &Workload) -> bool {
+    workload.opt_in.bad_patterns().next().is_some()
 }
 
 /// Whether Reloader has paused it.

@@ -33,6 +33,8 @@ pub struct Workload {
     pub restart: Restart,
     /// What a change of its pod template does to its pods.
     pub replacement: Replacement,
+    /// It is of a kind that the user has named, and the path leads to no pod template in it.
+    pub lacks_template: bool,
 }
 
 /// Whether a change of the pod template replaces the pods that run, by the settings of the workload as it is now.

@@ -71,6 +71,8 @@ pub struct WorkloadObject {
     restart_at: Option<Time>,
     /// The Deployment whose pod template a Rollout uses.
     template_of: Option<String>,
+    /// There is no pod template where the user said.
+    lacks_template: bool,
 }
 
 impl Decoded for WorkloadObject {
@@ -198,6 +200,7 @@ impl From<Wire> for WorkloadObject {
                 .iter()
                 .any(|condition| is_last(condition) && is_true(condition)),
             is_suspended: suspend,
+            lacks_template: false,
             restart_at: time(restart_at),
             template_of: workload_ref
                 .filter(|reference| reference.kind.as_deref() == Some("Deployment"))

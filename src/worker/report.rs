@@ -9,7 +9,7 @@ mod kept;
 
 use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 
 use crate::{
     api_error::ApiError,
@@ -17,7 +17,7 @@ use crate::{
     lease::Role,
     metrics::{Metrics, NotificationResult},
     model::{
-        AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey,
+        AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
         go_duration::GoDuration,
         pause::{Pause, Paused},
     },
@@ -38,6 +38,8 @@ pub struct Reporter {
     reported: DashMap<WorkloadKey, Reported>,
     /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
+    /// Kinds of which an object without a pod template was reported.
+    without_template: DashSet<WorkloadKind>,
 }
 
 impl Reporter {
@@ -50,6 +52,7 @@ impl Reporter {
             keys,
             reported: DashMap::new(),
             complaints: DashMap::new(),
+            without_template: DashSet::new(),
         }
     }
 
@@ -153,6 +156,9 @@ impl Reporter {
     /// level only, since each of them would repeat it.
     pub(super) fn annotations(&self, workload: &Workload, role: Role) {
         let key = &workload.key;
+        if workload.lacks_template && role == Role::Leader && self.without_template.insert(key.kind) {
+            self.no_pod_template(workload);
+        }
         let complaints = complaints(workload, &self.keys.pause_period);
         if complaints.is_empty() {
             return;
@@ -189,6 +195,31 @@ impl Reporter {
                 });
             }
         }
+    }
+
+    /// An object of a kind that `--workload-kind` names has no pod template where the flag says: once for each kind.
+    fn no_pod_template(&self, workload: &Workload) {
+        let WorkloadKey {
+            kind,
+            namespace,
+            name,
+        } = &workload.key;
+        let message = format!(
+            "{kind} '{name}' in namespace '{namespace}' has no pod template where --workload-kind={}/{kind}:{} looks for one \
+             (an object with spec.containers), and is never restarted: correct the path. Further objects like it are not \
+             reported",
+            kind.api_version(),
+            kind.template_path().join("."),
+        );
+        tracing::warn!("{message}");
+        self.record(Notice {
+            workload: workload.key.clone(),
+            uid: workload.uid.clone(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Warning,
+            reason: "NoPodTemplate",
+            message,
+        });
     }
 
     fn log_failure(&self, key: &WorkloadKey, error: &ApiError, message: &str) -> Failure {

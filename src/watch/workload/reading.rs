@@ -47,6 +47,7 @@ impl Reading {
             is_suspended,
             restart_at,
             template_of,
+            lacks_template,
             ..
         } = object;
         let annotation = |key: &str| annotations.get(key).map(String::as_str);
@@ -90,6 +91,7 @@ impl Reading {
                 _ => Restart::Template,
             },
             replacement: replacement(kind, paused, held_back),
+            lacks_template,
             opt_in,
         })
     }

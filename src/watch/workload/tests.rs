@@ -157,6 +157,9 @@ fn a_deployment_that_asks_for_nothing_keeps_its_template_only_for_rollouts() {
 #[case::elsewhere("example.com/v1/Clone:spec.pods.template", json!({ "spec": { "pods": { "template": template() } } }), 1)]
 #[case::nowhere("example.com/v1/Clone:spec.pods", json!({ "spec": {} }), 0)]
 #[case::of_another_form("example.com/v1/Clone", json!({ "spec": { "template": 7 } }), 0)]
+#[case::a_list("example.com/v1/Clone:spec.pods", json!({ "spec": { "pods": [template()] } }), 0)]
+#[case::in_a_list("example.com/v1/Clone:spec.pods.template", json!({ "spec": { "pods": [{ "template": template() }] } }), 0)]
+#[case::another_object("example.com/v1/Clone:spec", json!({ "spec": { "template": template() } }), 0)]
 fn a_custom_resources_template_is_where_the_user_says(
     #[case] kind: &str,
     #[case] mut object: Value,
@@ -167,6 +170,7 @@ fn a_custom_resources_template_is_where_the_user_says(
     let object: RawObject = serde_json::from_value(object).unwrap();
     let workload = reading().read(object.into_object(kind), kind).unwrap();
     assert_eq!(uses(&workload).len(), references);
+    assert_eq!(workload.lacks_template, references == 0);
     assert_eq!((&*workload.key.namespace, &*workload.key.name), ("team", "web"));
 }
 
