@@ -55,11 +55,17 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
         .iter()
         .zip(&outcomes)
         .filter(|(_, outcome)| !matches!(outcome, SourceOutcome::Skipped(_)));
+    let mut write = Write::of(workload, restarting.map(|(owed, _)| owed));
+    let repeats = |wanted: &&Wanted<'_>| wanted.container.repeats_variables;
+    if write == Write::Strategic && options.strategy == Strategy::EnvVars && marks.iter().any(repeats) {
+        // The API server's merge would put variables of one name beside each other.
+        write = Write::Live(workload.key.clone());
+    }
     Decision::Patch(Plan {
         workload: workload.key.clone(),
         uid: workload.uid.clone(),
         resource_version: NonZeroU64::new(workload.resource_version),
-        write: Write::of(workload, restarting.map(|(owed, _)| owed)),
+        write,
         strategy: options.strategy,
         marks: marks
             .into_iter()

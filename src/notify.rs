@@ -88,10 +88,10 @@ impl Alerts {
         Ok((Self(Some(Arc::new(Alerting { settings, outbox }))), sending))
     }
 
-    /// A restart of the workload was written because of the source.
-    pub fn reloaded(&self, source: &SourceKey, workload: &WorkloadKey) {
+    /// A restart of the workload was written because of the source; `note` ends the message.
+    pub fn reloaded(&self, source: &SourceKey, workload: &WorkloadKey, note: &str) {
         if let Some(alerting) = self.0.as_ref().filter(|alerting| alerting.settings.on_reload) {
-            alerting.send(Alert::Reloaded, source, workload);
+            alerting.send(Alert::Reloaded(note), source, workload);
         }
     }
 

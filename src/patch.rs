@@ -6,11 +6,14 @@ pub mod body;
 pub mod events;
 pub mod job;
 mod jobs;
+mod past;
 mod request;
 pub mod seal;
 mod seal_key;
 mod stored;
 pub mod template;
+
+use std::num::NonZeroU64;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
@@ -33,7 +36,7 @@ use jobs::Progress;
 pub use jobs::{Recreated, Recreator};
 pub use request::REQUEST_TIMEOUT;
 pub use seal_key::KeyPlace;
-pub use stored::check as check_stored;
+pub use stored::{DroppedMarker, check as check_stored};
 
 /// The result of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,10 @@ pub struct Applied {
     /// The object that was patched, as the API server stored it: the workload, or the Deployment whose template it uses.
     /// `None` where nothing was patched.
     pub stored: Option<Workload>,
+    /// The resourceVersion of that object which the patch was based on; `None` where it named none.
+    pub based_on: Option<NonZeroU64>,
+    /// The template changed without this marker: pods start with the new content all the same.
+    pub dropped: Option<DroppedMarker>,
     /// `metadata.uid` of the Job that took the workload's place.
     pub successor: Option<Box<str>>,
     /// The Job is deleted and its finalizers hold it: it is created again later, and [`Recreated`] says when.
@@ -77,12 +84,17 @@ impl Writer {
 
     /// Writes the plan.
     pub async fn apply(&self, plan: &Plan) -> Result<Applied, ApiError> {
+        let mut based_on = plan.resource_version;
         let stored = match &plan.write {
             Write::Strategic => {
                 let body = Patch::Strategic(body::strategic_merge(plan, &self.reading.keys));
                 self.patch(&plan.workload, &body).await?
             }
-            Write::Live(target) => self.patch_live(target, plan).await?,
+            Write::Live(target) => {
+                let live = self.read_live(target, plan).await?;
+                based_on = live.metadata_text("resourceVersion").parse().ok();
+                self.patch_live(target, plan, live).await?
+            }
             Write::RestartAt(at) => {
                 let at = Timestamp::from(*at);
                 let mut body = json!({ "spec": { "restartAt": at.to_string() } });
@@ -110,8 +122,19 @@ impl Writer {
         };
         Ok(Applied {
             stored,
+            based_on,
             ..Applied::default()
         })
+    }
+
+    /// Whether the write of that object, from one resourceVersion to the other, changed its pod template.
+    pub async fn template_moved(
+        &self,
+        key: &WorkloadKey,
+        before: NonZeroU64,
+        after: NonZeroU64,
+    ) -> Result<bool, ApiError> {
+        past::template_moved(&self.api(key), key, before, after).await
     }
 
     async fn patch<P: serde::Serialize + std::fmt::Debug>(
@@ -153,8 +176,8 @@ impl Writer {
         Ok(self.reading.read(object.into_object(key.kind), key.kind))
     }
 
-    /// Reads the object and patches what was read.
-    async fn patch_live(&self, target: &WorkloadKey, plan: &Plan) -> Result<Option<Workload>, ApiError> {
+    /// Reads the object whose pod template the plan marks.
+    async fn read_live(&self, target: &WorkloadKey, plan: &Plan) -> Result<RawObject, ApiError> {
         let api: Api<RawObject> = self.api(target);
         let live = ApiError::within(REQUEST_TIMEOUT, api.get(&target.name)).await?;
         if *target == plan.workload && live.metadata_text("uid") != &*plan.uid {
@@ -163,7 +186,25 @@ impl Writer {
         if live.is_terminating() {
             return Err(stale(TERMINATING));
         }
-        let body = template::merge(live.value(), &target.kind.template_path(), plan).map_err(stale)?;
+        let version = plan.resource_version.map(|version| version.to_string());
+        if plan.pause.is_some()
+            && version.is_some_and(|version| version != live.metadata_text("resourceVersion"))
+        {
+            // Another client may have taken the pause over.
+            return Err(stale(CHANGED));
+        }
+        Ok(live)
+    }
+
+    /// Patches what was read.
+    async fn patch_live(
+        &self,
+        target: &WorkloadKey,
+        plan: &Plan,
+        live: RawObject,
+    ) -> Result<Option<Workload>, ApiError> {
+        let (path, keys) = (target.kind.template_path(), &self.reading.keys);
+        let body = template::merge(live.value(), &path, plan, keys).map_err(stale)?;
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
             // Another client, or an attempt whose answer was lost, has done it.
@@ -207,5 +248,7 @@ impl Writer {
 
 /// Its pods are new.
 const RECREATED: &str = "it was deleted and created again; trying again";
+/// Its pause was decided on another state.
+const CHANGED: &str = "it has changed; trying again";
 /// Nothing restarts it any more.
 const TERMINATING: &str = "it is being deleted; trying again";

@@ -20,7 +20,7 @@ pub enum Write {
     /// A strategic merge patch of the workload's pod template, which the API server offers for its own kinds.
     Strategic,
     /// A merge patch of the pod template of this object as it is at that moment: the workload itself where it is a
-    /// custom resource, or the Deployment whose template a Rollout uses.
+    /// custom resource or a variable's name is given twice, or the Deployment whose template a Rollout uses.
     Live(WorkloadKey),
     /// A Rollout's `spec.restartAt`.
     RestartAt(UnixSeconds),
@@ -120,9 +120,12 @@ pub fn unique_name(stem: &str, hash: &[u8]) -> String {
 mod tests {
     use rstest::rstest;
 
-    use super::super::tests::{container, owed, workload};
+    use super::super::{
+        Decision, Options, Strategy, decide,
+        tests::{container, owed, workload},
+    };
     use super::*;
-    use crate::model::{Source, SourceKind::ConfigMap};
+    use crate::model::{Container, Source, SourceKind::ConfigMap};
 
     fn cron_job() -> Workload {
         Workload {
@@ -201,5 +204,41 @@ mod tests {
         let name = unique_name(stem, &[0xab; 20]);
         assert_eq!(name.len(), length);
         assert!(name.ends_with("-ababababab") && !name.contains(".-"));
+    }
+
+    /// The API server merges lists of variables by name, and puts two of one name beside each other.
+    #[rstest]
+    #[case::marked_container(true, false, Strategy::EnvVars, true)]
+    #[case::another_container(false, true, Strategy::EnvVars, false)]
+    #[case::not_touched(true, false, Strategy::Annotations, false)]
+    fn variables_of_one_name_are_not_left_to_the_servers_merge(
+        #[case] marked: bool,
+        #[case] other: bool,
+        #[case] strategy: Strategy,
+        #[case] is_live: bool,
+    ) {
+        let using = Container {
+            repeats_variables: marked,
+            ..container("main", &[(ConfigMap, "cm")])
+        };
+        let beside = Container {
+            repeats_variables: other,
+            ..container("beside", &[])
+        };
+        let workload = workload(true, vec![beside, using]);
+        let options = Options {
+            strategy,
+            auto_reload_all: false,
+            reload_suspended: false,
+        };
+        let Decision::Patch(plan) = decide(&workload, &[owed(ConfigMap, "cm", 1, 0)], &options) else {
+            panic!("it is restarted");
+        };
+        let expected = if is_live {
+            Write::Live(workload.key)
+        } else {
+            Write::Strategic
+        };
+        assert_eq!(plan.write, expected);
     }
 }

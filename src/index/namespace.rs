@@ -161,8 +161,9 @@ impl Namespace {
         if self.is_selected() {
             let key = is_paused(&workload).then(|| workload.key.clone());
             effect.pauses.extend(key);
-            let has_annotations = !workload.opt_in.is_empty() || workload.pause.is_some();
-            effect.opted.extend(has_annotations.then_some(workload));
+            let may_be_wrong =
+                !workload.opt_in.is_empty() || workload.pause.is_some() || workload.lacks_template;
+            effect.opted.extend(may_be_wrong.then_some(workload));
         }
         effect
     }
@@ -192,8 +193,9 @@ impl Namespace {
         if self.is_selected() {
             let key = replaced.affects_pauses(workload).then(|| workload.key.clone());
             effect.pauses.extend(key);
-            let is_news = before.pause != workload.pause || before.opt_in != workload.opt_in;
-            effect.opted.extend(is_news.then(|| Arc::clone(workload)));
+            effect
+                .opted
+                .extend(replaced.is_news(workload).then(|| Arc::clone(workload)));
         }
         if replaced.differs(workload) && self.debts.owes(&id) {
             effect.woken.push(workload.key.clone());

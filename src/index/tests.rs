@@ -180,6 +180,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        lacks_template: false,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),
             |key| (key == annotation).then_some(value),
@@ -341,6 +342,12 @@ fn an_owing_workload_that_changes_is_worth_another_attempt() {
         fixture.workload("web", AUTO).woken.is_empty(),
         "only its status or version changed"
     );
+    let mut written = workload("web", AUTO, 100);
+    written.template.written_at = Some(UnixSeconds(1_790_000_001));
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    let effect = fixture.event(deployments, Event::WorkloadSeen(Box::new(written)));
+    assert!(effect.woken.is_empty(), "only a write of Reloader's own");
+    fixture.version = 200;
     let listed = ("configmap.reloader.stakater.com/reload", "app");
     assert_eq!(fixture.workload("web", listed).woken, [key("web")]);
 }

@@ -92,6 +92,13 @@ impl Replaced {
         differs && (is_paused(&self.before) || is_paused(now))
     }
 
+    /// What is reported about it may differ.
+    pub(super) fn is_news(&self, now: &Workload) -> bool {
+        self.before.pause != now.pause
+            || self.before.opt_in != now.opt_in
+            || self.before.lacks_template != now.lacks_template
+    }
+
     /// Which sources concern it may differ. A restart changes the template's markers and nothing of this.
     pub(super) fn interests_differ(&self, now: &Workload) -> bool {
         self.before.opt_in != now.opt_in
@@ -99,10 +106,11 @@ impl Replaced {
             || !self.before.template.references().eq(now.template.references())
     }
 
-    /// What decides about a restart differs.
+    /// What decides about a restart differs. That Reloader wrote it is no such thing: else its own write, of which nothing
+    /// was kept, would be a reason to write again at once.
     pub(super) fn differs(&self, now: &Workload) -> bool {
         self.before.opt_in != now.opt_in
-            || self.before.template != now.template
+            || !self.before.template.says_the_same(&now.template)
             || self.before.template_of != now.template_of
     }
 }
@@ -236,11 +244,13 @@ impl Workloads {
         counts
     }
 
-    /// Those whose annotations may hold a mistake: a list or a pause period.
+    /// Those whose annotations may hold a mistake, a list or a pause period, or that have no pod template.
     pub(super) fn to_check(&self) -> Vec<Arc<Workload>> {
         self.all()
             .filter(|_| self.selected)
-            .filter(|workload| workload.pause.is_some() || workload.opt_in.bad_patterns().next().is_some())
+            .filter(|workload| {
+                workload.pause.is_some() || workload.lacks_template || has_bad_pattern(workload)
+            })
             .cloned()
             .collect()
     }
@@ -443,6 +453,10 @@ fn template_changed(before: &Workload, now: &Workload, is_event: bool) -> Option
         since: if is_event { until } else { before.resource_version },
         until,
     })
+}
+
+fn has_bad_pattern(workload: &Workload) -> bool {
+    workload.opt_in.bad_patterns().next().is_some()
 }
 
 /// Whether Reloader has paused it.

@@ -37,6 +37,8 @@ pub struct Workload {
     pub replacement: Replacement,
     /// What its status says of its pods.
     pub pods: Pods,
+    /// It is of a kind that the user has named, and the path leads to no pod template in it.
+    pub lacks_template: bool,
 }
 
 /// What the status of a workload says of its pods, which are not watched themselves: pods come and go only together with
@@ -129,6 +131,24 @@ pub struct PodTemplate {
 }
 
 impl PodTemplate {
+    /// Whether the other is the same template, whenever the two were written.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self {
+            containers,
+            init_containers,
+            volumes,
+            last_reloaded_from,
+            written_at: _,
+            replaced_at: _,
+            fingerprint,
+        } = self;
+        *containers == other.containers
+            && *init_containers == other.init_containers
+            && *volumes == other.volumes
+            && *last_reloaded_from == other.last_reloaded_from
+            && !fingerprint.differs(other.fingerprint)
+    }
+
     /// Every source that a volume or a container names, without order, possibly more than once.
     pub fn references(&self) -> impl Iterator<Item = &SourceRef> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);
@@ -177,6 +197,9 @@ pub struct Container {
     pub mounts: Vec<Box<str>>,
     /// Literal environment variables whose name starts with `STAKATER_`: the env-vars strategy's markers.
     pub markers: Vec<(Box<str>, Box<str>)>,
+    /// Two of its environment variables have one name. The later one counts, and what lies between them sees the earlier:
+    /// their order must not change.
+    pub repeats_variables: bool,
 }
 
 /// One volume of a pod template that shows at least one source.

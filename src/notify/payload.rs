@@ -59,8 +59,8 @@ impl Sink {
 /// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alert<'a> {
-    /// A restart was written.
-    Reloaded,
+    /// A restart was written; this ends the message, which is upstream's where it is empty.
+    Reloaded(&'a str),
     /// A restart was refused, or its outcome is not known; this is why. Not in upstream.
     Failed(&'a str),
 }
@@ -102,7 +102,7 @@ pub fn alert(
         workload.name, workload.kind, workload.namespace
     );
     let message = match about {
-        Alert::Reloaded => format!("{changed} Hence reloaded {restarted}"),
+        Alert::Reloaded(note) => format!("{changed} Hence reloaded {restarted}{note}"),
         Alert::Failed(reason) => format!("{changed} Failed to reload {restarted}: {reason}"),
     };
     let text = match additional_info {
@@ -114,7 +114,7 @@ pub fn alert(
             attachments: [SlackAttachment {
                 author_name: "Reloader",
                 color: match about {
-                    Alert::Reloaded => "good",
+                    Alert::Reloaded(_) => "good",
                     Alert::Failed(_) => "danger",
                 },
                 text: &text,

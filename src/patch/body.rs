@@ -28,11 +28,7 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
             containers: containers(plan),
         }),
     };
-    let paused_at = plan.pause.map(|change| match change {
-        // As Go formats RFC 3339 in UTC, with whole seconds.
-        PauseChange::Begin(since) => Some(since.to_string()),
-        PauseChange::End => None,
-    });
+    let paused_at = plan.pause.map(paused_at);
     let metadata = Metadata {
         resource_version: plan.resource_version.map(|version| version.to_string()),
         annotations: paused_at.map(|value| BTreeMap::from([(keys.paused_at.as_str(), value)])),
@@ -43,6 +39,14 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
             paused: plan.pause.map(|change| matches!(change, PauseChange::Begin(_))),
             template: (!plan.marks.is_empty()).then_some(template),
         },
+    }
+}
+
+/// The annotation with the time of the pause, as Go formats RFC 3339 in UTC, with whole seconds; `None` removes it.
+pub(super) fn paused_at(change: PauseChange) -> Option<String> {
+    match change {
+        PauseChange::Begin(since) => Some(since.to_string()),
+        PauseChange::End => None,
     }
 }
 

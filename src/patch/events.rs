@@ -61,7 +61,8 @@ pub struct Notice {
     pub source: SourceKind,
     /// `Normal` or `Warning`.
     pub severity: Severity,
-    /// CamelCase, of a fixed set: `Reloaded`, `ReloadFail`, `InvalidAnnotation`.
+    /// CamelCase, of a fixed set: `Reloaded`, `ReloadFail`, `MarkerDropped`, `ResumeFail`, `InvalidAnnotation`,
+    /// `NoPodTemplate`.
     pub reason: &'static str,
     /// The text; cut at 1024 bytes. Never holds object data.
     pub message: String,

@@ -1,4 +1,5 @@
-//! Markers in a pod template that was just read, for objects that know no strategic merge patch.
+//! Markers in a pod template that was just read, for objects that know no strategic merge patch, and for those that it
+//! would change beyond the marker.
 //!
 //! Input: the object's JSON, a [`Plan`]. Output: the JSON with the markers, or a merge patch. I/O: none.
 //!
@@ -8,9 +9,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::body::paused_at;
 use crate::{
-    decide::{Mark, Plan, Strategy},
-    model::{Content, opt_in::LAST_RELOADED_FROM},
+    decide::{Mark, PauseChange, Plan, Strategy},
+    model::{AnnotationKeys, Content, opt_in::LAST_RELOADED_FROM},
 };
 
 /// The pod template has no container of that name: the plan rests on another state of the workload.
@@ -19,7 +21,12 @@ use crate::{
 pub struct MissingContainer(pub String);
 
 /// The merge patch that brings the plan's markers into the pod template under `path`; `None` where it shows them.
-pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, MissingContainer> {
+pub fn merge(
+    live: &Value,
+    path: &[&str],
+    plan: &Plan,
+    keys: &AnnotationKeys,
+) -> Result<Option<Value>, MissingContainer> {
     let pointer: String = path.iter().flat_map(|field| ["/", field]).collect();
     let before = live.pointer(&pointer).cloned().unwrap_or_default();
     let mut template = before.clone();
@@ -39,6 +46,10 @@ pub fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, 
         .rev()
         .fold(changed, |inner, field| json!({ *field: inner }));
     body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+    if let Some(change) = plan.pause {
+        body["metadata"]["annotations"] = json!({ keys.paused_at.as_str(): paused_at(change) });
+        body["spec"]["paused"] = matches!(change, PauseChange::Begin(_)).into();
+    }
     Ok(Some(body))
 }
 
@@ -99,10 +110,15 @@ fn object<'a>(value: &'a mut Value, field: &str) -> &'a mut Value {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use rstest::rstest;
 
     use super::super::body::tests::{DIGEST, plan};
     use super::*;
+
+    fn merge(live: &Value, path: &[&str], plan: &Plan) -> Result<Option<Value>, MissingContainer> {
+        super::merge(live, path, plan, &AnnotationKeys::default())
+    }
 
     fn live(containers: &Value) -> Value {
         json!({
@@ -155,6 +171,45 @@ mod tests {
         assert_eq!(*containers(&body), json!([{ "name": "main", "env": [own] }]));
         let without = json!([{ "name": "main" }]);
         assert_eq!(merge(&live(&without), &PATH, &plan), Ok(None));
+    }
+
+    #[test]
+    fn variables_of_one_name_keep_their_places() {
+        let env = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "$(A)" }, { "name": "A", "value": "2" }]);
+        let mut plan = plan(Strategy::EnvVars, &[("main", "app")]);
+        let body = merge(&live(&json!([{ "name": "main", "env": env }])), &PATH, &plan)
+            .unwrap()
+            .unwrap();
+        let marked = containers(&body);
+        assert_eq!(
+            marked[0]["env"].as_array().unwrap()[..3],
+            env.as_array().unwrap()[..]
+        );
+        plan.marks[0].content = Content::Absent;
+        let body = merge(&live(marked), &PATH, &plan).unwrap().unwrap();
+        assert_eq!(containers(&body)[0]["env"], env);
+    }
+
+    #[test]
+    fn a_pause_changes_in_the_same_patch() {
+        let mut plan = plan(Strategy::EnvVars, &[("main", "app")]);
+        let live = live(&json!([{ "name": "main" }]));
+        for (change, paused, paused_at) in [
+            (
+                PauseChange::Begin(Timestamp::UNIX_EPOCH),
+                true,
+                json!("1970-01-01T00:00:00Z"),
+            ),
+            (PauseChange::End, false, Value::Null),
+        ] {
+            plan.pause = Some(change);
+            let body = merge(&live, &PATH, &plan).unwrap().unwrap();
+            assert_eq!(body["spec"]["paused"], paused);
+            let metadata = json!({
+                "resourceVersion": "7", "annotations": { "deployment.reloader.stakater.com/paused-at": paused_at },
+            });
+            assert_eq!(body["metadata"], metadata);
+        }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct WorkloadObject {
     restart_at: Option<Time>,
     /// The Deployment whose pod template a Rollout uses.
     template_of: Option<String>,
+    /// There is no pod template where the user said.
+    lacks_template: bool,
 }
 
 impl Decoded for WorkloadObject {
@@ -223,6 +225,7 @@ impl From<Wire> for WorkloadObject {
                 .iter()
                 .any(|condition| is_last(condition) && is_true(condition)),
             is_suspended: suspend,
+            lacks_template: false,
             restart_at: time(restart_at),
             template_of: workload_ref
                 .filter(|reference| reference.kind.as_deref() == Some("Deployment"))
@@ -243,6 +246,13 @@ impl From<ContainerWire> for Container {
     fn from(wire: ContainerWire) -> Self {
         let mut references = Vec::new();
         let mut markers = Vec::new();
+        let mut names: Vec<&str> = wire
+            .env
+            .iter()
+            .filter_map(|variable| variable.name.as_deref())
+            .collect();
+        names.sort_unstable();
+        let repeats_variables = names.windows(2).any(|pair| pair[0] == pair[1]);
         for EnvWire {
             name,
             value,
@@ -278,6 +288,7 @@ impl From<ContainerWire> for Container {
                 .map(Into::into)
                 .collect(),
             markers,
+            repeats_variables,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
+use dashmap::DashSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
@@ -15,7 +16,7 @@ use super::{
     resumes::{Resumes, Scheduled},
 };
 use crate::{
-    decide::{self, Decision, Plan, pause::Resume},
+    decide::{self, Decision, PauseChange, Plan, pause::Resume},
     index::{Effect, Index, Pending, Seen},
     lease::{Leadership, Role},
     ledger::Ledger,
@@ -57,6 +58,8 @@ pub struct ContextParts {
 pub struct Context {
     parts: ContextParts,
     resumes: Resumes,
+    /// Workloads whose last patch was stored without its marker.
+    unmarked: DashSet<WorkloadKey>,
 }
 
 impl Context {
@@ -65,6 +68,7 @@ impl Context {
         Self {
             parts,
             resumes: Resumes::default(),
+            unmarked: DashSet::new(),
         }
     }
 
@@ -132,6 +136,7 @@ impl Context {
         for key in effect.gone {
             self.parts.queue.remove(&key);
             self.parts.reporter.forget(&key);
+            self.unmarked.remove(&key);
             self.schedule_resume(&key);
         }
         // A source whose content changed is settled later, by a worker. What is touched here is new to the ledger, or no
@@ -154,6 +159,22 @@ impl Context {
         if self.resumes.schedule(key, || self.resume_time(key)) == Scheduled::DueNow {
             self.parts.queue.wake(key.clone());
         }
+    }
+
+    /// Notes whether the workload's last patch was stored without its marker.
+    pub(super) fn set_unmarked(&self, key: &WorkloadKey, unmarked: bool) {
+        if unmarked {
+            self.unmarked.insert(key.clone());
+        } else {
+            self.unmarked.remove(key);
+        }
+    }
+
+    /// What a restart of the workload does to its pause. None begins where the last patch lost its marker: each retry would
+    /// pause it once more.
+    pub(super) fn pause_with_restart(&self, workload: &Workload) -> Option<PauseChange> {
+        let change = decide::pause::with_restart(workload, Timestamp::now());
+        change.filter(|change| *change == PauseChange::End || !self.unmarked.contains(&workload.key))
     }
 
     /// Whether the workload is to be resumed now.

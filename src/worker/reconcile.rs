@@ -7,21 +7,20 @@
 
 use std::{sync::Arc, time::Instant};
 
-use k8s_openapi::jiff::Timestamp;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::{
     context::{Context, now},
     markers::Markers,
-    report::log_skipped,
+    report::{Restarted, kept_pods, log_skipped},
     resume::Resumer,
     round::Round,
     write::{FencedWriter, MAX_CONFLICTS, WriteError},
 };
 use crate::{
     api_error::{ApiError, Class},
-    decide::{self, Decision, Plan, SkipReason, Write},
+    decide::{Decision, Plan, SkipReason, Write},
     index::{Effect, Pending, Settled},
     model::{Workload, WorkloadKey},
     patch::{self, Applied, Recreated},
@@ -111,7 +110,9 @@ impl Worker {
         context.reporter().succeeded(key);
         // An error means that the intake is gone, which ends the process.
         let _ = self.recreated.send(key.clone());
-        context.reporter().restarted(plan, uid, *took);
+        context
+            .reporter()
+            .restarted(plan, uid, *took, Restarted::default());
     }
 
     /// Works until the queue is shut down; the ticket in hand is finished first.
@@ -179,7 +180,7 @@ impl Worker {
                 plan.resource_version = None;
             } else {
                 // Only on the very state it was decided on: another client may have taken the pause over.
-                plan.pause = decide::pause::with_restart(&pending.workload, Timestamp::now());
+                plan.pause = self.context.pause_with_restart(&pending.workload);
             }
             // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
             let span = tracing::info_span!(
@@ -244,6 +245,7 @@ impl Worker {
             context.queue().add(key.clone(), Priority::High);
         }
         context.reporter().succeeded(key);
+        context.set_unmarked(key, false);
     }
 
     /// Writes the plan.
@@ -263,6 +265,10 @@ impl Worker {
             }
             // Another replica may lead by now; if this one does after all, it tries again.
             Err(WriteError::Fenced) => return Attempt::Done(Round::Failed(Retry::Unavailable)),
+            Err(WriteError::Dropped(dropped)) => {
+                self.context.set_unmarked(key, true);
+                dropped.into()
+            }
             Err(WriteError::Api(error)) => error,
         };
         // A Job is recreated in several steps: the refusal of one says nothing of those before.
@@ -294,12 +300,21 @@ impl Worker {
             .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), latency);
         tracing::Span::current().record("result", "success");
         context.reporter().succeeded(key);
+        context.set_unmarked(key, false);
+        if applied.dropped.is_some() {
+            // Nothing else shows the next leader that this is done.
+            context.ledger().flush().await;
+        }
         if applied.successor.is_some() {
             // An error means that the intake is gone, which ends the process.
             let _ = self.recreated.send(key.clone());
         }
         let uid = applied.successor.as_ref().unwrap_or(&pending.workload.uid);
-        context.reporter().restarted(plan, uid, latency);
+        let outcome = Restarted {
+            kept: kept_pods(&pending.workload, plan.pause),
+            dropped: applied.dropped.as_ref(),
+        };
+        context.reporter().restarted(plan, uid, latency, outcome);
         context.pause_written(&pending.workload, plan);
     }
 

@@ -5,10 +5,11 @@
 //! Texts that upstream has, too, are upstream's to the byte.
 
 mod complaint;
+mod kept;
 
 use std::{sync::Arc, time::Duration};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 
 use crate::{
     api_error::ApiError,
@@ -16,7 +17,7 @@ use crate::{
     lease::Role,
     metrics::{Metrics, NotificationResult},
     model::{
-        AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey,
+        AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
         go_duration::GoDuration,
         pause::{Pause, Paused},
     },
@@ -24,6 +25,8 @@ use crate::{
     patch::events::{self, Notice, Recorder},
 };
 use complaint::{Complaint, Severity, complaints};
+
+pub(super) use kept::{Restarted, kept_pods};
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -35,6 +38,8 @@ pub struct Reporter {
     reported: DashMap<WorkloadKey, Reported>,
     /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
+    /// Kinds of which an object without a pod template was reported.
+    without_template: DashSet<WorkloadKind>,
 }
 
 impl Reporter {
@@ -47,6 +52,7 @@ impl Reporter {
             keys,
             reported: DashMap::new(),
             complaints: DashMap::new(),
+            without_template: DashSet::new(),
         }
     }
 
@@ -62,8 +68,16 @@ impl Reporter {
     }
 
     /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now.
-    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration) {
+    pub(super) fn restarted(&self, plan: &Plan, uid: &str, latency: Duration, outcome: Restarted<'_>) {
         let key = &plan.workload;
+        let (severity, reason) = match outcome.dropped {
+            None => (events::Severity::Normal, "Reloaded"),
+            Some(_) => (events::Severity::Warning, "MarkerDropped"),
+        };
+        let note = outcome.note();
+        if let Some(dropped) = outcome.dropped {
+            tracing::warn!("{key} counts as restarted, because its pod template changed; {dropped}");
+        }
         for source in restarted_for(plan) {
             let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
             tracing::info!(
@@ -75,18 +89,18 @@ impl Reporter {
             );
             let message = format!(
                 "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}', \
-                 Updated '{}' of type '{}' in namespace '{namespace}'",
+                 Updated '{}' of type '{}' in namespace '{namespace}'{note}",
                 key.name, key.kind,
             );
             self.record(Notice {
                 workload: key.clone(),
                 uid: uid.into(),
                 source: source.kind,
-                severity: events::Severity::Normal,
-                reason: "Reloaded",
+                severity,
+                reason,
                 message,
             });
-            self.alerts.reloaded(source, key);
+            self.alerts.reloaded(source, key, &note);
         }
     }
 
@@ -142,6 +156,9 @@ impl Reporter {
     /// level only, since each of them would repeat it.
     pub(super) fn annotations(&self, workload: &Workload, role: Role) {
         let key = &workload.key;
+        if workload.lacks_template && role == Role::Leader && self.without_template.insert(key.kind) {
+            self.no_pod_template(workload);
+        }
         let complaints = complaints(workload, &self.keys.pause_period);
         if complaints.is_empty() {
             return;
@@ -178,6 +195,31 @@ impl Reporter {
                 });
             }
         }
+    }
+
+    /// An object of a kind that `--workload-kind` names has no pod template where the flag says: once for each kind.
+    fn no_pod_template(&self, workload: &Workload) {
+        let WorkloadKey {
+            kind,
+            namespace,
+            name,
+        } = &workload.key;
+        let message = format!(
+            "{kind} '{name}' in namespace '{namespace}' has no pod template where --workload-kind={}/{kind}:{} looks for one \
+             (an object with spec.containers), and is never restarted: correct the path. Further objects like it are not \
+             reported",
+            kind.api_version(),
+            kind.template_path().join("."),
+        );
+        tracing::warn!("{message}");
+        self.record(Notice {
+            workload: workload.key.clone(),
+            uid: workload.uid.clone(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Warning,
+            reason: "NoPodTemplate",
+            message,
+        });
     }
 
     fn log_failure(&self, key: &WorkloadKey, error: &ApiError, message: &str) -> Failure {

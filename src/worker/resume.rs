@@ -58,6 +58,7 @@ impl Resumer {
                 }
                 Err(WriteError::Fenced) => return Some(Round::Failed(Retry::Unavailable)),
                 Err(WriteError::Api(error)) if error.class == Class::Conflict => self.writer.read(key).await,
+                Err(WriteError::Dropped(dropped)) => Err(dropped.into()),
                 Err(WriteError::Api(error)) => Err(error),
             };
             match read {

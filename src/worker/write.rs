@@ -2,7 +2,7 @@
 //!
 //! Input: a [`Plan`]. Output: [`Applied`], or why it was not written. I/O: through [`crate::patch`].
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use crate::{
     api_error::ApiError,
@@ -11,7 +11,7 @@ use crate::{
     lease::Leadership,
     metrics::Metrics,
     model::{Workload, WorkloadKey},
-    patch::{self, Applied, Recreator},
+    patch::{self, Applied, DroppedMarker, Recreator},
 };
 
 /// After so many conflicts in a row another client writes to the workload faster than it can be read.
@@ -23,6 +23,9 @@ pub(super) enum WriteError {
     /// Another replica may lead from now on.
     #[error("this replica may not write: its lease has expired")]
     Fenced,
+    /// The API server accepted it, but stored neither the marker nor another change of the pod template.
+    #[error("the API server dropped the marker")]
+    Dropped(#[source] DroppedMarker),
     /// The API server refused it, or did not answer.
     #[error("the API server did not accept the write")]
     Api(#[source] ApiError),
@@ -54,7 +57,8 @@ impl FencedWriter {
     }
 
     /// Writes the plan. The workload as stored is in the index when this returns. An answer without the plan's markers is
-    /// an error: the API server accepted the patch, and something on its way took them out.
+    /// an error: the API server accepted the patch, and something on its way took them out. Unless that changed the pod
+    /// template in another way: new pods start.
     pub(super) async fn write(&self, plan: &Plan) -> Result<Applied, WriteError> {
         // The lease is asked before every step of the request, not only once before it.
         let Some(answer) = self.leadership.fence(self.inner.apply(plan)).await else {
@@ -65,10 +69,36 @@ impl FencedWriter {
         // The next decision must not rest on the state before the write.
         if let Some(stored) = applied.stored.take() {
             let checked = patch::check_stored(plan, &stored);
+            let (key, after) = (stored.key.clone(), NonZeroU64::new(stored.resource_version));
             self.index.written(stored);
-            checked.map_err(|dropped| WriteError::Api(dropped.into()))?;
+            if let Err(dropped) = checked {
+                if !self.template_moved(&key, applied.based_on, after).await {
+                    return Err(WriteError::Dropped(dropped));
+                }
+                applied.dropped = Some(dropped);
+            }
         }
         Ok(applied)
+    }
+
+    /// Where that cannot be read, it has not: a restart too many is better than one too few.
+    async fn template_moved(
+        &self,
+        key: &WorkloadKey,
+        before: Option<NonZeroU64>,
+        after: Option<NonZeroU64>,
+    ) -> bool {
+        let (Some(before), Some(after)) = (before, after) else {
+            return false;
+        };
+        let moved = self.inner.template_moved(key, before, after).await;
+        moved.unwrap_or_else(|error| {
+            tracing::debug!(
+                category = error.category(),
+                "Earlier states of {key} cannot be read: {error}"
+            );
+            false
+        })
     }
 
     /// The workload as it is stored now; `None`: the object is not restarted any more.

@@ -21,6 +21,7 @@ use crate::harness::{
     objects::{config_map, deployment, from, pod_with_config_map, workload},
     observe::AUTO,
     run,
+    sentinel::Sentinel,
 };
 
 /// An admission policy that takes the markers out of every update, as a mutating webhook may.
@@ -33,6 +34,11 @@ struct Mutation {
 impl Mutation {
     /// Returns when it is in force: `web` loses what `path` leads to, where there is such a thing.
     async fn create(world: &World, condition: &str, path: &str) -> Self {
+        Self::apply(world, condition, &format!("op: \"remove\", path: \"{path}\"")).await
+    }
+
+    /// Returns when this operation of a JSON patch is in force for `web`.
+    async fn apply(world: &World, condition: &str, operation: &str) -> Self {
         let mutation = Self {
             policies: Api::all(world.client.clone()),
             bindings: Api::all(world.client.clone()),
@@ -50,7 +56,7 @@ impl Mutation {
                 "matchConstraints": { "namespaceSelector": namespace, "resourceRules": [rule] },
                 "matchConditions": [{ "name": "marked", "expression": condition }],
                 "mutations": [{ "patchType": "JSONPatch", "jsonPatch": {
-                    "expression": format!("[JSONPatch{{op: \"remove\", path: \"{path}\"}}]"),
+                    "expression": format!("[JSONPatch{{{operation}}}]"),
                 } }],
             },
         }));
@@ -93,8 +99,11 @@ impl Mutation {
         eventually(PATIENCE, "the policy to be in force, or gone", async || {
             let stored = api.patch("web", &params, &Patch::Strategic(&body)).await.ok()?;
             let template = serde_json::to_value(stored.spec.template).ok()?;
-            let has_both = template.pointer("/spec/containers/0/env").is_some()
-                && template.pointer("/metadata/annotations").is_some();
+            let env = template
+                .pointer("/spec/containers/0/env")
+                .and_then(Value::as_array);
+            let has_variable = env.is_some_and(|env| env.iter().any(|variable| variable["name"] == "TRY"));
+            let has_both = has_variable && template.pointer("/metadata/annotations/try").is_some();
             (has_both == keeps).then_some(())
         })
         .await
@@ -168,6 +177,102 @@ fn a_marker_that_admission_takes_out_is_no_restart(
         controller.wait_idle().await;
         let stored = world.api::<Deployment>().get("web").await.expect("it is there");
         assert_eq!(stored.metadata.generation, Some(2), "rolled once");
+    });
+}
+
+/// Something else each time, so that each write starts new pods.
+const VERSION: &str = "string(object.metadata.resourceVersion)";
+
+#[rstest]
+#[case::env_vars(
+    "env-vars",
+    "has(object.spec.template.spec.containers[0].env)",
+    "/spec/template/spec/containers/0/env",
+    &format!("[{{\"name\": \"INJECTED\", \"value\": {VERSION}}}]")
+)]
+#[case::annotations(
+    "annotations",
+    "has(object.spec.template.metadata.annotations)",
+    "/spec/template/metadata/annotations",
+    &format!("{{\"injected\": {VERSION}}}")
+)]
+fn a_template_that_admission_changes_in_the_markers_place_is_a_restart(
+    #[case] strategy: &str,
+    #[case] condition: &str,
+    #[case] path: &str,
+    #[case] value: &str,
+) {
+    run(async {
+        let world = World::new("replaced").await;
+        world.create(&config_map("app", "0")).await;
+        world
+            .create::<Deployment>(&deployment("web", &AUTO, &pod_with_config_map("app")))
+            .await;
+        let operation = format!("op: \"replace\", path: \"{path}\", value: {value}");
+        let _mutation = Mutation::apply(&world, condition, &operation).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let controller = world
+            .controller()
+            .arg(format!("--reload-strategy={strategy}"))
+            .start()
+            .await;
+        for round in 1..=2 {
+            world.change_config_map("app", &round.to_string()).await;
+            world.wait_for_rollouts("deployments", "web", round).await;
+            sentinel.pass().await;
+            controller.wait_idle().await;
+            assert_eq!(patches(&world, "deployments", "web"), round);
+        }
+        let events = world.wait_for_events("web", "MarkerDropped", 1).await;
+        let message = events[0].message.as_deref().unwrap_or_default();
+        assert!(
+            message.contains("dropped the marker") && message.contains("counts as the restart"),
+            "{message}"
+        );
+        assert_eq!(events[0].type_.as_deref(), Some("Warning"));
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert!(world.events("web", "ReloadFail").await.is_empty());
+        assert!(world.events("web", "Reloaded").await.is_empty());
+    });
+}
+
+#[test]
+fn a_retry_after_a_dropped_marker_does_not_pause_again() {
+    run(async {
+        let world = World::new("stripped-pause").await;
+        world.create(&config_map("app", "0")).await;
+        let annotations = [AUTO[0], ("deployment.reloader.stakater.com/pause-period", "1s")];
+        world
+            .create::<Deployment>(&deployment("web", &annotations, &pod_with_config_map("app")))
+            .await;
+        let has_env = "has(object.spec.template.spec.containers[0].env)";
+        let mutation = Mutation::create(&world, has_env, "/spec/template/spec/containers/0/env").await;
+        let _controller = world.controller().start().await;
+        world.change_config_map("app", "1").await;
+        let sent = |paused: bool| {
+            let is_it = |entry: &Entry| {
+                let sent = entry.request_object.as_ref();
+                entry.is_about("deployments", &world.namespace, "web")
+                    && entry.user == world.user()
+                    && sent.is_some_and(|sent| sent["spec"]["paused"] == paused)
+            };
+            world.plane.audit().matching(is_it).expect("the audit log")
+        };
+        eventually(PATIENCE, "retries after the end of the pause", async || {
+            let resumed = sent(false).first()?.stage_timestamp;
+            let is_later = |entry: &Entry| {
+                entry.is_about("deployments", &world.namespace, "web")
+                    && entry.user == world.user()
+                    && entry.request_received > resumed
+            };
+            let later = world.plane.audit().matching(is_later).ok()?;
+            (later.len() > 1).then_some(())
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(sent(true).len(), 1, "one pause for one change");
+        mutation.delete(&world).await;
+        world.wait_for_events("web", "Reloaded", 1).await;
     });
 }
 

@@ -13,7 +13,7 @@ fn container(name: &str, mounts: &[&str], refers: bool) -> Container {
         name: name.into(),
         references: refers.then(config_map).into_iter().collect(),
         mounts: mounts.iter().map(|&mount| mount.into()).collect(),
-        markers: Vec::new(),
+        ..Container::default()
     }
 }
 

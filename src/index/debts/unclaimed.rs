@@ -117,7 +117,7 @@ impl Unclaimed {
         observed: Observed,
         replaced: &Replaced,
     ) -> Vec<Claim> {
-        let same_template = replaced.before.template == workload.template;
+        let same_template = replaced.before.template.says_the_same(&workload.template);
         self.claims(|past| {
             if observed.is_event {
                 past.version()

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     decide::{self, Decision, Plan},
-    model::{Fingerprint, Pods},
+    model::Fingerprint,
 };
 
 #[derive(Clone, Copy, Debug)]

@@ -24,7 +24,7 @@ const STARRED: &str = "Reloader detected changes in *tls* of type *SECRET* in na
 #[case::gchat(Sink::GoogleChat, "application/json", format!(r#"{{"text":"{STARRED}"}}"#))]
 #[case::raw(Sink::Raw, "text/plain", STARRED.replace('*', ""))]
 fn each_sink_gets_upstreams_bytes(#[case] sink: Sink, #[case] content_type: &str, #[case] body: String) {
-    let payload = alert(sink, None, Alert::Reloaded, &source(), &workload());
+    let payload = alert(sink, None, Alert::Reloaded(""), &source(), &workload());
     assert_eq!((payload.content_type, payload.body), (content_type, body));
 }
 
@@ -34,18 +34,30 @@ fn each_sink_gets_upstreams_bytes(#[case] sink: Sink, #[case] content_type: &str
 #[case::empty(Some(""), " : Reloader detected")]
 #[case::raw_loses_every_star(Some("*prod*"), "prod : Reloader detected")]
 fn the_additional_info_comes_first(#[case] info: Option<&str>, #[case] start: &str) {
-    let payload = alert(Sink::Raw, info, Alert::Reloaded, &source(), &workload());
+    let payload = alert(Sink::Raw, info, Alert::Reloaded(""), &source(), &workload());
     assert!(payload.body.starts_with(start), "{}", payload.body);
+}
+
+#[test]
+fn a_note_ends_upstreams_message() {
+    let payload = alert(Sink::Raw, None, Alert::Reloaded("; but"), &source(), &workload());
+    assert_eq!(payload.body, format!("{}; but", STARRED.replace('*', "")));
 }
 
 #[test]
 fn json_is_escaped_as_go_does() {
     let info = Some("<a href=\"x\">&</a>\u{2028}\u{8}\u{c}\n\u{1}ä");
-    let payload = alert(Sink::Teams, info, Alert::Reloaded, &source(), &workload());
+    let payload = alert(Sink::Teams, info, Alert::Reloaded(""), &source(), &workload());
     let escaped = r#"{"text":"\u003ca href=\"x\"\u003e\u0026\u003c/a\u003e\u2028\b\f\n\u0001ä : Reloader"#;
     assert!(payload.body.starts_with(escaped), "{}", payload.body);
     // Plain text is not JSON.
-    let payload = alert(Sink::Raw, Some("<&>"), Alert::Reloaded, &source(), &workload());
+    let payload = alert(
+        Sink::Raw,
+        Some("<&>"),
+        Alert::Reloaded(""),
+        &source(),
+        &workload(),
+    );
     assert!(payload.body.starts_with("<&> : Reloader"), "{}", payload.body);
 }
 

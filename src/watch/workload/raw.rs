@@ -167,12 +167,15 @@ impl Decoded for RawObject {
             .into_iter()
             .try_fold(&mut self.value, |value, field| value.get_mut(field))
             .map(Value::take);
+        let lacks_template = !template
+            .as_ref()
+            .is_some_and(|template| template["spec"]["containers"].is_array());
         let template: TemplateWire = template.map(understood).unwrap_or_default();
         let metadata = self.value.get_mut("metadata").map(Value::take);
         let metadata: MetaWire = metadata.map(understood).unwrap_or_default();
         let status = self.value.get_mut("status").map(Value::take);
         let replicas = self.value.pointer("/spec/replicas").and_then(Value::as_i64);
-        WorkloadObject::from(Wire {
+        let wire = Wire {
             metadata,
             spec: SpecWire {
                 template,
@@ -180,7 +183,11 @@ impl Decoded for RawObject {
                 ..SpecWire::default()
             },
             status: status.map(understood).unwrap_or_default(),
-        })
+        };
+        WorkloadObject {
+            lacks_template,
+            ..WorkloadObject::from(wire)
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl Reading {
             restart_at,
             template_of,
             pods,
+            lacks_template,
             ..
         } = object;
         let annotation = |key: &str| annotations.get(key).map(String::as_str);
@@ -93,6 +94,7 @@ impl Reading {
                 _ => Restart::Template,
             },
             replacement: replacement(kind, paused, held_back),
+            lacks_template,
             opt_in,
         })
     }

@@ -249,6 +249,9 @@ fn a_deployment_that_asks_for_nothing_keeps_its_template_only_for_rollouts() {
 #[case::elsewhere("example.com/v1/Clone:spec.pods.template", json!({ "spec": { "pods": { "template": template() } } }), 1)]
 #[case::nowhere("example.com/v1/Clone:spec.pods", json!({ "spec": {} }), 0)]
 #[case::of_another_form("example.com/v1/Clone", json!({ "spec": { "template": 7 } }), 0)]
+#[case::a_list("example.com/v1/Clone:spec.pods", json!({ "spec": { "pods": [template()] } }), 0)]
+#[case::in_a_list("example.com/v1/Clone:spec.pods.template", json!({ "spec": { "pods": [{ "template": template() }] } }), 0)]
+#[case::another_object("example.com/v1/Clone:spec", json!({ "spec": { "template": template() } }), 0)]
 fn a_custom_resources_template_is_where_the_user_says(
     #[case] kind: &str,
     #[case] mut object: Value,
@@ -259,6 +262,7 @@ fn a_custom_resources_template_is_where_the_user_says(
     let object: RawObject = serde_json::from_value(object).unwrap();
     let workload = reading().read(object.into_object(kind), kind).unwrap();
     assert_eq!(uses(&workload).len(), references);
+    assert_eq!(workload.lacks_template, references == 0);
     assert_eq!((&*workload.key.namespace, &*workload.key.name), ("team", "web"));
 }
 
@@ -308,4 +312,16 @@ fn of_a_custom_kind_it_is_not_known_which_pods_are_replaced() {
     let workload = reading().read(object.into_object(kind), kind).unwrap();
     assert_eq!(workload.replacement, Replacement::Unknown);
     assert_eq!(size_of::<Replacement>(), 1);
+}
+
+#[rstest]
+#[case::none(json!(null), false)]
+#[case::different(json!([{ "name": "A" }, { "name": "B" }]), false)]
+#[case::twice(json!([{ "name": "A", "value": "1" }, { "name": "B" }, { "name": "A", "valueFrom": {} }]), true)]
+#[case::no_names(json!([{}, null, { "name": 7 }]), false)]
+fn it_is_known_whether_a_variable_is_given_twice(#[case] env: Value, #[case] expected: bool) {
+    let template = json!({ "spec": { "containers": [{ "name": "main", "env": env }] } });
+    let object = json!({ "metadata": auto(), "spec": { "template": template } });
+    let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
+    assert_eq!(workload.template.containers[0].repeats_variables, expected);
 }
