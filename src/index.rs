@@ -203,6 +203,16 @@ impl Index {
     /// ([staleness](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions)). Older than what
     /// is known, or of one that is gone meanwhile: ignored.
     pub fn written(&self, workload: Workload) -> Effect {
+        let (key, version) = (workload.key.clone(), workload.resource_version);
+        let effect = self.read(workload);
+        if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
+            inner.written(&key, version);
+        }
+        effect
+    }
+
+    /// Takes in a workload that was read, as [`Self::written`] does.
+    pub fn read(&self, workload: Workload) -> Effect {
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| {
             match inner.workloads().get(&(&workload.key).into()) {

@@ -30,7 +30,7 @@ use super::{
     sources::Sources,
     workloads::{Replaced, Span},
 };
-use crate::model::{Content, Replacement, Source, SourceRef, UnixSeconds, Workload};
+use crate::model::{Content, Replacement, Restart, Source, SourceRef, UnixSeconds, Workload};
 use belief::Belief;
 use debt::{Debt, Step};
 use released::{Pods, Released};
@@ -63,7 +63,11 @@ impl Debts {
         objects: &Objects,
     ) -> Vec<WorkloadId> {
         if transition == Transition::Returned {
-            return self.source_returned(reference, objects);
+            let mut due = self.source_returned(reference, objects);
+            if change.inherited {
+                due.extend(self.claim_between(reference, change, objects));
+            }
+            return due;
         }
         let Some((from, change)) = transition.as_change(change) else {
             return Vec::new();
@@ -84,14 +88,25 @@ impl Debts {
                 return false;
             }
             let unrecorded = self.may_lack_a_restart(id, objects);
+            let unseen = change.inherited && self.may_lack_a_template(id, objects);
             let debts = self.by_workload.entry(id.clone()).or_default();
             let debt = debts.entry(reference.clone());
             let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
+            if unseen {
+                debt.forget_running();
+            }
             let step = Step {
                 before: from,
                 pods_moved: objects.workloads.pods_moved_since(id, debt.version()),
                 unrecorded,
             };
+            if objects
+                .workloads
+                .may_be_replaced_since(id, source.resource_version)
+            {
+                // The stream of the sources was slower than a rollout, which may have been for what they held before.
+                debt.started_with(target);
+            }
             let remains = debt.changed(step, target, &change, source);
             if !remains {
                 self.forget(id, reference);
@@ -120,6 +135,32 @@ impl Debts {
             remains
         });
         due
+    }
+
+    /// The source is as the ledger has it, but it was written since, and so were these: their pods may have started with
+    /// what it held in between.
+    fn claim_between(
+        &mut self,
+        reference: &SourceRef,
+        change: &Change,
+        objects: &Objects,
+    ) -> Vec<WorkloadId> {
+        let written = |source: &&Source| source.modified_at > self.recorded_until;
+        let source = objects.sources.present(reference).filter(written);
+        let (Some(source), Some(until)) = (source, self.recorded_until) else {
+            return Vec::new();
+        };
+        let mut claimed = objects.workloads.concerned(source);
+        claimed.retain(|id| {
+            objects.was_touched_since(id, until.saturating_add(1))
+                && !objects.workloads.was_replaced_after(id, source)
+                && !objects.workloads.is_younger(id, source)
+                && !self.contains(id, reference)
+        });
+        for id in &claimed {
+            self.insert(id, reference, Debt::new(None, change, Some(source)));
+        }
+        claimed
     }
 
     /// Workloads created after the source was last written have always had its present content.
@@ -164,18 +205,20 @@ impl Debts {
         });
     }
 
-    /// The template of the workload has become another one: its pods start with what the sources have held since. Returns
-    /// the sources for which it owes something else now.
-    pub(super) fn template_changed(
+    /// The workload was seen again, and pods of it may have started since it was seen before: all of them where its
+    /// template has become another one. Returns the sources for which it owes something else now.
+    pub(super) fn workload_moved(
         &mut self,
         workload: &Workload,
-        span: Span,
+        replaced: &Replaced,
         objects: &Objects,
     ) -> Vec<SourceRef> {
-        let all = match workload.replacement {
-            Replacement::All => true,
-            Replacement::Partly(_) => false,
-            Replacement::Unknown => return Vec::new(),
+        let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
+            (Some(span), _) if workload.replacement != Replacement::Unknown => {
+                (span, workload.replacement == Replacement::All)
+            }
+            (_, Some(span)) if workload.restart == Restart::Template => (span, false),
+            _ => return Vec::new(),
         };
         let id = WorkloadId::from(&workload.key);
         let owed = self.of(&id).map(|(reference, _)| reference);
@@ -360,9 +403,13 @@ impl Debts {
         reference: &SourceRef,
         running: Option<Content>,
         change: &Change,
-        Objects { sources, workloads }: &Objects,
+        objects: &Objects,
     ) {
-        let debt = Debt::from_ledger(running, change, sources.get(reference));
+        let Objects { sources, workloads } = objects;
+        let mut debt = Debt::from_ledger(running, change, sources.get(reference));
+        if self.may_lack_a_template(id, objects) {
+            debt.forget_running();
+        }
         let replaced = sources.present(reference);
         let replaced = replaced.is_some_and(|source| workloads.was_replaced_after(id, source));
         if replaced || debt.belief().is(sources.target(reference)) {
@@ -408,6 +455,12 @@ impl Debts {
         recorded_until.is_none_or(|until| objects.was_written_since(id, until))
     }
 
+    /// Whether somebody else may have rolled the workload since what was inherited was written down.
+    fn may_lack_a_template(&self, id: &WorkloadId, objects: &Objects) -> bool {
+        let recorded_until = self.recorded_until;
+        recorded_until.is_some_and(|until| objects.was_touched_since(id, until))
+    }
+
     /// What was inherited has all restarts before then.
     pub(super) fn inherited_until(&mut self, recorded_until: Option<UnixSeconds>) {
         self.recorded_until = recorded_until;
@@ -421,7 +474,7 @@ impl Debts {
         content: Content,
         by: Settled,
         change: &Change,
-        sources: &Sources,
+        Objects { sources, workloads }: &Objects,
     ) {
         let source = sources.get(reference);
         let last = source.map(|source| Content::Present(source.digest));
@@ -435,6 +488,12 @@ impl Debts {
                 let debt = debts.entry(reference.clone());
                 let debt = debt.or_insert_with(|| Debt::new(None, change, source));
                 debt.brought_to(content);
+                if let Some(now) = now
+                    && source
+                        .is_some_and(|source| workloads.may_be_replaced_since(id, source.resource_version))
+                {
+                    debt.started_with(now);
+                }
             }
             (false, true) => {
                 // The pods run with what they ran with before the deletion.

@@ -147,6 +147,11 @@ impl Namespace {
         }
     }
 
+    /// This process has written the workload, which got that resourceVersion.
+    pub(super) fn written(&mut self, key: &WorkloadKey, version: u64) {
+        self.objects.workloads.written(&key.into(), version);
+    }
+
     fn workload_appeared(&mut self, workload: Arc<Workload>, observed: Option<Observed>) -> Effect {
         let is_event = observed.is_some_and(|observed| observed.is_event);
         self.claim_for_new(&workload, is_event);
@@ -181,14 +186,10 @@ impl Namespace {
                 .settle_for_new_pods(&id, workload, &self.objects.sources);
         }
         let mut effect = Effect::default();
-        if let Some(span) = replaced.template_changed {
-            let settled = self.debts.template_changed(workload, span, &self.objects);
+        let settled = self.debts.workload_moved(workload, replaced, &self.objects);
+        if !settled.is_empty() {
             effect.settled = self.keys(&settled);
-            effect.due.extend(
-                self.key_if_owing(workload)
-                    .into_iter()
-                    .filter(|_| !settled.is_empty()),
-            );
+            effect.due.extend(self.key_if_owing(workload));
         }
         if self.is_selected() {
             let key = replaced.affects_pauses(workload).then(|| workload.key.clone());
@@ -466,7 +467,7 @@ impl Namespace {
         }
         for (reference, content) in settled {
             self.debts
-                .settle(&id, &reference, content, by, change, &self.objects.sources);
+                .settle(&id, &reference, content, by, change, &self.objects);
         }
         self.debts.owes(&id)
     }

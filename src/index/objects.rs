@@ -27,6 +27,12 @@ impl Objects {
         workload.is_some_and(|workload| workload.template.written_at >= Some(since))
     }
 
+    /// Whether somebody else may have changed the workload's template at that time or later, by the API server's clock.
+    pub(super) fn was_touched_since(&self, id: &WorkloadId, since: UnixSeconds) -> bool {
+        let workload = self.workloads.get(id);
+        workload.is_some_and(|workload| workload.template.touched_at >= Some(since))
+    }
+
     /// Whether the workload was certainly created before then, by the API server's clock.
     pub(super) fn was_created_before(&self, id: &WorkloadId, then: Option<UnixSeconds>) -> bool {
         let workload = self.workloads.get(id);

@@ -46,10 +46,14 @@ struct Slot {
     read_at: u64,
     /// Its creation was watched, with [`Slot::first_version`].
     watched_from_creation: bool,
-    /// The template became what it is after that resourceVersion of the workload; 0: not watched.
+    /// The template became what it is after this resourceVersion of the workload; 0: not watched.
     template_since: u64,
+    /// And at this one at the latest.
+    template_until: u64,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
+    /// The resourceVersion that this process wrote last.
+    written: u64,
 }
 
 /// Two resourceVersions between which something has happened, at the second at the latest.
@@ -78,6 +82,8 @@ pub(super) struct Replaced {
     pub(super) read_at: u64,
     /// When its template became another one, if it did.
     pub(super) template_changed: Option<Span>,
+    /// When pods came or went, if they did: the status follows them with a delay.
+    pub(super) pods_moved: Option<Span>,
 }
 
 impl Replaced {
@@ -159,7 +165,9 @@ impl Workloads {
                 read_at: observed.map_or(0, |observed| observed.order),
                 watched_from_creation: observed.is_some_and(|observed| observed.is_event),
                 template_since: 0,
+                template_until: 0,
                 pods_moved: 0,
+                written: 0,
             };
             self.slots.insert(id.clone(), slot);
             self.link(&id, workload);
@@ -179,12 +187,17 @@ impl Workloads {
         if recreated {
             slot.watched_from_creation = is_event;
         }
-        if slot.workload.pods.counts != workload.pods.counts {
+        let pods_moved = (slot.workload.pods.counts != workload.pods.counts).then_some(Span {
+            since: slot.workload.resource_version,
+            until: version,
+        });
+        if pods_moved.is_some() {
             slot.pods_moved = version;
         }
         let template_changed = template_changed(&slot.workload, workload, is_event);
         if let Some(span) = template_changed {
             slot.template_since = span.since;
+            slot.template_until = span.until;
         }
         let read_at = slot.read_at;
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
@@ -195,6 +208,7 @@ impl Workloads {
             before,
             read_at,
             template_changed,
+            pods_moved: pods_moved.filter(|_| !recreated),
         };
         if replaced.interests_differ(workload) {
             self.unlink(&id, &replaced.before);
@@ -267,11 +281,14 @@ impl Workloads {
         slot.is_some_and(|slot| slot.workload.is_younger_than(source, slot.first_version))
     }
 
-    /// Whether all its pods have certainly started after that resourceVersion, because its template has changed since.
+    /// Whether all its pods have certainly started after that resourceVersion, because somebody else has changed its
+    /// template since. After a write of this process the marker has to follow all the same.
     pub(super) fn was_replaced_since(&self, id: &WorkloadId, version: u64) -> bool {
         let slot = self.slots.get(id).filter(|_| version > 0);
         slot.is_some_and(|slot| {
-            slot.template_since > version && slot.workload.replacement == Replacement::All
+            slot.template_since > version
+                && slot.template_since > slot.written
+                && slot.workload.replacement == Replacement::All
         })
     }
 
@@ -291,6 +308,20 @@ impl Workloads {
         self.get(id).is_some_and(|workload| {
             workload.replacement == Replacement::All && workload.restart == Restart::Template
         })
+    }
+
+    /// This process has written it, and it got that resourceVersion.
+    pub(super) fn written(&mut self, id: &WorkloadId, version: u64) {
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.written = slot.written.max(version);
+        }
+    }
+
+    /// Whether its pods may have been replaced after that resourceVersion, by whomever.
+    pub(super) fn may_be_replaced_since(&self, id: &WorkloadId, version: u64) -> bool {
+        self.slots
+            .get(id)
+            .is_some_and(|slot| slot.template_until > version)
     }
 
     /// Whether pods may have started after that resourceVersion.

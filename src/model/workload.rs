@@ -126,6 +126,8 @@ pub struct PodTemplate {
     pub written_at: Option<UnixSeconds>,
     /// When somebody else certainly made it another template last, as far as `metadata.managedFields` tells.
     pub replaced_at: Option<UnixSeconds>,
+    /// When somebody else may have made it another template last: whoever owns a field of it wrote the object then.
+    pub touched_at: Option<UnixSeconds>,
     /// Of the whole template; the default where the template is not kept. With another one the pods are replaced.
     pub fingerprint: Fingerprint,
 }
@@ -140,6 +142,7 @@ impl PodTemplate {
             last_reloaded_from,
             written_at: _,
             replaced_at: _,
+            touched_at: _,
             fingerprint,
         } = self;
         *containers == other.containers

@@ -181,6 +181,7 @@ impl From<Wire> for WorkloadObject {
             times.map(UnixSeconds::from).max()
         };
         let written_at = newest(|entry| entry.is_reloaders() && entry.fields_v1.own_a_marker);
+        let touched_at = newest(|entry| !entry.is_reloaders() && entry.fields_v1.own_template);
         let replaced_at = newest(|entry| !entry.is_reloaders() && entry.fields_v1.own_template_only);
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Time);
         let is_true = |condition: &ConditionWire| condition.status.as_deref() == Some("True");
@@ -213,6 +214,7 @@ impl From<Wire> for WorkloadObject {
                     .map(|text| text.as_str().into()),
                 written_at,
                 replaced_at,
+                touched_at,
                 fingerprint,
             },
             template_annotations,

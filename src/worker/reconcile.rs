@@ -207,7 +207,7 @@ impl Worker {
     async fn look(&self, key: &WorkloadKey) -> Result<Look, ApiError> {
         match self.writer.read(key).await {
             Ok(Some(workload)) => {
-                let effect = self.context.index().written(workload);
+                let effect = self.context.index().read(workload);
                 // What it owes is in hand.
                 self.context.enqueue(Effect {
                     due: Vec::new(),

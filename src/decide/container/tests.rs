@@ -81,6 +81,7 @@ fn chooses_the_container_upstream_does(
         last_reloaded_from: None,
         written_at: None,
         replaced_at: None,
+        touched_at: None,
         fingerprint: Fingerprint::default(),
     };
     assert_eq!(choose(&template, &config_map(), false), auto, "auto");

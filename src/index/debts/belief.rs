@@ -9,7 +9,7 @@
 //! | What happened | The set | Known by |
 //! |---|---|---|
 //! | the source changes, the pods stand still | stays | stays |
-//! | the source changes, pods came or went since the change before | and what the source held in between | stays |
+//! | pods come or go, or may at any moment | and what the source has held since the workload was seen before | stays |
 //! | a patch is about to be sent | and its content | stays |
 //! | the API server refuses that patch (403, 409, 422) | without its content, if only the patch had added it | stays |
 //! | the patch is answered | its content | watched |
@@ -172,9 +172,9 @@ impl Belief {
         self.is_told() || self.unanswered
     }
 
-    /// What a marker that shows the present content proves.
-    pub(super) fn proof(&self) -> Proof {
-        if self.is_uncertain() || self.or_any {
+    /// What a marker that shows this content proves.
+    pub(super) fn proof(&self, target: Content) -> Proof {
+        if self.is_uncertain() || self.or_any || self.contains(target) {
             Proof::Restart
         } else {
             Proof::Nothing

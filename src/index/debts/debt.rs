@@ -124,6 +124,11 @@ impl Debt {
         self.belief = Belief::new(Some(content), Known::Watched);
     }
 
+    /// Its pods may have started with this as well.
+    pub(super) fn started_with(&mut self, content: Content) {
+        self.belief.add(content);
+    }
+
     /// The source's deletion restarts nothing: the pods run with what they ran with before. Returns whether that is
     /// known, and so whether the debt remains, as declined.
     pub(super) fn decline(&mut self) -> bool {
@@ -191,7 +196,7 @@ impl Debt {
             proof: if self.tentative {
                 Proof::Change
             } else {
-                self.belief.proof()
+                self.belief.proof(content)
             },
             seen_at: self.last.seen.unix,
             order: self.last.order,

@@ -81,6 +81,8 @@ struct Cluster {
     pods: [u8; 2],
     sources: VecDeque<Source>,
     workloads: VecDeque<Workload>,
+    /// A pod has started by itself since the ledger was written: if nobody looks on, nothing tells.
+    pod_started: bool,
 }
 
 impl Cluster {
@@ -101,6 +103,7 @@ impl Cluster {
             pods: [1; 2],
             sources: VecDeque::new(),
             workloads: VecDeque::new(),
+            pod_started: false,
         }
     }
 
@@ -144,6 +147,7 @@ impl Cluster {
 
     fn pod_starts(&mut self) {
         self.pods[0] = self.content();
+        self.pod_started = true;
         let version = self.version;
         self.write(|web| web.pods.counts = version);
     }
@@ -234,6 +238,7 @@ impl Play {
     fn store(&mut self) {
         let app = self.cluster.source.key.clone();
         let status = self.fixture.index.source_status(&app);
+        self.cluster.pod_started &= !self.cluster.workloads.is_empty() || !self.cluster.sources.is_empty();
         self.ledger = status.map(|status| (status, UnixSeconds(self.cluster.time)));
     }
 
@@ -243,11 +248,17 @@ impl Play {
         let cluster = &mut self.cluster;
         match step {
             Step::Set(content) => cluster.set(content),
-            Step::OthersRoll => cluster.roll(|_| {}),
+            Step::OthersRoll => {
+                let time = UnixSeconds(cluster.time);
+                cluster.roll(|template| template.touched_at = Some(time));
+            }
             Step::Undo => {
                 if let Some(before) = cluster.past.last().cloned() {
+                    let time = UnixSeconds(cluster.time);
                     cluster.roll(|template| {
                         *template = before;
+                        template.touched_at = Some(time);
+                        template.replaced_at = Some(time);
                         // The text of the marker is another's now.
                         template.written_at = None;
                     });
@@ -268,6 +279,7 @@ impl Play {
             }
             Step::Work(outcome) => self.work(outcome),
             Step::Store => self.store(),
+            Step::Die if self.cluster.pod_started => {}
             Step::Die => self.lead(),
         }
     }
@@ -286,7 +298,7 @@ impl Play {
             };
             let plan = match decide::decide(&pending.workload, &pending.owed, &options) {
                 Decision::Skip(_) if pending.is_uncertain && !std::mem::replace(&mut has_looked, true) => {
-                    index.written(cluster.web.clone());
+                    index.read(cluster.web.clone());
                     continue;
                 }
                 Decision::Skip(_) => {
@@ -308,7 +320,7 @@ impl Play {
             let before = cluster.web.resource_version;
             if !cluster.apply(&plan) {
                 index.refused(&key("web"), [reference("app")]);
-                index.written(cluster.web.clone());
+                index.read(cluster.web.clone());
                 continue;
             }
             self.restarts += usize::from(cluster.web.resource_version != before);

@@ -110,6 +110,8 @@ impl StatusWire {
 pub(super) struct ManagedFields {
     /// The text of a marker. Where the API server takes a list of containers as one value, all of it.
     pub(super) own_a_marker: bool,
+    /// A field of the pod template.
+    pub(super) own_template: bool,
     /// Nothing but fields of the pod template, so that its time is that of another template: `kubectl rollout undo` and
     /// `restart` leave such entries. Who owns more may have written something else at that time.
     pub(super) own_template_only: bool,
@@ -129,6 +131,7 @@ impl Lenient for ManagedFields {
         }
         Ok(Some(Self {
             own_a_marker: spec.own_a_marker,
+            own_template: spec.own_template,
             own_template_only: spec.own_template && !spec.own_others && !others,
         }))
     }
