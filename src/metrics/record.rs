@@ -63,8 +63,10 @@ pub enum NotificationResult {
     Success,
     /// It was abandoned.
     Error,
-    /// The queue was full, so it was never sent.
+    /// Too many waited, so it was never sent.
     Dropped,
+    /// One that says the same and more was sent instead.
+    Replaced,
 }
 
 impl NotificationResult {
@@ -73,6 +75,7 @@ impl NotificationResult {
             Self::Success => "success",
             Self::Error => "error",
             Self::Dropped => "dropped",
+            Self::Replaced => "replaced",
         }
     }
 }
