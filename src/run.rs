@@ -133,7 +133,11 @@ fn start(
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
     // Events are written after the lease was released, too: they report what this replica did.
-    let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
+    let (recorder, recording) = Recorder::new(
+        clients.unfenced()?,
+        instance,
+        notifications::count_events(metrics),
+    );
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let (recreated, successors) = mpsc::unbounded_channel();
     let context = Arc::new(Context::new(ContextParts {

@@ -119,7 +119,7 @@ impl ReloadFamilies {
             notifications: add(
                 r,
                 "reloader_notifications",
-                "Total number of alerts, webhook calls and dropped Events, by channel and result",
+                "Total number of alerts, webhook calls and Events, by channel and result",
             ),
             workloads_scanned: add(
                 r,

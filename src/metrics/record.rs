@@ -217,7 +217,7 @@ impl Metrics {
         self.reload.fenced_writes.inc();
     }
 
-    /// An alert or a webhook call came to an end, or an Event was dropped; `channel` is `alert`, `webhook` or `event`.
+    /// An alert, a webhook call or an Event came to an end; `channel` is `alert`, `webhook` or `event`.
     pub fn notified(&self, channel: &'static str, result: NotificationResult) {
         let labels = [("channel", channel), ("result", result.label())];
         self.reload.notifications.get_or_create(&labels).inc();

@@ -14,14 +14,14 @@ use crate::{
     api_error::ApiError,
     decide::{self, Plan, SkipReason},
     lease::Role,
-    metrics::{Metrics, NotificationResult},
+    metrics::Metrics,
     model::{
         AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey,
         go_duration::GoDuration,
         pause::{Pause, Paused},
     },
     notify::Alerts,
-    patch::events::{self, Notice, Recorder},
+    patch::events::{self, Notice, Recorder, Subject},
 };
 use complaint::{Complaint, Severity, complaints};
 
@@ -78,8 +78,8 @@ impl Reporter {
                  Updated '{}' of type '{}' in namespace '{namespace}'",
                 key.name, key.kind,
             );
-            self.record(Notice {
-                workload: key.clone(),
+            self.recorder.record(Notice {
+                about: Subject::Workload(key.clone()),
                 uid: uid.into(),
                 source: source.kind,
                 severity: events::Severity::Normal,
@@ -105,8 +105,8 @@ impl Reporter {
         }
         if let Some(source) = restarted_for(plan).next() {
             self.alerts.failed(source, key, &error.message);
-            self.record(Notice {
-                workload: key.clone(),
+            self.recorder.record(Notice {
+                about: Subject::Workload(key.clone()),
                 uid: plan.uid.clone(),
                 source: source.kind,
                 severity: events::Severity::Warning,
@@ -128,8 +128,8 @@ impl Reporter {
         if self.log_failure(key, error, &message) != Failure::New {
             return;
         }
-        self.record(Notice {
-            workload: key.clone(),
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
             uid: workload.uid.clone(),
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
@@ -168,8 +168,8 @@ impl Reporter {
             }
             self.metrics.failed("invalid_annotation");
             if is_first {
-                self.record(Notice {
-                    workload: key.clone(),
+                self.recorder.record(Notice {
+                    about: Subject::Workload(key.clone()),
                     uid: workload.uid.clone(),
                     source,
                     severity: events::Severity::Warning,
@@ -190,12 +190,6 @@ impl Reporter {
             Failure::New => tracing::error!(category, "{message}; retrying until it succeeds"),
         }
         failure
-    }
-
-    fn record(&self, notice: Notice) {
-        if !self.recorder.record(notice) {
-            self.metrics.notified("event", NotificationResult::Dropped);
-        }
     }
 }
 
