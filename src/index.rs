@@ -54,7 +54,9 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Content, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind},
+    model::{
+        Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+    },
     watch::{Event, Observation, StreamId, Watched},
 };
 use change::{Change, Observed};
@@ -227,6 +229,12 @@ impl Index {
                 Effect::default()
             }
         })
+    }
+
+    /// The source as it was seen last.
+    pub fn source(&self, key: &SourceKey) -> Option<Source> {
+        let inner = self.namespaces.get(&key.namespace)?;
+        inner.sources().get(&key.reference()).cloned()
     }
 
     /// Whether nothing is left of the namespace but workloads: it may be gone, and they with it.

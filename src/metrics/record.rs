@@ -159,6 +159,12 @@ impl Metrics {
         self.reload.skipped.get_or_create(&[("reason", reason)]).inc();
     }
 
+    /// A source returned to earlier contents again and again.
+    pub fn source_flapped(&self, kind: SourceKind) {
+        let labels = [("resource_type", kind.resource())];
+        self.reload.flapping_sources.get_or_create(&labels).inc();
+    }
+
     /// Something failed; `category` is the error's own fixed word. Upstream's word for a failed restart is
     /// `handler_error`.
     pub fn failed(&self, category: &'static str) {

@@ -8,6 +8,7 @@
 
 mod notice;
 mod writer;
+mod writers;
 mod written;
 
 use std::{
@@ -72,8 +73,7 @@ impl Recorder {
 
     /// Enqueues one Event; where too many wait, one is dropped.
     pub fn record(&self, mut notice: Notice) {
-        let end = notice.message.floor_char_boundary(LONGEST_MESSAGE);
-        notice.message.truncate(end);
+        notice.message = cut(notice.message);
         let rank = match notice.severity {
             Severity::Normal => Rank::Usual,
             Severity::Warning => Rank::Important,
@@ -92,7 +92,7 @@ async fn write(
     queued: Queued,
     earlier: Option<Written>,
 ) -> Result<Written, ApiError> {
-    let api: Api<Event> = Api::namespaced(client, queued.notice.about.namespace());
+    let api: Api<Event> = Api::namespaced(client.clone(), queued.notice.about.namespace());
     let last = Instant::now();
     if let Some(Written { name, count, .. }) = earlier {
         let count = count.saturating_add(1);
@@ -103,13 +103,23 @@ async fn write(
             raised => return raised.map(|_| Written { name, count, last }),
         }
     }
-    let event = event(&queued, &instance);
+    let mut event = event(&queued, &instance);
+    if let Subject::Source(key) = &queued.notice.about
+        && let Some(text) = writers::last_written_by(client, key).await
+    {
+        event.message = event.message.map(|message| cut(message + &text));
+    }
     ApiError::within(TIMEOUT, api.create(&PostParams::default(), &event)).await?;
     Ok(Written {
         name: event.metadata.name.unwrap_or_default(),
         count: 1,
         last,
     })
+}
+
+fn cut(mut message: String) -> String {
+    message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+    message
 }
 
 fn event(Queued { notice, at }: &Queued, instance: &str) -> Event {

@@ -99,7 +99,7 @@ impl Worker {
         context
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, *took, *took);
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
         // An error means that the intake is gone, which ends the process.
         let _ = self.recreated.send(key.clone());
         context.reporter().restarted(plan, uid, *took);
@@ -208,7 +208,7 @@ impl Worker {
         if still_owing && !pending.owed.is_empty() {
             context.queue().add(key.clone(), Priority::High);
         }
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
     }
 
     /// Writes the plan.
@@ -258,7 +258,7 @@ impl Worker {
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), latency);
         tracing::Span::current().record("result", "success");
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
         if applied.successor.is_some() {
             // An error means that the intake is gone, which ends the process.
             let _ = self.recreated.send(key.clone());

@@ -104,6 +104,8 @@ const PURE: &[&str] = &[
     "src/worker/intake/permissions",
     "src/worker/intake/sign",
     "src/worker/report/complaint",
+    "src/worker/report/failures",
+    "src/worker/report/flapping",
     "src/worker/round",
     "src/lease/election",
     "src/lease/record",

@@ -31,7 +31,6 @@ pub enum Subject {
     /// A workload.
     Workload(WorkloadKey),
     /// A source.
-    #[allow(dead_code, reason = "tests only, so far")]
     Source(SourceKey),
 }
 
