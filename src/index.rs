@@ -231,10 +231,18 @@ impl Index {
         })
     }
 
-    /// The source as it was seen last.
-    pub fn source(&self, key: &SourceKey) -> Option<Source> {
+    /// The source as it was seen last, and what it holds now.
+    pub fn source(&self, key: &SourceKey) -> Option<(Source, Content)> {
         let inner = self.namespaces.get(&key.namespace)?;
-        inner.sources().get(&key.reference()).cloned()
+        let reference = key.reference();
+        let source = inner.sources().get(&reference)?.clone();
+        let is_present = inner.sources().present(&reference).is_some();
+        let content = if is_present {
+            Content::Present(source.digest)
+        } else {
+            Content::Absent
+        };
+        Some((source, content))
     }
 
     /// Whether nothing is left of the namespace but workloads: it may be gone, and they with it.

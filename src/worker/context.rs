@@ -150,10 +150,10 @@ impl Context {
     pub(super) fn report_changes(&self, effect: &Effect) {
         let restarts = !effect.due.is_empty();
         for key in &effect.changed {
-            if let Some(source) = self.parts.index.source(key) {
+            if let Some((source, content)) = self.parts.index.source(key) {
                 self.parts
                     .reporter
-                    .source_changed(&source, restarts, Instant::now());
+                    .source_changed(&source, content, restarts, Instant::now());
             }
         }
     }

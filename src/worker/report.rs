@@ -21,7 +21,7 @@ use crate::{
     lease::Role,
     metrics::Metrics,
     model::{
-        AnnotationKeys, Source, SourceKey, SourceKind, Workload, WorkloadKey,
+        AnnotationKeys, Content, Source, SourceKey, SourceKind, Workload, WorkloadKey,
         go_duration::GoDuration,
         pause::{Pause, Paused},
     },
@@ -78,12 +78,12 @@ impl Reporter {
 
     /// The source has another content; workloads are restarted for that, unless it is taken back in time. Warns where it
     /// returns to earlier contents again and again.
-    pub(super) fn source_changed(&self, source: &Source, restarts: bool, now: Instant) {
+    pub(super) fn source_changed(&self, source: &Source, content: Content, restarts: bool, now: Instant) {
         let flap = self
             .flapping
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .changed(&source.key, source.digest, restarts, now);
+            .changed(&source.key, content, restarts, now);
         let Some(Flap { returns, within }) = flap else {
             return;
         };

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     mailbox::{Bounds, Rank, Waiting},
-    model::{Digest, SourceKey},
+    model::{Content, SourceKey},
 };
 
 /// Returns to an earlier content that make a source one that flaps, if they happen within [`WINDOW`]. A user who takes a
@@ -46,7 +46,7 @@ pub(super) struct Flapping(Waiting<Observed>);
 struct Observed {
     source: SourceKey,
     /// Its last contents, the present one last.
-    contents: VecDeque<Digest>,
+    contents: VecDeque<Content>,
     /// When it returned to one of them.
     returns: VecDeque<Instant>,
     warned: Option<Instant>,
@@ -61,7 +61,7 @@ impl Flapping {
     pub(super) fn changed(
         &mut self,
         source: &SourceKey,
-        content: Digest,
+        content: Content,
         restarts: bool,
         now: Instant,
     ) -> Option<Flap> {
@@ -81,7 +81,7 @@ impl Flapping {
 }
 
 impl Observed {
-    fn changed(&mut self, content: Digest, now: Instant) -> Option<Flap> {
+    fn changed(&mut self, content: Content, now: Instant) -> Option<Flap> {
         let before = self.contents.iter().position(|other| *other == content);
         let is_return = before.is_some_and(|at| at + 1 < self.contents.len());
         match before {
@@ -114,7 +114,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::SourceKind;
+    use crate::model::{Digest, SourceKind};
+
+    fn content(byte: u8) -> Content {
+        Content::Present(Digest::from_bytes([byte; 20]))
+    }
 
     fn source(name: &str) -> SourceKey {
         SourceKey::new(SourceKind::Secret, "shop", name)
@@ -124,9 +128,13 @@ mod tests {
     fn warned(contents: &str, apart: Duration) -> Vec<(usize, Flap)> {
         let (mut flapping, mut now) = (Flapping::new(), Instant::now());
         let mut warned = Vec::new();
-        for (number, content) in contents.bytes().enumerate() {
-            let digest = Digest::from_bytes([content; 20]);
-            let flap = flapping.changed(&source("a"), digest, true, now);
+        for (number, letter) in contents.bytes().enumerate() {
+            let content = if letter == b'-' {
+                Content::Absent
+            } else {
+                content(letter)
+            };
+            let flap = flapping.changed(&source("a"), content, true, now);
             warned.extend(flap.map(|flap| (number + 1, flap)));
             now += apart;
         }
@@ -145,6 +153,8 @@ mod tests {
         for (contents, apart) in [
             ("ABABABABABABABABABAB", Duration::from_millis(500)),
             ("ABABABABABAB", Duration::from_mins(5)),
+            // Deleted and created again.
+            ("A-A-A-A-A-A", Duration::from_secs(1)),
         ] {
             assert_eq!(numbers(contents, apart), [7], "{apart:?}");
         }
@@ -180,9 +190,8 @@ mod tests {
     #[test]
     fn only_what_restarts_workloads_is_observed() {
         let (mut flapping, now) = (Flapping::new(), Instant::now());
-        let mut change = |restarts, content: u8| {
-            flapping.changed(&source("a"), Digest::from_bytes([content % 2; 20]), restarts, now)
-        };
+        let mut change =
+            |restarts, number: u8| flapping.changed(&source("a"), content(number % 2), restarts, now);
         assert!((0..40).all(|content| change(false, content).is_none()));
         assert_eq!(change(true, 0), None);
         // A change that is taken back within the coalescing window restarts nothing.
@@ -194,12 +203,12 @@ mod tests {
         let (mut flapping, now) = (Flapping::new(), Instant::now());
         let calm = SourceKey::new(SourceKind::Secret, "calm", "a");
         let mut flaps = 0;
-        for content in 0..7_u8 {
-            let digest = Digest::from_bytes([content % 2; 20]);
-            flaps += usize::from(flapping.changed(&calm, digest, true, now).is_some());
-            for number in 0..2 * OBSERVED.namespace {
-                let other = source(&number.to_string());
-                flaps += usize::from(flapping.changed(&other, digest, true, now).is_some());
+        for number in 0..7_u8 {
+            let content = content(number % 2);
+            flaps += usize::from(flapping.changed(&calm, content, true, now).is_some());
+            for other in 0..2 * OBSERVED.namespace {
+                let other = source(&other.to_string());
+                flaps += usize::from(flapping.changed(&other, content, true, now).is_some());
             }
         }
         assert_eq!(flaps, 1);
@@ -211,9 +220,9 @@ mod tests {
         fn warnings_are_an_hour_apart(steps in prop::collection::vec((0_u8..4, 0_u64..600), 0..300)) {
             let (mut flapping, mut now) = (Flapping::new(), Instant::now());
             let mut last: Option<Instant> = None;
-            for (content, seconds) in steps {
+            for (number, seconds) in steps {
                 now += Duration::from_secs(seconds);
-                if flapping.changed(&source("a"), Digest::from_bytes([content; 20]), true, now).is_some() {
+                if flapping.changed(&source("a"), content(number), true, now).is_some() {
                     prop_assert!(last.is_none_or(|last| now.duration_since(last) >= AGAIN_AFTER));
                     last = Some(now);
                 }
