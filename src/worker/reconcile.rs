@@ -90,10 +90,18 @@ impl Worker {
         );
     }
 
-    /// A Job that had to wait for its finalizers was created again.
+    /// A Job was created again, later than its ticket was done.
     async fn recreated_later(&self, recreated: &Recreated) {
-        let Recreated { plan, uid, took } = recreated;
         let context = &self.context;
+        let (plan, uid, took) = match recreated {
+            Recreated::Waited { plan, uid, took } => (plan, uid, took),
+            // Its marker settles what it owed, once a watch or a list shows it.
+            Recreated::LeftOver { job, uid } => {
+                let _ = self.recreated.send(job.clone());
+                context.reporter().job_recreated(job, uid);
+                return;
+            }
+        };
         let key = &plan.workload;
         self.settle(plan).await;
         context

@@ -140,6 +140,24 @@ impl Reporter {
         }
     }
 
+    /// A recreation of the Job is complete that was left over, so that it is not known which source it was for. `uid` is that
+    /// of the new Job.
+    pub(super) fn job_recreated(&self, key: &WorkloadKey, uid: &str) {
+        let message = format!(
+            "Created Job '{}' in namespace '{}' again for a change of a source: that had waited for its finalizers, or had \
+             been interrupted",
+            key.name, key.namespace,
+        );
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
+            uid: uid.into(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Normal,
+            reason: "Reloaded",
+            message,
+        });
+    }
+
     /// The API server did not accept the restart.
     pub(super) fn restart_failed(&self, plan: &Plan, error: &ApiError) {
         let key = &plan.workload;
