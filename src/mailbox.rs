@@ -71,7 +71,7 @@ impl<T> Receiver<T> {
     /// The next item; `None`: nothing waits, and every sender is gone.
     pub async fn next(&mut self) -> Option<T> {
         loop {
-            if let Some(item) = self.take(|_| true) {
+            if let Some(item) = self.take() {
                 return Some(item);
             }
             if !self.arrived().await {
@@ -80,9 +80,18 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The next item that may be taken now, if there is one.
-    pub fn take(&self, may_be_taken: impl Fn(&T) -> bool) -> Option<T> {
-        lock(&self.waiting).take(may_be_taken)
+    /// The next item, if there is one.
+    pub fn take(&self) -> Option<T> {
+        lock(&self.waiting).take()
+    }
+
+    /// The next item of the namespaces that may be served now which may itself be taken now.
+    pub fn take_where(
+        &self,
+        may_be_served: impl Fn(&str) -> bool,
+        may_be_taken: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        lock(&self.waiting).take_where(may_be_served, may_be_taken)
     }
 
     /// Completes when something was sent since the last time; false: every sender is gone.

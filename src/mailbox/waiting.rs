@@ -80,9 +80,22 @@ impl<T> Waiting<T> {
         self.trim(namespace)
     }
 
-    /// The next item that may be taken now; its namespace has its next turn after all others.
-    pub fn take(&mut self, may_be_taken: impl Fn(&T) -> bool) -> Option<T> {
-        let found = self.turns.iter().enumerate().find_map(|(turn, namespace)| {
+    /// The next item; its namespace has its next turn after all others.
+    pub fn take(&mut self) -> Option<T> {
+        self.take_where(|_| true, |_| true)
+    }
+
+    /// The next item of the namespaces that may be served now which may itself be taken now.
+    pub fn take_where(
+        &mut self,
+        may_be_served: impl Fn(&str) -> bool,
+        may_be_taken: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let mut turns = self.turns.iter().enumerate();
+        let found = turns.find_map(|(turn, namespace)| {
+            if !may_be_served(namespace) {
+                return None;
+            }
             let items = &self.namespaces.get(namespace)?.items;
             let at = items.iter().position(|(_, item)| may_be_taken(item))?;
             Some((turn, Arc::clone(namespace), at))
@@ -179,7 +192,7 @@ mod tests {
     }
 
     fn rest(waiting: &mut Waiting<char>) -> String {
-        std::iter::from_fn(|| waiting.take(|_| true)).collect()
+        std::iter::from_fn(|| waiting.take()).collect()
     }
 
     #[test]
@@ -209,9 +222,10 @@ mod tests {
     fn what_may_not_be_taken_yet_keeps_its_place() {
         let mut waiting = Waiting::new(BOUNDS);
         push(&mut waiting, "aAb");
-        assert_eq!(waiting.take(|item| *item != 'a'), Some('A'));
-        assert_eq!(waiting.take(|item| *item != 'b'), Some('a'));
-        assert_eq!(waiting.take(|item| *item != 'b'), None);
+        assert_eq!(waiting.take_where(|_| true, |item| *item != 'a'), Some('A'));
+        assert_eq!(waiting.take_where(|_| true, |item| *item != 'b'), Some('a'));
+        assert_eq!(waiting.take_where(|_| true, |item| *item != 'b'), None);
+        assert_eq!(waiting.take_where(|namespace| namespace != "b", |_| true), None);
         assert_eq!(waiting.extract("b", |item| *item == 'b'), Some('b'));
         assert_eq!(rest(&mut waiting), "");
     }
@@ -225,7 +239,7 @@ mod tests {
             let (mut pushed, mut taken) = (0, 0);
             for step in steps.chars() {
                 if step == '<' {
-                    taken += usize::from(waiting.take(|_| true).is_some());
+                    taken += usize::from(waiting.take().is_some());
                     continue;
                 }
                 pushed += 1;

@@ -200,16 +200,41 @@ mod tests {
         }
     }
 
+    fn recorder() -> (Recorder, mailbox::Receiver<Queued>) {
+        let (sender, waiting) = mailbox::mailbox(WAITING);
+        let report: Report = Arc::new(|_| {});
+        (Recorder { sender, report }, waiting)
+    }
+
+    fn workload() -> Subject {
+        Subject::Workload(WorkloadKey::new(WorkloadKind::StatefulSet, "team", "db"))
+    }
+
     #[test]
     fn a_message_is_cut_before_it_waits() {
-        let (sender, waiting) = mailbox::mailbox(WAITING);
-        let recorder = Recorder {
-            sender,
-            report: Arc::new(|_| {}),
-        };
-        let workload = WorkloadKey::new(WorkloadKind::StatefulSet, "team", "db");
-        recorder.record(notice(Subject::Workload(workload)));
-        let queued = waiting.take(|_| true).unwrap();
+        let (recorder, waiting) = recorder();
+        recorder.record(notice(workload()));
+        let queued = waiting.take().unwrap();
         assert_eq!(queued.notice.message.len(), LONGEST_MESSAGE);
+    }
+
+    #[test]
+    fn no_warning_is_dropped_while_a_normal_event_waits() {
+        let (recorder, waiting) = recorder();
+        for number in 0..3 * WAITING.namespace {
+            let severity = if number % 4 == 0 {
+                Severity::Warning
+            } else {
+                Severity::Normal
+            };
+            recorder.record(Notice {
+                severity,
+                ..notice(workload())
+            });
+        }
+        let kept: Vec<Queued> = std::iter::from_fn(|| waiting.take()).collect();
+        let is_warning = |queued: &&Queued| queued.notice.severity == Severity::Warning;
+        assert_eq!(kept.len(), WAITING.namespace);
+        assert_eq!(kept.iter().filter(is_warning).count(), 3 * WAITING.namespace / 4);
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn write_all<W>(
     let mut is_open = true;
     loop {
         while under_way.len() < AT_ONCE
-            && let Some(queued) = waiting.take(|queued| may_begin(&queued.notice, &under_way))
+            && let Some(queued) = next(&waiting, &under_way)
         {
             under_way.push(queued.notice.clone());
             let earlier = memory.recall(&queued.notice, Instant::now());
@@ -72,17 +72,21 @@ pub(super) async fn write_all<W>(
     }
 }
 
+/// The next one that may be written while others are.
+///
 /// One that repeats another raises its count, so both are written one after the other. So are those about one object whose
 /// reasons differ: a failure and the success that follows it.
-fn may_begin(notice: &Notice, under_way: &[Notice]) -> bool {
-    let namespace = notice.about.namespace();
-    let in_namespace = under_way
-        .iter()
-        .filter(|other| other.about.namespace() == namespace);
-    in_namespace.count() < AT_ONCE_IN_NAMESPACE
-        && !under_way
-            .iter()
-            .any(|other| other.about == notice.about && (other.reason != notice.reason || other == notice))
+fn next(waiting: &Receiver<Queued>, under_way: &[Notice]) -> Option<Queued> {
+    let has_room = |namespace: &str| {
+        let is_same = |other: &&Notice| **other.about.namespace() == *namespace;
+        under_way.iter().filter(is_same).count() < AT_ONCE_IN_NAMESPACE
+    };
+    let follows = |notice: &Notice, other: &Notice| {
+        other.about == notice.about && (other.reason != notice.reason || other == notice)
+    };
+    waiting.take_where(has_room, |Queued { notice, .. }| {
+        !under_way.iter().any(|other| follows(notice, other))
+    })
 }
 
 /// Tries again where the API server is overloaded: in a storm of restarts it puts requests off.

@@ -51,3 +51,50 @@ impl Memory {
         drop(self.0.push(&namespace, Rank::Usual, (notice, written)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{SourceKind, WorkloadKey, WorkloadKind},
+        patch::events::notice::{Severity, Subject},
+    };
+
+    fn notice(namespace: &str, message: &str) -> Notice {
+        Notice {
+            about: Subject::Workload(WorkloadKey::new(WorkloadKind::Deployment, namespace, "web")),
+            uid: "u".into(),
+            source: SourceKind::Secret,
+            severity: Severity::Warning,
+            reason: "ReloadFail",
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_event_is_the_same_for_an_hour_whatever_another_namespace_writes() {
+        let (mut memory, begun) = (Memory::new(), Instant::now());
+        let mut write = |notice: Notice| {
+            let written = Written {
+                name: notice.message.clone(),
+                count: 1,
+                last: begun,
+            };
+            memory.remember(notice, written);
+        };
+        for message in ["first", "second"] {
+            write(notice("calm", message));
+        }
+        (0..2 * REMEMBERED.namespace).for_each(|number| write(notice("flood", &number.to_string())));
+        let mut name = |namespace, message, after| {
+            let recalled = memory.recall(&notice(namespace, message), begun + after);
+            recalled.map(|written| written.name)
+        };
+        assert_eq!(
+            name("calm", "first", Duration::from_mins(59)).as_deref(),
+            Some("first")
+        );
+        assert_eq!(name("calm", "second", SAME_FOR), None);
+        assert_eq!(name("flood", "0", Duration::ZERO), None);
+    }
+}

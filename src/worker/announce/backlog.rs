@@ -75,7 +75,7 @@ impl<T: PartialEq> Backlog<T> {
             Holder::None => (self.free_since, self.late),
             Holder::Me | Holder::Other => (now, self.longest_gap),
         };
-        std::iter::from_fn(|| self.kept.take(|_| true))
+        std::iter::from_fn(|| self.kept.take())
             .filter(|(seen, _)| *seen + before_it >= end)
             .map(|(_, change)| change)
             .collect()
