@@ -39,7 +39,7 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     keys: Arc<AnnotationKeys>,
     /// The last failures: each is reported from time to time, not once an attempt.
-    failures: DashMap<(WorkloadKey, Operation), Failures>,
+    failures: Failures,
     /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
     flapping: Mutex<Flapping>,
@@ -53,7 +53,7 @@ impl Reporter {
             alerts,
             metrics,
             keys,
-            failures: DashMap::new(),
+            failures: Failures::default(),
             complaints: DashMap::new(),
             flapping: Mutex::new(Flapping::new()),
         }
@@ -68,12 +68,12 @@ impl Reporter {
 
     /// No restart is owed that failed: the next failure is reported, whatever it is.
     pub(super) fn restart_succeeded(&self, key: &WorkloadKey) {
-        self.failures.remove(&(key.clone(), Operation::Restart));
+        self.failures.succeeded(key, Operation::Restart);
     }
 
     /// The end of the pause was written: the next failure is reported, whatever it is.
     pub(super) fn resume_succeeded(&self, key: &WorkloadKey) {
-        self.failures.remove(&(key.clone(), Operation::Resume));
+        self.failures.succeeded(key, Operation::Resume);
     }
 
     /// The source has another content; workloads are restarted for that, unless it is taken back in time. Warns where it
@@ -260,11 +260,7 @@ impl Reporter {
         message: &str,
     ) -> Failure {
         let category = error.category();
-        let failure = self
-            .failures
-            .entry((key.clone(), operation))
-            .or_default()
-            .note(error, Instant::now());
+        let failure = self.failures.note(key, operation, error, Instant::now());
         match failure {
             Failure::Unconfirmed | Failure::Repeated => tracing::debug!(category, "{message}"),
             Failure::New => tracing::error!(category, "{message}; retrying until it succeeds"),

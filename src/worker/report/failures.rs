@@ -4,7 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api_error::ApiError;
+use dashmap::DashMap;
+
+use crate::{api_error::ApiError, model::WorkloadKey};
 
 /// How often a failure that lasts is reported again. Below the hour for which the API server keeps an Event, so that there
 /// is always one, and its count shows how long the failure has lasted.
@@ -36,9 +38,26 @@ pub(super) enum Failure {
     Repeated,
 }
 
+/// The last failures of every workload.
+#[derive(Debug, Default)]
+pub(super) struct Failures(DashMap<(WorkloadKey, Operation), History>);
+
+impl Failures {
+    /// Takes in the error of an attempt.
+    pub(super) fn note(&self, key: &WorkloadKey, what: Operation, error: &ApiError, now: Instant) -> Failure {
+        let mut history = self.0.entry((key.clone(), what)).or_default();
+        history.note(error, now)
+    }
+
+    /// The next failure is new, whatever it is.
+    pub(super) fn succeeded(&self, key: &WorkloadKey, what: Operation) {
+        self.0.remove(&(key.clone(), what));
+    }
+}
+
 /// The last failures of one operation on one workload.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Vec<Known>);
+struct History(Vec<Known>);
 
 #[derive(Debug)]
 struct Known {
@@ -47,9 +66,9 @@ struct Known {
     reported: Option<Instant>,
 }
 
-impl Failures {
+impl History {
     /// Takes in the error of an attempt.
-    pub(super) fn note(&mut self, error: &ApiError, now: Instant) -> Failure {
+    fn note(&mut self, error: &ApiError, now: Instant) -> Failure {
         let is_old = |known: &Known| {
             known
                 .reported
@@ -88,6 +107,7 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
+    use crate::model::WorkloadKind;
 
     const NO_ROLE: &str = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
                            group \"apps\" in the namespace \"b\"";
@@ -99,7 +119,7 @@ mod tests {
 
     /// How each of the refusals in a row compares with those before.
     fn refused(messages: &[&str]) -> Vec<Failure> {
-        let (mut failures, now) = (Failures::default(), Instant::now());
+        let (mut failures, now) = (History::default(), Instant::now());
         let note = |message: &&str| failures.note(&refusal(message), now);
         messages.iter().map(note).collect()
     }
@@ -118,7 +138,7 @@ mod tests {
     /// Retries are up to a minute apart.
     #[test]
     fn what_fails_for_hours_is_reported_each_half_hour() {
-        let (mut failures, begun) = (Failures::default(), Instant::now());
+        let (mut failures, begun) = (History::default(), Instant::now());
         let reported: Vec<u64> = (0..180)
             .filter(|minute| {
                 let failure = failures.note(&refusal(QUOTA), begun + Duration::from_mins(*minute));
@@ -140,7 +160,7 @@ mod tests {
 
     #[test]
     fn messages_that_always_differ_are_reported_a_few_times_each_half_hour() {
-        let (mut failures, begun) = (Failures::default(), Instant::now());
+        let (mut failures, begun) = (History::default(), Instant::now());
         let reported: Vec<u64> = (0..60)
             .filter(|minute| {
                 let error = refusal(&format!("request {minute} refused"));
@@ -148,5 +168,18 @@ mod tests {
             })
             .collect();
         assert_eq!(reported, [0, 1, 2, 3, 30, 31, 32, 33]);
+    }
+
+    #[test]
+    fn a_restart_and_the_end_of_a_pause_fail_and_recover_by_themselves() {
+        use Operation::{Restart, Resume};
+        let (failures, now) = (Failures::default(), Instant::now());
+        let web = WorkloadKey::new(WorkloadKind::Deployment, "shop", "web");
+        let note = |what, message| failures.note(&web, what, &refusal(message), now);
+        assert_eq!(note(Restart, "a"), Failure::New);
+        assert_eq!(note(Resume, "a"), Failure::New);
+        failures.succeeded(&web, Resume);
+        assert_eq!(note(Restart, "a"), Failure::Repeated);
+        assert_eq!(note(Resume, "a"), Failure::New);
     }
 }
