@@ -54,7 +54,9 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{Content, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind},
+    model::{
+        Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+    },
     watch::{Event, Observation, StreamId, Watched},
 };
 use change::{Change, Observed};
@@ -241,6 +243,20 @@ impl Index {
                 Effect::default()
             }
         })
+    }
+
+    /// The source as it was seen last, and what it holds now.
+    pub fn source(&self, key: &SourceKey) -> Option<(Source, Content)> {
+        let inner = self.namespaces.get(&key.namespace)?;
+        let reference = key.reference();
+        let source = inner.sources().get(&reference)?.clone();
+        let is_present = inner.sources().present(&reference).is_some();
+        let content = if is_present {
+            Content::Present(source.digest)
+        } else {
+            Content::Absent
+        };
+        Some((source, content))
     }
 
     /// Whether nothing is left of the namespace but workloads: it may be gone, and they with it.

@@ -13,6 +13,7 @@
 //! | `ledger` | the state of the index | a ConfigMap of what is settled, for the next leader | reads and writes |
 //! | [`queue`] | workload keys | one key at a time, fairly, when it is due | none |
 //! | [`decide`] | a workload and what it owes | `decide::Decision` | none |
+//! | `mailbox` | items of namespaces | one at a time, in turns; what exceeds the bounds is dropped | none |
 //! | `patch` | a plan | one PATCH, one Event | writes |
 //! | `notify` | restarts, or changes | POSTs to a chat system or a webhook | writes |
 //! | `meta_info` | settings, build | the ConfigMap `reloader-meta-info` | reads and writes |
@@ -30,6 +31,7 @@ pub mod decide;
 pub mod index;
 pub(crate) mod lease;
 pub(crate) mod ledger;
+pub(crate) mod mailbox;
 pub(crate) mod meta_info;
 pub mod metrics;
 pub mod model;

@@ -9,12 +9,13 @@
 //! intake ─► Webhook ─┘
 //! ```
 //!
-//! A slow, absent or broken receiver never delays a restart: producers enqueue a payload without blocking. When the
-//! queue is full, the payload is dropped and counted, and the first drop is logged. Upstream posts in the middle of its
-//! work, without a timeout.
+//! A slow, absent or broken receiver never delays a restart: producers enqueue a message without blocking. Namespaces take
+//! turns. When too many messages wait, the oldest of the namespace that has most are dropped and counted, and the first
+//! drop is logged. Upstream posts in the middle of its work, without a timeout.
 
 mod client;
 mod endpoint;
+mod message;
 mod outbox;
 pub mod payload;
 
@@ -23,10 +24,12 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
+    mailbox::Rank,
     metrics::Metrics,
     model::{SourceKey, WorkloadKey},
 };
 use client::{Client, Redirects};
+use message::{AlertMessage, Changed};
 use outbox::{Channel, Outbox};
 use payload::Alert;
 
@@ -68,7 +71,7 @@ pub struct Alerts(Option<Arc<Alerting>>);
 #[derive(Debug)]
 struct Alerting {
     settings: AlertSettings,
-    outbox: Outbox,
+    outbox: Outbox<AlertMessage>,
 }
 
 impl Alerts {
@@ -111,8 +114,14 @@ impl Alerting {
             additional_info,
             ..
         } = &self.settings;
-        let payload = payload::alert(*sink, additional_info.as_deref(), about, source, workload);
-        self.outbox.post(payload);
+        self.outbox.post(AlertMessage {
+            namespace: Arc::clone(&workload.namespace),
+            rank: match about {
+                Alert::Reloaded(_) => Rank::Usual,
+                Alert::Failed(_) => Rank::Important,
+            },
+            payload: payload::alert(*sink, additional_info.as_deref(), about, source, workload),
+        });
     }
 }
 
@@ -120,7 +129,7 @@ impl Alerting {
 #[derive(Clone, Debug)]
 pub struct Webhook {
     settings: WebhookSettings,
-    outbox: Outbox,
+    outbox: Outbox<Changed>,
 }
 
 impl Webhook {
@@ -144,6 +153,11 @@ impl Webhook {
             source.kind.type_name(),
             source.namespace,
         );
-        self.outbox.post(payload::webhook(*payload, source, change, seen));
+        self.outbox.post(Changed {
+            payload: *payload,
+            source: source.clone(),
+            change,
+            seen,
+        });
     }
 }

@@ -133,7 +133,11 @@ fn start(
     let (leadership, election) = stand_for_election(config.lease.as_ref(), clients.unfenced()?);
     let instance = config.pod_name.clone().unwrap_or_default();
     // Events are written after the lease was released, too: they report what this replica did.
-    let (recorder, recording) = Recorder::new(clients.unfenced()?, instance);
+    let (recorder, recording) = Recorder::new(
+        clients.unfenced()?,
+        instance,
+        notifications::count_events(metrics),
+    );
     let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
     let (recreated, successors) = mpsc::unbounded_channel();
     let context = Arc::new(Context::new(ContextParts {
@@ -318,6 +322,8 @@ fn report_state(
     let kinds: BTreeSet<Watched> = streams.iter().map(|stream| stream.watched).collect();
     metrics.read_snapshots_from(move || {
         let stats = queue.stats();
+        let owing = index.owing();
+        let since = owing.iter().filter_map(|key| Some(index.pending(key)?.since));
         let now = tokio::time::Instant::now();
         let ready = health.ready(now);
         let synced = |watched: Watched| {
@@ -341,7 +347,8 @@ fn report_state(
         Snapshot {
             queued: stats.depth(Priority::High),
             queued_low_priority: stats.depth(Priority::Low),
-            pending_reloads: index.owing().len(),
+            pending_reloads: owing.len(),
+            oldest_pending: since.map(|since| since.elapsed()).max().unwrap_or_default(),
             lost_log_lines: lost_lines.count(),
             longest_running: stats.longest_running,
             unfinished_work: stats.unfinished,

@@ -8,6 +8,7 @@ use prometheus_client::{
 };
 
 use super::buckets;
+use crate::model::SourceKind;
 
 /// `N` labels whose values are fixed words.
 pub(super) type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -53,6 +54,7 @@ pub(super) struct ReloadFamilies {
     pub(super) latency: Histogram,
     pub(super) skipped: Counters<Labels<1>>,
     pub(super) errors: Counters<Labels<1>>,
+    pub(super) flapping_sources: Counters<Labels<1>>,
     pub(super) fenced_writes: Counter,
     pub(super) notifications: Counters<Labels<2>>,
     pub(super) workloads_scanned: Counters<Labels<1>>,
@@ -60,7 +62,8 @@ pub(super) struct ReloadFamilies {
 }
 
 impl ReloadFamilies {
-    /// Both series of `success` exist from the start, as in upstream.
+    /// Both series of `success` exist from the start, as in upstream. So do those whose first increment may be the only one:
+    /// the increase of a series that begins with it is 0.
     pub(super) fn register(r: &mut Registry, count_by_namespace: bool) -> Self {
         let executed: Counters<Labels<1>> = add(
             r,
@@ -69,6 +72,24 @@ impl ReloadFamilies {
         );
         for success in ["true", "false"] {
             drop(executed.get_or_create(&[("success", success)]));
+        }
+        let flapping_sources: Counters<Labels<1>> = add(
+            r,
+            "reloader_flapping_sources",
+            "Total number of warnings about sources that return to earlier contents, by kind of source",
+        );
+        for kind in SourceKind::ALL {
+            drop(flapping_sources.get_or_create(&[("resource_type", kind.resource())]));
+        }
+        let notifications: Counters<Labels<2>> = add(
+            r,
+            "reloader_notifications",
+            "Total number of alerts, webhook calls and Events, by channel and result",
+        );
+        for channel in ["alert", "event", "webhook"] {
+            for result in ["dropped", "error"] {
+                drop(notifications.get_or_create(&[("channel", channel), ("result", result)]));
+            }
         }
         let executed_by_namespace = count_by_namespace.then(|| {
             let help = "Total number of workload restarts written, by success and namespace";
@@ -116,11 +137,8 @@ impl ReloadFamilies {
                 "reloader_fenced_writes",
                 "Total number of writes not sent because this replica might no longer lead",
             ),
-            notifications: add(
-                r,
-                "reloader_notifications",
-                "Total number of alerts, webhook calls and dropped Events, by channel and result",
-            ),
+            flapping_sources,
+            notifications,
             workloads_scanned: add(
                 r,
                 "reloader_workloads_scanned",

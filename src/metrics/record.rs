@@ -63,8 +63,10 @@ pub enum NotificationResult {
     Success,
     /// It was abandoned.
     Error,
-    /// The queue was full, so it was never sent.
+    /// Too many waited, so it was never sent.
     Dropped,
+    /// One that says the same and more was sent instead.
+    Replaced,
 }
 
 impl NotificationResult {
@@ -73,6 +75,7 @@ impl NotificationResult {
             Self::Success => "success",
             Self::Error => "error",
             Self::Dropped => "dropped",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -156,6 +159,12 @@ impl Metrics {
         self.reload.skipped.get_or_create(&[("reason", reason)]).inc();
     }
 
+    /// A source returned to earlier contents again and again.
+    pub fn source_flapped(&self, kind: SourceKind) {
+        let labels = [("resource_type", kind.resource())];
+        self.reload.flapping_sources.get_or_create(&labels).inc();
+    }
+
     /// Something failed; `category` is the error's own fixed word. Upstream's word for a failed restart is
     /// `handler_error`.
     pub fn failed(&self, category: &'static str) {
@@ -214,7 +223,7 @@ impl Metrics {
         self.reload.fenced_writes.inc();
     }
 
-    /// An alert or a webhook call came to an end, or an Event was dropped; `channel` is `alert`, `webhook` or `event`.
+    /// An alert, a webhook call or an Event came to an end; `channel` is `alert`, `webhook` or `event`.
     pub fn notified(&self, channel: &'static str, result: NotificationResult) {
         let labels = [("channel", channel), ("result", result.label())];
         self.reload.notifications.get_or_create(&labels).inc();

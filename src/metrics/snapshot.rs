@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub queued_low_priority: usize,
     /// Workloads that owe a restart, queued or not: on a standby, what it would have to do.
     pub pending_reloads: usize,
+    /// Since when the oldest of those restarts is owed, as far as this replica has seen; zero without one.
+    pub oldest_pending: Duration,
     /// Log lines dropped so far.
     pub lost_log_lines: u64,
     /// Age of the oldest work in progress.
@@ -61,6 +63,7 @@ impl Collector for SnapshotSource {
             queued,
             queued_low_priority,
             pending_reloads,
+            oldest_pending,
             lost_log_lines,
             longest_running,
             unfinished_work,
@@ -102,6 +105,11 @@ impl Collector for SnapshotSource {
             "reloader_pending_reloads",
             "Number of workloads that owe a restart.",
             pending_reloads,
+        )?;
+        out.plain(
+            "reloader_oldest_pending_reload_seconds",
+            "Age of the oldest change that a workload owes a restart for in seconds, 0 without one.",
+            oldest_pending.as_secs_f64(),
         )?;
         out.family(
             "reloader_tracked_objects",

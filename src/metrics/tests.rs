@@ -19,6 +19,7 @@ fn touched() -> Metrics {
     metrics.workload_requeued();
     metrics.workloads_scanned(WorkloadKind::Deployment, 3);
     metrics.change_skipped("no_data_change");
+    metrics.source_flapped(SourceKind::Secret);
     metrics.failed("handler_error");
     metrics.reload_succeeded(WorkloadKind::Deployment, "shop", SHORT, SHORT * 2);
     metrics.reload_failed(WorkloadKind::DaemonSet, "shop", SHORT);
@@ -32,6 +33,7 @@ fn touched() -> Metrics {
         queued: 4,
         queued_low_priority: 3,
         pending_reloads: 9,
+        oldest_pending: SHORT,
         lost_log_lines: 5,
         longest_running: Duration::from_secs(2),
         unfinished_work: Duration::from_secs(5),
@@ -113,6 +115,8 @@ fn names_and_labels_are_pinned() {
         "reloader_fenced_writes_total{} counter",
         "reloader_log_lines_dropped_total{} counter",
         "reloader_notifications_total{channel,result} counter",
+        "reloader_flapping_sources_total{resource_type} counter",
+        "reloader_oldest_pending_reload_seconds{} gauge",
         "reloader_pending_reloads{} gauge",
         "reloader_reload_latency_seconds{} histogram",
         "reloader_tracked_objects{kind} gauge",

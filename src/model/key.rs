@@ -39,6 +39,14 @@ impl SourceKind {
         }
     }
 
+    /// `apiVersion` of its objects.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::ConfigMap | Self::Secret => "v1",
+            Self::SecretProviderClass => "secrets-store.csi.x-k8s.io/v1",
+        }
+    }
+
     /// The kind as the API spells it: `ConfigMap`, `Secret` or `SecretProviderClass`.
     pub const fn as_str(self) -> &'static str {
         match self {

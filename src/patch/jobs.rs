@@ -38,7 +38,7 @@ use super::{
 use crate::{
     api_error::{ApiError, Class},
     decide::Plan,
-    model::WorkloadKind,
+    model::{WorkloadKey, WorkloadKind},
     watch::workload::{Decoded, RECREATES, RawObject, Reading},
 };
 pub(super) use steps::Progress;
@@ -53,8 +53,7 @@ const ATTEMPTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_m
 /// Page size of the list of copies. Of each only the metadata is read, 256 KiB of annotations at most.
 const PAGE: u32 = 50;
 /// Bytes that the Jobs of one namespace, and of all, may take which are kept while finalizers hold them: some hundred of
-/// usual size. Further ones come up with what is left over, without an Event: their number is for tenants to choose, the
-/// memory is not.
+/// usual size. Further ones come up with what is left over: their number is for tenants to choose, the memory is not.
 const HELD_IN_NAMESPACE: usize = 2 << 20;
 const HELD_IN_ALL: usize = 16 << 20;
 /// Namespaces that are worked on at the same time: one whose requests hang delays no other.
@@ -112,15 +111,25 @@ struct Unproven {
     place: (String, String),
 }
 
-/// A recreation that had to wait for finalizers and is complete.
+/// A recreation that is complete, and was not when its ticket was done.
 #[derive(Clone, Debug)]
-pub struct Recreated {
-    /// What it was recreated for.
-    pub plan: Plan,
-    /// `metadata.uid` of the new Job.
-    pub uid: Box<str>,
-    /// How long it took.
-    pub took: Duration,
+pub enum Recreated {
+    /// It had to wait for finalizers.
+    Waited {
+        /// What it was recreated for.
+        plan: Plan,
+        /// `metadata.uid` of the new Job.
+        uid: Box<str>,
+        /// How long it took.
+        took: Duration,
+    },
+    /// It was left over, by this process or another one: what for is not known any more.
+    LeftOver {
+        /// The Job.
+        job: WorkloadKey,
+        /// `metadata.uid` of the new Job.
+        uid: Box<str>,
+    },
 }
 
 /// A Job that no other task works on meanwhile.
@@ -240,7 +249,7 @@ impl Recreator {
     ///
     /// `namespaces` are those that are watched; `None` is all of them, but for what the field selector leaves out: what
     /// happens there may be another Reloader's work.
-    /// What had to wait for finalizers goes to `recreated` when it is complete.
+    /// What is complete goes to `recreated`.
     pub async fn run(
         self,
         namespaces: Option<Vec<String>>,
@@ -248,8 +257,8 @@ impl Recreator {
         recreated: mpsc::UnboundedSender<Recreated>,
     ) {
         tokio::join!(
-            self.finish_held(recreated),
-            self.finish_left_over(namespaces, fields)
+            self.finish_held(recreated.clone()),
+            self.finish_left_over(namespaces, fields, recreated)
         );
     }
 
@@ -299,7 +308,7 @@ impl Recreator {
             Ok(Progress::Waits(_)) | Err(_) if held.since.elapsed() < DELETION => return,
             Ok(Progress::Done(Some(uid))) => {
                 // An error means that the process is ending.
-                let _ = recreated.send(Recreated {
+                let _ = recreated.send(Recreated::Waited {
                     plan: held.plan,
                     uid,
                     took: held.since.elapsed(),
@@ -312,7 +321,12 @@ impl Recreator {
         self.shared.held().remove(&place);
     }
 
-    async fn finish_left_over(&self, namespaces: Option<Vec<String>>, fields: String) {
+    async fn finish_left_over(
+        &self,
+        namespaces: Option<Vec<String>>,
+        fields: String,
+        recreated: mpsc::UnboundedSender<Recreated>,
+    ) {
         let scopes: Vec<Option<String>> = match namespaces {
             None => vec![None],
             Some(names) => names.into_iter().map(Some).collect(),
@@ -322,7 +336,7 @@ impl Recreator {
         loop {
             let mut all_done = true;
             for scope in &scopes {
-                match self.finish_all(scope.as_deref(), &fields).await {
+                match self.finish_all(scope.as_deref(), &fields, &recreated).await {
                     Ok(done) => all_done &= done,
                     Err(error) if error.is_forbidden() => {
                         tracing::debug!("Recreations that were interrupted cannot be looked for: {error}");
@@ -346,7 +360,12 @@ impl Recreator {
     }
 
     /// Finishes every recreation whose copy is there. Returns whether none is left.
-    async fn finish_all(&self, namespace: Option<&str>, fields: &str) -> Result<bool, ApiError> {
+    async fn finish_all(
+        &self,
+        namespace: Option<&str>,
+        fields: &str,
+        recreated: &mpsc::UnboundedSender<Recreated>,
+    ) -> Result<bool, ApiError> {
         let all = self.jobs(namespace);
         let mut params = ListParams::default().labels(RECREATES).fields(fields).limit(PAGE);
         let mut all_done = true;
@@ -379,7 +398,7 @@ impl Recreator {
                 }
             }
             let done: Vec<bool> = stream::iter(by_namespace)
-                .map(|(namespace, copies)| self.finish_copies(namespace, copies))
+                .map(|(namespace, copies)| self.finish_copies(namespace, copies, recreated))
                 .buffer_unordered(NAMESPACES_AT_ONCE)
                 .collect()
                 .await;
@@ -417,10 +436,15 @@ impl Recreator {
 
     /// Finishes the recreations of one namespace, one after the other. Returns whether all of them are complete. After one
     /// without an answer the others wait for the next attempt.
-    async fn finish_copies(&self, namespace: String, copies: Vec<(Copy, Recreation)>) -> bool {
+    async fn finish_copies(
+        &self,
+        namespace: String,
+        copies: Vec<(Copy, Recreation)>,
+        recreated: &mpsc::UnboundedSender<Recreated>,
+    ) -> bool {
         let mut all_done = true;
         for (copy, recreation) in copies {
-            match self.finish_copy(&namespace, &copy, &recreation).await {
+            match self.finish_copy(&namespace, &copy, &recreation, recreated).await {
                 Ok(done) => all_done &= done,
                 Err(Unanswered) => return false,
             }
@@ -433,6 +457,7 @@ impl Recreator {
         namespace: &str,
         copy: &Copy,
         recreation: &Recreation,
+        recreated: &mpsc::UnboundedSender<Recreated>,
     ) -> Result<bool, Unanswered> {
         let name = recreation.name();
         let Some(_in_hand) = self.shared.take(namespace, name) else {
@@ -448,7 +473,12 @@ impl Recreator {
             );
         };
         match finish(&jobs, recreation, copy).await {
-            Ok(Progress::Done(_)) => {
+            Ok(Progress::Done(created)) => {
+                if let Some(uid) = created {
+                    let job = WorkloadKey::new(WorkloadKind::Job, namespace, name);
+                    // An error means that the process is ending.
+                    let _ = recreated.send(Recreated::LeftOver { job, uid });
+                }
                 tracing::info!(
                     "The recreation of Job '{name}' in namespace '{namespace}', which had been interrupted, is complete"
                 );

@@ -6,8 +6,9 @@ use std::{pin::Pin, sync::Arc};
 
 use crate::{
     config::{Config, ReloadOn},
-    metrics::Metrics,
+    metrics::{Metrics, NotificationResult},
     notify::{Alerts, BuildError, Webhook},
+    patch::events::Fate,
     worker::{
         Context,
         announce::{Announced, Announcer},
@@ -25,6 +26,20 @@ pub(super) struct Notifications {
     pub(super) webhook: Option<Webhook>,
     /// Posts what they enqueue.
     pub(super) sending: Option<Sending>,
+}
+
+/// Counts what becomes of Events.
+pub(super) fn count_events(metrics: &Arc<Metrics>) -> impl Fn(Fate) + Send + Sync + 'static {
+    let metrics = Arc::clone(metrics);
+    move |fate| {
+        let result = match fate {
+            Fate::Written => NotificationResult::Success,
+            Fate::Failed => NotificationResult::Error,
+            Fate::Dropped => NotificationResult::Dropped,
+            Fate::Moot => return,
+        };
+        metrics.notified("event", result);
+    }
 }
 
 /// The notifications that the settings ask for.

@@ -27,8 +27,8 @@ const JOBS: Watched = Watched::Workload(WorkloadKind::Job);
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the last write of the ledger may take, and releasing the lease; after that it expires by itself.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How long the last Events may take to be written.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How long the last Events may take to be written, beside the last alerts.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 /// How long the last alerts or webhook calls may take to be posted, as long as one may take; with the rest it stays
 /// below the 30 s a pod is given.
 const LAST_POSTS: Duration = Duration::from_secs(10);

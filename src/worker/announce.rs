@@ -54,10 +54,17 @@ struct Posted {
 }
 
 /// The same, and when it was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Announcement {
     posted: Posted,
     seen: Timestamp,
+}
+
+/// The same change of the same source, whenever it was seen.
+impl PartialEq for Announcement {
+    fn eq(&self, other: &Self) -> bool {
+        self.posted == other.posted
+    }
 }
 
 impl Subject {
@@ -128,8 +135,9 @@ impl Announcer {
                 continue;
             }
             let seen = Timestamp::now();
+            let namespace = Arc::clone(&posted.source.namespace);
             let announcement = Announcement { posted, seen };
-            if let Some(announcement) = self.backlog.keep(announcement, Instant::now()) {
+            if let Some(announcement) = self.backlog.keep(&namespace, announcement, Instant::now()) {
                 self.post(&announcement);
             }
         }

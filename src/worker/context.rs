@@ -154,6 +154,18 @@ impl Context {
         self.parts.reporter.annotations(workload, self.role());
     }
 
+    /// Reports sources that return to earlier contents again and again.
+    pub(super) fn report_changes(&self, effect: &Effect) {
+        let restarts = !effect.due.is_empty();
+        for key in &effect.changed {
+            if let Some((source, content)) = self.parts.index.source(key) {
+                self.parts
+                    .reporter
+                    .source_changed(&source, content, restarts, Instant::now());
+            }
+        }
+    }
+
     /// Notes when the workload is to be resumed; queues it if that is now.
     pub(crate) fn schedule_resume(&self, key: &WorkloadKey) {
         if self.resumes.schedule(key, || self.resume_time(key)) == Scheduled::DueNow {

@@ -165,6 +165,9 @@ impl Intake {
         for workload in &effect.opted {
             context.report_annotations(workload);
         }
+        if context.leadership().is_leader() {
+            context.report_changes(&effect);
+        }
         // Every namespace has a ConfigMap with the cluster's certificate: one that has none is being deleted.
         if let Some(namespace) = deleted_in.filter(|name| index.holds_workloads_only(name)) {
             self.lists.request(&namespace);

@@ -98,16 +98,24 @@ impl Worker {
         );
     }
 
-    /// A Job that had to wait for its finalizers was created again.
+    /// A Job was created again, later than its ticket was done.
     async fn recreated_later(&self, recreated: &Recreated) {
-        let Recreated { plan, uid, took } = recreated;
         let context = &self.context;
+        let (plan, uid, took) = match recreated {
+            Recreated::Waited { plan, uid, took } => (plan, uid, took),
+            // Its marker settles what it owed, once a watch or a list shows it.
+            Recreated::LeftOver { job, uid } => {
+                let _ = self.recreated.send(job.clone());
+                context.reporter().job_recreated(job, uid);
+                return;
+            }
+        };
         let key = &plan.workload;
         self.settle(plan).await;
         context
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, *took, *took);
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
         // An error means that the intake is gone, which ends the process.
         let _ = self.recreated.send(key.clone());
         context
@@ -244,7 +252,7 @@ impl Worker {
         if still_owing && !pending.owed.is_empty() {
             context.queue().add(key.clone(), Priority::High);
         }
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
         context.set_unmarked(key, false);
     }
 
@@ -299,7 +307,7 @@ impl Worker {
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), latency);
         tracing::Span::current().record("result", "success");
-        context.reporter().succeeded(key);
+        context.reporter().restart_succeeded(key);
         context.set_unmarked(key, false);
         if applied.dropped.is_some() {
             // Nothing else shows the next leader that this is done.

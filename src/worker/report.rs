@@ -5,9 +5,14 @@
 //! Texts that upstream has, too, are upstream's to the byte.
 
 mod complaint;
+mod failures;
+mod flapping;
 mod kept;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use dashmap::{DashMap, DashSet};
 
@@ -15,16 +20,18 @@ use crate::{
     api_error::ApiError,
     decide::{self, Plan, SkipReason},
     lease::Role,
-    metrics::{Metrics, NotificationResult},
+    metrics::Metrics,
     model::{
-        AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Content, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
         go_duration::GoDuration,
         pause::{Pause, Paused},
     },
     notify::Alerts,
-    patch::events::{self, Notice, Recorder},
+    patch::events::{self, Notice, Recorder, Subject},
 };
 use complaint::{Complaint, Severity, complaints};
+use failures::{Failure, Failures, Operation};
+use flapping::{Flap, Flapping};
 
 pub(super) use kept::{Restarted, kept_pods};
 
@@ -34,12 +41,13 @@ pub struct Reporter {
     alerts: Alerts,
     metrics: Arc<Metrics>,
     keys: Arc<AnnotationKeys>,
-    /// By workload, the last failure: each is reported once, not once an attempt.
-    reported: DashMap<WorkloadKey, Reported>,
+    /// The last failures: each is reported from time to time, not once an attempt.
+    failures: Failures,
     /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
     /// Kinds of which an object without a pod template was reported.
     without_template: DashSet<WorkloadKind>,
+    flapping: Mutex<Flapping>,
 }
 
 impl Reporter {
@@ -50,21 +58,63 @@ impl Reporter {
             alerts,
             metrics,
             keys,
-            reported: DashMap::new(),
+            failures: Failures::default(),
             complaints: DashMap::new(),
             without_template: DashSet::new(),
+            flapping: Mutex::new(Flapping::new()),
         }
     }
 
     /// The workload is gone.
     pub(super) fn forget(&self, key: &WorkloadKey) {
-        self.reported.remove(key);
+        self.restart_succeeded(key);
+        self.resume_succeeded(key);
         self.complaints.remove(key);
     }
 
-    /// Nothing failed: the next failure is reported, whatever it is.
-    pub(super) fn succeeded(&self, key: &WorkloadKey) {
-        self.reported.remove(key);
+    /// No restart is owed that failed: the next failure is reported, whatever it is.
+    pub(super) fn restart_succeeded(&self, key: &WorkloadKey) {
+        self.failures.succeeded(key, Operation::Restart);
+    }
+
+    /// The end of the pause was written: the next failure is reported, whatever it is.
+    pub(super) fn resume_succeeded(&self, key: &WorkloadKey) {
+        self.failures.succeeded(key, Operation::Resume);
+    }
+
+    /// The source has another content; workloads are restarted for that, unless it is taken back in time. Warns where it
+    /// returns to earlier contents again and again.
+    pub(super) fn source_changed(&self, source: &Source, content: Content, restarts: bool, now: Instant) {
+        let flap = self
+            .flapping
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .changed(&source.key, content, restarts, now);
+        let Some(Flap { returns, within }) = flap else {
+            return;
+        };
+        let SourceKey {
+            namespace,
+            kind,
+            name,
+        } = &source.key;
+        let message = format!(
+            "The content of {kind} '{name}' in namespace '{namespace}' returned to an earlier one {returns} times within \
+             {}, and workloads were restarted for it: two clients may overwrite each other's changes. Let one of them \
+             manage it; until then, the annotation {}: \"true\" on it prevents restarts",
+            GoDuration(Duration::from_secs(within.as_secs().max(1))),
+            self.keys.ignore,
+        );
+        tracing::warn!("{message}");
+        self.metrics.source_flapped(*kind);
+        self.recorder.record(Notice {
+            about: Subject::Source(source.key.clone()),
+            uid: source.uid.clone(),
+            source: *kind,
+            severity: events::Severity::Warning,
+            reason: "SourceFlaps",
+            message,
+        });
     }
 
     /// The plan restarted the workload, `latency` after its oldest change was seen. `uid` is that of the workload now.
@@ -92,8 +142,8 @@ impl Reporter {
                  Updated '{}' of type '{}' in namespace '{namespace}'{note}",
                 key.name, key.kind,
             );
-            self.record(Notice {
-                workload: key.clone(),
+            self.recorder.record(Notice {
+                about: Subject::Workload(key.clone()),
                 uid: uid.into(),
                 source: source.kind,
                 severity,
@@ -102,6 +152,24 @@ impl Reporter {
             });
             self.alerts.reloaded(source, key, &note);
         }
+    }
+
+    /// A recreation of the Job is complete that was left over, so that it is not known which source it was for. `uid` is that
+    /// of the new Job.
+    pub(super) fn job_recreated(&self, key: &WorkloadKey, uid: &str) {
+        let message = format!(
+            "Created Job '{}' in namespace '{}' again for a change of a source: that had waited for its finalizers, or had \
+             been interrupted",
+            key.name, key.namespace,
+        );
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
+            uid: uid.into(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Normal,
+            reason: "Reloaded",
+            message,
+        });
     }
 
     /// The API server did not accept the restart.
@@ -114,13 +182,16 @@ impl Reporter {
             key.namespace,
             error.advice(),
         );
-        if self.log_failure(key, error, &message) != Failure::New {
+        let failure = self.log_failure(key, Operation::Restart, error, &message);
+        if matches!(failure, Failure::Unconfirmed | Failure::Repeated) {
             return;
         }
         if let Some(source) = restarted_for(plan).next() {
-            self.alerts.failed(source, key, &error.message);
-            self.record(Notice {
-                workload: key.clone(),
+            if failure == Failure::New {
+                self.alerts.failed(source, key, &error.message);
+            }
+            self.recorder.record(Notice {
+                about: Subject::Workload(key.clone()),
                 uid: plan.uid.clone(),
                 source: source.kind,
                 severity: events::Severity::Warning,
@@ -139,11 +210,12 @@ impl Reporter {
             key.namespace,
             error.advice(),
         );
-        if self.log_failure(key, error, &message) != Failure::New {
+        let failure = self.log_failure(key, Operation::Resume, error, &message);
+        if matches!(failure, Failure::Unconfirmed | Failure::Repeated) {
             return;
         }
-        self.record(Notice {
-            workload: key.clone(),
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
             uid: workload.uid.clone(),
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
@@ -185,8 +257,8 @@ impl Reporter {
             }
             self.metrics.failed("invalid_annotation");
             if is_first {
-                self.record(Notice {
-                    workload: key.clone(),
+                self.recorder.record(Notice {
+                    about: Subject::Workload(key.clone()),
                     uid: workload.uid.clone(),
                     source,
                     severity: events::Severity::Warning,
@@ -212,8 +284,8 @@ impl Reporter {
             kind.template_path().join("."),
         );
         tracing::warn!("{message}");
-        self.record(Notice {
-            workload: workload.key.clone(),
+        self.recorder.record(Notice {
+            about: Subject::Workload(workload.key.clone()),
             uid: workload.uid.clone(),
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
@@ -222,22 +294,21 @@ impl Reporter {
         });
     }
 
-    fn log_failure(&self, key: &WorkloadKey, error: &ApiError, message: &str) -> Failure {
+    fn log_failure(
+        &self,
+        key: &WorkloadKey,
+        operation: Operation,
+        error: &ApiError,
+        message: &str,
+    ) -> Failure {
         let category = error.category();
-        let before = self.reported.get(key).map(|reported| reported.clone());
-        let (reported, failure) = Reported::after(before.as_ref(), error);
-        self.reported.insert(key.clone(), reported);
+        let failure = self.failures.note(key, operation, error, Instant::now());
         match failure {
             Failure::Unconfirmed | Failure::Repeated => tracing::debug!(category, "{message}"),
             Failure::New => tracing::error!(category, "{message}; retrying until it succeeds"),
+            Failure::Lasting => tracing::error!(category, "{message}; it lasts; retrying until it succeeds"),
         }
         failure
-    }
-
-    fn record(&self, notice: Notice) {
-        if !self.recorder.record(notice) {
-            self.metrics.notified("event", NotificationResult::Dropped);
-        }
     }
 }
 
@@ -272,39 +343,6 @@ pub(super) fn log_pause(key: &WorkloadKey, before: &Pause, change: Option<decide
     }
 }
 
-/// How a failure compares with the workload's last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    /// It is another one, or the first.
-    New,
-    /// It is the first refusal for lack of a permission: not reported unless it repeats, since an API server that has just
-    /// started refuses all requests until it knows its roles.
-    Unconfirmed,
-    /// It has been reported.
-    Repeated,
-}
-
-/// The last failure of a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Reported {
-    message: String,
-    failure: Failure,
-}
-
-impl Reported {
-    /// What is known after that error, and how it compares with what was known before.
-    fn after(before: Option<&Self>, error: &ApiError) -> (Self, Failure) {
-        let failure = match before.filter(|before| before.message == error.message) {
-            None if error.is_missing_permission() => Failure::Unconfirmed,
-            None => Failure::New,
-            Some(before) if before.failure == Failure::Unconfirmed => Failure::New,
-            Some(_) => Failure::Repeated,
-        };
-        let message = error.message.clone();
-        (Self { message, failure }, failure)
-    }
-}
-
 /// The sources whose change the plan's patch restarts the workload for.
 fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
     let is_restarting = |outcome| {
@@ -317,42 +355,4 @@ fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
         .iter()
         .filter(move |settled| is_restarting(settled.outcome))
         .map(|settled| &settled.source)
-}
-
-#[cfg(test)]
-mod tests {
-    use kube::core::Status;
-
-    use super::*;
-
-    const NO_ROLE: &str = "deployments.apps \"web\" is forbidden: User \"a\" cannot patch resource \"deployments\" in API \
-                           group \"apps\" in the namespace \"b\"";
-    const QUOTA: &str = "exceeded quota: few";
-
-    /// How each of the refusals in a row compares with the one before.
-    fn refused(messages: &[&str]) -> Vec<Failure> {
-        let mut known = None;
-        let mut failures = Vec::new();
-        for message in messages {
-            let error = ApiError::from_status(&Status::failure(message, "Forbidden").with_code(403));
-            let (reported, failure) = Reported::after(known.as_ref(), &error);
-            known = Some(reported);
-            failures.push(failure);
-        }
-        failures
-    }
-
-    #[test]
-    fn a_missing_permission_is_reported_once_it_repeats() {
-        use Failure::{New, Repeated, Unconfirmed};
-        assert_eq!(
-            refused(&[NO_ROLE, NO_ROLE, NO_ROLE]),
-            [Unconfirmed, New, Repeated]
-        );
-        assert_eq!(refused(&[QUOTA, QUOTA]), [New, Repeated]);
-        assert_eq!(
-            refused(&[NO_ROLE, QUOTA, NO_ROLE]),
-            [Unconfirmed, New, Unconfirmed]
-        );
-    }
 }

@@ -52,7 +52,7 @@ impl Resumer {
             let plan = decide::pause::resuming(&workload);
             let read = match self.writer.write(&plan).await {
                 Ok(_) => {
-                    context.reporter().succeeded(key);
+                    context.reporter().resume_succeeded(key);
                     context.pause_written(&workload, &plan);
                     return Some(Round::Written);
                 }

@@ -329,6 +329,12 @@ fn a_leader_killed_in_between_loses_no_job(#[case] method: &'static str, #[case]
         assert_eq!(world.jobs().await, std::slice::from_ref(&new));
         assert_eq!(variable(&template(&new), MARKER), Some(digest_of("1")));
         assert_eq!(new.spec.as_ref().and_then(|spec| spec.suspend), Some(false));
+        if (method, number) != ("DELETE", 2) {
+            // Whichever replica created it.
+            let name = new.metadata.name.as_deref().unwrap_or_default();
+            let events = world.wait_for_events(name, "Reloaded", 1).await;
+            assert_eq!(events[0].involved_object.uid, new.metadata.uid);
+        }
     });
 }
 

@@ -1,6 +1,7 @@
 //! What is sent outside the cluster: alerts, webhook mode, the meta-info ConfigMap.
 
 mod alerts;
+mod events;
 mod meta_info;
 mod webhook;
 

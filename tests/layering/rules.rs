@@ -10,6 +10,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("api_error", &[]),
     ("lease", &[]),
+    ("mailbox", &[]),
     ("queue", &["model"]),
     ("decide", &["model"]),
     ("metrics", &["model"]),
@@ -18,9 +19,9 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     // What the index says, written down by the leader, under the field manager of every other write.
     ("ledger", &["model", "api_error", "index", "lease", "patch"]),
     // It reads the answers to its patches as the watch reads objects.
-    ("patch", &["model", "api_error", "decide", "watch"]),
+    ("patch", &["model", "api_error", "decide", "mailbox", "watch"]),
     // Alerts and webhook calls.
-    ("notify", &["model", "api_error", "metrics"]),
+    ("notify", &["model", "api_error", "mailbox", "metrics"]),
     ("meta_info", &["model", "api_error"]),
     ("args", &["model"]),
     (
@@ -39,6 +40,7 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "index",
             "lease",
             "ledger",
+            "mailbox",
             "metrics",
             "model",
             "notify",
@@ -78,6 +80,7 @@ const PURE: &[&str] = &[
     "src/decide",
     "src/ledger/chunks",
     "src/ledger/text",
+    "src/mailbox/waiting",
     "src/config",
     "src/meta_info/document",
     "src/notify/endpoint",
@@ -101,6 +104,8 @@ const PURE: &[&str] = &[
     "src/worker/intake/permissions",
     "src/worker/intake/sign",
     "src/worker/report/complaint",
+    "src/worker/report/failures",
+    "src/worker/report/flapping",
     "src/worker/round",
     "src/lease/election",
     "src/lease/record",

@@ -5,10 +5,40 @@ use http::StatusCode;
 use super::*;
 use crate::metrics::MetricsOptions;
 
-fn payload(number: usize) -> Payload {
-    Payload {
-        content_type: "text/plain",
-        body: number.to_string(),
+/// A message about a namespace; one with the same text is absorbed.
+#[derive(Clone, Debug)]
+struct Note {
+    namespace: Arc<str>,
+    rank: Rank,
+    text: String,
+}
+
+impl Message for Note {
+    fn namespace(&self) -> &Arc<str> {
+        &self.namespace
+    }
+
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn payload(&self) -> Payload {
+        Payload {
+            content_type: "text/plain",
+            body: self.text.clone(),
+        }
+    }
+
+    fn absorb(&mut self, newer: &Self) -> bool {
+        self.text == newer.text
+    }
+}
+
+fn note(namespace: &str, text: impl Into<String>) -> Note {
+    Note {
+        namespace: namespace.into(),
+        rank: Rank::Usual,
+        text: text.into(),
     }
 }
 
@@ -53,12 +83,12 @@ impl Receiver {
     }
 }
 
-/// Posts `count` payloads and waits until all have come to an end.
-async fn post_all(receiver: &Arc<Receiver>, count: usize) -> String {
+/// Posts these and waits until all have come to an end.
+async fn post_notes(receiver: &Arc<Receiver>, notes: impl IntoIterator<Item = Note>) -> String {
     let metrics = metrics();
-    let (outbox, queue) = queue(Channel::Alert, Arc::clone(&metrics), WAITING);
+    let (outbox, queue) = queue(Channel::Alert, Arc::clone(&metrics));
     let shared = Arc::clone(&outbox.shared);
-    (0..count).for_each(|number| outbox.post(payload(number)));
+    notes.into_iter().for_each(|note| outbox.post(note));
     drop(outbox);
     let receiver = Arc::clone(receiver);
     empty(queue, shared, move |payload| {
@@ -66,6 +96,15 @@ async fn post_all(receiver: &Arc<Receiver>, count: usize) -> String {
     })
     .await;
     metrics.encode().unwrap()
+}
+
+/// The same with `count` messages of one namespace.
+async fn post_all(receiver: &Arc<Receiver>, count: usize) -> String {
+    post_notes(
+        receiver,
+        (0..count).map(|number| note("shop", number.to_string())),
+    )
+    .await
 }
 
 fn counted(metrics: &str, result: &str, count: usize) -> bool {
@@ -133,16 +172,51 @@ async fn a_receiver_that_is_away_is_not_waited_for_without_end_but_each_payload_
     }
 }
 
+/// The receiver may refuse what one namespace says, and nothing else.
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_drops_what_is_new_and_never_waits() {
-    let metrics = metrics();
-    let (outbox, mut queue) = queue(Channel::Alert, Arc::clone(&metrics), 3);
-    (0..5).for_each(|number| outbox.post(payload(number)));
-    assert!(counted(&metrics.encode().unwrap(), "dropped", 2));
-    drop(outbox);
-    let mut kept = Vec::new();
-    while let Some(queued) = queue.recv().await {
-        kept.push(queued.payload.body);
-    }
-    assert_eq!(kept, ["0", "1", "2"]);
+async fn while_one_message_is_retried_other_namespaces_have_their_turns() {
+    let receiver = Receiver::answering([status(500, None)]);
+    let notes = [note("a", "0"), note("a", "1"), note("b", "2"), note("c", "3")];
+    let metrics = post_notes(&receiver, notes).await;
+    assert_eq!(receiver.bodies(), ["0", "2", "3", "0", "1"]);
+    assert!(counted(&metrics, "success", 4), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_one_namespace_drops_its_own_oldest_and_failures_last() {
+    let receiver = Receiver::answering([]);
+    let failure = Note {
+        rank: Rank::Important,
+        ..note("flood", "failure")
+    };
+    let flood = (0..=WAITING.namespace).map(|number| note("flood", number.to_string()));
+    let notes = [failure, note("calm", "single")].into_iter().chain(flood);
+    let metrics = post_notes(&receiver, notes).await;
+    assert!(counted(&metrics, "dropped", 2), "{metrics}");
+    let bodies = receiver.bodies();
+    assert_eq!(bodies[..3], ["failure", "single", "2"]);
+    assert_eq!(bodies.len(), WAITING.namespace + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_waiting_message_absorbs_is_posted_once() {
+    let receiver = Receiver::answering([]);
+    let metrics = post_notes(&receiver, ["a", "b", "a", "a"].map(|text| note("shop", text))).await;
+    assert_eq!(receiver.bodies(), ["a", "b"]);
+    assert!(
+        counted(&metrics, "replaced", 2) && counted(&metrics, "success", 2),
+        "{metrics}"
+    );
+}
+
+/// Also one that is already being tried.
+#[tokio::test(start_paused = true)]
+async fn a_newer_message_replaces_one_that_is_retried() {
+    let (outbox, queue) = queue(Channel::Webhook, metrics());
+    let shared = Arc::clone(&outbox.shared);
+    outbox.post(note("shop", "a"));
+    let first = queue.take().unwrap();
+    outbox.post(note("shop", "a"));
+    put_back(&queue, first, &shared);
+    assert!(queue.take().is_some() && queue.take().is_none());
 }

@@ -2,14 +2,20 @@
 //!
 //! Input: changes, and who leads. Output: the changes that no other replica may have posted. I/O: none; `now` is given.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::lease::Timings;
+use crate::{
+    lease::Timings,
+    mailbox::{Bounds, Rank, Waiting},
+};
 
-/// Changes kept at most; the oldest are forgotten first.
-const KEPT: usize = 1000;
+/// Changes kept at most; the oldest of the namespace that has most are forgotten first.
+const KEPT: Bounds = Bounds {
+    namespace: 1000,
+    total: 4000,
+};
 
 /// The holder of the lease, as far as this replica has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +38,10 @@ pub(super) struct Backlog<T> {
     late: Duration,
     /// How long before its takeover a replica may have lost its leader.
     longest_gap: Duration,
-    kept: VecDeque<(Instant, T)>,
+    kept: Waiting<(Instant, T)>,
 }
 
-impl<T> Backlog<T> {
+impl<T: PartialEq> Backlog<T> {
     /// An empty backlog; without an election every change is posted at once.
     pub(super) fn new(timings: Option<Timings>, now: Instant) -> Self {
         Self {
@@ -52,7 +58,7 @@ impl<T> Backlog<T> {
             longest_gap: timings.map_or(Duration::ZERO, |timings| {
                 timings.lease_duration() + timings.retry_period() * 4
             }),
-            kept: VecDeque::new(),
+            kept: Waiting::new(KEPT),
         }
     }
 
@@ -69,21 +75,20 @@ impl<T> Backlog<T> {
             Holder::None => (self.free_since, self.late),
             Holder::Me | Holder::Other => (now, self.longest_gap),
         };
-        let kept = std::mem::take(&mut self.kept).into_iter();
-        kept.filter(|(seen, _)| *seen + before_it >= end)
+        std::iter::from_fn(|| self.kept.take())
+            .filter(|(seen, _)| *seen + before_it >= end)
             .map(|(_, change)| change)
             .collect()
     }
 
-    /// Takes a change in; gives it back where this replica leads, so that it is posted now.
-    pub(super) fn keep(&mut self, change: T, now: Instant) -> Option<T> {
+    /// Takes a change in; gives it back where this replica leads, so that it is posted now. Otherwise it replaces an equal
+    /// one.
+    pub(super) fn keep(&mut self, namespace: &Arc<str>, change: T, now: Instant) -> Option<T> {
         if self.holder == Holder::Me {
             return Some(change);
         }
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
-        self.kept.push_back((now, change));
+        drop(self.kept.extract(namespace, |(_, kept)| *kept == change));
+        drop(self.kept.push(namespace, Rank::Usual, (now, change)));
         None
     }
 }
@@ -101,6 +106,10 @@ mod tests {
         .unwrap()
     }
 
+    fn shop() -> Arc<str> {
+        "shop".into()
+    }
+
     /// A standby beside another leader, and the moment it began.
     fn standby() -> (Backlog<u32>, Instant) {
         let begun = Instant::now();
@@ -112,7 +121,7 @@ mod tests {
     #[test]
     fn without_an_election_every_change_is_posted_at_once() {
         let mut backlog = Backlog::new(None, Instant::now());
-        assert_eq!(backlog.keep(1, Instant::now()), Some(1));
+        assert_eq!(backlog.keep(&shop(), 1, Instant::now()), Some(1));
         assert!(backlog.follow(Holder::Me, Instant::now()).is_empty());
     }
 
@@ -120,13 +129,13 @@ mod tests {
     fn what_changed_without_a_leader_is_posted_by_the_next_one() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        assert_eq!(backlog.keep(1, at(1)), None);
+        assert_eq!(backlog.keep(&shop(), 1, at(1)), None);
         backlog.follow(Holder::None, at(60));
-        assert_eq!(backlog.keep(2, at(61)), None);
+        assert_eq!(backlog.keep(&shop(), 2, at(61)), None);
         backlog.follow(Holder::None, at(62));
-        assert_eq!(backlog.keep(3, at(63)), None);
+        assert_eq!(backlog.keep(&shop(), 3, at(63)), None);
         assert_eq!(backlog.follow(Holder::Me, at(64)), [2, 3]);
-        assert_eq!(backlog.keep(4, at(65)), Some(4));
+        assert_eq!(backlog.keep(&shop(), 4, at(65)), Some(4));
         assert!(backlog.follow(Holder::Me, at(66)).is_empty());
     }
 
@@ -135,8 +144,8 @@ mod tests {
     fn a_change_that_is_seen_before_the_lease_is_known_to_be_free_is_posted() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        backlog.keep(1, at(51));
-        backlog.keep(2, at(52));
+        backlog.keep(&shop(), 1, at(51));
+        backlog.keep(&shop(), 2, at(52));
         backlog.follow(Holder::None, at(60));
         assert_eq!(backlog.follow(Holder::Me, at(61)), [2]);
     }
@@ -145,8 +154,8 @@ mod tests {
     fn a_lost_leaders_last_changes_are_posted_again() {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        backlog.keep(1, at(1));
-        backlog.keep(2, at(100));
+        backlog.keep(&shop(), 1, at(1));
+        backlog.keep(&shop(), 2, at(100));
         assert_eq!(backlog.follow(Holder::Me, at(115)), [2]);
     }
 
@@ -155,7 +164,7 @@ mod tests {
         let (mut backlog, begun) = standby();
         let at = |seconds| begun + Duration::from_secs(seconds);
         backlog.follow(Holder::None, at(1));
-        backlog.keep(1, at(2));
+        backlog.keep(&shop(), 1, at(2));
         backlog.follow(Holder::Other, at(3));
         backlog.follow(Holder::None, at(60));
         assert!(backlog.follow(Holder::Me, at(61)).is_empty());
@@ -165,16 +174,28 @@ mod tests {
     fn the_first_leader_posts_what_changed_before_there_was_one() {
         let begun = Instant::now();
         let mut backlog = Backlog::new(Some(timings()), begun);
-        assert_eq!(backlog.keep(1, begun), None);
+        assert_eq!(backlog.keep(&shop(), 1, begun), None);
         assert_eq!(backlog.follow(Holder::Me, begun), [1]);
     }
 
     #[test]
-    fn the_oldest_are_forgotten_first() {
+    fn a_flood_of_one_namespace_forgets_its_own_oldest() {
         let (mut backlog, begun) = standby();
-        let count = u32::try_from(KEPT).unwrap() + 2;
-        (0..count).for_each(|number| assert_eq!(backlog.keep(number, begun), None));
+        assert_eq!(backlog.keep(&"calm".into(), u32::MAX, begun), None);
+        let count = u32::try_from(KEPT.namespace).unwrap() + 2;
+        (0..count).for_each(|number| assert_eq!(backlog.keep(&shop(), number, begun), None));
         let posted = backlog.follow(Holder::Me, begun);
-        assert_eq!((posted.len(), posted.first()), (KEPT, Some(&2)));
+        assert_eq!(posted[..2], [u32::MAX, 2]);
+        assert_eq!(posted.len(), KEPT.namespace + 1);
+    }
+
+    #[test]
+    fn a_change_that_repeats_is_kept_once_as_the_last_one() {
+        let (mut backlog, begun) = standby();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        for (second, change) in [(1, 1), (2, 2), (100, 1)] {
+            assert_eq!(backlog.keep(&shop(), change, at(second)), None);
+        }
+        assert_eq!(backlog.follow(Holder::Me, at(101)), [1]);
     }
 }

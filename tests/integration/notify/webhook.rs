@@ -1,5 +1,6 @@
 //! Webhook mode: changes are posted, nothing is restarted.
 
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -286,5 +287,49 @@ fn changes_without_a_leader_are_posted_by_the_next_leader() {
         )
         .await;
         assert_eq!(receiver.bodies().len(), 2);
+    });
+}
+
+/// While the receiver hangs, one namespace changes more often than messages may wait.
+#[test]
+fn a_flood_of_changes_in_one_namespace_drops_none_of_another() {
+    run(async {
+        let world = World::new("flood").await;
+        let calm = world.another("calm").await;
+        calm.admit(&world, "watched").await;
+        world.create(&config_map("busy", "0")).await;
+        calm.create(&config_map("settings", "one")).await;
+        // Half a minute, in which all changes are made unless the machine is very busy.
+        let receiver = receiver(|number| match number {
+            0..3 => Answer::Never,
+            _ => Answer::status("200 OK"),
+        })
+        .await;
+        let namespaces = format!("--namespaces={},{}", world.namespace, calm.namespace);
+        let controller = world
+            .controller()
+            .args([namespaces, format!("--webhook-url={}", receiver.url("/"))])
+            .arg("--webhook-payload=details")
+            .start()
+            .await;
+        stream::iter(1..=1_200)
+            .for_each_concurrent(16, async |turn| {
+                world.change_config_map("busy", &turn.to_string()).await;
+            })
+            .await;
+        let updates = "reloader_events_received_total{event_type=\"update\",resource_type=\"configmaps\"}";
+        controller.wait_metric(updates, 1_200.0).await;
+        calm.change_config_map("settings", "two").await;
+        controller.wait_metric(updates, 1_201.0).await;
+        wait_until_posted(&receiver, "settings").await;
+        controller
+            .wait_metric(
+                r#"reloader_notifications_total{channel="webhook",result="dropped"}"#,
+                0.0,
+            )
+            .await;
+        // The latest state of the source is what a receiver acts on.
+        let bodies = receiver.bodies();
+        assert!(bodies.len() < 1_200, "{}", bodies.len());
     });
 }
