@@ -142,7 +142,7 @@ impl Reporter {
     /// level only, since each of them would repeat it.
     pub(super) fn annotations(&self, workload: &Workload, role: Role) {
         let key = &workload.key;
-        let complaints = complaints(workload, &self.keys.pause_period);
+        let complaints = complaints(workload, &self.keys);
         if complaints.is_empty() {
             return;
         }

@@ -20,6 +20,7 @@ mod failover;
 mod first_start;
 mod frozen_leader;
 mod harness;
+mod hostile_lists;
 mod kinds_cron_job;
 mod kinds_custom;
 mod kinds_job;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::WorkloadObject;
 use crate::model::{
-    AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind, opt_in::ROLLOUT_STRATEGY,
+    AnnotationKeys, OptIn, Pause, PodTemplate, Restart, Workload, WorkloadKind,
+    opt_in::{ROLLOUT_STRATEGY, SharedLists},
 };
 
 /// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
@@ -19,6 +20,8 @@ pub const RECREATES: &str = "reloader.stakater.com/recreates";
 pub struct Reading {
     /// The configured annotation keys.
     pub keys: Arc<AnnotationKeys>,
+    /// What workloads list, each list once.
+    pub lists: Arc<SharedLists>,
     /// Workloads without annotations are opted in, so their pod templates matter.
     pub auto_reload_all: bool,
     /// Rollouts are watched, which can use the pod template of a Deployment that opts into nothing itself.
@@ -105,9 +108,9 @@ impl Reading {
             return None;
         }
         if by_itself_only && object.is_finished {
-            let opt_in = OptIn::parse(&self.keys, own, |_| None);
+            let opt_in = OptIn::parse_shared(&self.lists, &self.keys, own, |_| None);
             return (!opt_in.is_empty()).then(|| opt_in.explicit());
         }
-        Some(OptIn::parse(&self.keys, own, of_template))
+        Some(OptIn::parse_shared(&self.lists, &self.keys, own, of_template))
     }
 }
