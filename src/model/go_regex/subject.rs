@@ -2,7 +2,7 @@
 //!
 //! Input: a name. Output: whether a wildcard fits it. I/O: none.
 //!
-//! All places of the name at which the rest of the wildcard may go on are followed at once, as the bits of one word:
+//! All places of the name at which the rest of the wildcard may go on are followed at once, as bits of two words:
 //! a wildcard takes one step a character, whatever the name, and never goes back.
 
 use std::cell::OnceCell;
@@ -11,8 +11,9 @@ use std::cell::OnceCell;
 /// the last one.
 const PLACES: usize = 256;
 
-/// A set of places.
-type Places = [u64; PLACES / 64];
+/// A set of places: the first 128 of them, and the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Places(u128, u128);
 
 /// A name to be matched.
 #[derive(Debug)]
@@ -49,71 +50,80 @@ impl<'a> Subject<'a> {
             return false;
         }
         let standing = self.standing.get_or_init(|| standing(self.name));
-        let mut reached: Places = [0; 4];
-        reached[literal / 64] = 1 << (literal % 64);
+        let mut reached = Places::only(literal);
         while let Some((&token, after)) = rest.split_first() {
             rest = after;
             count_step();
             reached = if token != b'.' {
-                let stands = standing.get(usize::from(token)).unwrap_or(&[0; 4]);
-                next(and(reached, *stands))
+                let stands = standing.get(usize::from(token));
+                reached.and(*stands.unwrap_or(&Places::NONE)).next()
             } else if let Some(after) = rest.strip_prefix(b"*") {
                 rest = after;
-                and(from_lowest(reached), up_to(length))
+                reached.from_lowest().and(Places::up_to(length))
             } else {
-                and(next(reached), up_to(length))
+                reached.next().and(Places::up_to(length))
             };
-            if reached == [0; 4] {
+            if reached == Places::NONE {
                 return false;
             }
         }
-        reached[length / 64] >> (length % 64) & 1 == 1
+        reached.and(Places::only(length)) != Places::NONE
     }
 }
 
 fn standing(name: &str) -> Box<[Places; 128]> {
-    let mut standing = Box::new([[0; 4]; 128]);
+    let mut standing = Box::new([Places::NONE; 128]);
     for (place, byte) in name.bytes().enumerate() {
         if let Some(places) = standing.get_mut(usize::from(byte)) {
-            places[place / 64] |= 1 << (place % 64);
+            *places = places.or(Places::only(place));
         }
     }
     standing
 }
 
-fn and(left: Places, right: Places) -> Places {
-    std::array::from_fn(|word| left[word] & right[word])
-}
+impl Places {
+    const NONE: Self = Self(0, 0);
 
-/// Each place one further.
-fn next(places: Places) -> Places {
-    std::array::from_fn(|word| {
-        let carried = word.checked_sub(1).map_or(0, |below| places[below] >> 63);
-        places[word] << 1 | carried
-    })
-}
-
-/// All places from the lowest one on.
-fn from_lowest(places: Places) -> Places {
-    let mut is_above = false;
-    places.map(|word| {
-        let all = if is_above {
-            u64::MAX
+    /// One of the 256.
+    const fn only(place: usize) -> Self {
+        if place < 128 {
+            Self(1 << place, 0)
         } else {
-            word | word.wrapping_neg()
-        };
-        is_above |= word != 0;
-        all
-    })
-}
+            Self(0, 1 << (place - 128))
+        }
+    }
 
-/// All places of a name of that length, and the one behind it.
-fn up_to(length: usize) -> Places {
-    std::array::from_fn(|word| match (length + 1).saturating_sub(word * 64) {
-        0 => 0,
-        bits @ 1..64 => (1 << bits) - 1,
-        _ => u64::MAX,
-    })
+    /// All up to that one.
+    const fn up_to(place: usize) -> Self {
+        let Self(low, high) = Self::only(place);
+        if high == 0 {
+            Self(low | (low - 1), 0)
+        } else {
+            Self(u128::MAX, high | (high - 1))
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0, self.1 & other.1)
+    }
+
+    const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0, self.1 | other.1)
+    }
+
+    /// Each one further.
+    const fn next(self) -> Self {
+        Self(self.0 << 1, self.1 << 1 | self.0 >> 127)
+    }
+
+    /// All from the lowest one on.
+    const fn from_lowest(self) -> Self {
+        if self.0 == 0 {
+            Self(0, self.1 | self.1.wrapping_neg())
+        } else {
+            Self(self.0 | self.0.wrapping_neg(), u128::MAX)
+        }
+    }
 }
 
 #[cfg(not(test))]
