@@ -44,13 +44,16 @@ impl<'a> Subject<'a> {
             return false;
         }
         // Most names differ at the start.
-        let literal = wildcard.iter().take_while(|byte| **byte != b'.').count();
-        let (start, mut rest) = wildcard.split_at(literal);
-        if !self.name.as_bytes().starts_with(start) {
-            return false;
+        let mut literal = 0;
+        while let Some(byte) = wildcard.get(literal).filter(|byte| **byte != b'.') {
+            if self.name.as_bytes().get(literal) != Some(byte) {
+                return false;
+            }
+            literal += 1;
         }
         let standing = self.standing.get_or_init(|| standing(self.name));
         let mut reached = Places::only(literal);
+        let mut rest = &wildcard[literal..];
         while let Some((&token, after)) = rest.split_first() {
             rest = after;
             count_step();
@@ -59,7 +62,7 @@ impl<'a> Subject<'a> {
                 reached.and(*stands.unwrap_or(&Places::NONE)).next()
             } else if let Some(after) = rest.strip_prefix(b"*") {
                 rest = after;
-                reached.from_lowest().and(Places::up_to(length))
+                reached.upwards().and(Places::up_to(length))
             } else {
                 reached.next().and(Places::up_to(length))
             };
@@ -117,7 +120,7 @@ impl Places {
     }
 
     /// All from the lowest one on.
-    const fn from_lowest(self) -> Self {
+    const fn upwards(self) -> Self {
         if self.0 == 0 {
             Self(0, self.1 | self.1.wrapping_neg())
         } else {
