@@ -4,9 +4,12 @@
 use std::alloc::System;
 
 use cap::Cap;
-use reloader::{index::Index, model::Source};
+use reloader::{
+    index::Index,
+    model::{Source, opt_in::SharedLists},
+};
 
-use objects::{index, source, workload};
+use objects::{index, listing, source, workload};
 
 #[path = "objects/objects.rs"]
 mod objects;
@@ -27,6 +30,18 @@ fn main() {
         });
         println!("{count:>7} workloads of two containers, each with a source of its own: {used:>5}");
     }
+    let lists = bytes_for_each(32, || {
+        let shared = SharedLists::default();
+        let list = |first: usize| -> String {
+            let names = (first..first + 46_000).map(|number| format!("{number:x}"));
+            names.collect::<Vec<_>>().join(",")
+        };
+        index(
+            [],
+            (0..32).map(|number| listing(&shared, &name(number), &list(number))),
+        )
+    });
+    println!("     32 workloads, each with another list of 46,000 names: {lists:>5}");
 }
 
 fn name(number: usize) -> String {

@@ -13,6 +13,7 @@
 //! | [`change`] | the values that pass between the parts |
 //! | [`sources`] | the sources of a namespace; decides what it means that one comes, changes, goes or returns |
 //! | [`workloads`] | its workloads, and the reverse map from a source to those it may concern |
+//! | [`lists`] | what workloads list by names and patterns, and how much of that one namespace may have |
 //! | [`objects`] | both, and which of them belong together |
 //! | [`debts`] | what each workload owes, and what its pods are believed to run with |
 //! | [`handover`] | what an earlier leader left, as far as it cannot be settled at once |
@@ -33,6 +34,7 @@
 mod change;
 mod debts;
 mod handover;
+mod lists;
 mod mounted;
 mod namespace;
 mod objects;

@@ -118,6 +118,7 @@ fn start(
     let kinds = config.kinds();
     let reading = Reading {
         keys: Arc::new(config.annotations.clone()),
+        lists: Arc::default(),
         auto_reload_all: config.auto_reload_all,
         follow_references: kinds.contains(&WorkloadKind::Rollout),
         every_job: config.workloads.every_job,

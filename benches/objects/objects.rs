@@ -6,7 +6,7 @@ use reloader::{
     index::{Index, Options, Seen},
     model::{
         AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKey,
-        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind, opt_in::SharedLists,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -57,6 +57,17 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
             containers: (0..containers).map(container).collect(),
             ..PodTemplate::default()
         },
+    }
+}
+
+/// A Deployment that lists ConfigMaps by these names and patterns.
+#[allow(dead_code, reason = "not every bench has lists")]
+pub fn listing(lists: &SharedLists, name: &str, list: &str) -> Workload {
+    let keys = AnnotationKeys::default();
+    let get = |key: &str| (key == keys.configmap_reload).then_some(list);
+    Workload {
+        opt_in: OptIn::parse_shared(lists, &keys, get, |_| None),
+        ..workload(name, 1, &[])
     }
 }
 

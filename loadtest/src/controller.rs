@@ -94,6 +94,12 @@ impl Controller {
         .with_context(|| self.replica.log())
     }
 
+    /// Whether `/live` says so within a second.
+    pub async fn is_live(&self) -> bool {
+        let answer = tokio::time::timeout(Duration::from_secs(1), http_get(self.port, "/live")).await;
+        matches!(answer, Ok(Ok((200, _))))
+    }
+
     /// Ends it in an orderly way and waits for it.
     pub async fn stop(&self) -> Result<()> {
         self.replica.terminate()?;

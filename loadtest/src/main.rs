@@ -29,7 +29,7 @@ use scenarios::Scenario;
 
 /// Measures the controller on a real API server on this computer.
 ///
-/// Build it with optimisation first: `cargo build --release`. All scenarios together take less than 8 minutes on two
+/// Build it with optimisation first: `cargo build --release`. All scenarios together take less than 12 minutes on two
 /// cores. Nothing else should run meanwhile: latencies of milliseconds show every neighbour.
 #[derive(Parser)]
 #[command(version)]

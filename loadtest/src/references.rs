@@ -106,3 +106,17 @@ pub const GRADUAL: Reference = at_most(20.0, 1.0);
 pub const GRADUAL_LONG_WINDOW: Reference = at_most(20.0, 1.0);
 /// 20 sources of one Deployment changed at once: rollouts.
 pub const AT_ONCE: Reference = at_most(20.0, 1.0);
+/// `kubectl apply` of five sources of one Deployment: rollouts.
+pub const APPLIED: Reference = own(1.0);
+/// Five sources and the Deployment itself within the window: writes of the controller.
+pub const UPGRADED: Reference = own(0.0);
+/// Single changes beside an attack in another namespace: 99th percentile beyond the window, ms.
+pub const ISOLATED_P99: Reference = own(1000.0);
+/// Answers of `/live` other than 200 beside an attack.
+pub const LIVE_FAILURES: Reference = own(0.0);
+/// The most that was ever resident beside an attack, MiB.
+pub const ISOLATED_MEMORY: Reference = own(128.0);
+/// ConfigMaps that an attack makes the controller keep.
+pub const ISOLATED_LEDGER: Reference = own(64.0);
+/// Open descriptors for each namespace that is watched by itself.
+pub const DESCRIPTORS: Reference = own(2.5);

@@ -1,9 +1,11 @@
 //! What is measured: one file a scenario, each on a control plane of its own.
 
+mod apply;
 mod burst;
 mod cost;
 mod fan_out;
 mod idle;
+mod isolation;
 mod rollouts;
 mod scale;
 mod spread;
@@ -35,6 +37,10 @@ pub enum Scenario {
     Storm,
     /// 20 sources of one Deployment changed
     Rollouts,
+    /// One deploy by a client some milliseconds away
+    Apply,
+    /// Single changes beside all that another namespace's tenant may do
+    Isolation,
 }
 
 impl Scenario {
@@ -49,6 +55,8 @@ impl Scenario {
             Self::Scale => "scale",
             Self::Storm => "storm",
             Self::Rollouts => "rollouts",
+            Self::Apply => "apply",
+            Self::Isolation => "isolation",
         }
     }
 
@@ -72,6 +80,8 @@ impl Scenario {
             Self::Scale => scale::measure(&lab).await,
             Self::Storm => storm::measure(&lab).await,
             Self::Rollouts => rollouts::measure(&lab).await,
+            Self::Apply => apply::measure(&lab).await,
+            Self::Isolation => isolation::measure(&lab).await,
         }
     }
 }

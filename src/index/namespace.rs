@@ -128,6 +128,7 @@ impl Namespace {
     ) -> Effect {
         let id = WorkloadId::from(&workload.key);
         self.objects.workloads.lend_template(&mut workload);
+        self.objects.workloads.limit_lists(&mut workload);
         let mut effect = self.take_in(Arc::new(workload), generation, Some(observed));
         effect.merge(self.pass_on_template(&id));
         effect

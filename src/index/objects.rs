@@ -68,21 +68,26 @@ impl Objects {
     /// The known sources that the workload opted into, and those that it waits for.
     pub(super) fn of_workload(&self, workload: &Workload) -> Vec<SourceRef> {
         let interests = self.workloads.interests(workload);
-        let concerns = |source: &&Source| self.workloads.concerns(source, workload);
         let reference = |source: &Source| source.key.reference();
+        // A template may reference thousands: each is looked up, not searched for.
+        let is_used = |source: &Source| interests.used.contains(&reference(source));
+        let concerns = |source: &&Source| {
+            self.workloads
+                .concerns_where(source, workload, || is_used(source))
+        };
+        let named = || interests.used.union(&interests.listed);
         let mut sources: Vec<SourceRef> = if interests.by_pattern {
             self.sources.all().filter(concerns).map(reference).collect()
         } else {
-            let named = interests.named.iter();
-            let known = named.filter_map(|reference| self.sources.get(reference));
+            let known = named().filter_map(|reference| self.sources.get(reference));
             known.filter(concerns).map(reference).collect()
         };
-        let awaited = interests.named.into_iter().filter(|reference| {
+        let awaited = named().filter(|reference| {
             self.workloads.are_selected()
                 && self.sources.counts_creation(reference.kind)
                 && self.sources.get(reference).is_none()
         });
-        sources.extend(awaited);
+        sources.extend(awaited.cloned());
         sources
     }
 }

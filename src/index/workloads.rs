@@ -3,8 +3,8 @@
 //! Input: workloads as the watches show them, in any order. Output: [`WorkloadSeen`], and who a source concerns.
 //! I/O: none.
 //!
-//! A reverse map leads from a source to the workloads that reference it or list its exact name; the few workloads with
-//! patterns are matched against every source. The map gives candidates, the annotations decide.
+//! A reverse map leads from a source to the workloads that reference it, [`Lists`] to those that list it. Both give
+//! candidates, the annotations decide.
 //!
 //! A Rollout with `workloadRef` has the pod template of its Deployment, whichever of the two is seen first.
 
@@ -13,10 +13,12 @@ use std::{
     sync::Arc,
 };
 
-use super::change::{Observed, WorkloadId};
+use super::{
+    change::{Observed, WorkloadId},
+    lists::{self, Lists},
+};
 use crate::model::{
-    PodTemplate, Replacement, Restart, Source, SourceKind, SourceRef, Verdict, Workload, WorkloadKey,
-    WorkloadKind,
+    PodTemplate, Replacement, Restart, Source, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -26,11 +28,10 @@ pub(super) struct Workloads {
     /// Otherwise no source concerns any workload here.
     selected: bool,
     slots: HashMap<WorkloadId, Slot>,
-    /// The reverse index: workloads that a source of that name may concern, because they reference it or list its
-    /// name.
+    /// The reverse index: workloads that a source of that name may concern because they reference it.
     interested: HashMap<SourceRef, HashSet<WorkloadId>>,
-    /// Workloads whose lists hold patterns.
-    with_patterns: HashSet<WorkloadId>,
+    /// What the workloads list.
+    lists: Lists,
     /// Workloads that use the pod template of the Deployment of that name.
     followers: HashMap<Arc<str>, HashSet<WorkloadId>>,
 }
@@ -128,7 +129,7 @@ impl Workloads {
             selected,
             slots: HashMap::new(),
             interested: HashMap::new(),
-            with_patterns: HashSet::new(),
+            lists: Lists::default(),
             followers: HashMap::new(),
         }
     }
@@ -263,7 +264,9 @@ impl Workloads {
         self.all()
             .filter(|_| self.selected)
             .filter(|workload| {
-                workload.pause.is_some() || workload.lacks_template || has_bad_pattern(workload)
+                workload.pause.is_some()
+                    || workload.lacks_template
+                    || workload.opt_in.bad_items().next().is_some()
             })
             .cloned()
             .collect()
@@ -338,50 +341,71 @@ impl Workloads {
 
     /// The workloads that opted into this source.
     pub(super) fn concerned(&self, source: &Source) -> Vec<WorkloadId> {
+        if !self.selected {
+            return Vec::new();
+        }
         let reference = source.key.reference();
-        let by_name = self.interested.get(&reference);
-        let by_pattern = self
-            .with_patterns
-            .iter()
-            .filter(|id| by_name.is_none_or(|named| !named.contains(*id)));
-        let candidates = by_name.into_iter().flatten().chain(by_pattern);
+        let naming = self.lists.naming(&reference);
+        let using = self.interested.get(&reference);
+        let only_listing = self
+            .lists
+            .workloads(reference.kind, &naming)
+            .filter(|id| using.is_none_or(|using| !using.contains(*id)));
+        let candidates = using.into_iter().flatten().chain(only_listing);
         let concerned = candidates.filter(|id| {
-            self.slots
-                .get(*id)
-                .is_some_and(|slot| self.concerns(source, &slot.workload))
+            self.slots.get(*id).is_some_and(|slot| {
+                let opt_in = &slot.workload.opt_in;
+                match opt_in.verdict_where(source, self.auto_reload_all, |list| naming.contains(list)) {
+                    Verdict::No(_) => false,
+                    Verdict::Named => true,
+                    Verdict::Auto => using.is_some_and(|using| using.contains(*id)),
+                }
+            })
         });
         concerned.cloned().collect()
     }
 
     pub(super) fn concerns(&self, source: &Source, workload: &Workload) -> bool {
-        if !self.selected {
-            return false;
-        }
-        match workload.opt_in.verdict(source, self.auto_reload_all) {
-            Verdict::No(_) => false,
-            Verdict::Named => true,
-            Verdict::Auto => {
-                let reference = source.key.reference();
-                workload.template.references().any(|used| *used == reference)
+        let reference = source.key.reference();
+        self.concerns_where(source, workload, || {
+            workload.template.references().any(|used| *used == reference)
+        })
+    }
+
+    /// The same where it is known whether the workload's template references the source.
+    pub(super) fn concerns_where(
+        &self,
+        source: &Source,
+        workload: &Workload,
+        is_used: impl FnOnce() -> bool,
+    ) -> bool {
+        self.selected
+            && match workload.opt_in.verdict(source, self.auto_reload_all) {
+                Verdict::No(_) => false,
+                Verdict::Named => true,
+                Verdict::Auto => is_used(),
             }
-        }
     }
 
     /// Whether a workload references or lists a source of that name, which need not exist.
     pub(super) fn name(&self, reference: &SourceRef) -> bool {
-        self.selected && self.interested.contains_key(reference)
+        self.selected && (self.interested.contains_key(reference) || self.lists.has_name(reference))
     }
 
     /// Every source that workloads reference or list by its exact name.
     pub(super) fn named(&self) -> impl Iterator<Item = &SourceRef> {
-        self.interested.keys().filter(|_| self.selected)
+        let listed = self.lists.by_name();
+        let only_listed = listed.filter(|reference| !self.interested.contains_key(*reference));
+        let named = self.interested.keys().chain(only_listed);
+        named.filter(|_| self.selected)
     }
 
     /// The sources that may concern the workload.
     pub(super) fn interests(&self, workload: &Workload) -> Interests {
         Interests {
-            named: self.names(workload),
-            by_pattern: has_patterns(workload),
+            used: self.used(workload).collect(),
+            listed: lists::names(&workload.opt_in).collect(),
+            by_pattern: lists::are_asked(&workload.opt_in),
         }
     }
 
@@ -423,18 +447,27 @@ impl Workloads {
             .unwrap_or_default()
     }
 
-    /// The sources that it references, where that is a wish to be restarted, and those that it lists by exact name.
-    fn names(&self, workload: &Workload) -> HashSet<SourceRef> {
-        let opt_in = &workload.opt_in;
-        let listed = SourceKind::ALL
-            .into_iter()
-            .flat_map(|kind| opt_in.names(kind).map(move |name| SourceRef::new(kind, name)));
-        let used = workload
-            .template
-            .references()
-            .filter(|reference| opt_in.wants_references(reference.kind, self.auto_reload_all))
-            .cloned();
-        listed.chain(used).collect()
+    /// The sources that it references, where that is a wish to be restarted; some more than once.
+    fn used(&self, workload: &Workload) -> impl Iterator<Item = SourceRef> {
+        let references = workload.template.references();
+        let wanted = references.filter(|reference| {
+            workload
+                .opt_in
+                .wants_references(reference.kind, self.auto_reload_all)
+        });
+        wanted.cloned()
+    }
+
+    /// Lists for which the namespace has no room do not count; those that equal the workload's so far are the same.
+    pub(super) fn limit_lists(&self, workload: &mut Workload) {
+        let before = self.get(&WorkloadId::from(&workload.key));
+        let before = before.map(|before| &before.opt_in);
+        let opt_in = std::mem::take(&mut workload.opt_in);
+        let limited = opt_in.within(|list| self.lists.has_room(list, before));
+        workload.opt_in = match before {
+            Some(before) if *before == limited => before.clone(),
+            _ => limited,
+        };
     }
 
     fn link(&mut self, id: &WorkloadId, workload: &Workload) {
@@ -442,31 +475,31 @@ impl Workloads {
             let followers = self.followers.entry(Arc::clone(name)).or_default();
             followers.insert(id.clone());
         }
-        for reference in self.names(workload) {
+        for reference in self.used(workload).collect::<Vec<_>>() {
             self.interested.entry(reference).or_default().insert(id.clone());
         }
-        if has_patterns(workload) {
-            self.with_patterns.insert(id.clone());
-        }
+        self.lists.add(id, &workload.opt_in);
     }
 
     fn unlink(&mut self, id: &WorkloadId, workload: &Workload) {
         if let Some(name) = &workload.template_of {
             remove_from(&mut self.followers, name, id);
         }
-        for reference in self.names(workload) {
+        for reference in self.used(workload).collect::<Vec<_>>() {
             remove_from(&mut self.interested, &reference, id);
         }
-        self.with_patterns.remove(id);
+        self.lists.remove(id, &workload.opt_in);
     }
 }
 
 /// The sources that may concern a workload.
 #[derive(Debug)]
 pub(super) struct Interests {
-    /// Those it references or lists by their exact name.
-    pub(super) named: HashSet<SourceRef>,
-    /// And any other, if its patterns match.
+    /// Those it references, where that is a wish to be restarted.
+    pub(super) used: HashSet<SourceRef>,
+    /// Those it lists by their exact name.
+    pub(super) listed: HashSet<SourceRef>,
+    /// And any other, if its lists name it.
     pub(super) by_pattern: bool,
 }
 
@@ -486,19 +519,9 @@ fn template_changed(before: &Workload, now: &Workload, is_event: bool) -> Option
     })
 }
 
-fn has_bad_pattern(workload: &Workload) -> bool {
-    workload.opt_in.bad_patterns().next().is_some()
-}
-
 /// Whether Reloader has paused it.
 pub(super) fn is_paused(workload: &Workload) -> bool {
     workload.pause.as_ref().is_some_and(|pause| pause.is_ours())
-}
-
-fn has_patterns(workload: &Workload) -> bool {
-    SourceKind::ALL
-        .into_iter()
-        .any(|kind| workload.opt_in.has_patterns(kind))
 }
 
 /// Removes the workload from that set, and the set when it is empty.

@@ -8,23 +8,46 @@
 //! Names of ConfigMaps and Secrets are [DNS subdomains](https://kubernetes.io/docs/concepts/overview/working-with-objects/names/),
 //! made of `[a-z0-9.-]`. Go and Rust share RE2's syntax, so `gate.rs` only settles where they differ and refuses what no
 //! name needs.
+//!
+//! One tenant's patterns are matched against every name of the namespace, in the one task that reads all watches: the
+//! cost of a match is known beforehand ([`NamePattern::steps`]), whatever the pattern and the name. A regular expression
+//! becomes a table of states, of which each byte of a name takes one step. One that needs a large table, as
+//! `.*a.*|.*b.*|…` does, is followed state by state if it has few.
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::{
+    Input,
+    dfa::{Automaton, StartKind, dense},
+    nfa::thompson::{self, NFA, backtrack::BoundedBacktracker},
+    util::syntax,
+};
 
 mod error;
 mod gate;
+mod subject;
 
 pub use error::PatternError;
+pub use subject::Subject;
+#[cfg(test)]
+pub(super) use subject::counted::steps_of;
 
 /// The longest item that is compiled, in bytes. Names have at most 253, so no useful pattern comes near.
 pub const MAX_PATTERN_LENGTH: usize = 1024;
 
-/// The most memory one compiled expression may take, in bytes, before it is refused; its cache for matching may take as
-/// much again.
-///
-/// The largest that a name of 253 characters can need takes 64 KiB, most take 10 to 16 KiB. A workload may have three
-/// lists of [`MAX_REGEXES`](super::opt_in::MAX_REGEXES): built to be large, they take 25 MiB and not 200.
-const MAX_COMPILED_SIZE: usize = 128 << 10;
+/// The largest expression, in bytes before it becomes a table.
+const MAX_EXPRESSION_SIZE: usize = 128 << 10;
+
+/// The largest table of states of one expression, in bytes. Those in use take 1 to 4 KiB; `[a-z0-9.-]{1,253}|.{250}`, more
+/// than a name can need, takes 35.
+const MAX_TABLE_SIZE: usize = 40 << 10;
+
+/// The most memory that the way to the table may take, in bytes: it bounds the time to compile as well, to 25 ms.
+const MAX_COMPILER_SIZE: usize = 1 << 20;
+
+/// The most states of an expression without a table.
+const MAX_STATES_WITHOUT_TABLE: usize = 128;
+
+/// The places of the longest name.
+const PLACES: usize = 256;
 
 /// One compiled item. The common items need no regular expression engine: tens of thousands of workloads each hold
 /// their patterns in memory.
@@ -35,7 +58,23 @@ pub enum NamePattern {
     /// Those and `.`, which is any one character, or `.*`, which is any run of them.
     Wildcard(Box<str>),
     /// Anything else.
-    Regex(Box<str>, Regex),
+    Regex(Box<str>, Engine),
+}
+
+/// What matches a regular expression.
+#[derive(Clone, Debug)]
+pub enum Engine {
+    /// A table of states.
+    Table(Box<dense::DFA<Vec<u32>>>),
+    /// An expression with few states.
+    States(Box<BoundedBacktracker>),
+}
+
+/// An item that needs an engine, read but not compiled.
+#[derive(Debug)]
+pub struct Expression<'a> {
+    item: &'a str,
+    nfa: NFA,
 }
 
 impl NamePattern {
@@ -60,31 +99,44 @@ impl NamePattern {
     /// Compiles one item of a reload annotation. Fails where Go's `regexp.Compile` fails, on items beyond
     /// [`MAX_PATTERN_LENGTH`] or the size limits, and on [unsupported](PatternError::Unsupported) syntax.
     pub fn compile(item: &str) -> Result<Self, PatternError> {
-        if item.len() > MAX_PATTERN_LENGTH {
-            return Err(PatternError::TooLong);
-        }
-        if let Some(plain) = Self::plain(item) {
-            return Ok(plain);
-        }
-        let regex = RegexBuilder::new(&gate::admit(&format!("^{item}$"))?)
-            .unicode(false)
-            .size_limit(MAX_COMPILED_SIZE)
-            .dfa_size_limit(MAX_COMPILED_SIZE)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
-                _ => PatternError::Unsupported,
-            })?;
-        Ok(Self::Regex(item.into(), regex))
+        Self::plain(item).map_or_else(|| Expression::read(item)?.compile(), Ok)
     }
 
     /// Whether the pattern matches that name.
     pub fn is_match(&self, name: &str) -> bool {
+        self.matches(&Subject::new(name))
+    }
+
+    /// The same, of a name that is matched against many patterns.
+    pub fn matches(&self, subject: &Subject<'_>) -> bool {
         match self {
-            Self::Exact(text) => **text == *name,
-            Self::Wildcard(text) => wildcard_match(text.as_bytes(), name.as_bytes()),
-            Self::Regex(_, regex) => regex.is_match(name.as_bytes()),
+            Self::Exact(text) => **text == *subject.name(),
+            Self::Wildcard(text) => subject.fits(text.as_bytes()),
+            Self::Regex(_, engine) => engine.matches(subject.name()),
         }
+    }
+
+    /// How much a match costs at most, in steps of about a nanosecond.
+    pub fn steps(&self) -> usize {
+        match self {
+            Self::Exact(_) => 1,
+            Self::Wildcard(text) => text.len(),
+            Self::Regex(_, Engine::Table(_)) => PLACES,
+            // Each state at each place, which takes two nanoseconds.
+            Self::Regex(_, Engine::States(engine)) => engine.get_nfa().states().len() * PLACES * 2,
+        }
+    }
+
+    /// The heap it takes, in bytes.
+    pub fn size(&self) -> usize {
+        let engine = match self {
+            Self::Regex(_, Engine::Table(dfa)) => size_of_val(&**dfa) + dfa.memory_usage(),
+            Self::Regex(_, Engine::States(engine)) => {
+                size_of_val(&**engine) + engine.get_nfa().memory_usage()
+            }
+            _ => 0,
+        };
+        self.as_str().len() + engine
     }
 
     /// The item as it was written, trimmed.
@@ -111,31 +163,59 @@ impl PartialEq for NamePattern {
 
 impl Eq for NamePattern {}
 
-/// Matches `.` and `.*` without an engine: on a mismatch the last `.*` takes one more character and the rest is
-/// tried again, which is at most pattern × name steps.
-fn wildcard_match(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut at, mut position) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    loop {
-        if pattern[at..].starts_with(b".*") {
-            at += 2;
-            retry = Some((at, position));
-        } else if at == pattern.len() && position == name.len() {
-            return true;
-        } else if at < pattern.len()
-            && name
-                .get(position)
-                .is_some_and(|&byte| byte == pattern[at] || (pattern[at] == b'.' && byte != b'\n'))
-        {
-            at += 1;
-            position += 1;
+impl<'a> Expression<'a> {
+    /// Reads an item. Fails as [`NamePattern::compile`] does, but for the size of its table.
+    pub fn read(item: &'a str) -> Result<Self, PatternError> {
+        if item.len() > MAX_PATTERN_LENGTH {
+            return Err(PatternError::TooLong);
+        }
+        let config = thompson::Config::new()
+            .utf8(false)
+            .which_captures(thompson::WhichCaptures::None)
+            .nfa_size_limit(Some(MAX_EXPRESSION_SIZE));
+        let built = thompson::Compiler::new()
+            .configure(config)
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .build(&gate::admit(&format!("^{item}$"))?);
+        match built {
+            Ok(nfa) => Ok(Self { item, nfa }),
+            Err(error) if error.size_limit().is_some() => Err(PatternError::TooLarge),
+            Err(_) => Err(PatternError::Unsupported),
+        }
+    }
+
+    /// How many states it has: what it takes to compile it grows with them.
+    pub fn states(&self) -> usize {
+        self.nfa.states().len()
+    }
+
+    /// Compiles it; fails if it is too large.
+    pub fn compile(self) -> Result<NamePattern, PatternError> {
+        let table = dense::Config::new()
+            .start_kind(StartKind::Unanchored)
+            .accelerate(false)
+            .dfa_size_limit(Some(MAX_TABLE_SIZE))
+            .determinize_size_limit(Some(MAX_COMPILER_SIZE));
+        let engine = if let Ok(dfa) = dense::Builder::new().configure(table).build_from_nfa(&self.nfa) {
+            Engine::Table(Box::new(dfa))
+        } else if self.states() <= MAX_STATES_WITHOUT_TABLE {
+            let engine = BoundedBacktracker::new_from_nfa(self.nfa).map_err(|_| PatternError::Unsupported)?;
+            Engine::States(Box::new(engine))
         } else {
-            match retry {
-                Some((after, start)) if name.get(start).is_some_and(|&byte| byte != b'\n') => {
-                    retry = Some((after, start + 1));
-                    (at, position) = (after, start + 1);
-                }
-                _ => return false,
+            return Err(PatternError::TooLarge);
+        };
+        Ok(NamePattern::Regex(self.item.into(), engine))
+    }
+}
+
+impl Engine {
+    fn matches(&self, name: &str) -> bool {
+        let input = Input::new(name).earliest(true);
+        match self {
+            Self::Table(dfa) => matches!(dfa.try_search_fwd(&input), Ok(Some(_))),
+            Self::States(engine) => {
+                let found = engine.try_is_match(&mut engine.create_cache(), input);
+                found.unwrap_or(false)
             }
         }
     }

@@ -5,27 +5,18 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
-    Source, SourceKind,
-    go_regex::{NamePattern, PatternError},
-    go_values::parse_go_bool,
-};
+use super::{Source, SourceKind, go_values::parse_go_bool};
+
+mod list;
+
+pub use super::go_regex::Subject;
+pub use list::{BadItem, BadPatternReason, NameList, SharedLists};
 
 /// The annotation on the pod template that holds the annotations strategy's marker. Not configurable.
 pub const LAST_RELOADED_FROM: &str = "reloader.stakater.com/last-reloaded-from";
 
 /// On a Rollout: what a restart is. Not configurable.
 pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
-
-/// Maximum number of items in one list that need the regular expression engine. Each takes 10 to 16 KiB, and one
-/// workload may carry 256 KiB of annotations: without a cap it could take hundreds of megabytes.
-pub const MAX_REGEXES: usize = 32;
-
-/// Maximum number of invalid items kept for logging, per list; the rest are skipped silently.
-const MAX_BAD_PATTERNS: usize = 16;
-
-/// Longest part of an invalid item kept for logging, in characters.
-const MAX_BAD_ITEM_LENGTH: usize = 256;
 
 /// The names of the annotations, which flags can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,30 +112,6 @@ pub enum Refusal {
     NotOptedIn,
 }
 
-/// An item of a reload annotation that is not a pattern and is skipped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadPattern {
-    /// The kind of source that the annotation lists.
-    pub kind: SourceKind,
-    /// The annotation's key.
-    pub key: Box<str>,
-    /// The item, trimmed, and cut after 256 characters.
-    pub item: Box<str>,
-    /// What is wrong with it.
-    pub error: BadPatternReason,
-}
-
-/// What is wrong with an item of a reload annotation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadPatternReason {
-    /// It does not compile.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
-    /// It compiles, but [`MAX_REGEXES`] items of its list are regular expressions already.
-    #[error("more than 32 regular expressions in one annotation")]
-    TooMany,
-}
-
 /// A workload's reload annotations, parsed. One pointer when there are none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OptIn(Option<Arc<Rules>>);
@@ -160,9 +127,9 @@ struct Rules {
 /// The rules for one kind of source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rule {
-    excluded: Vec<Box<str>>,
-    patterns: Vec<NamePattern>,
-    bad_patterns: Vec<BadPattern>,
+    /// Exact names.
+    excluded: Option<Arc<NameList>>,
+    listed: Option<Arc<NameList>>,
     search: bool,
     auto: Auto,
 }
@@ -181,9 +148,8 @@ enum Auto {
 
 /// The rules of a kind without annotations.
 static NO_RULE: Rule = Rule {
-    excluded: Vec::new(),
-    patterns: Vec::new(),
-    bad_patterns: Vec::new(),
+    excluded: None,
+    listed: None,
     search: false,
     auto: Auto::Unset,
 };
@@ -191,13 +157,23 @@ static NO_RULE: Rule = Rule {
 impl OptIn {
     /// Parses the annotations of a workload and of its pod template, each given as a look-up by key.
     ///
-    /// Patterns that do not compile are skipped and reported by [`Self::bad_patterns`].
+    /// Patterns that do not compile are skipped and reported by [`Self::bad_items`].
     pub fn parse<'a>(
         keys: &AnnotationKeys,
         workload: impl Fn(&str) -> Option<&'a str>,
         template: impl Fn(&str) -> Option<&'a str>,
     ) -> Self {
-        let rule = |kind| Rule::parse(keys, kind, &workload, &template);
+        Self::parse_shared(&SharedLists::default(), keys, workload, template)
+    }
+
+    /// The same, with lists that other workloads have as well.
+    pub fn parse_shared<'a>(
+        lists: &SharedLists,
+        keys: &AnnotationKeys,
+        workload: impl Fn(&str) -> Option<&'a str>,
+        template: impl Fn(&str) -> Option<&'a str>,
+    ) -> Self {
+        let rule = |kind| Rule::parse(lists, keys, kind, &workload, &template);
         let rules = Rules {
             configmaps: rule(SourceKind::ConfigMap),
             secrets: rule(SourceKind::Secret),
@@ -209,18 +185,44 @@ impl OptIn {
     /// As [`Self::parse`], but without `--auto-reload-all`: only an explicit opt-in counts.
     #[must_use]
     pub fn explicit(self) -> Self {
-        let explicit = |rule: &Rule| Rule {
+        self.map(|rule| Rule {
             auto: match rule.auto {
                 Auto::Unset => Auto::Off,
                 said => said,
             },
             ..rule.clone()
-        };
+        })
+    }
+
+    /// Without the lists for which there is no room. Where that is one of exclusions, no source of that kind restarts the
+    /// workload: one that it excludes might.
+    #[must_use]
+    pub fn within(self, has_room: impl Fn(&Arc<NameList>) -> bool) -> Self {
+        if self.lists().all(&has_room) {
+            return self;
+        }
+        let has_room = |list: &Option<Arc<NameList>>| list.as_ref().is_none_or(&has_room);
+        let refused = || Some(NameList::refused());
+        self.map(|rule| match (has_room(&rule.excluded), has_room(&rule.listed)) {
+            (true, true) => rule.clone(),
+            (true, false) => Rule {
+                listed: refused(),
+                ..rule.clone()
+            },
+            (false, _) => Rule {
+                listed: refused(),
+                auto: Auto::Off,
+                ..Rule::default()
+            },
+        })
+    }
+
+    fn map(self, change: impl Fn(&Rule) -> Rule) -> Self {
         Self(self.0.map(|rules| {
             Arc::new(Rules {
-                configmaps: explicit(&rules.configmaps),
-                secrets: explicit(&rules.secrets),
-                classes: explicit(&rules.classes),
+                configmaps: change(&rules.configmaps),
+                secrets: change(&rules.secrets),
+                classes: change(&rules.classes),
             })
         }))
     }
@@ -230,20 +232,36 @@ impl OptIn {
     pub fn is_empty(&self) -> bool {
         SourceKind::ALL.into_iter().all(|kind| {
             let rule = self.rule(kind);
-            rule.patterns.is_empty() && rule.bad_patterns.is_empty() && !rule.search && rule.auto != Auto::On
+            rule.listed.is_none() && !rule.search && rule.auto != Auto::On
         })
     }
 
     /// Applies the annotations to that source, by upstream's rules in upstream's order.
     pub fn verdict(&self, source: &Source, auto_reload_all: bool) -> Verdict {
+        let subject = Subject::new(&source.key.name);
+        self.verdict_where(source, auto_reload_all, |list| list.matches(&subject))
+    }
+
+    /// The same where it is known which lists name the source.
+    pub fn verdict_where(
+        &self,
+        source: &Source,
+        auto_reload_all: bool,
+        names: impl FnOnce(&Arc<NameList>) -> bool,
+    ) -> Verdict {
         if source.ignored {
             return Verdict::No(Refusal::Ignored);
         }
         let (rule, name) = (self.rule(source.key.kind), &*source.key.name);
-        if rule.excluded.iter().any(|excluded| **excluded == *name) {
+        if rule
+            .excluded
+            .as_ref()
+            .is_some_and(|excluded| excluded.holds(name))
+        {
             return Verdict::No(Refusal::Excluded);
         }
-        if rule.names(name) {
+        // An absent list is one empty item to upstream, and an empty item matches an empty name.
+        if rule.listed.as_ref().map_or(name.is_empty(), names) {
             return Verdict::Named;
         }
         if (rule.search && source.matched) || rule.is_auto(auto_reload_all) {
@@ -252,27 +270,24 @@ impl OptIn {
         Verdict::No(Refusal::NotOptedIn)
     }
 
-    /// The items of all lists that were skipped, the first 16 of each.
-    pub fn bad_patterns(&self) -> impl Iterator<Item = &BadPattern> {
-        SourceKind::ALL
-            .into_iter()
-            .flat_map(|kind| &self.rule(kind).bad_patterns)
+    /// The items of all lists that were skipped, the first 16 of each, and which kind of source they list.
+    pub fn bad_items(&self) -> impl Iterator<Item = (SourceKind, &BadItem)> {
+        let lists = SourceKind::ALL.into_iter().map(|kind| (kind, self.listed(kind)));
+        lists.flat_map(|(kind, list)| {
+            let items = list.into_iter().flat_map(|list| list.bad_items());
+            items.map(move |item| (kind, item))
+        })
     }
 
-    /// The names of sources of that kind that the workload lists by exact name.
-    pub fn names(&self, kind: SourceKind) -> impl Iterator<Item = &str> {
-        self.rule(kind)
-            .patterns
-            .iter()
-            .filter_map(NamePattern::exact_name)
+    /// The list of sources of that kind that restart the workload.
+    pub fn listed(&self, kind: SourceKind) -> Option<&Arc<NameList>> {
+        self.rule(kind).listed.as_ref()
     }
 
-    /// Whether the workload lists sources of that kind by a pattern that can match more than one name.
-    pub fn has_patterns(&self, kind: SourceKind) -> bool {
-        self.rule(kind)
-            .patterns
-            .iter()
-            .any(|pattern| pattern.exact_name().is_none())
+    /// Every list, those of exclusions too.
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<NameList>> {
+        let rules = SourceKind::ALL.into_iter().map(|kind| self.rule(kind));
+        rules.flat_map(|rule| rule.excluded.iter().chain(&rule.listed))
     }
 
     /// Whether a source of that kind can restart the workload merely because its pods use it.
@@ -302,6 +317,7 @@ impl fmt::Debug for OptIn {
 
 impl Rule {
     fn parse<'a>(
+        lists: &SharedLists,
         keys: &AnnotationKeys,
         kind: SourceKind,
         workload: &impl Fn(&str) -> Option<&'a str>,
@@ -313,13 +329,10 @@ impl Rule {
         let values = relevant.map(|key| if own { workload(key) } else { template(key) }.unwrap_or_default());
         let [reload, auto, typed_auto, search] = values;
 
-        let (patterns, bad_patterns) = parse_patterns(kind, keys.reload(kind), reload);
+        let excluded = workload(AnnotationKeys::exclude(kind)).unwrap_or_default();
         Self {
-            excluded: workload(AnnotationKeys::exclude(kind))
-                .map(parse_names)
-                .unwrap_or_default(),
-            patterns,
-            bad_patterns,
+            excluded: lists.get(excluded, NameList::of_names),
+            listed: lists.get(reload, NameList::parse),
             search: search == "true",
             auto: match [auto, typed_auto] {
                 ["", ""] => Auto::Unset,
@@ -329,13 +342,6 @@ impl Rule {
         }
     }
 
-    /// Whether the list of patterns matches the name. An absent list is one empty item to upstream, and an empty
-    /// item matches an empty name.
-    fn names(&self, name: &str) -> bool {
-        (self.patterns.is_empty() && name.is_empty())
-            || self.patterns.iter().any(|pattern| pattern.is_match(name))
-    }
-
     fn is_auto(&self, auto_reload_all: bool) -> bool {
         match self.auto {
             Auto::On => true,
@@ -343,43 +349,6 @@ impl Rule {
             Auto::Unset => auto_reload_all,
         }
     }
-}
-
-/// A comma list of literal names, each trimmed.
-fn parse_names(list: &str) -> Vec<Box<str>> {
-    items(list).map(Box::from).collect()
-}
-
-/// A comma list of patterns, split before each is compiled, so that `a{2,3}` is split.
-fn parse_patterns(kind: SourceKind, key: &str, list: &str) -> (Vec<NamePattern>, Vec<BadPattern>) {
-    let (mut patterns, mut bad_patterns, mut regexes) = (Vec::new(), Vec::new(), 0);
-    for item in items(list) {
-        let compiled = if let Some(plain) = NamePattern::plain(item) {
-            Ok(plain)
-        } else if regexes == MAX_REGEXES {
-            Err(BadPatternReason::TooMany)
-        } else {
-            // Failures count too: they can cost as much time as successes.
-            regexes += 1;
-            NamePattern::compile(item).map_err(BadPatternReason::from)
-        };
-        match compiled {
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) if bad_patterns.len() < MAX_BAD_PATTERNS => bad_patterns.push(BadPattern {
-                kind,
-                key: key.into(),
-                item: item.chars().take(MAX_BAD_ITEM_LENGTH).collect(),
-                error,
-            }),
-            Err(_) => {}
-        }
-    }
-    (patterns, bad_patterns)
-}
-
-/// The trimmed, non-empty items of a comma list. An empty item could match an empty name only, which no object has.
-fn items(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ impl Reporter {
         if workload.lacks_template && role == Role::Leader && self.without_template.insert(key.kind) {
             self.no_pod_template(workload);
         }
-        let complaints = complaints(workload, &self.keys.pause_period);
+        let complaints = complaints(workload, &self.keys);
         if complaints.is_empty() {
             return;
         }

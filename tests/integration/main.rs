@@ -20,6 +20,7 @@ mod failover;
 mod first_start;
 mod frozen_leader;
 mod harness;
+mod hostile_lists;
 mod kept_pods;
 mod kinds_cron_job;
 mod kinds_custom;

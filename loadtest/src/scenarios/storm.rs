@@ -18,10 +18,12 @@ use crate::{
 };
 
 const SCENARIO: &str = "storm";
-const STORM: &str = "storm";
+/// The namespace of the storm.
+pub(super) const STORM: &str = "storm";
 /// The namespace of the single changes, and the same for the floor.
 const CALM: [&str; 2] = ["calm", "floor"];
-const STORM_WORKLOADS: usize = 100;
+/// Workloads of the storm, with a ConfigMap each.
+pub(super) const STORM_WORKLOADS: usize = 100;
 const STORM_CHANGES: usize = 3_000;
 const STORM_PAUSE: Duration = Duration::from_millis(1);
 const CALM_WORKLOADS: usize = 20;
@@ -106,7 +108,7 @@ async fn single_changes(lab: &Lab, number: usize) -> Result<()> {
 }
 
 /// A change each millisecond, as far as the API server keeps up.
-async fn storm(client: kube::Client) -> Result<()> {
+pub(super) async fn storm(client: kube::Client) -> Result<()> {
     let clock = tokio::time::interval(STORM_PAUSE);
     let ticks = stream::unfold(clock, |mut clock| async move {
         clock.tick().await;

@@ -160,6 +160,19 @@ fn every_name_length_of_kubernetes_can_be_asked_for() {
     assert!(pattern.is_match(&"a".repeat(253)));
 }
 
+/// Without a table: to remember which of the words came takes 2ⁿ states.
+#[test]
+fn alternatives_at_any_place_need_no_table() {
+    let words: Vec<String> = (10..20).map(|number| format!(".*x{number}.*")).collect();
+    let pattern = NamePattern::compile(&format!("({})", words.join("|"))).unwrap();
+    assert!(matches!(pattern, NamePattern::Regex(_, Engine::States(_))));
+    let long = "a".repeat(200);
+    for (name, expected) in [("x19", true), ("ax10b", true), ("x20", false), (&long, false)] {
+        assert_eq!(pattern.is_match(name), expected, "{name}");
+    }
+    assert!(pattern.is_match(&format!("{long}x15{}", "b".repeat(50))));
+}
+
 #[test]
 fn patterns_are_equal_by_their_text() {
     let compile = |item| NamePattern::compile(item).unwrap();
@@ -185,8 +198,25 @@ proptest! {
     /// The shortcut without an engine and the engine agree.
     #[test]
     fn wildcards_mean_what_the_engine_says(item in "([ab]|-|\\.|\\.\\*){0,8}", name in "[ab.-]{0,8}") {
-        let wildcard = NamePattern::compile(&item).unwrap();
-        let engine = Regex::new(&format!("^(?:{item})$")).unwrap();
-        prop_assert_eq!(wildcard.is_match(&name), engine.is_match(name.as_bytes()));
+        prop_assert_eq!(as_wildcard(&item, &name), as_regex(&item, &name));
     }
+
+    /// Also where a name takes more than one word of bits.
+    #[test]
+    fn long_wildcards_mean_what_the_engine_says(
+        item in "(a{0,66}|b|\\.|\\.\\*|\\.\\*a{60,66}){0,6}", name in "(a{0,66}|b|a{62,66}b){0,3}",
+    ) {
+        prop_assert_eq!(as_wildcard(&item, &name), as_regex(&item, &name));
+    }
+}
+
+fn as_wildcard(item: &str, name: &str) -> bool {
+    let pattern = NamePattern::plain(item).unwrap();
+    pattern.is_match(name)
+}
+
+fn as_regex(item: &str, name: &str) -> bool {
+    let pattern = NamePattern::compile(&format!("(?:{item})")).unwrap();
+    assert!(matches!(pattern, NamePattern::Regex(..)));
+    pattern.is_match(name)
 }

@@ -138,18 +138,18 @@ fn renamed_keys_take_the_place_of_the_defaults() {
 }
 
 #[test]
-fn bad_items_are_reported_with_their_key() {
+fn bad_items_are_reported_with_their_kind() {
     let opt_in = parse(&[(CONFIGMAP_RELOAD, "bad[, app-cm"), (SECRET_RELOAD, "a**")], &[]);
     let reports: Vec<_> = opt_in
-        .bad_patterns()
-        .map(|bad| (&*bad.key, &*bad.item, bad.error.to_string()))
+        .bad_items()
+        .map(|(kind, bad)| (kind, &*bad.item, bad.error.to_string()))
         .collect();
     assert_eq!(
         reports,
         [
-            (CONFIGMAP_RELOAD, "bad[", "missing closing ]".to_owned()),
+            (ConfigMap, "bad[", "missing closing ]".to_owned()),
             (
-                SECRET_RELOAD,
+                Secret,
                 "a**",
                 "repetition operator directly after another one".to_owned()
             ),
@@ -163,9 +163,10 @@ fn the_index_learns_what_to_look_up() {
         &[(CONFIGMAP_RELOAD, "one, two,three.*"), (SECRET_AUTO, "true")],
         &[],
     );
-    assert_eq!(opt_in.names(ConfigMap).collect::<Vec<_>>(), ["one", "two"]);
-    assert!(opt_in.has_patterns(ConfigMap));
-    assert!(!opt_in.has_patterns(Secret));
+    let list = opt_in.listed(ConfigMap).unwrap();
+    assert_eq!(list.names().collect::<Vec<_>>(), ["one", "two"]);
+    assert!(list.has_patterns());
+    assert!(opt_in.listed(Secret).is_none());
     assert!(!opt_in.wants_references(ConfigMap, false));
     assert!(opt_in.wants_references(ConfigMap, true));
     assert!(opt_in.wants_references(Secret, false));
@@ -200,55 +201,6 @@ fn equality_follows_the_text() {
     assert_ne!(opt_in("a[bc]"), opt_in("a[bd]"));
 }
 
-#[test]
-fn hostile_lists_stay_small() {
-    let commas = parse(&[(CONFIGMAP_RELOAD, &",".repeat(10_000))], &[]);
-    assert_eq!(commas, OptIn::default());
-
-    let regexes = parse(&[(CONFIGMAP_RELOAD, &"a+,".repeat(10_000))], &[]);
-    assert_eq!(regexes.rule(ConfigMap).patterns.len(), MAX_REGEXES);
-    assert_eq!(regexes.bad_patterns().count(), MAX_BAD_PATTERNS);
-    assert_eq!(
-        regexes.bad_patterns().next().unwrap().error,
-        BadPatternReason::TooMany
-    );
-
-    let bomb = parse(&[(CONFIGMAP_RELOAD, &"[".repeat(100_000))], &[]);
-    assert_eq!(
-        bomb.bad_patterns().next().unwrap().item.len(),
-        MAX_BAD_ITEM_LENGTH
-    );
-}
-
-/// As much as the API server takes: 256 KiB of annotations. What is kept is at most one item for each two bytes, and
-/// 32 engines.
-#[rstest]
-#[case::names("a,", 131_072, 0)]
-#[case::long_names("app-config.example.com,", 11_397, 0)]
-#[case::wildcards("a.*,", 65_536, 0)]
-#[case::engines("[ab]+,", MAX_REGEXES, MAX_BAD_PATTERNS)]
-#[case::multiplied("(a{999}){999},", 0, MAX_BAD_PATTERNS)]
-#[case::large("(?:(?:ab|cd|ef|gh|ij|kl)*m?){1000},", 0, MAX_BAD_PATTERNS)]
-#[case::unclosed("[,", 0, MAX_BAD_PATTERNS)]
-#[case::blanks(" \t,", 0, 0)]
-#[case::one_long_name("a", 0, 1)]
-#[case::one_of_nests("(", 0, 1)]
-#[case::beyond_ascii("\u{1F980}", 0, 1)]
-fn the_largest_annotation_is_bounded(#[case] item: &str, #[case] patterns: usize, #[case] bad: usize) {
-    let list = item.repeat((256 << 10) / item.len());
-    let opt_in = parse(&[(CONFIGMAP_RELOAD, &list), (CONFIGMAP_EXCLUDE, &list)], &[]);
-    let rule = opt_in.rule(ConfigMap);
-    assert_eq!((rule.patterns.len(), rule.bad_patterns.len()), (patterns, bad));
-    let engines = rule
-        .patterns
-        .iter()
-        .filter(|pattern| matches!(pattern, NamePattern::Regex(..)));
-    assert!(engines.count() <= MAX_REGEXES);
-    let said = opt_in.bad_patterns().map(|bad| bad.item.len()).max().unwrap_or(0);
-    assert!(said <= MAX_BAD_ITEM_LENGTH * 4);
-    opt_in.verdict(&source(ConfigMap, "none"), true);
-}
-
 proptest! {
     // Few cases: each compiles up to 32 expressions.
     #![proptest_config(ProptestConfig::with_cases(24))]
@@ -272,10 +224,29 @@ proptest! {
         let source = Source { matched, ..source(ConfigMap, &name) };
         match opt_in.verdict(&source, all) {
             Verdict::Named => {
-                prop_assert!(opt_in.has_patterns(ConfigMap) || opt_in.names(ConfigMap).any(|exact| exact == name));
+                let list = opt_in.listed(ConfigMap).unwrap();
+                prop_assert!(list.has_patterns() || list.names().any(|exact| exact == name));
             }
             Verdict::Auto => prop_assert!(opt_in.wants_references(ConfigMap, all)),
             Verdict::No(_) => {}
         }
     }
+}
+
+#[test]
+fn a_workload_whose_list_has_no_room_is_restarted_for_what_its_pods_use_alone() {
+    let names = [(CONFIGMAP_RELOAD, "other"), (AUTO, "true")];
+    let opt_in = parse(&names, &[]).within(|_| false);
+    assert_eq!(opt_in.verdict(&source(ConfigMap, "other"), false), Verdict::Auto);
+    let (kind, bad) = opt_in.bad_items().next().unwrap();
+    assert_eq!((kind, bad.error), (ConfigMap, BadPatternReason::NamespaceFull));
+}
+
+#[test]
+fn a_workload_whose_exclusions_have_no_room_is_not_restarted() {
+    let names = [(CONFIGMAP_EXCLUDE, "other"), (AUTO, "true")];
+    let opt_in = parse(&names, &[]).within(|_| false);
+    assert_eq!(opt_in.verdict(&config_map(), true), NOT_OPTED_IN);
+    assert_eq!(opt_in.verdict(&source(Secret, "s"), true), Verdict::Auto);
+    assert_eq!(opt_in.bad_items().count(), 1);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::WorkloadObject;
 use crate::model::{
     AnnotationKeys, HeldBack, OptIn, Pause, PodTemplate, Replacement, Restart, Workload, WorkloadKind,
-    opt_in::ROLLOUT_STRATEGY,
+    opt_in::{ROLLOUT_STRATEGY, SharedLists},
 };
 
 /// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
@@ -20,6 +20,8 @@ pub const RECREATES: &str = "reloader.stakater.com/recreates";
 pub struct Reading {
     /// The configured annotation keys.
     pub keys: Arc<AnnotationKeys>,
+    /// What workloads list, each list once.
+    pub lists: Arc<SharedLists>,
     /// Workloads without annotations are opted in, so their pod templates matter.
     pub auto_reload_all: bool,
     /// Rollouts are watched, which can use the pod template of a Deployment that opts into nothing itself.
@@ -113,10 +115,10 @@ impl Reading {
             return None;
         }
         if by_itself_only && object.is_finished {
-            let opt_in = OptIn::parse(&self.keys, own, |_| None);
+            let opt_in = OptIn::parse_shared(&self.lists, &self.keys, own, |_| None);
             return (!opt_in.is_empty()).then(|| opt_in.explicit());
         }
-        Some(OptIn::parse(&self.keys, own, of_template))
+        Some(OptIn::parse_shared(&self.lists, &self.keys, own, of_template))
     }
 }
 

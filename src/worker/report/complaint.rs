@@ -2,7 +2,11 @@
 //!
 //! Input: a workload. Output: [`Complaint`]s. I/O: none.
 
-use crate::model::{SourceKind, Workload, WorkloadKey, WorkloadKind, opt_in::BadPattern, pause::Pause};
+use crate::model::{
+    AnnotationKeys, SourceKind, Workload, WorkloadKey, WorkloadKind,
+    opt_in::{BadItem, BadPatternReason},
+    pause::Pause,
+};
 
 /// A mistake in a workload's annotations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,38 +31,38 @@ pub(super) enum Severity {
 }
 
 /// Every mistake: list items that are no valid patterns, then a bad pause period under that annotation's key.
-pub(super) fn complaints(workload: &Workload, pause_period: &str) -> Vec<Complaint> {
+pub(super) fn complaints(workload: &Workload, keys: &AnnotationKeys) -> Vec<Complaint> {
     let key = &workload.key;
-    let mut annotation = None;
-    let bad_patterns = workload.opt_in.bad_patterns().map(|bad| Complaint {
-        source: bad.kind,
-        message: bad_pattern(key, bad),
+    let mut list = None;
+    let bad_items = workload.opt_in.bad_items().map(|(source, bad)| Complaint {
+        source,
+        message: bad_item(key, keys.reload(source), bad),
         severity: Severity::Error,
-        is_first: annotation.replace(&bad.key) != Some(&bad.key),
+        is_first: list.replace(source) != Some(source),
     });
     let bad_pause = workload
         .pause
         .as_deref()
-        .and_then(|pause| bad_pause(key, pause, pause_period))
+        .and_then(|pause| bad_pause(key, pause, &keys.pause_period))
         .map(|message| Complaint {
             source: SourceKind::ConfigMap,
             message,
             severity: Severity::Warning,
             is_first: true,
         });
-    bad_patterns.chain(bad_pause).collect()
+    bad_items.chain(bad_pause).collect()
 }
 
-fn bad_pattern(key: &WorkloadKey, bad: &BadPattern) -> String {
-    let BadPattern {
-        key: annotation,
-        item,
-        error,
-        ..
-    } = bad;
+fn bad_item(key: &WorkloadKey, annotation: &str, BadItem { item, error }: &BadItem) -> String {
+    let what = match error {
+        BadPatternReason::Pattern(_) | BadPatternReason::TooMany => {
+            format!("invalid regex \"{item}\" in reload annotation \"{annotation}\"")
+        }
+        BadPatternReason::TooCostly => format!("\"{item}\" in reload annotation \"{annotation}\""),
+        BadPatternReason::NamespaceFull => format!("all of reload annotation \"{annotation}\""),
+    };
     format!(
-        "Skipping invalid reload annotation on {} '{}' in namespace '{}': \
-         invalid regex \"{item}\" in reload annotation \"{annotation}\": {error}",
+        "Skipping invalid reload annotation on {} '{}' in namespace '{}': {what}: {error}",
         key.kind, key.name, key.namespace,
     )
 }
@@ -101,7 +105,7 @@ mod tests {
         let metadata = json!({ "name": "web", "namespace": "team", "uid": "u", "annotations": annotations });
         let object: WorkloadObject = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
         let workload = Reading::default().read(object.into_object(kind), kind).unwrap();
-        complaints(&workload, PERIOD)
+        complaints(&workload, &AnnotationKeys::default())
     }
 
     #[test]
