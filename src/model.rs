@@ -25,6 +25,6 @@ pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, LEDGER_LABEL, Source};
 pub use unix_seconds::UnixSeconds;
 pub use workload::{
-    Container, FIELD_MANAGER, HeldBack, Owed, PodTemplate, Replacement, Restart, Volume, Workload,
+    Container, FIELD_MANAGER, HeldBack, LastWrite, Owed, PodTemplate, Replacement, Restart, Volume, Workload,
 };
 pub use workload_kind::{CustomKind, WorkloadKind};

@@ -48,6 +48,7 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {

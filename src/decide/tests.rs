@@ -34,6 +34,7 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {

@@ -7,6 +7,7 @@ mod look_alikes;
 mod model;
 mod mounted;
 mod pauses;
+mod put_back;
 mod selection;
 mod unclaimed;
 
@@ -171,6 +172,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         template_of: None,
         restart: Restart::default(),
         replacement: Replacement::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),

@@ -194,6 +194,7 @@ mod tests {
             template_of: None,
             restart: crate::model::Restart::default(),
             replacement: crate::model::Replacement::default(),
+            written_by: None,
             lacks_template: false,
             created_at: None,
             opt_in: OptIn::default(),

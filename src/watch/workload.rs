@@ -19,8 +19,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, FIELD_MANAGER, HeldBack, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume, WorkloadKey,
-    WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+    Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, SourceKind, SourceRef, UnixSeconds, Volume,
+    WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
 pub use raw::RawObject;
@@ -71,6 +71,8 @@ pub struct WorkloadObject {
     restart_at: Option<Time>,
     /// The Deployment whose pod template a Rollout uses.
     template_of: Option<String>,
+    /// The last write, if another manager made it.
+    written_by: Option<Box<LastWrite>>,
     /// There is no pod template where the user said.
     lacks_template: bool,
 }
@@ -158,6 +160,25 @@ impl From<Wire> for WorkloadObject {
             owner_references,
             managed_fields,
         } = metadata;
+        let last_write = managed_fields
+            .iter()
+            .filter(|entry| entry.subresource.is_none())
+            .filter_map(|entry| {
+                Some((
+                    entry.time.as_deref()?.parse::<Timestamp>().ok()?,
+                    entry.manager.as_deref()?,
+                ))
+            })
+            .max_by_key(|(time, manager)| (*time, *manager != FIELD_MANAGER));
+        let written_by =
+            last_write
+                .filter(|(_, manager)| *manager != FIELD_MANAGER)
+                .map(|(time, manager)| {
+                    Box::new(LastWrite {
+                        manager: manager.into(),
+                        at: time.into(),
+                    })
+                });
         let own_writes = managed_fields
             .into_iter()
             .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
@@ -200,6 +221,7 @@ impl From<Wire> for WorkloadObject {
                 .iter()
                 .any(|condition| is_last(condition) && is_true(condition)),
             is_suspended: suspend,
+            written_by,
             lacks_template: false,
             restart_at: time(restart_at),
             template_of: workload_ref
@@ -330,7 +352,7 @@ wire! {
         managed_fields: Vec<ManagerWire>,
     }
     /// Which fields it manages, often half of the object, is skipped.
-    ManagerWire { manager: Option<String>, time: Option<String> }
+    ManagerWire { manager: Option<String>, time: Option<String>, subresource: Option<String> }
     OwnerWire { controller: bool }
     SpecWire {
         paused: bool,

@@ -7,18 +7,23 @@
 mod complaint;
 mod kept;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use dashmap::{DashMap, DashSet};
 
 use crate::{
     api_error::ApiError,
     decide::{self, Plan, SkipReason},
+    index::{PutBack, Seen},
     lease::Role,
     metrics::{Metrics, NotificationResult},
     model::{
         AnnotationKeys, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
         go_duration::GoDuration,
+        opt_in::LAST_RELOADED_FROM,
         pause::{Pause, Paused},
     },
     notify::Alerts,
@@ -27,6 +32,11 @@ use crate::{
 use complaint::{Complaint, Severity, complaints};
 
 pub(super) use kept::{Restarted, kept_pods};
+
+/// How long after a restart its rollout may be under way, in seconds: Kubernetes' `progressDeadlineSeconds` by default.
+const ROLLOUT_SECONDS: i64 = 600;
+/// How often it is reported of one workload that its template is put back.
+const PUT_BACK_EVERY: Duration = Duration::from_hours(1);
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -40,6 +50,8 @@ pub struct Reporter {
     complaints: DashMap<WorkloadKey, Vec<Complaint>>,
     /// Kinds of which an object without a pod template was reported.
     without_template: DashSet<WorkloadKind>,
+    /// By workload, when it was last reported that another client put its template back.
+    put_back: DashMap<WorkloadKey, Instant>,
 }
 
 impl Reporter {
@@ -53,6 +65,7 @@ impl Reporter {
             reported: DashMap::new(),
             complaints: DashMap::new(),
             without_template: DashSet::new(),
+            put_back: DashMap::new(),
         }
     }
 
@@ -60,6 +73,7 @@ impl Reporter {
     pub(super) fn forget(&self, key: &WorkloadKey) {
         self.reported.remove(key);
         self.complaints.remove(key);
+        self.put_back.remove(key);
     }
 
     /// Nothing failed: the next failure is reported, whatever it is.
@@ -218,6 +232,48 @@ impl Reporter {
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
             reason: "NoPodTemplate",
+            message,
+        });
+    }
+
+    /// Another client put the pod template back after a restart: once an hour for each workload.
+    pub(super) fn put_back(&self, put_back: &PutBack, now: Seen) {
+        let PutBack {
+            workload: key,
+            uid,
+            restarted_at,
+            manager,
+        } = put_back;
+        let since = now.unix.0.saturating_sub(restarted_at.0);
+        let is_repeated = self
+            .put_back
+            .get(key)
+            .is_some_and(|before| now.at.duration_since(*before) < PUT_BACK_EVERY);
+        if since > ROLLOUT_SECONDS || is_repeated {
+            return;
+        }
+        self.put_back.insert(key.clone(), now.at);
+        let WorkloadKey {
+            kind,
+            namespace,
+            name,
+        } = key;
+        let named = manager.as_ref().map_or_else(String::new, |manager| {
+            format!(" (by managedFields, '{manager}' was the last to write it)")
+        });
+        let message = format!(
+            "Another client put back the pod template of {kind} '{name}' in namespace '{namespace}' within {} minutes after its \
+             restart{named}: pods that were not replaced by then keep the old content. Let that client leave variables STAKATER_* and \
+             the annotation {LAST_RELOADED_FROM} as they are; not reported again for an hour",
+            ROLLOUT_SECONDS / 60,
+        );
+        tracing::warn!("{message}");
+        self.record(Notice {
+            workload: key.clone(),
+            uid: uid.clone(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Warning,
+            reason: "RestartReverted",
             message,
         });
     }

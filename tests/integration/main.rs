@@ -39,6 +39,7 @@ mod opt_in;
 mod outage;
 mod pause;
 mod request_count;
+mod reverted_restarts;
 mod reverts;
 mod scopes;
 mod secret_leaks;

@@ -23,6 +23,7 @@ fn workload(kind: WorkloadKind, pause: Option<Pause>) -> Workload {
         template_of: None,
         restart: crate::model::Restart::default(),
         replacement: crate::model::Replacement::default(),
+        written_by: None,
         lacks_template: false,
         created_at: None,
         opt_in: OptIn::default(),

@@ -68,6 +68,7 @@ fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
         template_of: (kind == WorkloadKind::Rollout).then(|| "web".into()),
         restart: Restart::Template,
         replacement: Replacement::default(),
+        written_by: None,
         lacks_template: false,
     }
 }

@@ -91,6 +91,7 @@ impl Fixture {
             template_of: None,
             restart: crate::model::Restart::default(),
             replacement: crate::model::Replacement::default(),
+            written_by: None,
             lacks_template: false,
             created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),

@@ -47,6 +47,7 @@ impl Reading {
             is_suspended,
             restart_at,
             template_of,
+            written_by,
             lacks_template,
             ..
         } = object;
@@ -91,6 +92,7 @@ impl Reading {
                 _ => Restart::Template,
             },
             replacement: replacement(kind, paused, held_back),
+            written_by: written_by.filter(|_| !wants_nothing),
             lacks_template,
             opt_in,
         })
