@@ -160,25 +160,7 @@ impl From<Wire> for WorkloadObject {
             owner_references,
             managed_fields,
         } = metadata;
-        let last_write = managed_fields
-            .iter()
-            .filter(|entry| entry.subresource.is_none())
-            .filter_map(|entry| {
-                Some((
-                    entry.time.as_deref()?.parse::<Timestamp>().ok()?,
-                    entry.manager.as_deref()?,
-                ))
-            })
-            .max_by_key(|(time, manager)| (*time, *manager != FIELD_MANAGER));
-        let written_by =
-            last_write
-                .filter(|(_, manager)| *manager != FIELD_MANAGER)
-                .map(|(time, manager)| {
-                    Box::new(LastWrite {
-                        manager: manager.into(),
-                        at: time.into(),
-                    })
-                });
+        let written_by = last_foreign_write(&managed_fields);
         let own_writes = managed_fields
             .into_iter()
             .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
@@ -230,6 +212,24 @@ impl From<Wire> for WorkloadObject {
                 .filter(|name| is_dns_subdomain(name)),
         }
     }
+}
+
+/// The last write of the object itself, if another manager than Reloader made it.
+fn last_foreign_write(managed_fields: &[ManagerWire]) -> Option<Box<LastWrite>> {
+    let (time, manager) = managed_fields
+        .iter()
+        .filter(|entry| entry.subresource.is_none())
+        .filter_map(|entry| {
+            let time = entry.time.as_deref()?.parse::<Timestamp>().ok()?;
+            Some((time, entry.manager.as_deref()?))
+        })
+        .max_by_key(|(time, manager)| (*time, *manager != FIELD_MANAGER))?;
+    (manager != FIELD_MANAGER).then(|| {
+        Box::new(LastWrite {
+            manager: manager.into(),
+            at: time.into(),
+        })
+    })
 }
 
 fn without_absent(annotations: BTreeMap<String, Option<String>>) -> Annotations {
