@@ -62,7 +62,7 @@ use crate::{
     watch::{Event, Observation, StreamId, Watched},
 };
 use change::{Change, Observed};
-pub use change::{Effect, Options, Pending, Seen, Settled, SourceChange};
+pub use change::{Effect, Options, Pending, PutBack, Seen, Settled, SourceChange};
 use handover::Unrecorded;
 use namespace::{Lists, Namespace};
 use selection::Selection;

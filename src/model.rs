@@ -25,7 +25,7 @@ pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, LEDGER_LABEL, Source};
 pub use unix_seconds::UnixSeconds;
 pub use workload::{
-    Container, FIELD_MANAGER, Fingerprint, HeldBack, Owed, PodTemplate, Pods, Proof, Replacement, Restart,
-    Volume, Workload,
+    Container, FIELD_MANAGER, Fingerprint, HeldBack, LastWrite, Owed, PodTemplate, Pods, Proof, Replacement,
+    Restart, Volume, Workload,
 };
 pub use workload_kind::{CustomKind, WorkloadKind};

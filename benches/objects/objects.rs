@@ -51,6 +51,7 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {

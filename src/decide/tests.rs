@@ -36,6 +36,7 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {

@@ -58,6 +58,8 @@ pub struct Effect {
     pub settled: Vec<SourceKey>,
     /// Workloads whose annotations on restarts or pauses are new, have changed or count from now on.
     pub opted: Vec<Arc<Workload>>,
+    /// Workloads whose template another client put back after a restart.
+    pub put_back: Vec<PutBack>,
     /// The object's namespace is not selected: whatever happened to it, no workload owes a restart.
     pub unselected: bool,
 }
@@ -82,6 +84,7 @@ impl Effect {
             touched,
             settled,
             opted,
+            put_back,
             unselected: _,
         } = other;
         self.due.extend(due);
@@ -92,7 +95,21 @@ impl Effect {
         self.touched.extend(touched);
         self.settled.extend(settled);
         self.opted.extend(opted);
+        self.put_back.extend(put_back);
     }
+}
+
+/// A pod template from which another client took what a restart had left there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// Whose template it is.
+    pub workload: WorkloadKey,
+    /// `metadata.uid` of it.
+    pub uid: Box<str>,
+    /// When Reloader had last written it.
+    pub restarted_at: UnixSeconds,
+    /// The manager that wrote it last since then; `None`: `metadata.managedFields` do not show it.
+    pub manager: Option<Box<str>>,
 }
 
 /// How a workload was brought up to date.

@@ -198,10 +198,11 @@ impl Namespace {
             effect
                 .opted
                 .extend(replaced.is_news(workload).then(|| Arc::clone(workload)));
+            let put_back = replaced.put_back(workload);
+            effect.put_back.extend(put_back.filter(|_| !self.debts.owes(&id)));
         }
-        if replaced.differs(workload) && self.debts.owes(&id) {
-            effect.woken.push(workload.key.clone());
-        }
+        let wakes = replaced.differs(workload) && self.debts.owes(&id);
+        effect.woken.extend(wakes.then(|| workload.key.clone()));
         if replaced.interests_differ(workload) {
             let touched = self.objects.of_workload(before);
             effect.touched.extend(self.keys(&touched));

@@ -9,6 +9,7 @@ mod mounted;
 mod oracle;
 mod pauses;
 mod pods;
+mod put_back;
 mod selection;
 mod unclaimed;
 
@@ -180,6 +181,7 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        written_by: None,
         lacks_template: false,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    change::{Observed, WorkloadId},
+    change::{Observed, PutBack, WorkloadId},
     lists::{self, Lists},
 };
 use crate::model::{
@@ -97,6 +97,21 @@ impl Replaced {
     pub(super) fn affects_pauses(&self, now: &Workload) -> bool {
         let differs = self.before.pause != now.pause || self.differs(now);
         differs && (is_paused(&self.before) || is_paused(now))
+    }
+
+    /// Another client took out or put back what a restart of Reloader's left in the template. That a debt is open must be
+    /// looked at beside it: Reloader's own writes come while one is.
+    pub(super) fn put_back(&self, now: &Workload) -> Option<PutBack> {
+        let before = &self.before;
+        let is_put_back = !self.is_recreated(now) && before.template.has_marker_beyond(&now.template);
+        let restarted_at = before.template.written_at.filter(|_| is_put_back)?;
+        let last_write = now.written_by.as_ref().filter(|write| write.at >= restarted_at);
+        Some(PutBack {
+            workload: now.key.clone(),
+            uid: now.uid.clone(),
+            restarted_at,
+            manager: last_write.map(|write| write.manager.clone()),
+        })
     }
 
     /// What is reported about it may differ.

@@ -37,6 +37,10 @@ pub struct Workload {
     pub replacement: Replacement,
     /// What its status says of its pods.
     pub pods: Pods,
+    /// The last write of another manager than [`FIELD_MANAGER`] that was later than its: by `metadata.managedFields`, status
+    /// and scale left out. Those know a manager only by what it set: who only removes fields is not among them. Within one
+    /// second another manager counts as the later. None of a workload that opts into nothing.
+    pub written_by: Option<Box<LastWrite>>,
     /// It is of a kind that the user has named, and the path leads to no pod template in it.
     pub lacks_template: bool,
 }
@@ -49,6 +53,15 @@ pub struct Pods {
     pub counts: u64,
     /// Some are not ready or not updated yet, so that one may start at any moment. False while there is no status.
     pub are_moving: bool,
+}
+
+/// The last write that `metadata.managedFields` show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastWrite {
+    /// Its field manager.
+    pub manager: Box<str>,
+    /// When.
+    pub at: UnixSeconds,
 }
 
 /// Whether a change of the pod template replaces the pods that run, by the settings of the workload as it is now.
@@ -150,6 +163,18 @@ impl PodTemplate {
             && *volumes == other.volumes
             && *last_reloaded_from == other.last_reloaded_from
             && !fingerprint.differs(other.fingerprint)
+    }
+
+    /// Whether a marker of this template is missing from the other, or shows something else there.
+    pub fn has_marker_beyond(&self, other: &Self) -> bool {
+        let is_kept = |container: &Container| {
+            let mut others = other.containers.iter();
+            let beside = others.find(|other| other.name == container.name);
+            let mut markers = container.markers.iter();
+            markers.all(|marker| beside.is_some_and(|beside| beside.markers.contains(marker)))
+        };
+        self.last_reloaded_from.is_some() && self.last_reloaded_from != other.last_reloaded_from
+            || !self.containers.iter().all(is_kept)
     }
 
     /// Every source that a volume or a container names, without order, possibly more than once.

@@ -17,6 +17,11 @@ use crate::{
 
 /// On a copy: the seal of the annotation [`RECREATES`].
 const SEAL: &str = "reloader.stakater.com/recreates-seal";
+/// Longest annotation of a copy, in bytes: the API server's limit for all annotations of an object, 256 KiB, less what is
+/// beside it.
+const LONGEST_ANNOTATION: usize = (256 << 10) - (2 << 10);
+/// Written by `kubectl apply`: the Job once more. Without it the next apply works, with a warning.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Fields of `metadata` that the API server gives every object it creates.
 const GIVEN: [&str; 8] = [
     "uid",
@@ -149,13 +154,16 @@ impl Recreation {
     /// version 0.1.0, which reads it.
     pub fn copy(&self, seal: &Seal) -> Value {
         let mut spec = self.successor["spec"].clone();
-        let said = json!({
+        let mut said = json!({
             "uid": self.old_uid,
             "suspend": spec["suspend"],
             "metadata": self.successor["metadata"],
             "spec": spec,
-        })
-        .to_string();
+        });
+        if said.to_string().len() > LONGEST_ANNOTATION {
+            remove(&mut said["metadata"]["annotations"], &[LAST_APPLIED]);
+        }
+        let said = said.to_string();
         let sealed = seal.of(&said);
         spec["suspend"] = true.into();
         let mut annotations = Map::new();

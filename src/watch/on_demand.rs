@@ -196,6 +196,7 @@ mod tests {
             replacement: crate::model::Replacement::default(),
             generation: 1,
             pods: crate::model::Pods::default(),
+            written_by: None,
             lacks_template: false,
             created_at: None,
             opt_in: OptIn::default(),

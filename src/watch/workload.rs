@@ -20,8 +20,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::lenient::wire;
 use crate::model::{
-    Container, FIELD_MANAGER, HeldBack, PodTemplate, Pods, SourceKind, SourceRef, UnixSeconds, Volume,
-    WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+    Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, SourceKind, SourceRef, UnixSeconds,
+    Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
 use facts::{ManagedFields, StatusWire, TemplateWire};
@@ -79,6 +79,8 @@ pub struct WorkloadObject {
     restart_at: Option<Time>,
     /// The Deployment whose pod template a Rollout uses.
     template_of: Option<String>,
+    /// The last write, if another manager made it.
+    written_by: Option<Box<LastWrite>>,
     /// There is no pod template where the user said.
     lacks_template: bool,
 }
@@ -175,6 +177,7 @@ impl From<Wire> for WorkloadObject {
             owner_references,
             managed_fields,
         } = metadata;
+        let written_by = last_foreign_write(&managed_fields);
         let newest = |counts: fn(&ManagerWire) -> bool| {
             let counting = managed_fields.iter().filter(|entry| counts(entry));
             let times = counting.filter_map(|entry| entry.time.as_ref()?.parse::<Timestamp>().ok());
@@ -227,6 +230,7 @@ impl From<Wire> for WorkloadObject {
                 .iter()
                 .any(|condition| is_last(condition) && is_true(condition)),
             is_suspended: suspend,
+            written_by,
             lacks_template: false,
             restart_at: time(restart_at),
             template_of: workload_ref
@@ -235,6 +239,24 @@ impl From<Wire> for WorkloadObject {
                 .filter(|name| is_dns_subdomain(name)),
         }
     }
+}
+
+/// The last write of the object itself, if another manager than Reloader made it.
+fn last_foreign_write(managed_fields: &[ManagerWire]) -> Option<Box<LastWrite>> {
+    let (time, manager) = managed_fields
+        .iter()
+        .filter(|entry| entry.subresource.is_none())
+        .filter_map(|entry| {
+            let time = entry.time.as_deref()?.parse::<Timestamp>().ok()?;
+            Some((time, entry.manager.as_deref()?))
+        })
+        .max_by_key(|(time, manager)| (*time, *manager != FIELD_MANAGER))?;
+    (manager != FIELD_MANAGER).then(|| {
+        Box::new(LastWrite {
+            manager: manager.into(),
+            at: time.into(),
+        })
+    })
 }
 
 fn without_absent(annotations: BTreeMap<String, Option<String>>) -> Annotations {
@@ -364,7 +386,7 @@ wire! {
         owner_references: Vec<OwnerWire>,
         managed_fields: Vec<ManagerWire>,
     }
-    ManagerWire { manager: Option<String>, time: Option<String>, fields_v1: ManagedFields }
+    ManagerWire { manager: Option<String>, time: Option<String>, fields_v1: ManagedFields, subresource: Option<String> }
     OwnerWire { controller: bool }
     SpecWire {
         paused: bool,

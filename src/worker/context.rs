@@ -133,6 +133,9 @@ impl Context {
         for key in &effect.pauses {
             self.schedule_resume(key);
         }
+        for put_back in &effect.put_back {
+            self.parts.reporter.put_back(put_back, now());
+        }
         for key in effect.gone {
             self.parts.queue.remove(&key);
             self.parts.reporter.forget(&key);

@@ -19,11 +19,13 @@ use dashmap::{DashMap, DashSet};
 use crate::{
     api_error::ApiError,
     decide::{self, Plan, SkipReason},
+    index::{PutBack, Seen},
     lease::Role,
     metrics::Metrics,
     model::{
         AnnotationKeys, Content, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
         go_duration::GoDuration,
+        opt_in::LAST_RELOADED_FROM,
         pause::{Pause, Paused},
     },
     notify::Alerts,
@@ -34,6 +36,11 @@ use failures::{Failure, Failures, Operation};
 use flapping::{Flap, Flapping};
 
 pub(super) use kept::{Restarted, kept_pods};
+
+/// How long after a restart its rollout may be under way, in seconds: Kubernetes' `progressDeadlineSeconds` by default.
+const ROLLOUT_SECONDS: i64 = 600;
+/// How often it is reported of one workload that its template is put back.
+const PUT_BACK_EVERY: Duration = Duration::from_hours(1);
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -48,6 +55,8 @@ pub struct Reporter {
     /// Kinds of which an object without a pod template was reported.
     without_template: DashSet<WorkloadKind>,
     flapping: Mutex<Flapping>,
+    /// By workload, when it was last reported that another client put its template back.
+    put_back: DashMap<WorkloadKey, Instant>,
 }
 
 impl Reporter {
@@ -62,6 +71,7 @@ impl Reporter {
             complaints: DashMap::new(),
             without_template: DashSet::new(),
             flapping: Mutex::new(Flapping::new()),
+            put_back: DashMap::new(),
         }
     }
 
@@ -70,6 +80,7 @@ impl Reporter {
         self.restart_succeeded(key);
         self.resume_succeeded(key);
         self.complaints.remove(key);
+        self.put_back.remove(key);
     }
 
     /// No restart is owed that failed: the next failure is reported, whatever it is.
@@ -290,6 +301,48 @@ impl Reporter {
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
             reason: "NoPodTemplate",
+            message,
+        });
+    }
+
+    /// Another client put the pod template back after a restart: once an hour for each workload.
+    pub(super) fn put_back(&self, put_back: &PutBack, now: Seen) {
+        let PutBack {
+            workload: key,
+            uid,
+            restarted_at,
+            manager,
+        } = put_back;
+        let since = now.unix.0.saturating_sub(restarted_at.0);
+        let is_repeated = self
+            .put_back
+            .get(key)
+            .is_some_and(|before| now.at.duration_since(*before) < PUT_BACK_EVERY);
+        if since > ROLLOUT_SECONDS || is_repeated {
+            return;
+        }
+        self.put_back.insert(key.clone(), now.at);
+        let WorkloadKey {
+            kind,
+            namespace,
+            name,
+        } = key;
+        let named = manager.as_ref().map_or_else(String::new, |manager| {
+            format!(" (by managedFields, '{manager}' was the last to write it)")
+        });
+        let message = format!(
+            "Another client put back the pod template of {kind} '{name}' in namespace '{namespace}' within {} minutes after its \
+             restart{named}: pods that were not replaced by then keep the old content. Let that client leave variables STAKATER_* and \
+             the annotation {LAST_RELOADED_FROM} as they are; not reported again for an hour",
+            ROLLOUT_SECONDS / 60,
+        );
+        tracing::warn!("{message}");
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
+            uid: uid.clone(),
+            source: SourceKind::ConfigMap,
+            severity: events::Severity::Warning,
+            reason: "RestartReverted",
             message,
         });
     }

@@ -41,6 +41,7 @@ mod outage;
 mod pause;
 mod pods;
 mod request_count;
+mod reverted_restarts;
 mod reverts;
 mod scopes;
 mod secret_leaks;

@@ -25,6 +25,7 @@ fn workload(kind: WorkloadKind, pause: Option<Pause>) -> Workload {
         replacement: crate::model::Replacement::default(),
         generation: 1,
         pods: crate::model::Pods::default(),
+        written_by: None,
         lacks_template: false,
         created_at: None,
         opt_in: OptIn::default(),

@@ -71,6 +71,7 @@ fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        written_by: None,
         lacks_template: false,
     }
 }

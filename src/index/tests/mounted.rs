@@ -93,6 +93,7 @@ impl Fixture {
             replacement: crate::model::Replacement::default(),
             generation: 1,
             pods: crate::model::Pods::default(),
+            written_by: None,
             lacks_template: false,
             created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),

@@ -79,7 +79,7 @@ pub struct Notice {
     /// `Normal` or `Warning`.
     pub severity: Severity,
     /// CamelCase, of a fixed set: `Reloaded`, `ReloadFail`, `MarkerDropped`, `ResumeFail`, `InvalidAnnotation`,
-    /// `NoPodTemplate`, `SourceFlaps`.
+    /// `NoPodTemplate`, `RestartReverted`, `SourceFlaps`.
     pub reason: &'static str,
     /// The text; cut at 1024 bytes. Never holds object data.
     pub message: String,

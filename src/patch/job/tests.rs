@@ -273,3 +273,38 @@ fn only_a_rehearsal_is_not_suspended() {
     rehearsal["metadata"]["name"] = "migrate".into();
     assert_eq!(rehearsal, recreation.successor);
 }
+
+/// What `kubectl apply` writes beside the spec holds the spec once more.
+#[test]
+fn a_large_jobs_copy_fits_beside_its_own_annotations() {
+    let script = "x".repeat(130 << 10);
+    let spec = json!({ "template": { "spec": { "containers": [{ "name": "main", "args": [script] }] } } });
+    let applied = json!({ "apiVersion": "batch/v1", "kind": "Job", "spec": spec }).to_string();
+    let job = |annotations: &Value| {
+        json!({
+            "metadata": { "name": "migrate", "namespace": "team", "uid": "1", "annotations": annotations },
+            "spec": spec,
+        })
+    };
+    let recreation = |annotations: &Value| Recreation {
+        old_uid: "1".to_owned(),
+        successor: successor(&job(annotations), &env_vars()).unwrap(),
+    };
+    let whole = recreation(&json!({ LAST_APPLIED: applied, "team": "a" }));
+    let copy = whole.copy(&seal());
+    let annotations = copy["metadata"]["annotations"].as_object().unwrap();
+    let bytes: usize = annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.as_str().unwrap().len())
+        .sum();
+    assert!(bytes < 256 << 10, "{bytes}");
+    let restored = Recreation::of_copy(&copy, &seal()).unwrap();
+    assert_eq!(restored, recreation(&json!({ "team": "a" })));
+    // What fits stays.
+    let small = Recreation {
+        successor: json!({ "metadata": { "name": "migrate", "namespace": "team", "annotations": { LAST_APPLIED: "{}" } } }),
+        ..whole
+    };
+    let restored = Recreation::of_copy(&small.copy(&seal()), &seal()).unwrap();
+    assert_eq!(restored.successor["metadata"], small.successor["metadata"]);
+}

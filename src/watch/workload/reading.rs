@@ -50,6 +50,7 @@ impl Reading {
             restart_at,
             template_of,
             pods,
+            written_by,
             lacks_template,
             ..
         } = object;
@@ -96,6 +97,7 @@ impl Reading {
                 _ => Restart::Template,
             },
             replacement: replacement(kind, paused, held_back),
+            written_by: written_by.filter(|_| !wants_nothing),
             lacks_template,
             opt_in,
         })

@@ -325,3 +325,26 @@ fn it_is_known_whether_a_variable_is_given_twice(#[case] env: Value, #[case] exp
     let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
     assert_eq!(workload.template.containers[0].repeats_variables, expected);
 }
+
+#[rstest]
+#[case::another(json!([{ "manager": "Reloader", "time": "2026-01-02T00:00:00Z" },
+    { "manager": "operator", "time": "2026-01-02T00:00:01Z" }]), Some("operator"))]
+#[case::ours(json!([{ "manager": "operator", "time": "2026-01-02T00:00:00Z" },
+    { "manager": "Reloader", "time": "2026-01-02T00:00:01Z" }]), None)]
+#[case::within_one_second(json!([{ "manager": "operator", "time": "2026-01-02T00:00:00Z" },
+    { "manager": "Reloader", "time": "2026-01-02T00:00:00Z" }]), Some("operator"))]
+#[case::status_and_scale(json!([{ "manager": "operator", "time": "2026-01-02T00:00:00Z" },
+    { "manager": "kube-controller-manager", "time": "2026-01-02T00:00:05Z", "subresource": "status" },
+    { "manager": "hpa", "time": "2026-01-02T00:00:06Z", "subresource": "scale" }]), Some("operator"))]
+#[case::unknown(json!([{}, null, { "manager": "a" }, { "time": "2026-01-02T00:00:00Z" }]), None)]
+fn it_is_known_which_other_manager_wrote_it_last(
+    #[case] managed_fields: Value,
+    #[case] expected: Option<&str>,
+) {
+    let mut metadata = auto();
+    metadata["managedFields"] = managed_fields;
+    let object = json!({ "metadata": metadata, "spec": { "template": template() } });
+    let workload = read(WorkloadKind::Deployment, object, &reading()).unwrap();
+    let manager = workload.written_by.map(|write| write.manager);
+    assert_eq!(manager.as_deref(), expected);
+}
