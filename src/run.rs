@@ -15,11 +15,15 @@ mod connection;
 mod descriptors;
 mod error;
 mod fenced;
+mod history;
 mod notifications;
+mod opening;
+mod patience;
 mod selectors;
 mod supervise;
 mod takeover;
 mod throttled;
+mod trust;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -82,6 +86,8 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     let (mut running, keeper) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
+        rewound = clients.rewound() => return Err(rewound.into()),
+        untrusted = clients.untrusted() => return Err(untrusted.into()),
         () = signals.next() => {}
     }
     tracing::info!("Shutting down: finishing the patches in flight");

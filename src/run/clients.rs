@@ -5,13 +5,24 @@
 //! Each client has its own connections, so that load on one cannot starve another, in particular not the renewals of
 //! the lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioExecutor;
-use kube::{Client, Config, client::Body};
-use tower::util::{MapRequestLayer, MapResponseLayer};
+use kube::{Client, Config, client::Body, config::Kubeconfig};
+use tower::{
+    layer::layer_fn,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 
-use super::{connection, error::RunError, fenced, throttled};
+use super::{
+    connection,
+    error::RunError,
+    fenced,
+    history::{History, Rewound},
+    patience::Patience,
+    throttled,
+    trust::{Trust, Untrusted},
+};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
@@ -25,6 +36,9 @@ pub(super) struct Clients {
     config: Config,
     host: String,
     metrics: Arc<Metrics>,
+    silence: Duration,
+    history: History,
+    trust: Trust,
 }
 
 impl Clients {
@@ -38,6 +52,7 @@ impl Clients {
         let mut config = Config::infer().await.map_err(no_cluster)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(silence);
+        config.root_cert_file = config.root_cert_file.or_else(authority_file);
         // Every caller retries in its own way: a retry inside the client could run after the lease's deadline, or be
         // counted from the wrong moment.
         config.default_retry = false;
@@ -50,12 +65,15 @@ impl Clients {
             config,
             host,
             metrics: Arc::clone(metrics),
+            silence,
+            history: History::new(),
+            trust: Trust::new(),
         })
     }
 
     /// A client whose connections stop when this replica no longer leads: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
-        let builder = fenced::builder(&self.config, leadership).map_err(no_cluster)?;
+        let builder = fenced::builder(&self.config, leadership, &self.trust).map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
@@ -64,28 +82,58 @@ impl Clients {
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder =
-            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
+        let builder = connection::builder(&self.config, TokioExecutor::new(), &self.trust, |socket| socket)
+            .map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
             .build())
     }
 
-    /// A client for watches.
+    /// Completes when the API server's certificate has been refused for too long.
+    pub(super) async fn untrusted(&self) -> Untrusted {
+        self.trust.lost().await
+    }
+
+    /// Completes when the API server's data is older than what watches have shown.
+    pub(super) async fn rewound(&self) -> Rewound {
+        self.history.rewound().await
+    }
+
+    /// A client for watches and their lists.
     pub(super) fn watching(&self) -> Result<Client, RunError> {
-        let builder =
-            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
+        let builder = connection::builder(&self.config, TokioExecutor::new(), &self.trust, |socket| socket)
+            .map_err(no_cluster)?;
         Ok(builder
             .with_layer(&MapRequestLayer::new(most_recent))
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
+            .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
+            .with_layer(&self.history)
             .build())
     }
 
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
+}
+
+/// The file with the authority that signed the API server's certificate, where the kubeconfig names one: kube reads that
+/// of a ServiceAccount again each minute, and any that it is told of.
+fn authority_file() -> Option<PathBuf> {
+    let kubeconfig = Kubeconfig::read().ok()?;
+    let current = kubeconfig.current_context?;
+    let mut contexts = kubeconfig.contexts.into_iter();
+    let context = contexts.find(|context| context.name == current)?.context?;
+    let mut clusters = kubeconfig.clusters.into_iter();
+    let cluster = clusters
+        .find(|cluster| cluster.name == context.cluster)?
+        .cluster?;
+    let is_within = cluster.certificate_authority_data.is_some();
+    cluster
+        .certificate_authority
+        .filter(|_| !is_within)
+        .map(PathBuf::from)
 }
 
 fn no_cluster(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {

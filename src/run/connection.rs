@@ -25,6 +25,8 @@ use kube::{
 use tokio::net::TcpStream;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
+use super::trust::Trust;
+
 /// How long a connection is without traffic before the kernel sends the first probe.
 const FIRST_PROBE: Duration = Duration::from_secs(30);
 /// The time between two probes.
@@ -36,10 +38,11 @@ const PROBES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 
 /// A client builder like kube's own, but for the sockets and for kube's log lines about each failed request. `socket`
-/// is applied to each socket below TLS, and `executor` runs the connections.
+/// is applied to each socket below TLS, `executor` runs the connections, and `trust` learns how connecting ends.
 pub(super) fn builder<E, F, S>(
     config: &Config,
     executor: E,
+    trust: &Trust,
     socket: F,
 ) -> kube::Result<
     ClientBuilder<
@@ -64,6 +67,11 @@ where
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(sockets)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(config.read_timeout);
+    let trust = trust.clone();
+    let connector = connector.map_result(move |connected| {
+        trust.note(&connected);
+        connected
+    });
     let client = Builder::new(executor).build::<_, Body>(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

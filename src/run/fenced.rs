@@ -21,13 +21,14 @@ use kube::{
 };
 use tower::{BoxError, Service};
 
-use super::connection;
+use super::{connection, trust::Trust};
 use crate::lease::Leadership;
 
 /// A client builder whose connections write only while this replica leads.
 pub(super) fn builder(
     config: &Config,
     leadership: &Leadership,
+    trust: &Trust,
 ) -> kube::Result<
     ClientBuilder<
         impl Service<
@@ -43,9 +44,11 @@ pub(super) fn builder(
     >,
 > {
     let fence = leadership.clone();
-    connection::builder(config, FencedExecutor(leadership.clone()), move |stream| Fenced {
-        stream,
-        leadership: fence.clone(),
+    connection::builder(config, FencedExecutor(leadership.clone()), trust, move |stream| {
+        Fenced {
+            stream,
+            leadership: fence.clone(),
+        }
     })
 }
 

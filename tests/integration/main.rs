@@ -37,6 +37,7 @@ mod opt_in;
 mod outage;
 mod pause;
 mod request_count;
+mod restored_store;
 mod reverts;
 mod scopes;
 mod secret_leaks;

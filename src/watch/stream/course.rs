@@ -116,6 +116,8 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(super) struct Course {
     listing: Listing,
+    /// A list has begun and not failed.
+    streaming: bool,
     watch: Watch,
     backoff: ExponentialBuilder,
     /// The pauses of the present failures in a row.
@@ -137,6 +139,7 @@ impl Course {
     pub(super) fn new(backoff: ExponentialBuilder) -> Self {
         Self {
             listing: Listing::Streamed,
+            streaming: false,
             watch: Watch::Undisturbed,
             backoff,
             pauses: backoff.build(),
@@ -161,7 +164,17 @@ impl Course {
     pub(super) fn on(&mut self, item: Item) -> Step {
         let watch = std::mem::replace(&mut self.watch, Watch::Undisturbed);
         match item {
-            Item::ListStarted => send(Event::ListStarted),
+            Item::ListStarted if self.listing == Listing::Streamed && self.streaming => self.start_over(
+                Some(Event::Failed(Failure::other(
+                    "the API server ended the streamed list before it was complete, as it does when --watch-timeout is \
+                     over; asking for it in pages",
+                ))),
+                None,
+            ),
+            Item::ListStarted => {
+                self.streaming = true;
+                send(Event::ListStarted)
+            }
             Item::Listed => {
                 self.listing = Listing::Paged;
                 self.recovered(Event::Listed)
@@ -175,6 +188,7 @@ impl Course {
                 self.start_over(None, None)
             }
             Item::Failed { failure, at } => {
+                self.streaming = false;
                 let pause = Some(self.pause_after(&failure));
                 let event = Some(Event::Failed(failure));
                 if at.may_skip_changes() {

@@ -45,7 +45,8 @@ async fn connection(client: TcpStream, shared: &Arc<Shared>) {
     let (ours, network) = tokio::io::duplex(BUFFER);
     let (from_us, to_us) = tokio::io::split(network);
     let serving = async {
-        let tls = shared.server.accept(ours).await?;
+        let acceptor = shared.acceptor();
+        let tls = acceptor.accept(ours).await?;
         let service = service_fn(|request| {
             let shared = Arc::clone(shared);
             async move { shared.answer(request).await }

@@ -9,6 +9,14 @@ fn streaming() -> Course {
     Course::new(backoff())
 }
 
+/// A stream whose first list has begun.
+fn streaming_objects() -> Course {
+    let mut course = streaming();
+    course.on(Item::ListStarted);
+    course.on(object());
+    course
+}
+
 /// A stream that watches after a complete list.
 fn watching() -> Course {
     let mut course = streaming();
@@ -70,6 +78,8 @@ fn shown(step: &Step) -> (&'static str, Option<Duration>, Then) {
 #[case::streaming_not_allowed(streaming(), failed(Point::Open(Some(405))), ("", None, Then::StartOver))]
 #[case::streaming_invalid(streaming(), failed(Point::Open(Some(422))), ("", None, Then::StartOver))]
 #[case::streaming_silent(streaming(), Item::Silence, ("", None, Then::StartOver))]
+// The API server has ended it: it would do so again.
+#[case::streaming_ended(streaming_objects(), Item::ListStarted, ("failed", None, Then::StartOver))]
 // A streamed list that fails is streamed again; one that starts over is asked for in pages.
 #[case::streaming_unavailable(streaming(), failed(Point::Open(Some(500))), ("failed", FIRST, Then::Continue))]
 #[case::streaming_unreachable(streaming(), failed(Point::Open(None)), ("failed", FIRST, Then::Continue))]
@@ -100,6 +110,8 @@ fn an_item_leads_to(
 #[rstest]
 #[case::before(vec![], Listing::Streamed)]
 #[case::started(vec![Item::ListStarted, object()], Listing::Streamed)]
+#[case::ended(vec![Item::ListStarted, object(), Item::ListStarted], Listing::Paged)]
+#[case::failed(vec![Item::ListStarted, failed(Point::Connection), Item::ListStarted], Listing::Streamed)]
 #[case::unavailable(vec![failed(Point::Open(None))], Listing::Streamed)]
 #[case::complete(vec![Item::Listed], Listing::Paged)]
 #[case::refused(vec![failed(Point::Open(Some(403)))], Listing::Paged)]
