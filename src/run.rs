@@ -99,14 +99,15 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     Ok(())
 }
 
-/// Each stream has a connection of its own.
+/// Streams share connections.
 fn raise_descriptor_limit(streams: &[StreamId]) {
     let namespaces: BTreeSet<_> = streams
         .iter()
         .filter_map(|stream| stream.namespace.as_ref())
         .collect();
     if let Some(limit) = descriptors::raise_limit()
-        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
+        && let Some(warning) =
+            descriptors::warning(limit, clients::connections(streams.len()), namespaces.len())
     {
         tracing::warn!("{warning}");
     }
@@ -167,7 +168,7 @@ fn start(
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     // Watches have connections of their own, so that their load cannot delay a write or a renewal of the lease.
-    let watches = clients.watching()?;
+    let watches = clients.watching(streams.len())?;
     let announcer = webhook.map(|webhook| notifications::announcer(webhook, config, &context));
     let parts = IntakeParts {
         context: Arc::clone(&context),
@@ -190,13 +191,13 @@ fn start(
         classes: watch::ClassesKnown::default(),
     };
     let listing = lister.run(
-        watches.clone(),
+        clients.unfenced()?,
         settings.clone(),
         config.coalesce_window.min(LISTING),
         sink.clone(),
     );
     running.spawn("list", listing);
-    for stream in streams {
+    for (stream, client) in streams.into_iter().zip(watches.into_iter().cycle()) {
         if config.lease.is_none() && !matches!(stream.watched, Watched::Workload(_)) {
             tracing::info!(
                 "Starting Controller to watch resource type: {} in namespace: {}",
@@ -206,7 +207,7 @@ fn start(
         }
         running.spawn(
             "watch",
-            watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
+            watch::watch(client, stream, settings.clone(), sink.clone()),
         );
     }
     // Loops that no other loop waits for.

@@ -15,7 +15,7 @@ use tower::{
 };
 
 use super::{
-    connection,
+    connection::{self, STREAMS, Sharing},
     error::RunError,
     fenced,
     history::{History, Rewound},
@@ -45,9 +45,9 @@ impl Clients {
     /// Upstream's order: the file that KUBECONFIG names or `~/.kube/config` if there is one, else the pod's
     /// ServiceAccount. Nothing is sent yet, so the API server need not be up.
     ///
-    /// `silence` is how long a connection may be silent while something is awaited on it. A watch has such a limit of
-    /// its own; the answers to lists and to the opening of a watch have none, and would wait without end on a
-    /// connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
+    /// `silence` is how long a connection may be silent while something is awaited on it, and a list: without, they would
+    /// wait without end on a connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
+    /// A watch has such a limit of its own.
     pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
         let mut config = Config::infer().await.map_err(no_cluster)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -82,8 +82,14 @@ impl Clients {
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder = connection::builder(&self.config, TokioExecutor::new(), &self.trust, |socket| socket)
-            .map_err(no_cluster)?;
+        let builder = connection::builder(
+            &self.config,
+            TokioExecutor::new(),
+            &self.trust,
+            Sharing::None,
+            |socket| socket,
+        )
+        .map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
@@ -100,22 +106,39 @@ impl Clients {
         self.history.rewound().await
     }
 
-    /// A client for watches and their lists.
-    pub(super) fn watching(&self) -> Result<Client, RunError> {
-        let builder = connection::builder(&self.config, TokioExecutor::new(), &self.trust, |socket| socket)
-            .map_err(no_cluster)?;
-        Ok(builder
-            .with_layer(&MapRequestLayer::new(most_recent))
-            .with_layer(&self.metrics_layer())
-            .with_layer(&MapResponseLayer::new(throttled::with_status))
-            .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
-            .with_layer(&self.history)
-            .build())
+    /// Clients for so many watches and their lists, which share them in turn. Each client has one connection.
+    pub(super) fn watching(&self, watches: usize) -> Result<Vec<Client>, RunError> {
+        (0..connections(watches))
+            .map(|_| {
+                let builder = connection::builder(
+                    &self.config,
+                    TokioExecutor::new(),
+                    &self.trust,
+                    Sharing::All,
+                    |socket| socket,
+                )
+                .map_err(no_cluster)?;
+                Ok(builder
+                    .with_layer(&MapRequestLayer::new(most_recent))
+                    .with_layer(&self.metrics_layer())
+                    .with_layer(&MapResponseLayer::new(throttled::with_status))
+                    .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
+                    .with_layer(&self.history)
+                    .build())
+            })
+            .collect()
     }
 
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
+}
+
+/// How many connections so many watches share: one for each of a few, so that they have nothing in common, or one for each
+/// few of many.
+pub(super) fn connections(watches: usize) -> usize {
+    let few = usize::from(STREAMS);
+    watches.div_ceil(few).max(watches.min(few))
 }
 
 /// The file with the authority that signed the API server's certificate, where the kubeconfig names one: kube reads that
@@ -165,6 +188,14 @@ fn most_recent(mut request: http::Request<Body>) -> http::Request<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_watches_share_connections() {
+        // Seven kinds in all namespaces, and in 2, 80 and 1000 namespaces.
+        for (watches, expected) in [(0, 0), (7, 7), (14, 8), (560, 70), (7000, 875)] {
+            assert_eq!(connections(watches), expected);
+        }
+    }
 
     #[test]
     fn a_streamed_list_is_as_new_as_etcd() {

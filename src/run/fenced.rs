@@ -21,7 +21,10 @@ use kube::{
 };
 use tower::{BoxError, Service};
 
-use super::{connection, trust::Trust};
+use super::{
+    connection::{self, Sharing},
+    trust::Trust,
+};
 use crate::lease::Leadership;
 
 /// A client builder whose connections write only while this replica leads.
@@ -44,12 +47,16 @@ pub(super) fn builder(
     >,
 > {
     let fence = leadership.clone();
-    connection::builder(config, FencedExecutor(leadership.clone()), trust, move |stream| {
-        Fenced {
+    connection::builder(
+        config,
+        FencedExecutor(leadership.clone()),
+        trust,
+        Sharing::None,
+        move |stream| Fenced {
             stream,
             leadership: fence.clone(),
-        }
-    })
+        },
+    )
 }
 
 /// Lets the tasks of connections run for as long as this replica leads.

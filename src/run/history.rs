@@ -7,16 +7,16 @@
 //! nothing until as many writes have happened as were lost, and the first of them never: the API server takes the version
 //! for one that is still to come. Whoever restores etcd restarts the API servers, which ends every watch before its time.
 //! So a watch that did is not resumed before a list has shown that its version has been reached. What the index knows is
-//! of the lost history, and so is the ledger's version: the process ends, and its successor lists anew.
+//! of the lost history, and so is the ledger's version: the process ends, and its successor lists everything again.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use http::{Request, Response, StatusCode, header::ACCEPT};
+use http::{Request, Response, StatusCode, Uri, header::ACCEPT};
 use http_body_util::{BodyExt, Limited};
 use kube::client::Body;
 use serde::Deserialize;
@@ -35,7 +35,7 @@ const LONGEST_ANSWER: usize = 4 << 20;
 #[error(
     "the API server's data is older than what this process has seen: {path} is at resourceVersion {now} and was at \
      {seen}. etcd was restored from a backup, or the API server's address leads to another cluster now; exiting so that \
-     the pod is restarted and lists everything anew"
+     the pod is restarted and lists everything again"
 )]
 pub struct Rewound {
     path: String,
@@ -69,9 +69,8 @@ impl History {
         }
     }
 
-    fn opens(&self, opening: &Opening) -> Trust {
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        watches.opens(opening, Instant::now())
+    fn watches(&self) -> MutexGuard<'_, Watches> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the process; what was asked for is never answered.
@@ -81,13 +80,15 @@ impl History {
     }
 }
 
-/// The watch of each path that was opened last.
+/// The watch of each path that was open last.
 #[derive(Debug, Default)]
 struct Watches(HashMap<String, Last>);
 
 #[derive(Debug)]
 struct Last {
+    /// Where it began; zero where that was a list.
     version: u64,
+    /// When the watch that was asked for last is over, open or not.
     ends: Instant,
 }
 
@@ -103,26 +104,28 @@ enum Trust {
 }
 
 impl Watches {
-    fn opens(&mut self, opening: &Opening, now: Instant) -> Trust {
-        let ends = now + opening.timeout;
-        let Some(version) = opening.version else {
-            // A list is as new as etcd; what it was is seen when it is resumed.
-            self.0
-                .entry(opening.path.clone())
-                .and_modify(|last| last.ends = ends)
-                .or_insert(Last { version: 0, ends });
+    /// Whether that watch may be opened, which is tried next.
+    fn trust(&mut self, opening: &Opening, now: Instant) -> Trust {
+        // Of one that was never open nothing is known that may be out of date.
+        let Some(last) = self.0.get_mut(&opening.path) else {
             return Trust::Open;
         };
-        let Some(last) = self.0.insert(opening.path.clone(), Last { version, ends }) else {
-            return Trust::Open;
-        };
-        if version < last.version {
-            Trust::Below(last.version)
-        } else if now < last.ends {
-            Trust::AfterList(version)
-        } else {
-            Trust::Open
+        let ended_early = now < last.ends;
+        last.ends = now + opening.timeout;
+        match opening.version {
+            Some(version) if version < last.version => Trust::Below(last.version),
+            Some(version) if ended_early => Trust::AfterList(version),
+            // A list is as new as etcd; what it was is seen when its watch is resumed.
+            _ => Trust::Open,
         }
+    }
+
+    /// The watch that was asked for at that time is open.
+    fn opened(&mut self, opening: Opening, sent: Instant) {
+        let ends = sent + opening.timeout;
+        let version = opening.version.unwrap_or_default();
+        let last = self.0.entry(opening.path).or_insert(Last { version, ends });
+        last.version = last.version.max(version);
     }
 }
 
@@ -167,32 +170,55 @@ where
         let history = self.history.clone();
         let inner = self.inner.clone();
         async move {
-            let (path, seen, now) = match (history.opens(&opening), opening.version) {
-                (Trust::Below(seen), Some(now)) => (opening.path, seen, now),
-                (Trust::AfterList(seen), _) => match newest(inner.clone(), &opening.path).await? {
+            let sent = Instant::now();
+            let trust = history.watches().trust(&opening, sent);
+            let (seen, now) = match (trust, opening.version) {
+                (Trust::Below(seen), Some(now)) => (seen, now),
+                (Trust::AfterList(seen), _) => match newest(inner.clone(), request.uri()).await? {
                     Newest::Unanswered(answer) => return Ok(answer),
-                    Newest::Version(now) if now < seen => (opening.path, seen, now),
-                    Newest::Version(_) | Newest::Unknown => return inner.oneshot(request).await,
+                    Newest::Version(now) if now < seen => (seen, now),
+                    Newest::Version(_) | Newest::Unknown => {
+                        return open(inner, request, &history, opening).await;
+                    }
                 },
-                _ => return inner.oneshot(request).await,
+                _ => return open(inner, request, &history, opening).await,
             };
+            let path = opening.path;
             history.end(Rewound { path, seen, now }).await
         }
         .boxed()
     }
 }
 
+async fn open<S, R>(
+    client: S,
+    request: Request<Body>,
+    history: &History,
+    opening: Opening,
+) -> Result<Response<R>, BoxError>
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = BoxError>,
+{
+    let sent = Instant::now();
+    let answer = client.oneshot(request).await?;
+    if answer.status().is_success() {
+        history.watches().opened(opening, sent);
+    }
+    Ok(answer)
+}
+
 /// How new the API server's data is.
 enum Newest<A> {
     /// At this resourceVersion.
     Version(u64),
-    /// It does not say, or refuses.
+    /// It does not say.
     Unknown,
-    /// It is out of order or busy, and answers this.
+    /// It is not ready to say, and answers this.
     Unanswered(A),
 }
 
-async fn newest<S, R>(client: S, path: &str) -> Result<Newest<Response<R>>, BoxError>
+/// Asks for one of the objects that the watch shows.
+async fn newest<S, R>(client: S, watch: &Uri) -> Result<Newest<Response<R>>, BoxError>
 where
     S: Service<Request<Body>, Response = Response<R>, Error = BoxError>,
     R: http_body::Body<Error: Into<BoxError>>,
@@ -207,16 +233,22 @@ where
         resource_version: String,
     }
 
-    let request = Request::get(format!("{path}?limit=1"))
+    let selectors = watch.query().unwrap_or_default().split('&');
+    let selectors =
+        selectors.filter(|pair| pair.starts_with("fieldSelector=") || pair.starts_with("labelSelector="));
+    let query: Vec<&str> = selectors.chain(["limit=1"]).collect();
+    let request = Request::get(format!("{}?{}", watch.path(), query.join("&")))
         .header(ACCEPT, METADATA_ONLY)
         .body(Body::empty())?;
     let answer = client.oneshot(request).await?;
-    let status = answer.status();
-    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        return Ok(Newest::Unanswered(answer));
-    }
-    if !status.is_success() {
-        return Ok(Newest::Unknown);
+    match answer.status() {
+        status if status.is_success() => {}
+        // One that has just started refuses everybody; it may permit the watch a moment later.
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+            return Ok(Newest::Unanswered(answer));
+        }
+        status if status.is_server_error() => return Ok(Newest::Unanswered(answer)),
+        _ => return Ok(Newest::Unknown),
     }
     let body = Limited::new(answer.into_body(), LONGEST_ANSWER).collect().await?;
     let version = serde_json::from_slice::<List>(&body.to_bytes())
@@ -226,47 +258,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(290);
-
-    fn opening(version: Option<u64>) -> Opening {
-        Opening {
-            path: "/api/v1/secrets".to_owned(),
-            version,
-            timeout: TIMEOUT,
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_is_trusted_when_nothing_broke_it() {
-        let mut watches = Watches::default();
-        let start = Instant::now();
-        assert_eq!(watches.opens(&opening(None), start), Trust::Open);
-        assert_eq!(watches.opens(&opening(Some(5)), start + TIMEOUT), Trust::Open);
-        assert_eq!(watches.opens(&opening(Some(5)), start + 2 * TIMEOUT), Trust::Open);
-        // It ends early, and the next attempt fails.
-        let early = start + 2 * TIMEOUT + TIMEOUT / 2;
-        assert_eq!(watches.opens(&opening(Some(9)), early), Trust::AfterList(9));
-        assert_eq!(watches.opens(&opening(Some(9)), early), Trust::AfterList(9));
-        // After a new list.
-        assert_eq!(watches.opens(&opening(Some(8)), early + TIMEOUT), Trust::Below(9));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_streamed_list_that_breaks_off_is_checked_when_it_is_resumed() {
-        let mut watches = Watches::default();
-        let start = Instant::now();
-        watches.opens(&opening(None), start);
-        assert_eq!(watches.opens(&opening(Some(5)), start), Trust::AfterList(5));
-        // Versions are those of a kind: others may be stored elsewhere.
-        let other = Opening {
-            path: "/api/v1/configmaps".to_owned(),
-            ..opening(Some(3))
-        };
-        assert_eq!(watches.opens(&other, start), Trust::Open);
-    }
-}
+mod tests;

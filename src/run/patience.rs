@@ -123,3 +123,80 @@ fn silent(limit: Duration) -> io::Error {
     let text = format!("the API server sent nothing for {} s", limit.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::stream;
+    use http_body_util::{BodyExt, StreamBody};
+    use rstest::rstest;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    const WATCH_PODS: &str = "/api/v1/pods?watch=true&resourceVersion=1";
+    const PODS: &str = "/api/v1/pods?limit=50";
+    const LONG: Duration = Duration::from_mins(10);
+
+    /// What is answered: its head comes after some time, then two parts of its body, each after some time.
+    fn server(
+        head: Duration,
+        part: Duration,
+    ) -> impl Service<
+        Request<()>,
+        Response = Response<impl Body<Data = Bytes, Error = io::Error>>,
+        Error = io::Error,
+        Future: Send,
+    > {
+        service_fn(move |_| async move {
+            sleep(head).await;
+            let parts = stream::unfold(0, move |sent| async move {
+                sleep(part).await;
+                (sent < 2).then(|| (Ok(Frame::data(Bytes::from_static(b"part"))), sent + 1))
+            });
+            Ok(Response::new(StreamBody::new(parts)))
+        })
+    }
+
+    #[rstest]
+    #[case::watch_answered_in_time(WATCH_PODS, WATCH / 2, Duration::ZERO, true)]
+    #[case::answer_to_watch_lost(WATCH_PODS, LONG, Duration::ZERO, false)]
+    #[case::quiet_watch(WATCH_PODS, Duration::ZERO, LONG, true)]
+    #[case::slow_list(PODS, LIST / 2, LIST / 2, true)]
+    #[case::answer_to_list_lost(PODS, LONG, Duration::ZERO, false)]
+    #[case::list_falls_silent(PODS, Duration::ZERO, LONG, false)]
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_limited(
+        #[case] uri: &str,
+        #[case] head: Duration,
+        #[case] part: Duration,
+        #[case] is_complete: bool,
+    ) {
+        let client = Patience::new(server(head, part), LONG);
+        let answer = client.oneshot(Request::get(uri).body(()).unwrap()).await;
+        let body = match answer {
+            Ok(answer) => answer.into_body().collect().await,
+            Err(error) => Err(error),
+        };
+        match body {
+            Ok(body) => assert!(is_complete && body.to_bytes() == "partpart"),
+            Err(error) => assert!(
+                !is_complete && error.to_string().contains("sent nothing for"),
+                "{error}"
+            ),
+        }
+    }
+
+    const STEP: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lower_limit_on_silence_counts_for_lists() {
+        let client = Patience::new(server(2 * STEP, Duration::ZERO), STEP);
+        assert!(
+            client
+                .oneshot(Request::get(PODS).body(()).unwrap())
+                .await
+                .is_err()
+        );
+    }
+}

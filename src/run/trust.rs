@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 #[error(
     "no TLS connection to the API server since {}s: {error}. Check the authority that signed its certificate (ca.crt of the \
      ServiceAccount, or certificate-authority in the kubeconfig) and a client certificate's expiry; exiting so that the \
-     pod is restarted and reads them anew", LIMIT.as_secs()
+     pod is restarted and reads them again", LIMIT.as_secs()
 )]
 pub struct Untrusted {
     error: String,

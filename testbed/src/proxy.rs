@@ -3,9 +3,10 @@
 //! Input: [`Rule`]s, [`StreamFault`]s, cuts; output: what the client sees, and a [log](Proxy::log). I/O: listens on 127.0.0.1, talks to the
 //! API server, writes kubeconfigs.
 //!
-//! It ends TLS with a certificate of the control plane's own authority and opens TLS to the API server anew, HTTP/1.1 on both sides, so
-//! only credentials in headers pass: tokens do, client certificates do not. Between the client's socket and TLS there is a gate for each
-//! direction, for faults below HTTP: what a closed gate holds back is delivered when it opens, as TCP would.
+//! It ends TLS with a certificate of the control plane's own authority and opens TLS to the API server anew: HTTP/2 or HTTP/1.1 with the
+//! client, as that likes, HTTP/1.1 with the server. So only credentials in headers pass: tokens do, client certificates do not. Between the
+//! client's socket and TLS there is a gate for each direction, for faults below HTTP: what a closed gate holds back is delivered when it
+//! opens, as TCP would.
 
 mod gate;
 mod rule;
@@ -119,12 +120,14 @@ fn acceptor(authority: &CertificateAuthority) -> Result<TlsAcceptor> {
     let identity = authority.server()?;
     let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).map_err(pem)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(pem)?;
-    let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(tls)?
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .map_err(tls)?;
+    // As the API server.
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(server).into())
 }
 

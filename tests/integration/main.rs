@@ -10,6 +10,7 @@
 mod api_server_crash;
 mod bursts;
 mod command_line;
+mod connections;
 mod crash;
 mod create_delete;
 mod csi;

@@ -39,7 +39,7 @@ pub(super) fn lists(proxy: &Proxy, resource: &'static str) -> usize {
         let paged = head.method == "GET"
             && !head.is_watch()
             && !head.query.contains("continue=")
-            && head.query != "limit=1";
+            && !head.query.ends_with("limit=1");
         is_about(resource)(head) && (paged || is_streamed_list(head))
     };
     proxy
