@@ -254,9 +254,12 @@ mod tests {
         }
         // Each of them has filled its window.
         let full = unread.len() * usize::try_from(STREAM_WINDOW).unwrap();
-        while sent.load(Ordering::Relaxed) < full {
-            tokio::task::yield_now().await;
-        }
+        let filled = async {
+            while sent.load(Ordering::Relaxed) < full {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(NOTICED, filled).await.expect("full windows");
         let quiet = get("/quiet").await.into_body().collect();
         let quiet = tokio::time::timeout(NOTICED, quiet).await.expect("its end");
         assert!(quiet.unwrap().to_bytes().is_empty());

@@ -40,6 +40,7 @@ fn failed(at: Point) -> Item {
     let status = match at {
         Point::Open(status) => status,
         Point::Sent(status) => Some(status),
+        Point::ListExpired => Some(410),
         Point::List | Point::Connection | Point::Line => None,
     };
     let failure = Failure {
@@ -97,6 +98,7 @@ fn shown(step: &Step) -> (&'static str, Option<Duration>, Then) {
 #[case::sent_unavailable(watching(), failed(Point::Sent(500)), ("failed", FIRST, Then::Continue))]
 #[case::cut(watching(), failed(Point::Connection), ("failed", FIRST, Then::Continue))]
 #[case::page(paging(), failed(Point::List), ("failed", FIRST, Then::Continue))]
+#[case::page_expired(paging(), failed(Point::ListExpired), ("failed", FIRST, Then::StartOver))]
 #[case::ended(watching(), Item::Ended, ("", None, Then::StartOver))]
 fn an_item_leads_to(
     #[case] mut course: Course,
@@ -104,6 +106,27 @@ fn an_item_leads_to(
     #[case] expected: (&'static str, Option<Duration>, Then),
 ) {
     assert_eq!(shown(&course.on(item)), expected);
+}
+
+/// A list that takes longer than the API server keeps the state of its first page would start over without end.
+#[test]
+fn a_list_that_outlasts_its_state_is_asked_for_in_larger_pages() {
+    let mut course = paging();
+    let mut factors = vec![course.page_factor()];
+    for item in [
+        failed(Point::List),
+        failed(Point::ListExpired),
+        failed(Point::ListExpired),
+        Item::Listed,
+    ] {
+        course.on(item);
+        factors.push(course.page_factor());
+    }
+    assert_eq!(factors, [1, 1, 4, 16, 1]);
+    for _ in 0..100 {
+        course.on(failed(Point::ListExpired));
+    }
+    assert_eq!(course.page_factor(), u32::MAX);
 }
 
 /// Whatever makes it start over, and each complete list, ends the streaming of lists.
