@@ -15,11 +15,15 @@ mod connection;
 mod descriptors;
 mod error;
 mod fenced;
+mod history;
 mod notifications;
+mod opening;
+mod patience;
 mod selectors;
 mod supervise;
 mod takeover;
 mod throttled;
+mod trust;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -82,6 +86,8 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     let (mut running, keeper) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
+        rewound = clients.rewound() => return Err(rewound.into()),
+        untrusted = clients.untrusted() => return Err(untrusted.into()),
         () = signals.next() => {}
     }
     tracing::info!("Shutting down: finishing the patches in flight");
@@ -93,14 +99,15 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     Ok(())
 }
 
-/// Each stream has a connection of its own.
+/// Streams share connections.
 fn raise_descriptor_limit(streams: &[StreamId]) {
     let namespaces: BTreeSet<_> = streams
         .iter()
         .filter_map(|stream| stream.namespace.as_ref())
         .collect();
     if let Some(limit) = descriptors::raise_limit()
-        && let Some(warning) = descriptors::warning(limit, streams.len(), namespaces.len())
+        && let Some(warning) =
+            descriptors::warning(limit, clients::connections(streams.len()), namespaces.len())
     {
         tracing::warn!("{warning}");
     }
@@ -166,7 +173,7 @@ fn start(
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     // Watches have connections of their own, so that their load cannot delay a write or a renewal of the lease.
-    let watches = clients.watching()?;
+    let watches = clients.watching(streams.len())?;
     let announcer = webhook.map(|webhook| notifications::announcer(webhook, config, &context));
     let parts = IntakeParts {
         context: Arc::clone(&context),
@@ -189,13 +196,13 @@ fn start(
         classes: watch::ClassesKnown::default(),
     };
     let listing = lister.run(
-        watches.clone(),
+        clients.unfenced()?,
         settings.clone(),
         config.coalesce_window.min(LISTING),
         sink.clone(),
     );
     running.spawn("list", listing);
-    for stream in streams {
+    for (stream, client) in streams.into_iter().zip(watches.into_iter().cycle()) {
         if config.lease.is_none() && !matches!(stream.watched, Watched::Workload(_)) {
             tracing::info!(
                 "Starting Controller to watch resource type: {} in namespace: {}",
@@ -205,7 +212,7 @@ fn start(
         }
         running.spawn(
             "watch",
-            watch::watch(watches.clone(), stream, settings.clone(), sink.clone()),
+            watch::watch(client, stream, settings.clone(), sink.clone()),
         );
     }
     // Loops that no other loop waits for.

@@ -5,13 +5,24 @@
 //! Each client has its own connections, so that load on one cannot starve another, in particular not the renewals of
 //! the lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioExecutor;
-use kube::{Client, Config, client::Body};
-use tower::util::{MapRequestLayer, MapResponseLayer};
+use kube::{Client, Config, client::Body, config::Kubeconfig};
+use tower::{
+    layer::layer_fn,
+    util::{MapRequestLayer, MapResponseLayer},
+};
 
-use super::{connection, error::RunError, fenced, throttled};
+use super::{
+    connection::{self, STREAMS, Sharing},
+    error::RunError,
+    fenced,
+    history::{History, Rewound},
+    patience::Patience,
+    throttled,
+    trust::{Trust, Untrusted},
+};
 use crate::{
     lease::Leadership,
     metrics::{Metrics, rest_client::RestClientLayer},
@@ -25,19 +36,23 @@ pub(super) struct Clients {
     config: Config,
     host: String,
     metrics: Arc<Metrics>,
+    silence: Duration,
+    history: History,
+    trust: Trust,
 }
 
 impl Clients {
     /// Upstream's order: the file that KUBECONFIG names or `~/.kube/config` if there is one, else the pod's
     /// ServiceAccount. Nothing is sent yet, so the API server need not be up.
     ///
-    /// `silence` is how long a connection may be silent while something is awaited on it. A watch has such a limit of
-    /// its own; the answers to lists and to the opening of a watch have none, and would wait without end on a
-    /// connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
+    /// `silence` is how long a connection may be silent while something is awaited on it, and a list: without, they would
+    /// wait without end on a connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
+    /// A watch has such a limit of its own.
     pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
         let mut config = Config::infer().await.map_err(no_cluster)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(silence);
+        config.root_cert_file = config.root_cert_file.or_else(authority_file);
         // Every caller retries in its own way: a retry inside the client could run after the lease's deadline, or be
         // counted from the wrong moment.
         config.default_retry = false;
@@ -50,12 +65,15 @@ impl Clients {
             config,
             host,
             metrics: Arc::clone(metrics),
+            silence,
+            history: History::new(),
+            trust: Trust::new(),
         })
     }
 
     /// A client whose connections stop when this replica no longer leads: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
-        let builder = fenced::builder(&self.config, leadership).map_err(no_cluster)?;
+        let builder = fenced::builder(&self.config, leadership, &self.trust).map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
@@ -64,28 +82,81 @@ impl Clients {
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder =
-            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
+        let builder = connection::builder(
+            &self.config,
+            TokioExecutor::new(),
+            &self.trust,
+            Sharing::None,
+            |socket| socket,
+        )
+        .map_err(no_cluster)?;
         Ok(builder
             .with_layer(&self.metrics_layer())
             .with_layer(&MapResponseLayer::new(throttled::with_status))
             .build())
     }
 
-    /// A client for watches.
-    pub(super) fn watching(&self) -> Result<Client, RunError> {
-        let builder =
-            connection::builder(&self.config, TokioExecutor::new(), |socket| socket).map_err(no_cluster)?;
-        Ok(builder
-            .with_layer(&MapRequestLayer::new(most_recent))
-            .with_layer(&self.metrics_layer())
-            .with_layer(&MapResponseLayer::new(throttled::with_status))
-            .build())
+    /// Completes when the API server's certificate has been refused for too long.
+    pub(super) async fn untrusted(&self) -> Untrusted {
+        self.trust.lost().await
+    }
+
+    /// Completes when the API server's data is older than what watches have shown.
+    pub(super) async fn rewound(&self) -> Rewound {
+        self.history.rewound().await
+    }
+
+    /// Clients for so many watches and their lists, which share them in turn. Each client has one connection.
+    pub(super) fn watching(&self, watches: usize) -> Result<Vec<Client>, RunError> {
+        (0..connections(watches))
+            .map(|_| {
+                let builder = connection::builder(
+                    &self.config,
+                    TokioExecutor::new(),
+                    &self.trust,
+                    Sharing::All,
+                    |socket| socket,
+                )
+                .map_err(no_cluster)?;
+                Ok(builder
+                    .with_layer(&MapRequestLayer::new(most_recent))
+                    .with_layer(&self.metrics_layer())
+                    .with_layer(&MapResponseLayer::new(throttled::with_status))
+                    .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
+                    .with_layer(&self.history)
+                    .build())
+            })
+            .collect()
     }
 
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
+}
+
+/// How many connections so many watches share: one for each of a few, so that they have nothing in common, or one for each
+/// few of many.
+pub(super) fn connections(watches: usize) -> usize {
+    let few = usize::from(STREAMS);
+    watches.div_ceil(few).max(watches.min(few))
+}
+
+/// The file with the authority that signed the API server's certificate, where the kubeconfig names one: kube reads that
+/// of a ServiceAccount again each minute, and any that it is told of.
+fn authority_file() -> Option<PathBuf> {
+    let kubeconfig = Kubeconfig::read().ok()?;
+    let current = kubeconfig.current_context?;
+    let mut contexts = kubeconfig.contexts.into_iter();
+    let context = contexts.find(|context| context.name == current)?.context?;
+    let mut clusters = kubeconfig.clusters.into_iter();
+    let cluster = clusters
+        .find(|cluster| cluster.name == context.cluster)?
+        .cluster?;
+    let is_within = cluster.certificate_authority_data.is_some();
+    cluster
+        .certificate_authority
+        .filter(|_| !is_within)
+        .map(PathBuf::from)
 }
 
 fn no_cluster(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> RunError {
@@ -117,6 +188,14 @@ fn most_recent(mut request: http::Request<Body>) -> http::Request<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_watches_share_connections() {
+        // Seven kinds in all namespaces, and in 2, 80 and 1000 namespaces.
+        for (watches, expected) in [(0, 0), (7, 7), (14, 8), (560, 70), (7000, 875)] {
+            assert_eq!(connections(watches), expected);
+        }
+    }
 
     #[test]
     fn a_streamed_list_is_as_new_as_etcd() {

@@ -1,10 +1,10 @@
 //! The limit of open file descriptors, of which each connection takes one.
 //!
-//! Input: the number of watches. Output: the limit in force, and a warning where it is too low. I/O: sets the process'
+//! Input: the number of connections that watches take. Output: the limit in force, and a warning where it is too low. I/O: sets the process'
 //! own limit.
 //!
 //! Systems start processes with a low soft limit for the sake of programs that use `select`, and let them raise it up to
-//! the hard one. A watch has a connection of its own for as long as it is open, so namespaces times kinds add up.
+//! the hard one. Watches keep their connections, so namespaces times kinds add up.
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
@@ -22,13 +22,13 @@ pub(super) fn raise_limit() -> Option<rlim_t> {
     Some(soft)
 }
 
-/// What to tell where the limit does not suffice for that many watches in so many namespaces.
-pub(super) fn warning(limit: rlim_t, watches: usize, namespaces: usize) -> Option<String> {
-    let needed = BESIDES_WATCHES.saturating_add(watches.try_into().unwrap_or(rlim_t::MAX));
+/// What to tell where the limit does not suffice for the watches' connections in so many namespaces.
+pub(super) fn warning(limit: rlim_t, connections: usize, namespaces: usize) -> Option<String> {
+    let needed = BESIDES_WATCHES.saturating_add(connections.try_into().unwrap_or(rlim_t::MAX));
     (needed > limit).then(|| {
         format!(
-            "The process may open {limit} files, and {watches} watches in {namespaces} namespaces need {needed}: some \
-             of them will fail, and requests to /live, /ready and /metrics. Raise the hard limit of open files \
+            "The process may open {limit} files, and {connections} connections of watches in {namespaces} namespaces need \
+             {needed}: some of them will fail, and requests to /live, /ready and /metrics. Raise the hard limit of open files \
              (RLIMIT_NOFILE), watch fewer namespaces or kinds, or all namespaces with one watch a kind: without \
              --namespaces"
         )
@@ -55,7 +55,7 @@ mod tests {
             let text = warning(limit, 560, 80).unwrap();
             for part in [
                 &format!("{limit} files"),
-                "560 watches in 80 namespaces",
+                "560 connections of watches in 80 namespaces",
                 "need 688",
                 "--namespaces",
             ] {

@@ -1,5 +1,6 @@
 //! Why the controller ends without a signal.
 
+use super::{history::Rewound, trust::Untrusted};
 use crate::{admin::BindError, lease, notify::BuildError};
 
 /// Why the controller ended without a signal.
@@ -22,6 +23,12 @@ pub enum RunError {
     /// Another replica may lead now, so this one must not write.
     #[error("no longer leader, shutting down: {0}")]
     LeadershipLost(#[from] lease::Error),
+    /// What this process knows is of a history that the API server no longer has.
+    #[error(transparent)]
+    Rewound(#[from] Rewound),
+    /// The API server's certificate does not match what this process has read.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// A loop that never ends by itself ended.
     #[error("the {0} loop ended unexpectedly; exiting so that the pod is restarted")]
     LoopEnded(&'static str),
@@ -39,6 +46,8 @@ impl RunError {
             Self::Webhook(_) => "webhook",
             Self::Signals(_) => "signals",
             Self::LeadershipLost(_) => "leadership_lost",
+            Self::Rewound(_) => "rewound",
+            Self::Untrusted(_) => "untrusted",
             Self::LoopEnded(_) => "loop_ended",
             Self::Panicked(_) => "panicked",
         }

@@ -21,13 +21,17 @@ use kube::{
 };
 use tower::{BoxError, Service};
 
-use super::connection;
+use super::{
+    connection::{self, Sharing},
+    trust::Trust,
+};
 use crate::lease::Leadership;
 
 /// A client builder whose connections write only while this replica leads.
 pub(super) fn builder(
     config: &Config,
     leadership: &Leadership,
+    trust: &Trust,
 ) -> kube::Result<
     ClientBuilder<
         impl Service<
@@ -43,10 +47,16 @@ pub(super) fn builder(
     >,
 > {
     let fence = leadership.clone();
-    connection::builder(config, FencedExecutor(leadership.clone()), move |stream| Fenced {
-        stream,
-        leadership: fence.clone(),
-    })
+    connection::builder(
+        config,
+        FencedExecutor(leadership.clone()),
+        trust,
+        Sharing::None,
+        move |stream| Fenced {
+            stream,
+            leadership: fence.clone(),
+        },
+    )
 }
 
 /// Lets the tasks of connections run for as long as this replica leads.

@@ -162,7 +162,7 @@ impl Output {
         // Jitter, so that streams and replicas do not come back at the same instant after a restart of the API server.
         let mut course = Course::new(course::backoff().with_jitter());
         loop {
-            let mut events = std::pin::pin!(watcher(api.clone(), self.config(course.listing())));
+            let mut events = std::pin::pin!(watcher(api.clone(), self.config(&course)));
             // The watcher never ends by itself: this loop is left only to start over from a fresh list.
             loop {
                 let next = match course.patience() {
@@ -210,12 +210,12 @@ impl Output {
         Ok(())
     }
 
-    fn config(&self, listing: Listing) -> watcher::Config {
+    fn config(&self, course: &Course) -> watcher::Config {
         let seconds = u32::try_from(self.timeout.as_secs()).unwrap_or(u32::MAX);
         let config = self.selected.clone().timeout(seconds);
-        match listing {
+        match course.listing() {
             Listing::Streamed => config.streaming_lists(),
-            Listing::Paged => config.page_size(self.page_size),
+            Listing::Paged => config.page_size(self.page_size.saturating_mul(course.page_factor())),
         }
     }
 }
@@ -223,6 +223,9 @@ impl Output {
 /// Where the watcher was when it failed.
 fn point(error: &watcher::Error) -> Point {
     match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 410 => {
+            Point::ListExpired
+        }
         watcher::Error::InitialListFailed(_) | watcher::Error::NoResourceVersion => Point::List,
         watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Point::Open(Some(status.code)),
         watcher::Error::WatchStartFailed(_) => Point::Open(None),
@@ -279,7 +282,11 @@ mod tests {
         let unreadable = kube::Error::SerdeError(serde_json::from_str::<u8>("x").unwrap_err());
         let sent = kube::core::Status::failure("", "").with_code(410);
         for (error, expected) in [
-            (watcher::Error::InitialListFailed(refused(410)), Point::List),
+            (
+                watcher::Error::InitialListFailed(refused(410)),
+                Point::ListExpired,
+            ),
+            (watcher::Error::InitialListFailed(refused(500)), Point::List),
             (watcher::Error::NoResourceVersion, Point::List),
             (
                 watcher::Error::WatchStartFailed(refused(410)),

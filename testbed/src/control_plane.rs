@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod readiness;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -125,7 +126,7 @@ pub struct ControlPlane {
     // In the order of their end: clients of the API server first, then the API server, then its store, then the folder.
     others: Vec<Process>,
     apiserver: Mutex<Option<Process>>,
-    etcd: Process,
+    etcd: Mutex<Option<Process>>,
     _folder: TempDir,
 }
 
@@ -165,7 +166,7 @@ impl ControlPlane {
             next_user: 0.into(),
             others: Vec::new(),
             apiserver: Mutex::new(Some(apiserver)),
-            etcd,
+            etcd: Mutex::new(Some(etcd)),
             _folder: folder,
         };
         control_plane.wait_until_api_serves().await?;
@@ -258,8 +259,12 @@ impl ControlPlane {
             .iter()
             .map(Process::pid)
             .chain(apiserver)
-            .chain([self.etcd.pid()])
+            .chain(self.etcd().as_ref().map(Process::pid))
             .collect()
+    }
+
+    fn etcd(&self) -> MutexGuard<'_, Option<Process>> {
+        self.etcd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn apiserver(&self) -> MutexGuard<'_, Option<Process>> {

@@ -3,9 +3,10 @@
 //! Input: [`Rule`]s, [`StreamFault`]s, cuts; output: what the client sees, and a [log](Proxy::log). I/O: listens on 127.0.0.1, talks to the
 //! API server, writes kubeconfigs.
 //!
-//! It ends TLS with a certificate of the control plane's own authority and opens TLS to the API server anew, HTTP/1.1 on both sides, so
-//! only credentials in headers pass: tokens do, client certificates do not. Between the client's socket and TLS there is a gate for each
-//! direction, for faults below HTTP: what a closed gate holds back is delivered when it opens, as TCP would.
+//! It ends TLS with a certificate of the control plane's own authority and opens TLS to the API server anew: HTTP/2 or HTTP/1.1 with the
+//! client, as that likes, HTTP/1.1 with the server. So only credentials in headers pass: tokens do, client certificates do not. Between the
+//! client's socket and TLS there is a gate for each direction, for faults below HTTP: what a closed gate holds back is delivered when it
+//! opens, as TCP would.
 
 mod gate;
 mod rule;
@@ -27,6 +28,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use crate::client::write_private;
 use crate::control_plane::ControlPlane;
 use crate::error::{Error, Result};
+use crate::pki::CertificateAuthority;
 use gate::Gates;
 pub use rule::{ActiveRule, Fault, RequestHead, Rule};
 pub use stream::StreamFault;
@@ -47,13 +49,15 @@ pub struct Passage {
 /// A running proxy; its connections end when it is dropped.
 pub struct Proxy {
     port: u16,
+    /// The certificate of the authority that its clients believe.
+    authority_file: PathBuf,
     shared: Arc<Shared>,
     listening: JoinHandle<()>,
 }
 
 /// What the proxy's connections share.
 struct Shared {
-    server: TlsAcceptor,
+    server: Mutex<TlsAcceptor>,
     upstream: TlsConnector,
     /// `127.0.0.1:<port>` of the API server.
     upstream_address: String,
@@ -77,10 +81,11 @@ impl ControlPlane {
             .local_addr()
             .map_err(Error::io("read the port listened on"))?
             .port();
-        let (server, upstream) = self.tls()?;
+        let authority_file = self.dir().join(format!("proxy-{port}.ca.crt"));
+        write_private(&authority_file, self.ca_pem().as_bytes())?;
         let shared = Arc::new(Shared {
-            server,
-            upstream,
+            server: Mutex::new(acceptor(self.ca())?),
+            upstream: self.connector()?,
             upstream_address: self.url().trim_start_matches("https://").to_owned(),
             gates: Gates::open(),
             rules: rule::Rules::default(),
@@ -90,34 +95,50 @@ impl ControlPlane {
         let listening = tokio::spawn(serve::listen(listener, Arc::clone(&shared)));
         Ok(Proxy {
             port,
+            authority_file,
             shared,
             listening,
         })
     }
 
-    fn tls(&self) -> Result<(TlsAcceptor, TlsConnector)> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let identity = self.ca().server()?;
-        let pem = |error: rustls::pki_types::pem::Error| Error::Tls(error.to_string());
-        let tls = |error: rustls::Error| Error::Tls(error.to_string());
-        let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).map_err(pem)?;
-        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(pem)?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(tls)?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .map_err(tls)?;
+    /// What connects to the API server.
+    fn connector(&self) -> Result<TlsConnector> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.ca_pem().as_bytes()).map_err(pem)?;
         roots.add(authority).map_err(tls)?;
-        let client = ClientConfig::builder_with_provider(provider)
+        let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(tls)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok((Arc::new(server).into(), Arc::new(client).into()))
+        Ok(Arc::new(client).into())
     }
+}
+
+/// What accepts connections, with a certificate of that authority.
+fn acceptor(authority: &CertificateAuthority) -> Result<TlsAcceptor> {
+    let identity = authority.server()?;
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).map_err(pem)?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(pem)?;
+    let mut server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(tls)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .map_err(tls)?;
+    // As the API server.
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(server).into())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn pem(error: rustls::pki_types::pem::Error) -> Error {
+    Error::Tls(error.to_string())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn tls(error: rustls::Error) -> Error {
+    Error::Tls(error.to_string())
 }
 
 impl Proxy {
@@ -136,6 +157,8 @@ impl Proxy {
         let mut kubeconfig: serde_json::Value =
             serde_json::from_slice(&text).map_err(|error| read()(error.into()))?;
         kubeconfig["clusters"][0]["cluster"]["server"] = self.url().into();
+        kubeconfig["clusters"][0]["cluster"]["certificate-authority"] =
+            self.authority_file.display().to_string().into();
         let path = direct.with_extension(format!("through-{}.kubeconfig", self.port));
         write_private(&path, format!("{kubeconfig:#}\n").as_bytes())?;
         Ok(path)
@@ -178,6 +201,23 @@ impl Proxy {
         self.shared.gates.to_client.open();
     }
 
+    /// Lets each connection take so many bytes a second of what the server sends.
+    pub fn slow_answers(&self, bytes_per_second: u32) {
+        self.shared.gates.to_client.limit(bytes_per_second);
+    }
+
+    /// Shows a certificate of another authority from now on, and writes that authority into the file that [kubeconfigs](Self::kubeconfig)
+    /// name, as kubelet does with `ca.crt`. Connections that are open stay.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`], [`Error::Tls`], [`Error::Io`].
+    pub fn replace_authority(&self) -> Result<()> {
+        let authority = CertificateAuthority::new()?;
+        let server = acceptor(&authority)?;
+        *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        write_private(&self.authority_file, authority.pem().as_bytes())
+    }
+
     /// Everything so far, by time of arrival.
     pub fn log(&self) -> Vec<Passage> {
         self.shared.log().clone()
@@ -191,6 +231,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn acceptor(&self) -> TlsAcceptor {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn log(&self) -> MutexGuard<'_, Vec<Passage>> {
         // A panic while holding the lock leaves the list whole.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)

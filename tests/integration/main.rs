@@ -10,6 +10,7 @@
 mod api_server_crash;
 mod bursts;
 mod command_line;
+mod connections;
 mod crash;
 mod create_delete;
 mod csi;
@@ -41,6 +42,8 @@ mod outage;
 mod pause;
 mod pods;
 mod request_count;
+
+mod restored_store;
 mod reverted_restarts;
 mod reverts;
 mod scopes;

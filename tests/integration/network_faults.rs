@@ -1,9 +1,11 @@
 //! The controller through a proxy that makes the way to the API server misbehave: every change ends in exactly one
 //! rollout all the same.
 
+mod authority;
 mod ledger;
 mod partition;
 mod resumed_watch;
+mod slow_list;
 mod watch_lines;
 mod watches;
 mod writes;

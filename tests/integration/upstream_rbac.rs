@@ -70,7 +70,9 @@ fn everything_works_by_listing_the_affected_namespace() {
             .create(&deployment("bystander", &[AUTO], &plain_pod()))
             .await;
         let controller = world.controller().elected().start().await;
-        controller.wait_log("Not allowed to watch statefulsets").await;
+        for kind in ["statefulsets", "deployments"] {
+            controller.wait_log(&format!("Not allowed to watch {kind}")).await;
+        }
         controller.wait_log("became leader").await;
 
         // Created, and deleted, without the controller seeing it.

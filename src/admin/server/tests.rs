@@ -1,9 +1,10 @@
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::routing::get;
 use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
     time::{Instant, timeout},
 };
 
@@ -14,9 +15,12 @@ const HALF: &str = "GET /live HTTP/1.1\r\nHost: a\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn start(limits: Limits) -> SocketAddr {
+    start_with(Router::new().route("/live", get(async || "alive")), limits).await
+}
+
+async fn start_with(routes: Router, limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = Router::new().route("/live", get(async || "alive"));
     tokio::spawn(serve(listener, routes, limits));
     address
 }
@@ -69,6 +73,48 @@ async fn half_sent_requests_keep_no_probe_out() {
         stream.write_all(b"Connection: close\r\n\r\n").await.unwrap();
         assert!(until_closed(stream).await.ends_with("alive"));
     }
+}
+
+/// A probe that is being answered, and scrapers that keep their connections for the next request.
+#[tokio::test]
+async fn what_is_being_answered_is_closed_last() {
+    let started = Arc::new(Notify::new());
+    let release = Arc::new(Notify::new());
+    let answer = {
+        let (started, release) = (Arc::clone(&started), Arc::clone(&release));
+        move || {
+            let (started, release) = (Arc::clone(&started), Arc::clone(&release));
+            async move {
+                started.notify_one();
+                release.notified().await;
+                "done"
+            }
+        }
+    };
+    let limits = Limits {
+        connections: 8,
+        next_request: Duration::from_mins(10),
+    };
+    let address = start_with(Router::new().route("/slow", get(answer)), limits).await;
+    let slow = connect(
+        address,
+        "GET /slow HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    timeout(PATIENCE, started.notified())
+        .await
+        .expect("it is asked for");
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(connect(address, HALF).await);
+    }
+    // The oldest of the others is closed when the excess has been accepted.
+    let excess = held.len() - limits.connections + 1;
+    for stream in held.drain(..excess) {
+        assert_eq!(until_closed(stream).await, "");
+    }
+    release.notify_one();
+    assert!(until_closed(slow).await.ends_with("done"));
 }
 
 #[rstest]

@@ -35,6 +35,10 @@ const STREAMED_SILENCE: Duration = Duration::from_secs(20);
 /// nothing would ever show that the failure is over.
 const RESUMED_SILENCE: Duration = Duration::from_secs(10);
 
+/// How much larger pages become when a list has taken longer than the API server keeps the state of its first page (five
+/// minutes by default): fewer requests for the same objects.
+const PAGE_GROWTH: u32 = 4;
+
 /// The pauses after failures in a row, without jitter.
 pub(super) fn backoff() -> ExponentialBuilder {
     ExponentialBuilder::default()
@@ -82,6 +86,8 @@ pub(super) enum Item {
 pub(super) enum Point {
     /// A page of a list, or its resourceVersion.
     List,
+    /// A page of a list of which the API server no longer has the state (410).
+    ListExpired,
     /// The request that opens a watch or a streamed list; `None`: no answer.
     Open(Option<u16>),
     /// The connection of an open watch.
@@ -116,6 +122,10 @@ pub(super) enum Then {
 #[derive(Debug)]
 pub(super) struct Course {
     listing: Listing,
+    /// A list has begun and not failed.
+    streaming: bool,
+    /// How much larger than usual pages are.
+    page_factor: u32,
     watch: Watch,
     backoff: ExponentialBuilder,
     /// The pauses of the present failures in a row.
@@ -137,6 +147,8 @@ impl Course {
     pub(super) fn new(backoff: ExponentialBuilder) -> Self {
         Self {
             listing: Listing::Streamed,
+            streaming: false,
+            page_factor: 1,
             watch: Watch::Undisturbed,
             backoff,
             pauses: backoff.build(),
@@ -146,6 +158,11 @@ impl Course {
     /// How a watcher that begins now lists.
     pub(super) const fn listing(&self) -> Listing {
         self.listing
+    }
+
+    /// How much larger than usual the pages of a watcher that begins now are.
+    pub(super) const fn page_factor(&self) -> u32 {
+        self.page_factor
     }
 
     /// How long the next item may take before it is [`Item::Silence`]; `None`: as long as it takes.
@@ -161,9 +178,20 @@ impl Course {
     pub(super) fn on(&mut self, item: Item) -> Step {
         let watch = std::mem::replace(&mut self.watch, Watch::Undisturbed);
         match item {
-            Item::ListStarted => send(Event::ListStarted),
+            Item::ListStarted if self.listing == Listing::Streamed && self.streaming => self.start_over(
+                Some(Event::Failed(Failure::other(
+                    "the API server ended the streamed list before it was complete, as it does when --watch-timeout is \
+                     over; asking for it in pages",
+                ))),
+                None,
+            ),
+            Item::ListStarted => {
+                self.streaming = true;
+                send(Event::ListStarted)
+            }
             Item::Listed => {
                 self.listing = Listing::Paged;
+                self.page_factor = 1;
                 self.recovered(Event::Listed)
             }
             Item::Object(event) => self.recovered(event),
@@ -175,9 +203,13 @@ impl Course {
                 self.start_over(None, None)
             }
             Item::Failed { failure, at } => {
+                self.streaming = false;
                 let pause = Some(self.pause_after(&failure));
                 let event = Some(Event::Failed(failure));
-                if at.may_skip_changes() {
+                if at == Point::ListExpired {
+                    self.page_factor = self.page_factor.saturating_mul(PAGE_GROWTH);
+                }
+                if at == Point::ListExpired || at.may_skip_changes() {
                     return self.start_over(event, pause);
                 }
                 if self.listing == Listing::Paged && at != Point::List {

@@ -81,7 +81,9 @@ impl ControlPlane {
 
     /// An error if a program that should run has ended.
     fn check_alive(&self) -> Result<()> {
-        self.etcd.check_alive()?;
+        if let Some(etcd) = self.etcd().as_ref() {
+            etcd.check_alive()?;
+        }
         if let Some(apiserver) = self.apiserver().as_ref() {
             apiserver.check_alive()?;
         }

@@ -1,6 +1,8 @@
 //! The network below TLS: copies bytes while its gate is open. Input and output: byte streams. I/O: as its streams.
 
 use std::io::Result;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -9,7 +11,11 @@ use tokio::sync::watch;
 const BUFFER: usize = 16 * 1024;
 
 /// One direction of a network.
-pub(super) struct Gate(watch::Sender<bool>);
+pub(super) struct Gate {
+    open: watch::Sender<bool>,
+    /// Bytes a second for each connection; 0: as fast as it goes.
+    rate: AtomicU32,
+}
 
 /// Both directions.
 pub(super) struct Gates {
@@ -20,7 +26,10 @@ pub(super) struct Gates {
 impl Gates {
     /// Nothing held back.
     pub(super) fn open() -> Self {
-        let gate = || Gate(watch::Sender::new(true));
+        let gate = || Gate {
+            open: watch::Sender::new(true),
+            rate: AtomicU32::new(0),
+        };
         Self {
             to_server: gate(),
             to_client: gate(),
@@ -30,11 +39,15 @@ impl Gates {
 
 impl Gate {
     pub(super) fn open(&self) {
-        self.0.send_replace(true);
+        self.open.send_replace(true);
     }
 
     pub(super) fn close(&self) {
-        self.0.send_replace(false);
+        self.open.send_replace(false);
+    }
+
+    pub(super) fn limit(&self, bytes_per_second: u32) {
+        self.rate.store(bytes_per_second, Ordering::Relaxed);
     }
 
     /// Copies until `from` ends; its end passes the gate like anything else.
@@ -43,7 +56,7 @@ impl Gate {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
     ) -> Result<()> {
-        let mut opened = self.0.subscribe();
+        let mut opened = self.open.subscribe();
         let mut buffer = vec![0; BUFFER];
         loop {
             let read = from.read(&mut buffer).await;
@@ -51,7 +64,14 @@ impl Gate {
             let _ = opened.wait_for(|open| *open).await;
             match read? {
                 0 => return to.shutdown().await,
-                count => to.write_all(&buffer[..count]).await?,
+                count => {
+                    to.write_all(&buffer[..count]).await?;
+                    let rate = self.rate.load(Ordering::Relaxed);
+                    if rate > 0 {
+                        let bytes = u32::try_from(count).unwrap_or(u32::MAX);
+                        tokio::time::sleep(Duration::from_secs(1) * bytes / rate).await;
+                    }
+                }
             }
         }
     }

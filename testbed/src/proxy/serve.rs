@@ -3,13 +3,14 @@
 use std::io::{Error, ErrorKind, Result};
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,12 +46,13 @@ async fn connection(client: TcpStream, shared: &Arc<Shared>) {
     let (ours, network) = tokio::io::duplex(BUFFER);
     let (from_us, to_us) = tokio::io::split(network);
     let serving = async {
-        let tls = shared.server.accept(ours).await?;
+        let acceptor = shared.acceptor();
+        let tls = acceptor.accept(ours).await?;
         let service = service_fn(|request| {
             let shared = Arc::clone(shared);
             async move { shared.answer(request).await }
         });
-        hyper::server::conn::http1::Builder::new()
+        auto::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(tls), service)
             .await
             .map_err(Error::other)
@@ -118,7 +120,16 @@ impl Shared {
     }
 
     /// Sends a request to the API server, on a connection of its own.
-    async fn forward(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+    async fn forward(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        // HTTP/2 has the host in the address.
+        *request.version_mut() = Version::HTTP_11;
+        if let Some(path) = request.uri().path_and_query().cloned() {
+            *request.uri_mut() = path.into();
+        }
+        request.headers_mut().insert(
+            HOST,
+            HeaderValue::from_str(&self.upstream_address).map_err(Error::other)?,
+        );
         let stream = TcpStream::connect(&self.upstream_address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from(std::net::Ipv4Addr::LOCALHOST)));

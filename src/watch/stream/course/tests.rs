@@ -9,6 +9,14 @@ fn streaming() -> Course {
     Course::new(backoff())
 }
 
+/// A stream whose first list has begun.
+fn streaming_objects() -> Course {
+    let mut course = streaming();
+    course.on(Item::ListStarted);
+    course.on(object());
+    course
+}
+
 /// A stream that watches after a complete list.
 fn watching() -> Course {
     let mut course = streaming();
@@ -32,6 +40,7 @@ fn failed(at: Point) -> Item {
     let status = match at {
         Point::Open(status) => status,
         Point::Sent(status) => Some(status),
+        Point::ListExpired => Some(410),
         Point::List | Point::Connection | Point::Line => None,
     };
     let failure = Failure {
@@ -70,6 +79,8 @@ fn shown(step: &Step) -> (&'static str, Option<Duration>, Then) {
 #[case::streaming_not_allowed(streaming(), failed(Point::Open(Some(405))), ("", None, Then::StartOver))]
 #[case::streaming_invalid(streaming(), failed(Point::Open(Some(422))), ("", None, Then::StartOver))]
 #[case::streaming_silent(streaming(), Item::Silence, ("", None, Then::StartOver))]
+// The API server has ended it: it would do so again.
+#[case::streaming_ended(streaming_objects(), Item::ListStarted, ("failed", None, Then::StartOver))]
 // A streamed list that fails is streamed again; one that starts over is asked for in pages.
 #[case::streaming_unavailable(streaming(), failed(Point::Open(Some(500))), ("failed", FIRST, Then::Continue))]
 #[case::streaming_unreachable(streaming(), failed(Point::Open(None)), ("failed", FIRST, Then::Continue))]
@@ -87,6 +98,7 @@ fn shown(step: &Step) -> (&'static str, Option<Duration>, Then) {
 #[case::sent_unavailable(watching(), failed(Point::Sent(500)), ("failed", FIRST, Then::Continue))]
 #[case::cut(watching(), failed(Point::Connection), ("failed", FIRST, Then::Continue))]
 #[case::page(paging(), failed(Point::List), ("failed", FIRST, Then::Continue))]
+#[case::page_expired(paging(), failed(Point::ListExpired), ("failed", FIRST, Then::StartOver))]
 #[case::ended(watching(), Item::Ended, ("", None, Then::StartOver))]
 fn an_item_leads_to(
     #[case] mut course: Course,
@@ -96,10 +108,33 @@ fn an_item_leads_to(
     assert_eq!(shown(&course.on(item)), expected);
 }
 
+/// A list that takes longer than the API server keeps the state of its first page would start over without end.
+#[test]
+fn a_list_that_outlasts_its_state_is_asked_for_in_larger_pages() {
+    let mut course = paging();
+    let mut factors = vec![course.page_factor()];
+    for item in [
+        failed(Point::List),
+        failed(Point::ListExpired),
+        failed(Point::ListExpired),
+        Item::Listed,
+    ] {
+        course.on(item);
+        factors.push(course.page_factor());
+    }
+    assert_eq!(factors, [1, 1, 4, 16, 1]);
+    for _ in 0..100 {
+        course.on(failed(Point::ListExpired));
+    }
+    assert_eq!(course.page_factor(), u32::MAX);
+}
+
 /// Whatever makes it start over, and each complete list, ends the streaming of lists.
 #[rstest]
 #[case::before(vec![], Listing::Streamed)]
 #[case::started(vec![Item::ListStarted, object()], Listing::Streamed)]
+#[case::ended(vec![Item::ListStarted, object(), Item::ListStarted], Listing::Paged)]
+#[case::failed(vec![Item::ListStarted, failed(Point::Connection), Item::ListStarted], Listing::Streamed)]
 #[case::unavailable(vec![failed(Point::Open(None))], Listing::Streamed)]
 #[case::complete(vec![Item::Listed], Listing::Paged)]
 #[case::refused(vec![failed(Point::Open(Some(403)))], Listing::Paged)]
