@@ -369,8 +369,10 @@ impl Index {
     /// [`Self::restore`] took in: of these workloads, markers count that show something else than the source is. A
     /// leader says so once, after it has restored everything.
     pub fn unrecorded_since(&self, since: UnixSeconds, now: Seen) {
+        // Inherited: should this leader end before it has looked, the next one has to.
         let change = Change {
             tentative: true,
+            inherited: true,
             ..self.next_change(now)
         };
         let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });

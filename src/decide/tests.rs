@@ -10,6 +10,7 @@ use SourceKind::{ConfigMap, Secret};
 
 mod classes;
 mod look_alikes;
+mod proofs;
 
 const ENV_VARS: Options = Options {
     strategy: Strategy::EnvVars,
@@ -273,55 +274,6 @@ fn a_source_the_annotation_shows_is_not_written_again() {
             SourceOutcome::Skipped(SkipReason::AlreadyMarked),
             SourceOutcome::Marked
         ]
-    );
-}
-
-/// The workload as it is after a restart for that content, which Reloader wrote at that time.
-fn restarted(options: Options, written_at: i64) -> Workload {
-    let before = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
-    let mut after = apply(
-        before.clone(),
-        &plan(decide(&before, &[owed(ConfigMap, "cm", 1, 1)], &options)),
-    );
-    after.template.written_at = Some(UnixSeconds(written_at));
-    after
-}
-
-#[rstest]
-#[case::later(Some(10), 11, true)]
-#[case::in_the_same_second(Some(10), 10, true)]
-#[case::an_old_marker_that_came_back(Some(10), 9, false)]
-#[case::the_source_has_no_time(None, 0, true)]
-fn a_marker_proves_a_restart_if_it_was_written_since_the_source(
-    #[case] modified_at: Option<i64>,
-    #[case] written_at: i64,
-    #[case] proves: bool,
-    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
-) {
-    let marked = restarted(options, written_at);
-    let mut owed = owed(ConfigMap, "cm", 1, 1);
-    owed.source.modified_at = modified_at.map(UnixSeconds);
-    let decision = decide(&marked, &[owed], &options);
-    assert_eq!(decision == Decision::Skip(SkipReason::AlreadyMarked), proves);
-}
-
-/// An undo brings the old marker back, and starts pods with the new content.
-#[rstest]
-fn a_marker_proves_nothing_where_the_pods_certainly_run_with_something_else(
-    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
-    #[values(1, 5)] order: u64,
-) {
-    let marked = restarted(options, 9999);
-    let owed = Owed {
-        proof: Proof::Nothing,
-        ..owed(ConfigMap, "cm", 1, order)
-    };
-    let plan = plan(decide(&marked, std::slice::from_ref(&owed), &options));
-    let again = apply(marked.clone(), &plan);
-    assert_ne!(again.template, marked.template, "the write restarts");
-    assert_eq!(
-        decide(&again, &[owed], &options),
-        Decision::Skip(SkipReason::AlreadyMarked)
     );
 }
 

@@ -18,7 +18,9 @@
 
 mod belief;
 mod debt;
+mod moved;
 mod released;
+mod told;
 mod unclaimed;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
@@ -28,12 +30,11 @@ use super::{
     objects::Objects,
     source_status::OwedBy,
     sources::Sources,
-    workloads::{Replaced, Span},
+    workloads::Replaced,
 };
-use crate::model::{Content, Replacement, Restart, Source, SourceRef, UnixSeconds, Workload};
-use belief::Belief;
+use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
 use debt::{Debt, Step};
-use released::{Pods, Released};
+use released::Released;
 use unclaimed::{Claim, Unclaimed, Written};
 
 #[derive(Debug, Default)]
@@ -47,10 +48,6 @@ pub(super) struct Debts {
     /// Restarts from then on may be missing in what was inherited; `None`: any may.
     recorded_until: Option<UnixSeconds>,
 }
-
-/// What this replica noted of one source before it read what an earlier leader wrote down.
-#[derive(Debug)]
-pub(super) struct Own(Vec<(WorkloadId, Debt)>);
 
 impl Debts {
     /// The source has changed so: notes it against every workload it concerns, known or not. Returns those that owe a
@@ -137,32 +134,6 @@ impl Debts {
         due
     }
 
-    /// The source is as the ledger has it, but it was written since, and so were these: their pods may have started with
-    /// what it held in between.
-    fn claim_between(
-        &mut self,
-        reference: &SourceRef,
-        change: &Change,
-        objects: &Objects,
-    ) -> Vec<WorkloadId> {
-        let written = |source: &&Source| source.modified_at > self.recorded_until;
-        let source = objects.sources.present(reference).filter(written);
-        let (Some(source), Some(until)) = (source, self.recorded_until) else {
-            return Vec::new();
-        };
-        let mut claimed = objects.workloads.concerned(source);
-        claimed.retain(|id| {
-            objects.was_touched_since(id, until.saturating_add(1))
-                && !objects.workloads.was_replaced_after(id, source)
-                && !objects.workloads.is_younger(id, source)
-                && !self.contains(id, reference)
-        });
-        for id in &claimed {
-            self.insert(id, reference, Debt::new(None, change, Some(source)));
-        }
-        claimed
-    }
-
     /// Workloads created after the source was last written have always had its present content.
     ///
     /// A write that only removes keys leaves no time on the source. But content that differs from the ledger's was written
@@ -203,127 +174,6 @@ impl Debts {
         self.retain_of(reference, |id, _| {
             !objects.workloads.was_created_since(id, version)
         });
-    }
-
-    /// The workload was seen again, and pods of it may have started since it was seen before: all of them where its
-    /// template has become another one. Returns the sources for which it owes something else now.
-    pub(super) fn workload_moved(
-        &mut self,
-        workload: &Workload,
-        replaced: &Replaced,
-        objects: &Objects,
-    ) -> Vec<SourceRef> {
-        let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
-            (Some(span), _) if workload.replacement != Replacement::Unknown => {
-                (span, workload.replacement == Replacement::All)
-            }
-            (_, Some(span)) if workload.restart == Restart::Template => (span, false),
-            _ => return Vec::new(),
-        };
-        let id = WorkloadId::from(&workload.key);
-        let owed = self.of(&id).map(|(reference, _)| reference);
-        let mut references: Vec<SourceRef> = owed.chain(self.unclaimed.sources()).cloned().collect();
-        references.sort_unstable();
-        references.dedup();
-        references.retain(|reference| self.pods_started(reference, workload, span, all, objects));
-        references
-    }
-
-    /// Pods have started during that time, `all` of them or some. Returns whether the debt is another one now.
-    fn pods_started(
-        &mut self,
-        reference: &SourceRef,
-        workload: &Workload,
-        span: Span,
-        all: bool,
-        objects: &Objects,
-    ) -> bool {
-        let known = objects.sources.with_target(reference);
-        let Some((source, target)) = known.filter(|(source, _)| objects.workloads.concerns(source, workload))
-        else {
-            return false;
-        };
-        let id = WorkloadId::from(&workload.key);
-        let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
-        let debts = self.by_workload.get_mut(&id);
-        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
-            // Where the changes are forgotten, what the source held before the last one is not known.
-            let all = all && (self.unclaimed.last(reference).is_some() || debt.version() <= span.since);
-            if !debt.pods_started(&belief, all, Some(target)) {
-                self.forget(&id, reference);
-            }
-            return true;
-        }
-        if !all {
-            belief.add(target);
-        }
-        let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {
-            return false;
-        };
-        self.insert(&id, reference, Debt::with(belief, &change, Some(source)));
-        true
-    }
-
-    /// The workload is going, and its pods stay for whoever comes under its name.
-    pub(super) fn release(&mut self, workload: &Workload, change: &Change, objects: &Objects) {
-        let id = WorkloadId::from(&workload.key);
-        let held = objects.of_workload(workload).into_iter().filter_map(|reference| {
-            let owed = self.by_workload.get(&id).and_then(|debts| debts.get(&reference));
-            let belief = match owed {
-                Some(debt) => *debt.belief(),
-                None => Belief::of([Some(objects.sources.target(&reference)?)]),
-            };
-            Some((reference, belief))
-        });
-        let pods = Pods {
-            fingerprint: workload.template.fingerprint,
-            held: held.collect(),
-            since: *change,
-        };
-        self.released.note(id, pods);
-    }
-
-    /// A workload has appeared that may adopt pods which were left behind.
-    pub(super) fn adopt_released(&mut self, workload: &Workload, objects: &Objects) {
-        let id = WorkloadId::from(&workload.key);
-        let Some(pods) = self.released.adopt(&id, workload.template.fingerprint) else {
-            return;
-        };
-        for (reference, belief) in pods.held {
-            let known = objects.sources.with_target(&reference);
-            if let Some((source, target)) = known
-                && !belief.is(Some(target))
-                && objects.workloads.concerns(source, workload)
-            {
-                self.insert(&id, &reference, Debt::with(belief, &pods.since, Some(source)));
-            }
-        }
-    }
-
-    /// What this replica noted itself of the source is about to be merged with what an earlier leader wrote down.
-    pub(super) fn take_for_restore(&mut self, reference: &SourceRef) -> Own {
-        self.unclaimed.doubt(reference);
-        let mut own = Vec::new();
-        self.retain_of(reference, |id, debt| {
-            own.push((id.clone(), *debt));
-            false
-        });
-        Own(own)
-    }
-
-    /// What an earlier leader wrote down is hearsay: it adds to what this replica has watched itself, and takes nothing
-    /// away. What it has not written down it may have done all the same.
-    ///
-    /// Where a restart does not replace the pods of a template, nothing of it was watched: only what is written down
-    /// counts.
-    pub(super) fn merge_own(&mut self, reference: &SourceRef, Own(own): Own, objects: &Objects) {
-        for (id, mut debt) in own {
-            let told = self.by_workload.get(&id).and_then(|debts| debts.get(reference));
-            if told.is_some() || objects.workloads.shows_restarts(&id) && !debt.is_tentative() {
-                debt.merge_told(told);
-                self.insert(&id, reference, debt);
-            }
-        }
     }
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
@@ -396,40 +246,6 @@ impl Debts {
         self.unclaimed.forget_until(horizon)
     }
 
-    /// The ledger says that the workload owes a restart for this source and runs with that content.
-    pub(super) fn inherit(
-        &mut self,
-        id: &WorkloadId,
-        reference: &SourceRef,
-        running: Option<Content>,
-        change: &Change,
-        objects: &Objects,
-    ) {
-        let Objects { sources, workloads } = objects;
-        let mut debt = Debt::from_ledger(running, change, sources.get(reference));
-        if self.may_lack_a_template(id, objects) {
-            debt.forget_running();
-        }
-        let replaced = sources.present(reference);
-        let replaced = replaced.is_some_and(|source| workloads.was_replaced_after(id, source));
-        if replaced || debt.belief().is(sources.target(reference)) {
-            self.forget(id, reference);
-        } else {
-            self.insert(id, reference, debt);
-        }
-    }
-
-    /// Whether the workload runs with what the source is now is not certain: its marker tells. Returns whether that is
-    /// news.
-    pub(super) fn check_marker(&mut self, id: &WorkloadId, source: &Source, tentative: &Change) -> bool {
-        let reference = source.key.reference();
-        if self.contains(id, &reference) {
-            return false;
-        }
-        self.insert(id, &reference, Debt::new(None, tentative, Some(source)));
-        true
-    }
-
     /// A patch for this source is about to be sent.
     pub(super) fn attempt(&mut self, id: &WorkloadId, reference: &SourceRef, sources: &Sources) {
         let debts = self.by_workload.get_mut(id);
@@ -447,23 +263,6 @@ impl Debts {
         self.retain(id, |other, debt| {
             other != reference || debt.refused(target, unrecorded)
         });
-    }
-
-    /// Whether what was inherited may lack a restart of the workload.
-    fn may_lack_a_restart(&self, id: &WorkloadId, objects: &Objects) -> bool {
-        let recorded_until = self.recorded_until;
-        recorded_until.is_none_or(|until| objects.was_written_since(id, until))
-    }
-
-    /// Whether somebody else may have rolled the workload since what was inherited was written down.
-    fn may_lack_a_template(&self, id: &WorkloadId, objects: &Objects) -> bool {
-        let recorded_until = self.recorded_until;
-        recorded_until.is_some_and(|until| objects.was_touched_since(id, until))
-    }
-
-    /// What was inherited has all restarts before then.
-    pub(super) fn inherited_until(&mut self, recorded_until: Option<UnixSeconds>) {
-        self.recorded_until = recorded_until;
     }
 
     /// The workload has been brought to this content, or need not be.

@@ -6,21 +6,22 @@
 //! Each step has the same order: what has become of the source ([`Transition`]), which workloads that concerns, what
 //! they owe, what follows for the queue and the ledger ([`Effect`]).
 
+mod classes;
+
 use std::{sync::Arc, time::Instant};
 
 use super::{
     change::{Change, Effect, Observed, Options, Pending, Settled, SourceChange, Transition, WorkloadId},
     debts::Debts,
     handover::{Handover, Unrecorded, status},
-    mounted::{ClassState, Mounted},
+    mounted::Mounted,
     objects::Objects,
     source_status::{SourceState, SourceStatus},
     sources::{Before, Novelty, Sources},
     workloads::{Replaced, WorkloadSeen, Workloads, is_paused},
 };
 use crate::model::{
-    ClassAnnotations, Content, PodStatus, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload,
-    WorkloadKey, WorkloadKind,
+    Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -535,100 +536,5 @@ impl Namespace {
     pub(super) fn check_unrecorded(&mut self, unrecorded: Unrecorded) {
         self.handover
             .check_since(unrecorded, &self.objects, &mut self.debts);
-    }
-
-    // Classes of the Secrets Store CSI driver
-
-    /// `listing`: a complete list is under way, so the status may be one of many that appear at once.
-    pub(super) fn status_seen(
-        &mut self,
-        status: PodStatus,
-        generation: u32,
-        listing: bool,
-        change: &Change,
-    ) -> Effect {
-        let class = Arc::clone(&status.class);
-        let seen = self.mounted.status_seen(status, generation, listing);
-        let mut effect = Effect::default();
-        for class in seen.replaced.into_iter().chain([class]) {
-            effect.merge(self.show_class(class, change));
-        }
-        Effect {
-            source: Some(seen.change),
-            ..effect
-        }
-    }
-
-    pub(super) fn status_gone(&mut self, name: &str, change: &Change) -> Effect {
-        let Some(class) = self.mounted.status_gone(name) else {
-            return Effect::default();
-        };
-        Effect {
-            source: Some(SourceChange::Deleted),
-            ..self.show_class(class, change)
-        }
-    }
-
-    /// A complete list has ended: statuses that it did not show are gone, and what changed unseen comes to light.
-    pub(super) fn sweep_statuses(&mut self, generation: u32, change: &Change) -> Effect {
-        let mut effect = Effect::default();
-        for class in self.mounted.remove_unseen(generation) {
-            effect.merge(self.show_class(class, change));
-        }
-        for class in self.mounted.contents() {
-            let reference = SourceRef::new(SourceKind::SecretProviderClass, Arc::clone(&class));
-            let moved = self.mounted.conclude(&class);
-            let mut shown = self.show_class(class, change);
-            if moved {
-                self.debts.settle_for_newer_workloads(&reference, &self.objects);
-                let owes = |key: &WorkloadKey| self.debts.contains(&key.into(), &reference);
-                shown.due.retain(owes);
-            }
-            effect.merge(shown);
-        }
-        effect
-    }
-
-    pub(super) fn class_seen(&mut self, class: ClassAnnotations, generation: u32) -> Effect {
-        let effect = self.annotate(&class.key.reference(), Some(&class));
-        self.mounted.class_seen(class, generation);
-        effect
-    }
-
-    pub(super) fn class_gone(&mut self, reference: &SourceRef) -> Effect {
-        self.mounted.class_gone(&reference.name);
-        self.annotate(reference, None)
-    }
-
-    pub(super) fn sweep_classes(&mut self, generation: u32) -> Effect {
-        let mut effect = Effect::default();
-        for reference in self.mounted.unseen_classes(generation) {
-            effect.merge(self.class_gone(&reference));
-        }
-        effect
-    }
-
-    fn annotate(&mut self, reference: &SourceRef, class: Option<&ClassAnnotations>) -> Effect {
-        let differs = self.objects.sources.annotate(reference, class);
-        Effect {
-            touched: Vec::from_iter(differs.then(|| self.key(reference))),
-            ..Effect::default()
-        }
-    }
-
-    /// Brings the class's source in line with what its pods show.
-    fn show_class(&mut self, class: Arc<str>, change: &Change) -> Effect {
-        let reference = SourceRef::new(SourceKind::SecretProviderClass, class);
-        match self.mounted.state(&self.key(&reference)) {
-            ClassState::Shown(source) => self.source_seen(source, 0, Novelty::Uncertain, change),
-            ClassState::Undecided => Effect::default(),
-            ClassState::Gone => {
-                let effect = self.source_gone(&reference, 0, change);
-                if self.objects.sources.get(&reference).is_none() {
-                    self.mounted.forget(&reference.name);
-                }
-                effect
-            }
-        }
     }
 }

@@ -170,7 +170,9 @@ macro_rules! wire {
         $(#[$attribute])*
         #[derive(Default, serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
-        struct $name { $(#[serde(deserialize_with = "crate::watch::lenient::lenient")] $field: $kind,)* }
+        pub(super) struct $name {
+            $(#[serde(deserialize_with = "crate::watch::lenient::lenient")] pub(super) $field: $kind,)*
+        }
 
         impl crate::watch::lenient::Lenient for $name {
             fn from_object<'de, A: serde::de::MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {

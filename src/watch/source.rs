@@ -214,7 +214,7 @@ wire! {
 
 /// What an entry of `managedFields` is about.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Fields {
+pub(super) enum Fields {
     /// It does not say.
     #[default]
     Unknown,
@@ -249,7 +249,7 @@ fn data_written_at(entries: &[ManagedFields]) -> Option<UnixSeconds> {
 
 /// A JSON object of texts, in order; values that are no text are left out.
 #[derive(Default)]
-struct Pairs(Vec<(String, String)>);
+pub(super) struct Pairs(Vec<(String, String)>);
 
 impl Lenient for Pairs {
     fn from_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {

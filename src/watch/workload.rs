@@ -5,11 +5,14 @@
 //! Every field may be absent, null or of another type: a workload that cannot be understood is one that uses nothing,
 //! never an error that hides the rest of the list.
 
-mod facts;
+mod managed_fields;
 mod raw;
 mod reading;
+mod status;
 #[cfg(test)]
 mod tests;
+mod whole;
+mod wire;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -18,18 +21,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource, core::DynamicResourceScope};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::lenient::wire;
 use crate::model::{
     Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, SourceKind, SourceRef, UnixSeconds,
     Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
-use facts::{ManagedFields, StatusWire, TemplateWire};
+use managed_fields::MARKER_PREFIX;
 pub use raw::RawObject;
 pub use reading::{RECREATES, Reading};
-
-/// Environment variables with this prefix are markers of the env-vars strategy.
-const MARKER_PREFIX: &str = "STAKATER_";
+use status::ConditionWire;
+use wire::{
+    ContainerWire, EnvFromWire, EnvWire, ManagerWire, MetaWire, NameWire, PodSpecWire, SpecWire,
+    TemplateWire, UpdateStrategyWire, VolumeWire, Wire,
+};
 
 /// The finalizer of an object whose dependents stay when it is deleted.
 const ORPHAN: &str = "orphan";
@@ -365,74 +369,4 @@ impl NameWire {
     fn reference(self, kind: SourceKind) -> Option<SourceRef> {
         self.name.map(|name| SourceRef::new(kind, name))
     }
-}
-
-wire! {
-    Wire {
-        metadata: MetaWire,
-        spec: SpecWire,
-        status: StatusWire,
-    }
-    MetaWire {
-        name: Option<String>,
-        namespace: Option<String>,
-        uid: Option<String>,
-        resource_version: Option<String>,
-        creation_timestamp: Option<String>,
-        deletion_timestamp: Option<String>,
-        generation: Option<i64>,
-        finalizers: Vec<String>,
-        annotations: BTreeMap<String, Option<String>>,
-        owner_references: Vec<OwnerWire>,
-        managed_fields: Vec<ManagerWire>,
-    }
-    ManagerWire { manager: Option<String>, time: Option<String>, fields_v1: ManagedFields, subresource: Option<String> }
-    OwnerWire { controller: bool }
-    SpecWire {
-        paused: bool,
-        template: TemplateWire,
-        job_template: Option<JobTemplateWire>,
-        suspend: bool,
-        restart_at: Option<String>,
-        workload_ref: Option<WorkloadRefWire>,
-        update_strategy: UpdateStrategyWire,
-        replicas: Option<i64>,
-    }
-    UpdateStrategyWire { r#type: Option<String>, rolling_update: RollingUpdateWire }
-    RollingUpdateWire { partition: Option<i64> }
-    JobTemplateWire { spec: JobSpecWire }
-    JobSpecWire { template: TemplateWire }
-    WorkloadRefWire { kind: Option<String>, name: Option<String> }
-    ConditionWire { r#type: Option<String>, status: Option<String> }
-    PodSpecWire {
-        containers: Vec<ContainerWire>,
-        init_containers: Vec<ContainerWire>,
-        volumes: Vec<VolumeWire>,
-    }
-    ContainerWire {
-        name: Option<String>,
-        env: Vec<EnvWire>,
-        env_from: Vec<EnvFromWire>,
-        volume_mounts: Vec<NameWire>,
-    }
-    EnvWire {
-        name: Option<String>,
-        value: Option<String>,
-        value_from: ValueFromWire,
-    }
-    ValueFromWire { config_map_key_ref: NameWire, secret_key_ref: NameWire }
-    EnvFromWire { config_map_ref: NameWire, secret_ref: NameWire }
-    VolumeWire {
-        name: Option<String>,
-        config_map: NameWire,
-        secret: SecretVolumeWire,
-        projected: ProjectedWire,
-        csi: CsiWire,
-    }
-    CsiWire { volume_attributes: VolumeAttributesWire }
-    VolumeAttributesWire { secret_provider_class: Option<String> }
-    SecretVolumeWire { secret_name: Option<String> }
-    ProjectedWire { sources: Vec<ProjectionWire> }
-    ProjectionWire { config_map: NameWire, secret: NameWire }
-    NameWire { name: Option<String> }
 }

@@ -213,6 +213,7 @@ impl Play {
             ..Options::default()
         };
         self.fixture = Fixture::with(options);
+        self.fixture.now.unix = self.fixture.now.unix.saturating_add(self.cluster.time);
         self.cluster.sources.clear();
         self.cluster.workloads.clear();
         let (source, web) = (self.cluster.source.clone(), self.cluster.web.clone());
@@ -235,10 +236,14 @@ impl Play {
         }
     }
 
+    fn lags(&self) -> bool {
+        !self.cluster.sources.is_empty() || !self.cluster.workloads.is_empty()
+    }
+
     fn store(&mut self) {
         let app = self.cluster.source.key.clone();
         let status = self.fixture.index.source_status(&app);
-        self.cluster.pod_started &= !self.cluster.workloads.is_empty() || !self.cluster.sources.is_empty();
+        self.cluster.pod_started = false;
         self.ledger = status.map(|status| (status, UnixSeconds(self.cluster.time)));
     }
 
@@ -278,6 +283,8 @@ impl Play {
                 }
             }
             Step::Work(outcome) => self.work(outcome),
+            // A ledger says nothing of what its writer has not been shown yet: streams are taken to lag less than that takes.
+            Step::Store if self.lags() => {}
             Step::Store => self.store(),
             Step::Die if self.cluster.pod_started => {}
             Step::Die => self.lead(),
@@ -351,7 +358,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn every_pod_ends_on_the_present_content(steps in steps()) {

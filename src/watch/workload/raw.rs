@@ -7,21 +7,15 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DynamicResourceScope;
-use serde::{
-    Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use super::{Decoded, MetaWire, SpecWire, TemplateWire, Wire, WorkloadObject, resource_of_any_kind};
-use crate::{
-    model::WorkloadKind,
-    watch::lenient::{Lenient, Loose},
+use super::{
+    Decoded, WorkloadObject, resource_of_any_kind,
+    whole::{WHOLE, understood},
+    wire::{MetaWire, SpecWire, TemplateWire, Wire},
 };
-
-/// How many levels of nesting are kept. No field of a built-in kind lies deeper than 30; `serde_json` fails at 128, and
-/// with one object the list that holds it. The API server stores custom resources nested deeper than that.
-const DEEPEST: usize = 100;
+use crate::model::WorkloadKind;
 
 /// An object of any kind, nothing left out but what lies deeper than anything that Kubernetes knows.
 #[derive(Clone)]
@@ -72,79 +66,6 @@ impl<'de> Deserialize<'de> for RawObject {
     }
 }
 
-/// Reads all of a JSON value that anything in Kubernetes knows.
-pub(super) const WHOLE: Levels = Levels(DEEPEST);
-
-/// Reads JSON of which so many levels are kept: what lies deeper is null.
-pub(super) struct Levels(usize);
-
-impl Levels {
-    const fn below(&self) -> Self {
-        Self(self.0.saturating_sub(1))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Levels {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.0 == 0 {
-            // Skipped without recursion.
-            IgnoredAny::deserialize(deserializer).map(|_| Value::Null)
-        } else {
-            deserializer.deserialize_any(self)
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for Levels {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed(self.below())? {
-            items.push(item);
-        }
-        Ok(items.into())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some(key) = object.next_key::<String>()? {
-            fields.insert(key, object.next_value_seed(self.below())?);
-        }
-        Ok(fields.into())
-    }
-}
-
 impl Serialize for RawObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(serializer)
@@ -189,10 +110,4 @@ impl Decoded for RawObject {
             ..WorkloadObject::from(wire)
         }
     }
-}
-
-/// A template without the expected form uses nothing.
-pub(super) fn understood<T: Lenient>(value: Value) -> T {
-    let Loose(part) = serde_json::from_value(value).unwrap_or(Loose(T::default()));
-    part
 }

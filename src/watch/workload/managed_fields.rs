@@ -1,109 +1,22 @@
-//! What an object tells of its pods besides its template: whether the template is another one, whether pods come and go,
-//! whose markers these are.
+//! Whose the markers are, and who wrote the pod template: what `metadata.managedFields` tell.
 //!
-//! Input: JSON of the API. Output: the parts of the wire form that carry these facts. I/O: none.
+//! Input: JSON of the API. Output: [`ManagedFields`]. I/O: none.
 
-use std::{
-    fmt,
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{
-    ConditionWire, MARKER_PREFIX, MetaWire, PodSpecWire,
-    raw::{WHOLE, understood},
-};
 use crate::{
-    model::{Fingerprint, Pods, opt_in::LAST_RELOADED_FROM},
+    model::opt_in::LAST_RELOADED_FROM,
     watch::lenient::{Lenient, Loose},
 };
+
+/// Environment variables with this prefix are markers of the env-vars strategy.
+pub(super) const MARKER_PREFIX: &str = "STAKATER_";
 
 /// How many levels of `managedFields` are looked at: the variables of a CronJob's template lie on the tenth, and
 /// `serde_json` fails at 128.
 const DEEPEST: usize = 16;
-
-/// A pod template, and a hash of all of it. The API server always writes an object in the same way.
-#[derive(Default)]
-pub(super) struct TemplateWire {
-    pub(super) metadata: MetaWire,
-    pub(super) spec: PodSpecWire,
-    pub(super) fingerprint: Fingerprint,
-}
-
-impl Lenient for TemplateWire {
-    fn from_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
-        let mut template = Self::default();
-        let mut hasher = DefaultHasher::new();
-        while let Some(field) = object.next_key::<String>()? {
-            let value = object.next_value_seed(WHOLE)?;
-            (&field, &value).hash(&mut hasher);
-            match field.as_str() {
-                "metadata" => template.metadata = understood(value),
-                "spec" => template.spec = understood(value),
-                _ => {}
-            }
-        }
-        template.fingerprint = Fingerprint::new(hasher.finish());
-        Ok(Some(template))
-    }
-}
-
-/// The status of a workload.
-#[derive(Default)]
-pub(super) struct StatusWire {
-    pub(super) conditions: Vec<ConditionWire>,
-    /// A hash of its numbers; `None`: there are none.
-    counts: Option<u64>,
-    /// How many pods there are, or should be on nodes.
-    present: Option<i64>,
-    ready: i64,
-    /// How many have the present template; `None`: it does not say.
-    updated: Option<i64>,
-}
-
-impl Lenient for StatusWire {
-    fn from_object<'de, A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
-        let mut status = Self::default();
-        let mut hasher = DefaultHasher::new();
-        while let Some(field) = object.next_key::<String>()? {
-            if field == "conditions" {
-                Loose(status.conditions) = object.next_value()?;
-                continue;
-            }
-            let Loose(Some(number)) = object.next_value::<Loose<Option<i64>>>()? else {
-                continue;
-            };
-            match field.as_str() {
-                // It follows the spec, not the pods.
-                "observedGeneration" => continue,
-                "replicas" | "desiredNumberScheduled" => status.present = Some(number),
-                "readyReplicas" | "numberReady" => status.ready = number,
-                "updatedReplicas" | "updatedNumberScheduled" => status.updated = Some(number),
-                _ => {}
-            }
-            hasher.write(field.as_bytes());
-            hasher.write_i64(number);
-            status.counts = Some(hasher.finish());
-        }
-        Ok(Some(status))
-    }
-}
-
-impl StatusWire {
-    /// `replicas`: how many pods the spec asks for.
-    pub(super) fn pods(&self, replicas: Option<i64>) -> Pods {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.counts.unwrap_or_default());
-        hasher.write_i64(replicas.unwrap_or_default());
-        Pods {
-            counts: hasher.finish(),
-            are_moving: self.present.is_some_and(|present| {
-                self.ready != present || self.updated.is_some_and(|updated| updated != present)
-            }),
-        }
-    }
-}
 
 /// What an entry of `managedFields` owns.
 #[derive(Clone, Copy, Default)]

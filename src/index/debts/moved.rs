@@ -1,0 +1,109 @@
+//! Pods that start without a restart of ours: by a template that somebody else changes, one by one, or not at all, because
+//! a new workload adopts those of the one before.
+//!
+//! Input: workloads as they were and are. Output: debts that others have settled or made. I/O: none.
+
+use super::super::{
+    change::{Change, WorkloadId},
+    objects::Objects,
+    workloads::{Replaced, Span},
+};
+use super::{Debts, belief::Belief, debt::Debt, released::Pods};
+use crate::model::{Replacement, Restart, SourceRef, Workload};
+
+impl Debts {
+    /// The workload was seen again, and pods of it may have started since it was seen before: all of them where its
+    /// template has become another one. Returns the sources for which it owes something else now.
+    pub(in crate::index) fn workload_moved(
+        &mut self,
+        workload: &Workload,
+        replaced: &Replaced,
+        objects: &Objects,
+    ) -> Vec<SourceRef> {
+        let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
+            (Some(span), _) if workload.replacement != Replacement::Unknown => {
+                (span, workload.replacement == Replacement::All)
+            }
+            (_, Some(span)) if workload.restart == Restart::Template => (span, false),
+            _ => return Vec::new(),
+        };
+        let id = WorkloadId::from(&workload.key);
+        let owed = self.of(&id).map(|(reference, _)| reference);
+        let mut references: Vec<SourceRef> = owed.chain(self.unclaimed.sources()).cloned().collect();
+        references.sort_unstable();
+        references.dedup();
+        references.retain(|reference| self.pods_started(reference, workload, span, all, objects));
+        references
+    }
+
+    /// Pods have started during that time, `all` of them or some. Returns whether the debt is another one now.
+    fn pods_started(
+        &mut self,
+        reference: &SourceRef,
+        workload: &Workload,
+        span: Span,
+        all: bool,
+        objects: &Objects,
+    ) -> bool {
+        let known = objects.sources.with_target(reference);
+        let Some((source, target)) = known.filter(|(source, _)| objects.workloads.concerns(source, workload))
+        else {
+            return false;
+        };
+        let id = WorkloadId::from(&workload.key);
+        let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
+        let debts = self.by_workload.get_mut(&id);
+        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
+            // Where the changes are forgotten, what the source held before the last one is not known.
+            let all = all && (self.unclaimed.last(reference).is_some() || debt.version() <= span.since);
+            if !debt.pods_started(&belief, all, Some(target)) {
+                self.forget(&id, reference);
+            }
+            return true;
+        }
+        if !all {
+            belief.add(target);
+        }
+        let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {
+            return false;
+        };
+        self.insert(&id, reference, Debt::with(belief, &change, Some(source)));
+        true
+    }
+
+    /// The workload is going, and its pods stay for whoever comes under its name.
+    pub(in crate::index) fn release(&mut self, workload: &Workload, change: &Change, objects: &Objects) {
+        let id = WorkloadId::from(&workload.key);
+        let held = objects.of_workload(workload).into_iter().filter_map(|reference| {
+            let owed = self.by_workload.get(&id).and_then(|debts| debts.get(&reference));
+            let belief = match owed {
+                Some(debt) => *debt.belief(),
+                None => Belief::of([Some(objects.sources.target(&reference)?)]),
+            };
+            Some((reference, belief))
+        });
+        let pods = Pods {
+            fingerprint: workload.template.fingerprint,
+            held: held.collect(),
+            since: *change,
+        };
+        self.released.note(id, pods);
+    }
+
+    /// A workload has appeared that may adopt pods which were left behind.
+    pub(in crate::index) fn adopt_released(&mut self, workload: &Workload, objects: &Objects) {
+        let id = WorkloadId::from(&workload.key);
+        let Some(pods) = self.released.adopt(&id, workload.template.fingerprint) else {
+            return;
+        };
+        for (reference, belief) in pods.held {
+            let known = objects.sources.with_target(&reference);
+            if let Some((source, target)) = known
+                && !belief.is(Some(target))
+                && objects.workloads.concerns(source, workload)
+            {
+                self.insert(&id, &reference, Debt::with(belief, &pods.since, Some(source)));
+            }
+        }
+    }
+}
