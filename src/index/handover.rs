@@ -19,7 +19,7 @@ use super::{
     objects::Objects,
     source_status::{OwedBy, SourceState, SourceStatus},
 };
-use crate::model::{Content, SourceKind, SourceRef, UnixSeconds, Workload};
+use crate::model::{Content, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey};
 
 #[derive(Debug)]
 pub(super) struct Handover {
@@ -115,12 +115,19 @@ impl Handover {
         }
     }
 
-    /// This replica has taken over, and restarts may be missing in what it restored: the markers of all workloads that
-    /// are known have to be checked, and of those that appear until all are. Later ones were written by this leader.
-    pub(super) fn check_since(&mut self, unrecorded: Unrecorded, objects: &Objects, debts: &mut Debts) {
+    /// This replica has taken over, and restarts may be missing in what it restored: the markers of the workloads that are
+    /// known and were written since have to be checked, and of those that appear until all are known. Later ones were
+    /// written by this leader.
+    pub(super) fn begin_check(&mut self, unrecorded: Unrecorded, objects: &Objects) -> Vec<WorkloadKey> {
         self.unrecorded = Some(unrecorded);
-        debts.inherited_until(Some(unrecorded.since));
-        for workload in objects.workloads.all() {
+        let workloads = objects.workloads.all();
+        let written_since = workloads.filter(|workload| self.unrecorded(workload).is_some());
+        written_since.map(|workload| workload.key.clone()).collect()
+    }
+
+    /// As [`Self::check_workload`].
+    pub(super) fn check(&self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
+        if let Some(workload) = objects.workloads.get(id) {
             self.check_workload(workload, objects, debts);
         }
     }
@@ -186,5 +193,8 @@ pub(super) fn status(reference: &SourceRef, objects: &Objects, debts: &Debts) ->
         return None;
     }
     let owed = concerned.iter().filter_map(|id| debts.owed_by(id, reference));
-    Some(SourceStatus::new(state, owed.collect()))
+    Some(SourceStatus {
+        state,
+        owed: owed.collect(),
+    })
 }

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub pending_reloads: usize,
     /// Log lines dropped so far.
     pub lost_log_lines: u64,
+    /// Sources that the ledger leaves out because their namespace has too many.
+    pub left_out_of_ledger: usize,
     /// Age of the oldest work in progress.
     pub longest_running: Duration,
     /// The sum of the ages of all work in progress.
@@ -62,6 +64,7 @@ impl Collector for SnapshotSource {
             queued_low_priority,
             pending_reloads,
             lost_log_lines,
+            left_out_of_ledger,
             longest_running,
             unfinished_work,
             tracked_objects,
@@ -102,6 +105,11 @@ impl Collector for SnapshotSource {
             "reloader_pending_reloads",
             "Number of workloads that owe a restart.",
             pending_reloads,
+        )?;
+        out.plain(
+            "reloader_ledger_sources_left_out",
+            "Number of sources that the ledger leaves out because their namespace has too many.",
+            left_out_of_ledger,
         )?;
         out.family(
             "reloader_tracked_objects",

@@ -20,7 +20,7 @@ use crate::{
     lease::{Leadership, Role},
     ledger::Ledger,
     metrics::Metrics,
-    model::{UnixSeconds, Workload, WorkloadKey, pause::Paused},
+    model::{SourceKey, UnixSeconds, Workload, WorkloadKey, pause::Paused},
     queue::{Priority, Queue},
 };
 
@@ -144,6 +144,13 @@ impl Context {
     /// Reports the mistakes in the workload's annotations: only the leader does so in public.
     pub(crate) fn report_annotations(&self, workload: &Workload) {
         self.parts.reporter.annotations(workload, self.role());
+    }
+
+    /// Reports that the ledger has no line for the source, nor for others of its namespace.
+    pub(crate) fn report_left_out(&self, source: &SourceKey) {
+        if let Some(workload) = self.parts.index.user_of(source) {
+            self.parts.reporter.left_out(source, &workload);
+        }
     }
 
     /// Notes when the workload is to be resumed; queues it if that is now.
