@@ -247,3 +247,57 @@ impl Shared {
         self.left_out.store(sources, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SourceKind;
+
+    fn source() -> SourceKey {
+        SourceKey::new(SourceKind::Secret, "team", "db")
+    }
+
+    /// A write that is never answered.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_the_ledger_without_end() {
+        let ledger = Ledger::new();
+        ledger.flush().await;
+        ledger.shared.touched().has_writer = true;
+        let number = ledger.touch(source());
+        let begun = Instant::now();
+        ledger.flush().await;
+        ledger.shared.is_storing.send_replace(true);
+        ledger.not_while_stored().await;
+        assert_eq!(begun.elapsed(), 2 * LONGEST_FLUSH);
+        assert!(!ledger.is_written(number));
+    }
+
+    /// What is stored afterwards was composed before, and says that it has all.
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_waits_until_what_was_composed_before_is_stored() {
+        let ledger = Ledger::new();
+        ledger.shared.is_storing.send_replace(true);
+        let stored = async {
+            tokio::time::sleep(LONGEST_FLUSH / 2).await;
+            ledger.shared.is_storing.send_replace(false);
+        };
+        let begun = Instant::now();
+        tokio::join!(ledger.not_while_stored(), stored);
+        assert_eq!(begun.elapsed(), LONGEST_FLUSH / 2);
+        ledger.not_while_stored().await;
+        assert_eq!(begun.elapsed(), LONGEST_FLUSH / 2);
+    }
+
+    /// All that was touched is one batch, due with the first of it.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_new_is_written_sooner_and_takes_the_rest_along() {
+        let ledger = Ledger::new();
+        ledger.touch(source());
+        assert_eq!(ledger.shared.touched().due, Some(Instant::now() + SETTLED));
+        ledger.touch_new(SourceKey::new(SourceKind::Secret, "team", "new"));
+        assert_eq!(ledger.shared.touched().due, Some(Instant::now() + NEW));
+        let (number, touched) = ledger.shared.touched().take();
+        assert_eq!((number, touched.len()), (2, 2));
+        assert_eq!(Ledger::none().touch(source()), 0);
+    }
+}

@@ -4,6 +4,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job, core::v1::ConfigMap};
 use kube::api::DeleteParams;
 use rstest::rstest;
+use serde_json::json;
 use testbed::{
     Proxy, eventually,
     proxy::{Fault, RequestHead, Rule},
@@ -15,6 +16,7 @@ use crate::harness::{
     kinds::cron_job,
     ledger,
     objects::{config_map, deployment, pod_with_config_map},
+    observe::digest_of,
     run,
     sentinel::Sentinel,
 };
@@ -204,5 +206,67 @@ fn a_ledger_that_cannot_be_read_for_some_seconds_loses_nothing(
         second.wait_ready().await;
         let log = second.replica.log();
         assert_eq!(log.matches("ledger could not be read").count(), 1, "{log}");
+    });
+}
+
+/// A ledger in one ConfigMap, as another version wrote it.
+async fn store(world: &World, data: serde_json::Value) {
+    let object = json!({
+        "metadata": { "name": ledger::NAME, "labels": { "reloader.stakater.com/ledger": ledger::NAME } },
+        "data": data,
+    });
+    let object: ConfigMap = serde_json::from_value(object).expect("a ConfigMap");
+    world.create(&object).await;
+}
+
+#[test]
+fn the_ledger_of_version_0_1_0_is_compared_and_then_hides_its_digests() {
+    run(async {
+        let world = World::new("upgrade").await;
+        settled_pair(&world).await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let line = format!("configmap {} app {}\n", world.namespace, digest_of("0"));
+        store(&world, json!({ "sources": line })).await;
+        world.change_config_map("app", "while no replica ran").await;
+        let _controller = world.controller().start().await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        written_down(&world, &mut sentinel).await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
+
+        let stored = world
+            .api::<ConfigMap>()
+            .get(ledger::NAME)
+            .await
+            .expect("the ledger");
+        let stored = serde_json::to_string(&stored).expect("JSON");
+        assert!(stored.contains(r#""format":"2""#), "{stored}");
+        for content in ["while no replica ran", "0", "1"] {
+            assert!(!stored.contains(&digest_of(content)), "{stored}");
+        }
+    });
+}
+
+#[test]
+fn a_ledger_of_a_later_format_is_left_as_it_is() {
+    run(async {
+        let world = World::new("later").await;
+        settled_pair(&world).await;
+        let later = json!({ "format": "3", "key": "a", "chunks": "1", "sources": "something else\n" });
+        store(&world, later).await;
+        let controller = world.controller().start().await;
+        controller
+            .wait_log("it is of format 3, which this version cannot read")
+            .await;
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        controller.replica.terminate().expect("it runs");
+        assert_eq!(controller.wait_exit(PATIENCE).await, Some(0));
+        let stored = world
+            .api::<ConfigMap>()
+            .get(ledger::NAME)
+            .await
+            .expect("the ledger");
+        let data = stored.data.expect("data");
+        assert_eq!((&*data["format"], &*data["sources"]), ("3", "something else\n"));
     });
 }
