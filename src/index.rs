@@ -325,8 +325,27 @@ impl Index {
         is_known.then_some(status)
     }
 
+    /// Every source that is known or, with [`Options::reload_on_create`], waited for; whether a workload opted into it or not.
+    pub fn known_sources(&self) -> Vec<SourceKey> {
+        let mut sources = Vec::new();
+        for inner in &self.namespaces {
+            sources.extend(inner.sources().all().map(|source| source.key.clone()));
+            sources.extend(inner.awaited_sources());
+        }
+        sources
+    }
+
+    /// A workload that opted into the source.
+    pub fn user_of(&self, source: &SourceKey) -> Option<Arc<Workload>> {
+        let inner = self.namespaces.get(&source.namespace)?;
+        let source = inner.sources().get(&source.reference())?;
+        let id = inner.workloads().concerned(source).into_iter().next()?;
+        inner.workloads().get(&id).cloned()
+    }
+
     /// Every source that some workload opted into or, with [`Options::reload_on_create`], waits for.
-    pub fn opted_sources(&self) -> Vec<SourceKey> {
+    #[cfg(test)]
+    fn opted_sources(&self) -> Vec<SourceKey> {
         let mut sources = Vec::new();
         for inner in &self.namespaces {
             sources.extend(inner.opted_sources());
@@ -367,8 +386,8 @@ impl Index {
 
     /// Restarts that Reloader wrote at that time (the API server's clock) or later may be missing in what
     /// [`Self::restore`] took in: of these workloads, markers count that show something else than the source is. A
-    /// leader says so once, after it has restored everything.
-    pub fn unrecorded_since(&self, since: UnixSeconds, now: Seen) {
+    /// leader says so once, after it has restored everything, and then checks each workload that is returned.
+    pub fn unrecorded_since(&self, since: UnixSeconds, now: Seen) -> Vec<WorkloadKey> {
         // Inherited: should this leader end before it has looked, the next one has to.
         let change = Change {
             tentative: true,
@@ -376,9 +395,18 @@ impl Index {
             ..self.next_change(now)
         };
         let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
-        for mut inner in self.namespaces.iter_mut() {
-            inner.check_unrecorded(unrecorded);
-        }
+        let namespaces = self.namespaces.iter_mut();
+        namespaces
+            .flat_map(|mut inner| inner.begin_check(unrecorded))
+            .collect()
+    }
+
+    /// Checks the markers of one workload that restarts may be missing of.
+    pub fn check_unrecorded(&self, key: &WorkloadKey) {
+        self.existing(&key.namespace, |inner| {
+            inner.check_unrecorded(key);
+            Effect::default()
+        });
     }
 
     /// Whether a complete list of that stream is under way.

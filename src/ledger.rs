@@ -11,31 +11,41 @@
 //! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled, and before the process ends. A ledger
 //! that lags behind is safe, because the marker on the workload shows that the restart has happened. Where the marker
 //! cannot show it (the annotations strategy shows only the last source), the worker asks for [`Ledger::flush`] first.
-//! When nothing changes, nothing is written.
+//! When nothing changes, nothing is written. It says until when it is complete: restarts since then may be missing. A
+//! restart is noted before it is sent, and not sent while a write is under way that says so.
 //!
 //! # Who writes it
 //! Only the leader, and each write is a compare-and-swap on the object's resourceVersion. A conflict means that another
-//! client wrote: its lines for sources that are not ours are kept.
+//! client wrote: its lines for sources that are not ours are kept. What is deleted or edited meanwhile is written anew.
 //!
-//! # When it cannot be written
-//! Without permission it logs so once, and the controller works without a ledger: changes made while no replica runs
-//! are not noticed. A deleted ledger is written again from memory. Lines that cannot be parsed are left out, so that
-//! the present content of those sources counts as settled.
+//! # When it cannot be read or written
+//! Reading is retried, and nothing is restarted until it succeeds; after 30 s without permission the controller works
+//! without a ledger until it may read it. Writing is retried for each ConfigMap by itself. Lines that cannot be parsed are
+//! kept; the present content of their sources counts as settled.
 
+mod breaks;
 mod chunks;
+mod cipher;
+mod first_format;
 mod keeper;
+mod line;
+mod on_store;
 mod store;
-mod text;
+mod watcher;
+mod writer;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -43,12 +53,21 @@ use crate::{
     model::{SourceKey, UnixSeconds},
 };
 
-pub use keeper::{Keeper, LedgerWriter};
+pub(crate) use breaks::Breaks;
+pub(crate) use keeper::Keeper;
+pub(crate) use writer::LedgerWriter;
+
+/// What a line of the ledger hides: the seal of it, the rest of its text, and the key as chunk 0 has it. For tests.
+pub fn open(key: &str, sealed: &str, rest: &str) -> Option<Vec<u8>> {
+    cipher::Cipher::from_stored(key)?.open(sealed, rest)
+}
 
 /// How long a source that is new to the ledger may wait to be written.
 const NEW: Duration = Duration::from_secs(1);
 /// How long a settled digest may wait to be written.
 const SETTLED: Duration = Duration::from_secs(5);
+/// How long a worker waits for a write: a restart is worth more than that the next leader knows of it.
+const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
 /// The content of the ledger when it was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,10 +79,10 @@ pub enum Loaded {
         /// The status of each source.
         sources: Vec<(SourceKey, SourceStatus)>,
         /// When Reloader last wrote to it, by the API server's clock; `None`: not recorded.
-        written_at: Option<UnixSeconds>,
+        stored_at: Option<UnixSeconds>,
+        /// Every restart before then is in it, by the same clock; `None`: not recorded.
+        complete_until: Option<UnixSeconds>,
     },
-    /// Reading it is not permitted.
-    Refused,
 }
 
 /// Passes changes to the ledger's task. Clones share one queue.
@@ -79,36 +98,57 @@ struct Shared {
     news: Notify,
     /// The highest [`Touched::number`] up to which everything is written.
     written: watch::Sender<u64>,
+    /// A write is under way which says that everything is in the ledger until it is stored.
+    is_storing: watch::Sender<bool>,
+    /// The number of sources that are left out.
+    left_out: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Touched {
-    /// The deadline of each source's write.
-    sources: HashMap<SourceKey, Instant>,
+    sources: HashSet<SourceKey>,
+    /// When the first of them has to be written; all are then.
+    due: Option<Instant>,
     /// Counts touches.
     number: u64,
     /// A task waits in [`Ledger::flush`].
     flush: bool,
-    /// No task writes, or no longer: a flush must not wait for one.
-    idle: bool,
+    /// The process ends.
+    closing: bool,
+    /// Touches are written some day.
+    is_kept: bool,
+    /// A task writes: a flush must not wait for one that does not, or not yet.
+    has_writer: bool,
+}
+
+impl Touched {
+    fn take(&mut self) -> (u64, Vec<SourceKey>) {
+        self.flush = false;
+        self.closing = false;
+        self.due = None;
+        (self.number, self.sources.drain().collect())
+    }
 }
 
 impl Ledger {
     /// A ledger that is not stored: the controller does not know its own namespace.
     pub fn none() -> Self {
-        let ledger = Self::new();
-        ledger.shared.touched().idle = true;
-        ledger
-    }
-
-    fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
                 touched: Mutex::default(),
                 news: Notify::new(),
                 written: watch::Sender::new(0),
+                is_storing: watch::Sender::new(false),
+                left_out: AtomicUsize::new(0),
             }),
         }
+    }
+
+    fn new() -> Self {
+        let ledger = Self::none();
+        ledger.shared.touched().is_kept = true;
+        ledger
     }
 
     /// Notes that the source's line has changed: its settled digest, or the workloads that owe.
@@ -125,16 +165,21 @@ impl Ledger {
 
     fn touch_within(&self, source: SourceKey, wait: Duration) -> u64 {
         let mut touched = self.shared.touched();
-        if touched.idle {
+        if !touched.is_kept {
             return 0;
         }
         touched.number += 1;
         let number = touched.number;
         let until = Instant::now() + wait;
-        let earlier = touched.sources.entry(source).or_insert(until);
-        *earlier = until.min(*earlier);
+        let is_first = touched.due.is_none_or(|due| until < due);
+        if is_first {
+            touched.due = Some(until);
+        }
+        touched.sources.insert(source);
         drop(touched);
-        self.shared.news.notify_one();
+        if is_first {
+            self.shared.news.notify_one();
+        }
         number
     }
 
@@ -143,29 +188,116 @@ impl Ledger {
         *self.shared.written.borrow() >= number
     }
 
-    /// Completes when everything touched so far is written, or cannot be.
+    /// Completes when everything touched so far is written, or cannot be; after 2 s in any case.
     pub async fn flush(&self) {
         let number = {
             let mut touched = self.shared.touched();
-            if touched.idle || *self.shared.written.borrow() >= touched.number {
+            if !touched.has_writer || *self.shared.written.borrow() >= touched.number {
                 return;
             }
             touched.flush = true;
             touched.number
         };
+        let _ = timeout(LONGEST_FLUSH, self.written_up_to(number)).await;
+    }
+
+    /// Completes when a restart may be sent: not while a write is under way that was composed before and would claim to
+    /// have it. After 2 s in any case.
+    pub async fn not_while_stored(&self) {
+        let mut is_storing = self.shared.is_storing.subscribe();
+        // An error means that the task has ended.
+        let _ = timeout(LONGEST_FLUSH, is_storing.wait_for(|storing| !storing)).await;
+    }
+
+    /// As [`Self::flush`], before the process ends: what failed a moment ago is tried again, and what was deleted is
+    /// written anew.
+    pub async fn close(&self) {
+        let number = {
+            let mut touched = self.shared.touched();
+            if !touched.has_writer {
+                return;
+            }
+            touched.number += 1;
+            touched.flush = true;
+            touched.closing = true;
+            touched.number
+        };
+        self.written_up_to(number).await;
+    }
+
+    async fn written_up_to(&self, number: u64) {
         self.shared.news.notify_one();
+        let mut written = self.shared.written.subscribe();
         // An error means that the task has ended, and then nothing is left to wait for.
-        let _ = self
-            .shared
-            .written
-            .subscribe()
-            .wait_for(|written| *written >= number)
-            .await;
+        let _ = written.wait_for(|written| *written >= number).await;
+    }
+
+    /// The number of sources that are left out, because their namespace has too many.
+    pub fn left_out(&self) -> usize {
+        self.shared.left_out.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
     fn touched(&self) -> MutexGuard<'_, Touched> {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_left_out(&self, sources: usize) {
+        self.left_out.store(sources, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::SourceKind;
+
+    fn source() -> SourceKey {
+        SourceKey::new(SourceKind::Secret, "team", "db")
+    }
+
+    /// A write that is never answered.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_the_ledger_without_end() {
+        let ledger = Ledger::new();
+        ledger.flush().await;
+        ledger.shared.touched().has_writer = true;
+        let number = ledger.touch(source());
+        let begun = Instant::now();
+        ledger.flush().await;
+        ledger.shared.is_storing.send_replace(true);
+        ledger.not_while_stored().await;
+        assert_eq!(begun.elapsed(), 2 * LONGEST_FLUSH);
+        assert!(!ledger.is_written(number));
+    }
+
+    /// What is stored afterwards was composed before, and says that it has all.
+    #[tokio::test(start_paused = true)]
+    async fn a_restart_waits_until_what_was_composed_before_is_stored() {
+        let ledger = Ledger::new();
+        ledger.shared.is_storing.send_replace(true);
+        let stored = async {
+            tokio::time::sleep(LONGEST_FLUSH / 2).await;
+            ledger.shared.is_storing.send_replace(false);
+        };
+        let begun = Instant::now();
+        tokio::join!(ledger.not_while_stored(), stored);
+        assert_eq!(begun.elapsed(), LONGEST_FLUSH / 2);
+        ledger.not_while_stored().await;
+        assert_eq!(begun.elapsed(), LONGEST_FLUSH / 2);
+    }
+
+    /// All that was touched is one batch, due with the first of it.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_new_is_written_sooner_and_takes_the_rest_along() {
+        let ledger = Ledger::new();
+        ledger.touch(source());
+        assert_eq!(ledger.shared.touched().due, Some(Instant::now() + SETTLED));
+        ledger.touch_new(SourceKey::new(SourceKind::Secret, "team", "new"));
+        assert_eq!(ledger.shared.touched().due, Some(Instant::now() + NEW));
+        let (number, touched) = ledger.shared.touched().take();
+        assert_eq!((number, touched.len()), (2, 2));
+        assert_eq!(Ledger::none().touch(source()), 0);
     }
 }

@@ -10,7 +10,7 @@
 //! | `api_error` | failures of requests | classes: what to do next | none |
 //! | [`watch`] | API watch streams | `watch::Observation` | reads |
 //! | [`index`] | observations | which workloads owe a restart for which sources | none |
-//! | `ledger` | the state of the index | a ConfigMap of what is settled, for the next leader | reads and writes |
+//! | [`ledger`] | the state of the index | ConfigMaps of what is settled, for the next leader | reads and writes |
 //! | [`queue`] | workload keys | one key at a time, fairly, when it is due | none |
 //! | [`decide`] | a workload and what it owes | `decide::Decision` | none |
 //! | `mailbox` | items of namespaces | one at a time, in turns; what exceeds the bounds is dropped | none |
@@ -30,7 +30,7 @@ pub mod config;
 pub mod decide;
 pub mod index;
 pub(crate) mod lease;
-pub(crate) mod ledger;
+pub mod ledger;
 pub(crate) mod mailbox;
 pub(crate) mod meta_info;
 pub mod metrics;

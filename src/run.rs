@@ -39,7 +39,6 @@ use crate::{
     decide,
     index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
-    ledger::Keeper,
     meta_info::{self, MetaInfo},
     metrics::{Metrics, MetricsOptions, Snapshot},
     model::WorkloadKind,
@@ -83,9 +82,10 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
-    let (mut running, keeper) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
+    let config = Arc::new(config);
+    let (mut running, ledger) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
     tokio::select! {
-        ended = running.supervise(keeper, &config, selection_known) => return Err(ended),
+        ended = running.supervise(ledger, &config, selection_known) => return Err(ended),
         rewound = clients.rewound() => return Err(rewound.into()),
         untrusted = clients.untrusted() => return Err(untrusted.into()),
         () = signals.next() => {}
@@ -121,7 +121,7 @@ fn start(
     metrics: &Arc<Metrics>,
     lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
-) -> Result<(Running, Option<Keeper>), RunError> {
+) -> Result<(Running, Option<takeover::Unread>), RunError> {
     let kinds = config.kinds();
     let reading = Reading {
         keys: Arc::new(config.annotations.clone()),
@@ -146,7 +146,8 @@ fn start(
         instance,
         notifications::count_events(metrics),
     );
-    let (ledger, keeper) = takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds);
+    let (ledger, unread) =
+        takeover::keeper(config, clients.fenced(&leadership)?, &leadership, &kinds, &health);
     let (recreated, successors) = mpsc::unbounded_channel();
     let context = Arc::new(Context::new(ContextParts {
         index: Arc::new(Index::new(index_options(config), streams.iter().cloned())),
@@ -226,7 +227,7 @@ fn start(
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
     running.spawn("admin", admin::serve(listener, health, Arc::clone(metrics)));
-    Ok((running, keeper))
+    Ok((running, unread))
 }
 
 fn log(level: Level, line: &str) {
@@ -322,9 +323,10 @@ fn report_state(
     lost_lines: LostLines,
     streams: &[StreamId],
 ) {
-    let (index, queue, health) = (
+    let (index, queue, ledger, health) = (
         Arc::clone(context.index()),
         context.queue().clone(),
+        context.ledger().clone(),
         health.clone(),
     );
     let kinds: BTreeSet<Watched> = streams.iter().map(|stream| stream.watched).collect();
@@ -358,6 +360,7 @@ fn report_state(
             pending_reloads: owing.len(),
             oldest_pending: since.map(|since| since.elapsed()).max().unwrap_or_default(),
             lost_log_lines: lost_lines.count(),
+            left_out_of_ledger: ledger.left_out(),
             longest_running: stats.longest_running,
             unfinished_work: stats.unfinished,
             tracked_objects: kinds

@@ -11,7 +11,10 @@
 //!
 //! Both times have whole seconds; a write in the same second counts as later.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     change::{Change, WorkloadId},
@@ -19,7 +22,7 @@ use super::{
     objects::Objects,
     source_status::{OwedBy, SourceState, SourceStatus},
 };
-use crate::model::{Content, Source, SourceKind, SourceRef, UnixSeconds, Workload};
+use crate::model::{Content, Source, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey};
 
 #[derive(Debug)]
 pub(super) struct Handover {
@@ -123,12 +126,24 @@ impl Handover {
         }
     }
 
-    /// This replica has taken over, and restarts may be missing in what it restored: the markers of all workloads that
-    /// are known have to be checked, and of those that appear until all are. Later ones were written by this leader.
-    pub(super) fn check_since(&mut self, unrecorded: Unrecorded, objects: &Objects, debts: &mut Debts) {
+    /// This replica has taken over, and restarts may be missing in what it restored: the workloads that are known and were
+    /// written or created since have to be checked, and of those that appear until all are known. Later ones were
+    /// written by this leader.
+    pub(super) fn begin_check(&mut self, unrecorded: Unrecorded, objects: &Objects) -> Vec<WorkloadKey> {
         self.unrecorded = Some(unrecorded);
-        debts.inherited_until(Some(unrecorded.since));
-        for workload in objects.workloads.all() {
+        let workloads = objects.workloads.all();
+        let since = Some(unrecorded.since);
+        let unknown =
+            |workload: &&Arc<Workload>| workload.template.written_at >= since || workload.created_at > since;
+        workloads
+            .filter(unknown)
+            .map(|workload| workload.key.clone())
+            .collect()
+    }
+
+    /// As [`Self::check_workload`].
+    pub(super) fn check(&self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
+        if let Some(workload) = objects.workloads.get(id) {
             self.check_workload(workload, objects, debts);
         }
     }
@@ -141,7 +156,7 @@ impl Handover {
         }
         for reference in objects.of_workload(workload) {
             if let Some(source) = objects.sources.present(&reference) {
-                self.check(workload, source, objects, debts);
+                self.check_one(workload, source, objects, debts);
             }
         }
     }
@@ -163,13 +178,13 @@ impl Handover {
         let mut concerned = objects.workloads.concerned(source);
         concerned.retain(|id| {
             let workload = objects.workloads.get(id);
-            workload.is_some_and(|workload| self.check(workload, source, objects, debts))
+            workload.is_some_and(|workload| self.check_one(workload, source, objects, debts))
         });
         concerned
     }
 
     /// Returns whether it is news that the workload may owe a restart for the source.
-    fn check(&self, workload: &Workload, source: &Source, objects: &Objects, debts: &mut Debts) -> bool {
+    fn check_one(&self, workload: &Workload, source: &Source, objects: &Objects, debts: &mut Debts) -> bool {
         let Some(Unrecorded { since, change }) = &self.unrecorded else {
             return false;
         };
@@ -223,5 +238,8 @@ pub(super) fn status(reference: &SourceRef, objects: &Objects, debts: &Debts) ->
         return None;
     }
     let owed = concerned.iter().filter_map(|id| debts.owed_by(id, reference));
-    Some(SourceStatus::new(state, owed.collect()))
+    Some(SourceStatus {
+        state,
+        owed: owed.collect(),
+    })
 }

@@ -532,9 +532,13 @@ impl Namespace {
         self.handover.end();
     }
 
-    /// Restarts may be missing in what was restored.
-    pub(super) fn check_unrecorded(&mut self, unrecorded: Unrecorded) {
-        self.handover
-            .check_since(unrecorded, &self.objects, &mut self.debts);
+    /// Restarts may be missing in what was restored. Returns the workloads whose markers are to be checked.
+    pub(super) fn begin_check(&mut self, unrecorded: Unrecorded) -> Vec<WorkloadKey> {
+        self.debts.inherited_until(Some(unrecorded.since));
+        self.handover.begin_check(unrecorded, &self.objects)
+    }
+
+    pub(super) fn check_unrecorded(&mut self, key: &WorkloadKey) {
+        self.handover.check(&key.into(), &self.objects, &mut self.debts);
     }
 }

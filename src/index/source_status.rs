@@ -6,10 +6,6 @@ use std::sync::Arc;
 
 use crate::model::{Content, Digest, WorkloadKind};
 
-/// Above so many workloads owing one source, the ledger's line says that all of them do: their markers show a later
-/// leader which are up to date, and a line of a few KiB stays one.
-const LONGEST_LIST: usize = 64;
-
 /// How far the workloads have got with a source: what a later leader needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
@@ -46,24 +42,6 @@ impl SourceStatus {
     pub(super) const fn missing() -> Self {
         Self {
             state: SourceState::Missing,
-            owed: Vec::new(),
-        }
-    }
-
-    /// A list that is too long is left out, with the state as it was before the change, or with a digest that no source
-    /// can have: either way all workloads owe.
-    pub(super) fn new(state: SourceState, owed: Vec<OwedBy>) -> Self {
-        if owed.len() <= LONGEST_LIST {
-            return Self { state, owed };
-        }
-        let none = Digest::from_bytes([0; 20]);
-        let state = match owed.iter().find_map(|owed| owed.running) {
-            Some(Content::Present(digest)) => SourceState::Present(digest),
-            Some(Content::Absent) => SourceState::Deleted(none),
-            None => SourceState::Present(none),
-        };
-        Self {
-            state,
             owed: Vec::new(),
         }
     }

@@ -34,6 +34,13 @@ struct Fixture {
 }
 
 impl Fixture {
+    /// As a leader does after it has restored everything.
+    fn check_unrecorded(&self, since: UnixSeconds) {
+        for workload in self.index.unrecorded_since(since, self.now) {
+            self.index.check_unrecorded(&workload);
+        }
+    }
+
     /// Everything is listed, and long enough ago that no workload can be unknown.
     fn settled() -> Self {
         Self::settled_with(Options::default())
@@ -525,21 +532,21 @@ fn the_standing_of_a_source_is_what_restores_it() {
 }
 
 #[test]
-fn a_source_that_very_many_owe_stands_where_it_was() {
+fn of_very_many_workloads_each_that_owes_is_named() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
-    for number in 0..100 {
+    for number in 0..1000 {
         fixture.workload(&format!("web-{number}"), AUTO);
     }
     fixture.source("app", 2);
+    fixture.settle("web-7", 2);
     let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    assert_eq!(
-        fixture.index.source_status(&settings),
-        Some(SourceStatus {
-            state: SourceState::Present(digest(1)),
-            owed: Vec::new()
-        })
-    );
+    let status = fixture.index.source_status(&settings).unwrap();
+    assert_eq!(status.state, SourceState::Present(digest(2)));
+    assert_eq!(status.owed.len(), 999);
+    let runs_with_before = |owed: &OwedBy| owed.running == Some(Content::Present(digest(1)));
+    assert!(status.owed.iter().all(runs_with_before));
+    assert!(status.owed.iter().all(|owed| *owed.name != *"web-7"));
 }
 
 #[test]

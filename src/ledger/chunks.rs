@@ -1,86 +1,155 @@
 //! How the ledger is spread over ConfigMaps: one while it is small, a power of two of them as it grows.
 //!
-//! Input: [`SourceStatus`]s of sources. Output: the text of each chunk, and which chunks changed. I/O: none.
+//! Input: [`SourceStatus`]s of sources. Output: the text of each chunk, and which lines changed. I/O: none.
 //!
-//! A ConfigMap may hold 1 MiB ([limit](https://kubernetes.io/docs/concepts/configuration/configmap/#motivation)), and
-//! one changed line rewrites the whole of it: chunks are split before [`LARGEST_CHUNK`]. 100,000 sources with names of
-//! usual length are about 9 MB in 64 chunks, and the change of one source writes about 140 KB.
+//! Chunk `i` of `n` has the lines whose place (a keyed hash: nobody can choose it) ends in the bits of `i`. A ledger that
+//! grows writes the chunks that are new and then, chunk 0, which says how many count; lines that have moved stay behind
+//! in the old chunks until those are written again, and are ignored there.
+//!
+//! One changed line rewrites its whole chunk, so there are more chunks before they exceed [`GOOD_SIZE`] on average, up to
+//! [`MOST_CHUNKS`]. A ConfigMap may hold 1 MiB
+//! ([limit](https://kubernetes.io/docs/concepts/configuration/configmap/#motivation)); of a chunk above
+//! [`LARGEST_CHUNK`] the namespaces that take most of it lose lines. 100,000 sources with names of usual length are
+//! about 13 MB.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod shares;
 
-use super::text;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{cipher::Cipher, first_format, line};
 use crate::{
     index::SourceStatus,
     model::{SourceKey, WorkloadKind},
 };
+use shares::Shares;
 
-/// Bytes of text above which the number of chunks doubles.
-pub(super) const LARGEST_CHUNK: usize = 256 * 1024;
-/// Maximum number of chunks that are read; 4096 × 256 KiB is 1 GiB, more than etcd is run with.
-pub(super) const MOST_CHUNKS: usize = 4096;
+/// Bytes that the text of a chunk has on average, at most, while there may be more chunks.
+pub(super) const GOOD_SIZE: usize = 48 * 1024;
+/// Maximum number of chunks.
+pub(super) const MOST_CHUNKS: usize = 64;
+/// Bytes of text that one ConfigMap is given at most.
+pub(super) const LARGEST_CHUNK: usize = 900 * 1024;
+/// Bytes of lines that are kept although this version cannot read them.
+const MOST_UNREADABLE: usize = 256 * 1024;
 
 /// The content of the ledger.
-#[derive(Debug)]
 pub(super) struct Chunks {
-    chunks: Vec<Chunk>,
-    largest: usize,
+    cipher: Cipher,
+    /// The kinds of workloads that can owe a restart.
+    kinds: Vec<WorkloadKind>,
+    /// By chunk.
+    lines: Vec<BTreeMap<LineKey, Line>>,
+    shares: Shares,
+    unreadable: usize,
 }
 
-#[derive(Debug, Default)]
-struct Chunk {
-    lines: BTreeMap<SourceKey, Line>,
-    /// The sum of the lines and their ends.
-    size: usize,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum LineKey {
+    Source(SourceKey),
+    /// A line that is about no source this version knows of; the whole text.
+    Unknown(String),
 }
 
 #[derive(Debug)]
 struct Line {
     text: String,
-    /// Set by this process; otherwise as it was read, perhaps by another writer.
-    ours: bool,
+    place: usize,
+    origin: Origin,
 }
 
-/// The effect of a change on the layout.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Changed {
-    /// The text of these chunks changed.
-    Some(BTreeSet<usize>),
-    /// The number of chunks has grown: all of them must be written.
-    Layout,
+/// Where a line is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Set by this process.
+    Ours,
+    /// As it was read, perhaps of another writer.
+    Read,
+    /// As it was read; this version does not know what it says.
+    Unreadable,
+}
+
+/// The effect of news.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// The places of the lines that changed.
+    pub(super) places: BTreeSet<usize>,
+    /// A source for each namespace of which lines are left out from now on.
+    pub(super) full: Vec<SourceKey>,
+    /// Sources that were left out, and for which there may be room again.
+    pub(super) retry: Vec<SourceKey>,
+}
+
+/// What reading a chunk led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ReadChunk {
+    /// Lines that this version cannot read.
+    pub(super) unreadable: usize,
+    /// It holds lines that belong elsewhere or are not kept: it has to be written anew.
+    pub(super) outdated: bool,
 }
 
 impl Chunks {
     /// An empty ledger of that many chunks.
-    pub(super) fn new(count: usize, largest: usize) -> Self {
+    pub(super) fn new(cipher: Cipher, count: usize, kinds: Vec<WorkloadKind>) -> Self {
         let count = count.clamp(1, MOST_CHUNKS).next_power_of_two();
         Self {
-            chunks: (0..count).map(|_| Chunk::default()).collect(),
-            largest,
+            cipher,
+            kinds,
+            lines: (0..count).map(|_| BTreeMap::new()).collect(),
+            shares: Shares::default(),
+            unreadable: 0,
         }
+    }
+
+    pub(super) fn cipher(&self) -> &Cipher {
+        &self.cipher
     }
 
     pub(super) fn count(&self) -> usize {
-        self.chunks.len()
+        self.lines.len()
     }
 
-    /// The number of sources.
-    #[cfg(test)]
-    fn len(&self) -> usize {
-        self.chunks.iter().map(|chunk| chunk.lines.len()).sum()
+    /// How many chunks there should be: never fewer than there are.
+    pub(super) fn wanted_count(&self) -> usize {
+        let wanted = (self.shares.bytes() + self.unreadable).div_ceil(GOOD_SIZE);
+        wanted.next_power_of_two().clamp(self.count(), MOST_CHUNKS)
     }
 
+    /// The number of sources that are left out, because their namespace has too many.
+    pub(super) fn left_out(&self) -> usize {
+        self.shares.left_out()
+    }
+
+    /// Whether there is a line for the source which this version can read.
     pub(super) fn contains(&self, key: &SourceKey) -> bool {
-        self.chunks[self.chunk_of(key)].lines.contains_key(key)
+        let line = self.lines[self.chunk_of(key)].get(&LineKey::Source(key.clone()));
+        line.is_some_and(|line| line.origin != Origin::Unreadable)
     }
 
-    /// The text of one chunk, a line each source.
-    pub(super) fn text(&self, chunk: usize) -> String {
-        let mut text = String::with_capacity(self.chunks[chunk].size);
-        for line in self.chunks[chunk].lines.values() {
-            text.push_str(&line.text);
-            text.push('\n');
-        }
-        text
+    /// The sources whose line this process has set.
+    pub(super) fn ours(&self) -> impl Iterator<Item = &SourceKey> {
+        self.lines.iter().flatten().filter_map(|(key, line)| match key {
+            LineKey::Source(source) if line.origin == Origin::Ours => Some(source),
+            _ => None,
+        })
+    }
+
+    /// The text of one chunk of `count`, which may be more than there are: a line each source. And how many lines did
+    /// not fit.
+    pub(super) fn text(&self, chunk: usize, count: usize) -> (String, usize) {
+        let lines = self.lines[chunk % self.count()].iter();
+        let own = lines.filter(|(_, line)| line.place % count == chunk);
+        let by_namespace = own.map(|(key, line)| {
+            let namespace = match key {
+                LineKey::Source(source) => &*source.namespace,
+                LineKey::Unknown(_) => "",
+            };
+            (namespace, line.text.as_str())
+        });
+        shares::fit(&by_namespace.collect::<Vec<_>>(), LARGEST_CHUNK)
     }
 
     /// Sets the status of sources; `None` removes it.
@@ -88,41 +157,74 @@ impl Chunks {
         &mut self,
         news: impl IntoIterator<Item = (SourceKey, Option<SourceStatus>)>,
     ) -> Changed {
-        let mut changed = BTreeSet::new();
+        let mut changed = Changed::default();
         for (key, status) in news {
-            let chunk = self.chunk_of(&key);
-            let line = status.map(|status| Line {
-                text: text::line(&key, &status),
-                ours: true,
-            });
-            if self.chunks[chunk].set(key, line) {
-                changed.insert(chunk);
+            let text = status.map(|status| line::line(&key, &status, &self.cipher));
+            let place = self.place(&key);
+            let before = self.lines[place % self.count()].get(&LineKey::Source(key.clone()));
+            let counted = before.filter(|line| line.origin != Origin::Unreadable);
+            let before = counted.map_or(0, |line| line.text.len() + 1);
+            let wanted = text.as_ref().map_or(0, |text| text.len() + 1);
+            let text = text.filter(|_| self.shares.admit(&key.namespace, before, wanted));
+            if wanted > 0 && text.is_none() {
+                changed
+                    .full
+                    .extend(self.shares.leave_out(&key).then(|| key.clone()));
+            } else {
+                changed.retry.extend(self.shares.take_back(&key, text.is_none()));
+            }
+            if self.put(LineKey::Source(key), place, text.map(|text| (text, Origin::Ours))) {
+                changed.places.insert(place);
             }
         }
-        let mut grown = false;
-        while self.chunks.len() < MOST_CHUNKS && self.chunks.iter().any(|chunk| chunk.size > self.largest) {
-            self.double();
-            grown = true;
-        }
-        if grown {
-            Changed::Layout
-        } else {
-            Changed::Some(changed)
-        }
+        changed
     }
 
-    /// Parses stored text; lines that cannot be parsed are left out and counted.
+    /// Takes in the stored text of a chunk. Lines that belong elsewhere were left behind when the ledger grew.
     pub(super) fn read(
         &mut self,
         stored: &str,
-        kinds: &[WorkloadKind],
+        chunk: usize,
+        mut known: impl FnMut(SourceKey, SourceStatus),
+    ) -> ReadChunk {
+        let mut read = ReadChunk::default();
+        for text in stored.lines() {
+            let (key, place, status) = self.parse(text);
+            if place % self.count() != chunk {
+                read.outdated = true;
+                continue;
+            }
+            let origin = if status.is_some() {
+                Origin::Read
+            } else {
+                Origin::Unreadable
+            };
+            if origin == Origin::Unreadable {
+                read.unreadable += 1;
+                if self.unreadable + text.len() > MOST_UNREADABLE {
+                    read.outdated = true;
+                    continue;
+                }
+            }
+            if let (LineKey::Source(source), Some(status)) = (&key, status) {
+                known(source.clone(), status);
+            }
+            self.put(key, place, Some((text.to_owned(), origin)));
+        }
+        read
+    }
+
+    /// Takes in the stored text of a chunk of version 0.1.0. The lines are this process's: they have to be written anew.
+    /// Returns how many are garbled; those are left out.
+    pub(super) fn read_first_format(
+        &mut self,
+        stored: &str,
         mut known: impl FnMut(SourceKey, SourceStatus),
     ) -> usize {
         let mut garbled = 0;
-        for line in stored.lines() {
-            if let Some((key, status)) = text::parse(line, kinds) {
-                let chunk = self.chunk_of(&key);
-                self.chunks[chunk].set(key.clone(), Some(Line::read(line)));
+        for text in stored.lines() {
+            if let Some((key, status)) = first_format::parse(text, &self.kinds) {
+                self.set([(key.clone(), Some(status.clone()))]);
                 known(key, status);
             } else {
                 garbled += 1;
@@ -131,222 +233,99 @@ impl Chunks {
         garbled
     }
 
-    /// Takes over what another client stored, but for the lines that this process has set: what it read of the others
-    /// before is outdated.
-    pub(super) fn adopt(&mut self, stored: &str) {
-        for line in stored.lines() {
-            let Some((key, _)) = text::parse(line, &[]) else {
-                continue;
-            };
-            let chunk = self.chunk_of(&key);
-            let ours = self.chunks[chunk].lines.get(&key).is_some_and(|line| line.ours);
-            if !ours {
-                self.chunks[chunk].set(key, Some(Line::read(line)));
+    /// Takes over what another client stored in a chunk, but for the lines that this process has set: what it read of the
+    /// others before is outdated.
+    pub(super) fn adopt(&mut self, stored: &str, chunk: usize) {
+        for text in stored.lines() {
+            let (key, place, status) = self.parse(text);
+            let before = self.lines[place % self.count()].get(&key);
+            let is_ours = before.is_some_and(|line| line.origin == Origin::Ours);
+            let fits = status.is_some() || self.unreadable + text.len() <= MOST_UNREADABLE;
+            if place % self.count() == chunk && !is_ours && fits {
+                let origin = if status.is_some() {
+                    Origin::Read
+                } else {
+                    Origin::Unreadable
+                };
+                self.put(key, place, Some((text.to_owned(), origin)));
             }
         }
     }
 
-    fn double(&mut self) {
-        let lines = self
-            .chunks
-            .iter_mut()
-            .flat_map(|chunk| std::mem::take(&mut chunk.lines))
-            .collect::<Vec<_>>();
-        self.chunks = (0..self.chunks.len() * 2).map(|_| Chunk::default()).collect();
+    /// Spreads the lines over so many chunks.
+    pub(super) fn spread(&mut self, count: usize) {
+        let lines: Vec<_> = std::mem::take(&mut self.lines).into_iter().flatten().collect();
+        self.lines = (0..count).map(|_| BTreeMap::new()).collect();
         for (key, line) in lines {
-            let chunk = self.chunk_of(&key);
-            self.chunks[chunk].set(key, Some(line));
+            self.lines[line.place % count].insert(key, line);
         }
+    }
+
+    fn parse(&self, text: &str) -> (LineKey, usize, Option<SourceStatus>) {
+        match (line::parse(text, &self.kinds, &self.cipher), line::subject(text)) {
+            (Some((key, status)), _) => {
+                let place = self.place(&key);
+                (LineKey::Source(key), place, Some(status))
+            }
+            (None, Some(key)) => {
+                let place = self.place(&key);
+                (LineKey::Source(key), place, None)
+            }
+            (None, None) => (LineKey::Unknown(text.to_owned()), self.cipher.place(text), None),
+        }
+    }
+
+    /// Returns whether the text changed.
+    fn put(&mut self, key: LineKey, place: usize, line: Option<(String, Origin)>) -> bool {
+        let namespace = match &key {
+            LineKey::Source(source) => Some(Arc::clone(&source.namespace)),
+            LineKey::Unknown(_) => None,
+        };
+        let text = line.as_ref().map(|(text, _)| text.clone());
+        let at = place % self.count();
+        let before = match line {
+            Some((text, origin)) => {
+                self.count_line(namespace.as_ref(), origin, text.len() + 1, Count::More);
+                self.lines[at].insert(key, Line { text, place, origin })
+            }
+            None => self.lines[at].remove(&key),
+        };
+        if let Some(before) = &before {
+            self.count_line(
+                namespace.as_ref(),
+                before.origin,
+                before.text.len() + 1,
+                Count::Less,
+            );
+        }
+        before.map(|line| line.text) != text
+    }
+
+    fn count_line(&mut self, namespace: Option<&Arc<str>>, origin: Origin, bytes: usize, count: Count) {
+        match (namespace, origin, count) {
+            (Some(namespace), Origin::Ours | Origin::Read, Count::More) => self.shares.add(namespace, bytes),
+            (Some(namespace), Origin::Ours | Origin::Read, Count::Less) => {
+                self.shares.remove(namespace, bytes);
+            }
+            (_, _, Count::More) => self.unreadable += bytes,
+            (_, _, Count::Less) => self.unreadable -= bytes,
+        }
+    }
+
+    fn place(&self, key: &SourceKey) -> usize {
+        self.cipher.place(&line::head(key))
     }
 
     fn chunk_of(&self, key: &SourceKey) -> usize {
-        // The count is at most 4096, so the low bits of the hash are all that matters.
-        usize::try_from(fnv1a(key) & 0xffff).unwrap_or(0) % self.chunks.len()
+        self.place(key) % self.count()
     }
 }
 
-impl Line {
-    fn read(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            ours: false,
-        }
-    }
-}
-
-impl Chunk {
-    /// Returns whether the text changed.
-    fn set(&mut self, key: SourceKey, line: Option<Line>) -> bool {
-        let size = |line: &Option<Line>| line.as_ref().map_or(0, |line| line.text.len() + 1);
-        let text = line.as_ref().map(|line| line.text.clone());
-        self.size += size(&line);
-        let before = match line {
-            Some(line) => self.lines.insert(key, line),
-            None => self.lines.remove(&key),
-        };
-        self.size -= size(&before);
-        before.map(|line| line.text) != text
-    }
-}
-
-/// 64-bit FNV-1a: the same in every version and process, unlike the standard library's hash.
-fn fnv1a(key: &SourceKey) -> u64 {
-    let bytes = key
-        .kind
-        .resource()
-        .bytes()
-        .chain([0])
-        .chain(key.namespace.bytes())
-        .chain([0])
-        .chain(key.name.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+#[derive(Clone, Copy)]
+enum Count {
+    More,
+    Less,
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        index::SourceState,
-        model::{Digest, SourceKind},
-    };
-
-    fn key(number: usize) -> SourceKey {
-        SourceKey::new(SourceKind::ConfigMap, "team", format!("settings-{number}"))
-    }
-
-    fn status(byte: u8) -> SourceStatus {
-        SourceStatus {
-            state: SourceState::Present(Digest::from_bytes([byte; 20])),
-            owed: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_small_ledger_is_one_chunk_and_only_changes_are_written() {
-        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        assert_eq!(chunks.set([(key(1), Some(status(1)))]), Changed::Some([0].into()));
-        assert_eq!(
-            chunks.set([(key(1), Some(status(1)))]),
-            Changed::Some(BTreeSet::new())
-        );
-        assert_eq!(chunks.set([(key(1), None)]), Changed::Some([0].into()));
-        assert_eq!(chunks.text(0), "");
-    }
-
-    #[test]
-    fn it_splits_before_a_chunk_is_too_large_and_loses_nothing() {
-        let mut chunks = Chunks::new(1, 4096);
-        let grown = chunks.set((0..1000).map(|number| (key(number), Some(status(7)))));
-        assert_eq!(grown, Changed::Layout);
-        assert!((0..chunks.count()).all(|chunk| chunks.text(chunk).len() <= 4096));
-        let mut read = Chunks::new(chunks.count(), 4096);
-        let mut seen = 0;
-        for chunk in 0..chunks.count() {
-            assert_eq!(read.read(&chunks.text(chunk), &[], |_, _| seen += 1), 0);
-        }
-        assert_eq!((seen, read.len()), (1000, 1000));
-        assert!((0..chunks.count()).all(|chunk| read.text(chunk) == chunks.text(chunk)));
-    }
-
-    #[test]
-    fn a_hundred_thousand_sources_stay_far_below_the_limit_of_a_config_map() {
-        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        chunks.set((0..100_000).map(|number| (key(number), Some(status(7)))));
-        let sizes: Vec<usize> = (0..chunks.count())
-            .map(|chunk| chunks.text(chunk).len())
-            .collect();
-        assert!(sizes.iter().all(|size| *size <= LARGEST_CHUNK), "{sizes:?}");
-        assert_eq!(
-            chunks.set([(key(5), Some(status(8)))]),
-            Changed::Some([chunks.chunk_of(&key(5))].into())
-        );
-    }
-
-    #[test]
-    fn garbled_lines_are_counted_and_left_out() {
-        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        let text = format!("{}\nnonsense\n", text::line(&key(1), &status(1)));
-        assert_eq!(chunks.read(&text, &[], |_, _| {}), 1);
-        assert_eq!(chunks.len(), 1);
-    }
-
-    /// A ledger that a user edited, or a disk that lost a bit: each line stands for itself.
-    #[test]
-    fn a_garbled_byte_costs_its_own_line_at_most() {
-        let lines: Vec<String> = (1..=3)
-            .map(|number| format!("{}\n", text::line(&key(number), &status(7))))
-            .collect();
-        let stored = lines.concat();
-        for (at, byte) in
-            (0..stored.len()).flat_map(|at| [0, b'\n', b' ', b'/', b'=', b'0', 0xff].map(|byte| (at, byte)))
-        {
-            let mut garbled = stored.clone().into_bytes();
-            garbled[at] = byte;
-            let garbled = String::from_utf8_lossy(&garbled);
-            let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-            let mut known = BTreeMap::new();
-            chunks.read(&garbled, &[], |key, status| _ = known.insert(key, status));
-            chunks.adopt(&garbled);
-
-            let hit = stored[..at].matches('\n').count();
-            // Where a line's end is gone, the next line is part of it.
-            let next = usize::from(stored.as_bytes()[at] == b'\n' && byte != b'\n');
-            for number in (0..3).filter(|number| !(hit..=hit + next).contains(number)) {
-                assert_eq!(known.get(&key(number + 1)), Some(&status(7)), "{garbled}");
-            }
-            let kept = chunks.text(0);
-            assert!(kept.len() <= garbled.len(), "{garbled}");
-            assert_eq!(
-                Chunks::new(1, LARGEST_CHUNK).read(&kept, &[], |_, _| {}),
-                0,
-                "{garbled}"
-            );
-        }
-    }
-
-    proptest! {
-        /// Text of any form is read into no more than it is, and what is kept of it is read back whole.
-        #[test]
-        fn no_stored_text_makes_it_panic_or_grow(
-            pieces in prop::collection::vec(prop_oneof![
-                "\\PC{0,40}",
-                "(configmap|secret|secretproviderclass|pod) [a-z ]{0,9} [a-z]{0,9} [0-9a-f]{39,41}",
-                " (deployment|daemonset|job)/[a-z=/ ]{0,9}",
-                Just("dc30e0faa89a70dec1033016a2309bbeb9efcbd0".to_owned()),
-                Just("\n".to_owned()),
-                Just("\r\n".to_owned()),
-            ], 0..20),
-            count in any::<usize>(),
-        ) {
-            let stored = pieces.concat();
-            let mut chunks = Chunks::new(count, 64);
-            prop_assert!((1..=MOST_CHUNKS).contains(&chunks.count()));
-            let mut known = 0;
-            chunks.read(&stored, &[], |_, _| known += 1);
-            chunks.adopt(&stored);
-            prop_assert!(chunks.len() <= known);
-            let kept: String = (0..chunks.count()).map(|chunk| chunks.text(chunk)).collect();
-            prop_assert!(kept.len() <= stored.len() + 1);
-            let mut again = Chunks::new(1, LARGEST_CHUNK);
-            prop_assert_eq!(again.read(&kept, &[], |_, _| {}), 0);
-            prop_assert_eq!(again.len(), chunks.len());
-        }
-    }
-
-    #[test]
-    fn what_another_writer_stored_is_kept_and_wins_only_over_what_was_read() {
-        let mut chunks = Chunks::new(1, LARGEST_CHUNK);
-        let line = |number, byte| format!("{}\n", text::line(&key(number), &status(byte)));
-        chunks.read(&(line(2, 2) + &line(3, 3)), &[], |_, _| {});
-        chunks.set([(key(1), Some(status(1))), (key(3), Some(status(4)))]);
-        chunks.adopt(&(line(1, 9) + &line(2, 9) + &line(3, 9) + &line(5, 9)));
-        assert_eq!(
-            chunks.text(0),
-            line(1, 1) + &line(2, 9) + &line(3, 4) + &line(5, 9)
-        );
-    }
-}
+mod tests;

@@ -1,40 +1,50 @@
-//! Reads the ledger once, then writes the sources that are touched.
+//! Reads the ledger of the leader before, once.
 //!
-//! Input: touches of [`Ledger`], the present [`SourceStatus`] of each. Output: stored chunks. I/O: reads and writes.
+//! Input: the stored chunks. Output: [`Loaded`], and the writer that goes on from there. I/O: reads.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use tokio::time::{Instant, sleep, sleep_until};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Ledger, Loaded,
-    chunks::{Changed, Chunks, LARGEST_CHUNK},
-    store::Store,
+    chunks::Chunks,
+    cipher::Cipher,
+    on_store::{OnStore, Place},
+    store::{Format, Store, Stored, TIMEOUT},
+    writer::{LedgerWriter, Part},
 };
 use crate::{
     api_error::{ApiError, Class},
-    index::SourceStatus,
     lease::Leadership,
-    model::{SourceKey, WorkloadKind},
+    model::{UnixSeconds, WorkloadKind},
 };
 
-/// The pause after a failed write, and between attempts to read.
+/// The pause between attempts to read.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The pause after a refusal (403): a user has to change a role first, and expects it to work within a minute.
+/// How long a missing permission is not believed: an API server that has just started refuses every client until it
+/// knows its roles, and roles are changed in several steps.
+const NOT_BELIEVED: Duration = Duration::from_secs(30);
+/// The pause between attempts once it is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
-/// How often a refused read or write is retried before the refusal is believed: an API server that has just started refuses every client until it knows its
-/// roles.
-const REFUSALS: u32 = 3;
-/// How often one write is retried after a conflict.
-const CONFLICTS: usize = 5;
 
 /// The ledger's keeper, before it has read what is stored.
 pub struct Keeper {
-    ledger: Ledger,
-    store: Store,
-    leadership: Leadership,
-    /// The kinds of workloads that can owe a restart.
-    kinds: Vec<WorkloadKind>,
+    place: Place,
+}
+
+/// Why the ledger was not read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("{0}")]
+    Api(#[from] ApiError),
+    /// A later version wrote it.
+    #[error(
+        "it is of format {0}, which this version cannot read. Run the version that wrote it, or delete the ConfigMaps with its \
+         label to begin again"
+    )]
+    LaterFormat(u32),
 }
 
 impl Keeper {
@@ -48,337 +58,208 @@ impl Keeper {
         kinds: Vec<WorkloadKind>,
     ) -> (Ledger, Self) {
         let ledger = Ledger::new();
-        let store = Store::new(client, namespace, name);
-        (
-            ledger.clone(),
-            Self {
-                ledger,
-                store,
-                leadership,
-                kinds,
-            },
-        )
+        let place = Place {
+            ledger: ledger.clone(),
+            store: Store::new(client, namespace, name),
+            leadership,
+            kinds,
+        };
+        (ledger, Self { place })
     }
 
-    /// Reads the ledger; retries until it succeeds or is not permitted.
-    pub async fn load(self) -> (Loaded, LedgerWriter) {
+    /// Reads the ledger; retries until it succeeds. `failing` is given the reason while it does not, and `None` when it has.
+    ///
+    /// The keeper comes back where no attempt will succeed before a user does something: a missing permission, a format
+    /// of a later version.
+    pub async fn load(self, failing: impl Fn(Option<&str>)) -> Result<(Loaded, LedgerWriter), Box<Self>> {
+        let begun = Instant::now();
         let mut failed_before = false;
-        let mut refusals = 0;
         loop {
-            match self.try_load().await {
-                Ok((loaded, chunks, versions)) => return (loaded, LedgerWriter::new(self, chunks, versions)),
-                Err(error) if error.is_forbidden() && refusals < REFUSALS => {
-                    refusals += 1;
-                    sleep(PAUSE).await;
+            let unread = match self.try_load().await {
+                Ok((loaded, stored)) => {
+                    failing(None);
+                    return Ok((loaded, LedgerWriter::new(self.place, stored)));
                 }
-                Err(error) if error.is_forbidden() => {
-                    let mut writer = LedgerWriter::new(self, Chunks::new(1, LARGEST_CHUNK), vec![None]);
-                    writer.note_failure(&error);
-                    writer.refusals = REFUSALS;
-                    return (Loaded::Refused, writer);
+                Err(unread) => unread,
+            };
+            failing(Some(&unread.to_string()));
+            let error = match unread {
+                Unread::LaterFormat(_) => {
+                    tracing::error!(
+                        "The ledger {} is left as it is: {unread}. Until then, changes made while no replica ran are not \
+                         noticed, and nothing is written down",
+                        self.place.store.name(),
+                    );
+                    return Err(Box::new(self));
                 }
-                Err(error) => {
-                    if !std::mem::replace(&mut failed_before, true) {
-                        tracing::warn!(
-                            category = error.category(),
-                            "The ledger could not be read, trying again: {error}"
-                        );
-                    }
-                    sleep(error.pause(PAUSE)).await;
+                Unread::Api(error) if error.is_missing_permission() && begun.elapsed() >= NOT_BELIEVED => {
+                    tracing::error!(
+                        "No permission to keep the ledger {}: {error}. Changes made while no replica runs are not noticed. \
+                         Grant get, list, watch, create and update on configmaps in Reloader's own namespace",
+                        self.place.store.name(),
+                    );
+                    return Err(Box::new(self));
                 }
+                Unread::Api(error) => error,
+            };
+            if !std::mem::replace(&mut failed_before, true) {
+                tracing::warn!(
+                    category = error.category(),
+                    "The ledger could not be read, trying again; nothing is restarted until then: {error}"
+                );
             }
+            sleep(error.pause(PAUSE)).await;
         }
     }
 
-    async fn try_load(&self) -> Result<(Loaded, Chunks, Vec<Option<String>>), ApiError> {
-        let first = self.store.read(1, 0).await?;
-        if first.version.is_none() {
-            return Ok((Loaded::First, Chunks::new(1, LARGEST_CHUNK), vec![None]));
+    /// Reads the ledger as soon as that is possible after all.
+    pub async fn load_late(self) -> (Loaded, LedgerWriter) {
+        loop {
+            if let Ok((loaded, stored)) = self.try_load().await {
+                tracing::info!("The ledger {} is read now", self.place.store.name());
+                return (loaded, LedgerWriter::new(self.place, stored));
+            }
+            sleep(REFUSED_PAUSE).await;
         }
-        let mut chunks = Chunks::new(first.count, LARGEST_CHUNK);
-        let mut versions = vec![first.version];
-        let mut written_at = first.written_at;
-        let mut known = Vec::new();
-        let mut garbled = chunks.read(&first.text, &self.kinds, |key, status| {
-            known.push((key, status));
-        });
-        for chunk in 1..chunks.count() {
-            let stored = self.store.read(chunks.count(), chunk).await?;
-            garbled += chunks.read(&stored.text, &self.kinds, |key, status| {
-                known.push((key, status));
-            });
-            versions.push(stored.version);
-            written_at = written_at.max(stored.written_at);
+    }
+
+    async fn try_load(&self) -> Result<(Loaded, OnStore), Unread> {
+        let listed = self.place.store.list().await?;
+        // Gives each chunk once.
+        let mut listed = listed.unwrap_or_default();
+        let name = self.place.store.name().to_owned();
+        let first = self.chunk(&mut listed, &name).await?;
+        if first.version.is_none() {
+            let stored = OnStore::new(self.new_chunks()?, vec![Part::default()]);
+            return Ok((Loaded::First, stored));
+        }
+        match first.format.clone() {
+            Format::Later(format) => Err(Unread::LaterFormat(format)),
+            Format::First(count) => {
+                let mut old = vec![first];
+                let mut leftovers = Vec::new();
+                for chunk in 1..count {
+                    let name = self.place.store.first_format_name(count, chunk);
+                    let stored = self.chunk(&mut listed, &name).await?;
+                    leftovers.extend(stored.version.clone().map(|version| (name, version)));
+                    old.push(stored);
+                }
+                Ok(self.convert(old, leftovers)?)
+            }
+            Format::Present(header) => match self.place.chunks_of(&header) {
+                Some(chunks) => {
+                    let mut all = vec![first];
+                    for chunk in 1..header.count {
+                        let name = self.place.store.chunk_name(chunk);
+                        all.push(self.chunk(&mut listed, &name).await?);
+                    }
+                    Ok(self.take_in(chunks, all))
+                }
+                None => Ok(self.take_in(self.new_chunks()?, vec![first])),
+            },
+            Format::Garbled => Ok(self.take_in(self.new_chunks()?, vec![first])),
+        }
+    }
+
+    /// As the list showed it; where it did not, as a read does.
+    async fn chunk(&self, listed: &mut BTreeMap<String, Stored>, name: &str) -> Result<Stored, ApiError> {
+        match listed.remove(name) {
+            Some(stored) => Ok(stored),
+            None => self.place.store.read(name).await,
+        }
+    }
+
+    /// Reads chunks of the present format.
+    fn take_in(&self, mut chunks: Chunks, stored: Vec<Stored>) -> (Loaded, OnStore) {
+        let mut sources = Vec::new();
+        let mut unreadable = 0;
+        let mut parts = Vec::new();
+        let (stored_at, complete) = times(&stored);
+        for (chunk, stored) in stored.into_iter().enumerate() {
+            let read = chunks.read(&stored.text, chunk, |key, status| sources.push((key, status)));
+            unreadable += read.unreadable;
+            let is_garbled = chunk == 0 && !is_of(&chunks, &stored.format);
+            parts.push(Part::read(stored.version, read.outdated || is_garbled));
+        }
+        if unreadable > 0 {
+            tracing::warn!(
+                lines = unreadable,
+                "The ledger {} holds lines that this version cannot read: a later one wrote them, or they were edited. They \
+                 are kept, but the present content of their sources is taken as settled",
+                self.place.store.name(),
+            );
+        }
+        let loaded = Loaded::Known {
+            sources,
+            stored_at,
+            complete_until: complete,
+        };
+        let mut stored = OnStore::new(chunks, parts);
+        stored.complete = complete;
+        stored.in_force = true;
+        (loaded, stored)
+    }
+
+    /// Reads chunks of the first format, to be stored in the present one.
+    fn convert(
+        &self,
+        old: Vec<Stored>,
+        leftovers: Vec<(String, String)>,
+    ) -> Result<(Loaded, OnStore), ApiError> {
+        let mut chunks = self.new_chunks()?;
+        let mut sources = Vec::new();
+        // Version 0.1.0 did not note more.
+        let (stored_at, _) = times(&old);
+        let mut garbled = 0;
+        for stored in &old {
+            garbled += chunks.read_first_format(&stored.text, |key, status| sources.push((key, status)));
         }
         if garbled > 0 {
             tracing::warn!(
                 lines = garbled,
-                "The ledger {} holds lines that are not Reloader's; the present content of those sources is taken \
-                 as settled. Do not edit it by hand",
-                self.store.name(),
+                "The ledger {} holds lines that are not Reloader's; the present content of those sources is taken as \
+                 settled. Do not edit it by hand",
+                self.place.store.name(),
             );
         }
         let loaded = Loaded::Known {
-            sources: known,
-            written_at,
+            sources,
+            stored_at,
+            complete_until: stored_at,
         };
-        Ok((loaded, chunks, versions))
+        let version = old.into_iter().next().and_then(|first| first.version);
+        let mut stored = OnStore::new(chunks, vec![Part::read(version, true)]);
+        stored.complete = stored_at;
+        stored.leftovers = leftovers;
+        Ok((loaded, stored))
+    }
+
+    fn new_chunks(&self) -> Result<Chunks, ApiError> {
+        let mut key = [0; 32];
+        let filled = SystemRandom::new().fill(&mut key);
+        let cipher = filled
+            .ok()
+            .and_then(|()| Cipher::new(&key))
+            .ok_or_else(|| ApiError {
+                class: Class::Unavailable,
+                code: None,
+                message: "the system gives no random numbers".to_owned(),
+            })?;
+        Ok(Chunks::new(cipher, 1, self.place.kinds.clone()))
     }
 }
 
-/// What to do with lines that another client wrote into a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnConflict {
-    /// Merge them: the chunk is part of the ledger that is in force.
-    KeepLines,
-    /// Replace them: the chunk counts only once the new layout is complete.
-    Replace,
+/// Whether chunk 0 says what these chunks are.
+fn is_of(chunks: &Chunks, format: &Format) -> bool {
+    matches!(format, Format::Present(header) if header.key == chunks.cipher().stored() && header.count == chunks.count())
 }
 
-/// Writes the sources that are touched while this replica leads.
-pub struct LedgerWriter {
-    keeper: Keeper,
-    chunks: Chunks,
-    /// The resourceVersion of each chunk; `None` where there is no object yet.
-    versions: Vec<Option<String>>,
-    /// Chunks whose stored text is outdated.
-    unwritten: BTreeSet<usize>,
-    /// The stored layout has fewer chunks: these are its versions.
-    old_layout: Option<Vec<Option<String>>>,
-    /// When a failed write is retried.
-    retry_at: Option<Instant>,
-    /// Category of the last failure, so that each is logged once.
-    failing: Option<&'static str>,
-    /// How often writing was refused in a row.
-    refusals: u32,
-}
-
-impl LedgerWriter {
-    fn new(keeper: Keeper, chunks: Chunks, versions: Vec<Option<String>>) -> Self {
-        let unwritten = BTreeSet::new();
-        Self {
-            keeper,
-            chunks,
-            versions,
-            unwritten,
-            old_layout: None,
-            retry_at: None,
-            failing: None,
-            refusals: 0,
-        }
-    }
-
-    /// Whether the ledger has a line for the source.
-    pub fn knows(&self, source: &SourceKey) -> bool {
-        self.chunks.contains(source)
-    }
-
-    /// Writes until the process ends. `status` gives the status of a source; `None`: no workload opted into it, and
-    /// the ledger forgets it.
-    pub async fn run(mut self, status: impl Fn(&SourceKey) -> Option<SourceStatus>) {
-        let shared = Arc::clone(&self.keeper.ledger.shared);
-        loop {
-            let (number, touched) = self.wait().await;
-            let news = touched.into_iter().map(|key| {
-                let status = status(&key);
-                (key, status)
-            });
-            match self.chunks.set(news) {
-                Changed::Some(chunks) => self.unwritten.extend(chunks),
-                Changed::Layout => self.grow(),
-            }
-            match self.write().await {
-                Ok(()) => {
-                    self.retry_at = None;
-                    self.refusals = 0;
-                    if self.failing.take().is_some() {
-                        tracing::info!("The ledger {} is written again", self.keeper.store.name());
-                    }
-                }
-                Err(error) => {
-                    self.refusals = if error.is_forbidden() {
-                        self.refusals + 1
-                    } else {
-                        0
-                    };
-                    let is_believed = self.refusals > REFUSALS;
-                    if is_believed || !error.is_forbidden() {
-                        self.note_failure(&error);
-                    }
-                    let pause = if is_believed { REFUSED_PAUSE } else { PAUSE };
-                    self.retry_at = Some(Instant::now() + error.pause(pause));
-                }
-            }
-            // After a failure too: a task in `flush` waits for an attempt and must not wait out an outage.
-            shared.written.send_replace(number);
-        }
-    }
-
-    /// Waits until something is due, and takes everything that was touched: one batch.
-    async fn wait(&self) -> (u64, Vec<SourceKey>) {
-        let shared = &self.keeper.ledger.shared;
-        loop {
-            let due = {
-                let mut touched = shared.touched();
-                let retry = self
-                    .retry_at
-                    .filter(|_| !self.unwritten.is_empty() || self.old_layout.is_some());
-                let due = touched.sources.values().min().copied();
-                let due = match (due, retry) {
-                    // While writing fails, new touches wait for the next attempt.
-                    (_, Some(retry)) => Some(retry),
-                    (due, None) => due,
-                };
-                if touched.flush || due.is_some_and(|due| due <= Instant::now()) {
-                    touched.flush = false;
-                    return (
-                        touched.number,
-                        touched.sources.drain().map(|(key, _)| key).collect(),
-                    );
-                }
-                due
-            };
-            match due {
-                Some(due) => tokio::select! {
-                    () = sleep_until(due) => {}
-                    () = shared.news.notified() => {}
-                },
-                None => shared.news.notified().await,
-            }
-        }
-    }
-
-    /// Switches to more chunks; the stored ones stay valid until the new ones are complete.
-    fn grow(&mut self) {
-        let fresh = vec![None; self.chunks.count()];
-        let old = std::mem::replace(&mut self.versions, fresh);
-        self.versions[0].clone_from(&old[0]);
-        self.old_layout.get_or_insert(old);
-        self.unwritten = (0..self.chunks.count()).collect();
-    }
-
-    async fn write(&mut self) -> Result<(), ApiError> {
-        let growing = self.old_layout.is_some();
-        // Chunk 0 last: it holds the number of chunks in force.
-        while let Some(chunk) = self.unwritten.last().copied() {
-            let on_conflict = if growing && chunk > 0 {
-                OnConflict::Replace
-            } else {
-                OnConflict::KeepLines
-            };
-            self.write_chunk(chunk, on_conflict).await?;
-            self.unwritten.remove(&chunk);
-        }
-        let Some(old) = self.old_layout.take() else {
-            return Ok(());
-        };
-        for (chunk, version) in old.iter().enumerate().skip(1) {
-            // Their lines are in other chunks now; left over they would only take up space.
-            let _ = self
-                .keeper
-                .store
-                .write(old.len(), chunk, version.as_deref(), String::new())
-                .await;
-        }
-        Ok(())
-    }
-
-    async fn write_chunk(&mut self, chunk: usize, on_conflict: OnConflict) -> Result<(), ApiError> {
-        let store = self.keeper.store.clone();
-        let count = self.chunks.count();
-        let mut attempt = 0;
-        loop {
-            let (version, text) = (self.versions[chunk].as_deref(), self.chunks.text(chunk));
-            let write = store.write(count, chunk, version, text);
-            let Some(written) = self.keeper.leadership.fence(write).await else {
-                let message = "this replica no longer leads".to_owned();
-                return Err(ApiError {
-                    class: Class::Unavailable,
-                    code: None,
-                    message,
-                });
-            };
-            match written {
-                Ok(version) => {
-                    self.versions[chunk] = version;
-                    return Ok(());
-                }
-                Err(error) if error.class == Class::Conflict && attempt < CONFLICTS => {
-                    attempt += 1;
-                    let stored = store.read(count, chunk).await?;
-                    if on_conflict == OnConflict::KeepLines && stored.version.is_some() {
-                        tracing::warn!(
-                            "The ledger {} was changed by another client; its other lines are kept. Two releases in \
-                             one namespace need different names: RELOADER_DEPLOYMENT_NAME",
-                            store.name(),
-                        );
-                        self.chunks.adopt(&stored.text);
-                    }
-                    self.versions[chunk] = stored.version;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn note_failure(&mut self, error: &ApiError) {
-        if self.failing.replace(error.category()) == Some(error.category()) {
-            return;
-        }
-        let text = failure_text(self.keeper.store.name(), error);
-        if error.is_forbidden() {
-            tracing::error!("{text}");
-        } else {
-            tracing::warn!(category = error.category(), "{text}");
-        }
-    }
-}
-
-/// Only a missing permission is advised upon: a quota or an admission policy refuses with 403 as well, and says why.
-fn failure_text(name: &str, error: &ApiError) -> String {
-    const EFFECT: &str = "Changes made while no replica runs are not noticed";
-    if error.is_missing_permission() {
-        format!(
-            "No permission to keep the ledger {name}: {error}. {EFFECT}. Grant get, create and update on configmaps in \
-             Reloader's own namespace"
-        )
-    } else if error.is_forbidden() {
-        format!("The API server refuses to store the ledger {name}, trying again: {error}. {EFFECT}")
-    } else {
-        format!("The ledger {name} could not be written, trying again: {error}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case::permission(
-        403,
-        "configmaps \"ledger\" is forbidden: User \"a\" cannot create resource \"configmaps\" in API group \"\" in the \
-         namespace \"b\"",
-        true
-    )]
-    #[case::quota(
-        403,
-        "configmaps \"ledger\" is forbidden: exceeded quota: few, requested: count/configmaps=1, used: \
-         count/configmaps=1, limited: count/configmaps=1",
-        false
-    )]
-    #[case::policy(403, "admission webhook \"policy\" denied the request: no", false)]
-    #[case::unavailable(503, "etcd is down", false)]
-    fn only_a_missing_permission_is_advised_upon(
-        #[case] code: u16,
-        #[case] message: &str,
-        #[case] advised: bool,
-    ) {
-        let status = kube::core::Status::failure(message, "Forbidden").with_code(code);
-        let text = failure_text("ledger", &ApiError::from_status(&status));
-        assert!(text.contains(message), "{text}");
-        assert_eq!(text.contains("Grant"), advised, "{text}");
-        assert_eq!(text.contains("are not noticed"), code == 403, "{text}");
-    }
+/// When the ledger was last written, and until when it certainly has everything. Where it does not say so, its first write
+/// was not completed: that was begun at most one timeout earlier than it was stored.
+fn times(stored: &[Stored]) -> (Option<UnixSeconds>, Option<UnixSeconds>) {
+    let written_at = stored.iter().filter_map(|stored| stored.written_at).max();
+    let complete = stored.iter().filter_map(|stored| stored.complete).max();
+    let timeout = i64::try_from(TIMEOUT.as_secs()).unwrap_or(i64::MAX);
+    let begun = written_at.map(|written_at| written_at.saturating_add(-timeout));
+    (written_at, complete.or(begun))
 }

@@ -2,57 +2,73 @@
 //!
 //! Input: chunk texts. Output: the same, later. I/O: reads and writes ConfigMaps of the controller's own namespace.
 //!
-//! Chunk 0 is the ConfigMap with the ledger's name; an annotation on it holds the number of chunks. The others are
-//! called `<name>-<count>-<chunk>`: a ledger that grows writes its new chunks beside the old ones and then, chunk 0,
-//! which puts them in force.
+//! Chunk 0 is the ConfigMap with the ledger's name. It says in which format the ledger is, with which key, and how many
+//! chunks count; the others are called `<name>-<chunk>`. Version 0.1.0, the first format, had the number in an
+//! annotation of chunk 0, and called the others `<name>-<count>-<chunk>`.
+
+mod stored;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, PostParams},
+    core::PartialObjectMeta,
+};
 
-use super::chunks::MOST_CHUNKS;
 use crate::{
     api_error::{ApiError, Class},
     model::{FIELD_MANAGER, LEDGER_LABEL, UnixSeconds},
 };
+use stored::{CHUNKS, COMPLETE, FORMAT, KEY, LINES};
+pub(super) use stored::{Format, Header, Stored};
 
-/// On chunk 0: the number of chunks.
-const CHUNKS: &str = "reloader.stakater.com/ledger-chunks";
-/// The one key of a chunk's data.
-const KEY: &str = "sources";
 /// An explanation for users who find the object.
 const ABOUT: &str = "about";
 const ABOUT_TEXT: &str = "Which content of each source the workloads were last restarted for. Written by Reloader's \
-    leader; without it, changes made while no replica runs would be lost. Safe to delete: the present contents are \
-    then taken as settled.";
+    leader; without it, changes made while no replica runs would be lost. Safe to delete: it is written again, and changes \
+    that no replica has seen are then taken as settled.";
 /// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// ConfigMaps in one page of a list: some MiB.
+const PAGE: u32 = 16;
+/// The longest value of a label.
+const LONGEST_LABEL: usize = 63;
 
 /// One ledger in the cluster.
 #[derive(Clone)]
 pub(super) struct Store {
     api: Api<ConfigMap>,
+    metadata: Api<PartialObjectMeta<ConfigMap>>,
     name: String,
 }
 
-/// A chunk as it is stored.
-#[derive(Debug, Default)]
-pub(super) struct Stored {
-    /// For compare-and-swap; `None` where there is no such object.
+/// The content of a chunk to be stored.
+pub(super) struct ToStore {
+    /// For compare-and-swap; `None`: there is no such object.
     pub(super) version: Option<String>,
     /// Its lines.
     pub(super) text: String,
-    /// On chunk 0: the number of chunks.
-    pub(super) count: usize,
-    /// When Reloader last wrote it.
-    pub(super) written_at: Option<UnixSeconds>,
+    /// For chunk 0.
+    pub(super) header: Option<Header>,
+    pub(super) complete: Complete,
+}
+
+/// Until when the ledger has every restart, once a chunk is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Complete {
+    /// Until this chunk is stored: all others are.
+    WhenStored,
+    /// Until then, by the API server's clock; `None`: not known.
+    Until(Option<UnixSeconds>),
 }
 
 impl Store {
     pub(super) fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self {
-            api: Api::namespaced(client, namespace),
+            api: Api::namespaced(client.clone(), namespace),
+            metadata: Api::namespaced(client, namespace),
             name: name.to_owned(),
         }
     }
@@ -62,82 +78,116 @@ impl Store {
         &self.name
     }
 
-    /// Reads one chunk; one that does not exist reads as empty.
-    pub(super) async fn read(&self, count: usize, chunk: usize) -> Result<Stored, ApiError> {
-        let name = self.chunk_name(count, chunk);
-        let Some(object) = ApiError::within(TIMEOUT, self.api.get_opt(&name)).await? else {
-            return Ok(Stored::default());
-        };
-        let annotation = object
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|annotations| annotations.get(CHUNKS));
-        let count = annotation
-            .and_then(|text| text.parse().ok())
-            .filter(|count| (1..=MOST_CHUNKS).contains(count));
-        let managers = object.metadata.managed_fields.into_iter().flatten();
-        let own = managers.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
-        Ok(Stored {
-            written_at: own.filter_map(|entry| Some(entry.time?.0.into())).max(),
-            version: object.metadata.resource_version,
-            text: object
-                .data
-                .and_then(|mut data| data.remove(KEY))
-                .unwrap_or_default(),
-            count: count.unwrap_or(1),
-        })
+    /// What a label says of all its ConfigMaps.
+    pub(super) fn label(&self) -> &str {
+        let end = self.name.floor_char_boundary(LONGEST_LABEL);
+        self.name[..end].trim_end_matches(|last: char| !last.is_ascii_alphanumeric())
     }
 
-    /// Replaces one chunk at the known version and returns the new version.
+    /// The ConfigMaps without their data.
+    pub(super) fn metadata(&self) -> Api<PartialObjectMeta<ConfigMap>> {
+        self.metadata.clone()
+    }
+
+    /// The name of a chunk.
+    pub(super) fn chunk_name(&self, chunk: usize) -> String {
+        if chunk == 0 {
+            self.name.clone()
+        } else {
+            format!("{}-{chunk}", self.name)
+        }
+    }
+
+    /// The chunk of that name.
+    pub(super) fn chunk_number(&self, name: &str) -> Option<usize> {
+        let rest = name.strip_prefix(&self.name)?;
+        if rest.is_empty() {
+            return Some(0);
+        }
+        rest.strip_prefix('-')?.parse().ok().filter(|chunk| *chunk > 0)
+    }
+
+    /// The name of a chunk in the first format.
+    pub(super) fn first_format_name(&self, count: usize, chunk: usize) -> String {
+        if chunk == 0 {
+            self.name.clone()
+        } else {
+            format!("{}-{count}-{chunk}", self.name)
+        }
+    }
+
+    /// Reads all of the ledger's ConfigMaps by their label; `None` where that is not permitted.
+    pub(super) async fn list(&self) -> Result<Option<BTreeMap<String, Stored>>, ApiError> {
+        let mut all = BTreeMap::new();
+        let label = format!("{LEDGER_LABEL}={}", self.label());
+        let mut params = ListParams::default().labels(&label).limit(PAGE);
+        loop {
+            let page = match ApiError::within(TIMEOUT, self.api.list(&params)).await {
+                Err(error) if error.is_missing_permission() => return Ok(None),
+                page => page?,
+            };
+            let read = page.items.into_iter();
+            all.extend(read.map(|object| (object.name_any(), Stored::from(object))));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(Some(all)),
+            }
+        }
+    }
+
+    /// Reads one ConfigMap; one that does not exist reads as empty.
+    pub(super) async fn read(&self, name: &str) -> Result<Stored, ApiError> {
+        let object = ApiError::within(TIMEOUT, self.api.get_opt(name)).await?;
+        Ok(object.map(Stored::from).unwrap_or_default())
+    }
+
+    /// Replaces one ConfigMap at the known version.
     ///
     /// [`Class::Conflict`]: another client wrote, created or deleted it in the meantime.
-    pub(super) async fn write(
-        &self,
-        count: usize,
-        chunk: usize,
-        version: Option<&str>,
-        text: String,
-    ) -> Result<Option<String>, ApiError> {
-        let name = self.chunk_name(count, chunk);
+    pub(super) async fn write(&self, name: &str, chunk: ToStore) -> Result<Stored, ApiError> {
+        let mut data = BTreeMap::from([
+            (ABOUT.to_owned(), ABOUT_TEXT.to_owned()),
+            (LINES.to_owned(), chunk.text),
+        ]);
+        if let Some(Header { key, count }) = chunk.header {
+            data.insert(FORMAT.to_owned(), stored::PRESENT_FORMAT.to_string());
+            data.insert(KEY.to_owned(), key);
+            data.insert(CHUNKS.to_owned(), count.to_string());
+        }
+        let complete = match chunk.complete {
+            Complete::WhenStored => Some(stored::WHEN_STORED.to_owned()),
+            Complete::Until(until) => until.map(|until| until.0.to_string()),
+        };
         let object = ConfigMap {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
-                resource_version: version.map(str::to_owned),
-                annotations: Some(BTreeMap::from([(CHUNKS.to_owned(), count.to_string())])),
-                labels: Some(BTreeMap::from([(LEDGER_LABEL.to_owned(), self.name.clone())])),
+                name: Some(name.to_owned()),
+                resource_version: chunk.version.clone(),
+                annotations: complete.map(|complete| BTreeMap::from([(COMPLETE.to_owned(), complete)])),
+                labels: Some(BTreeMap::from([(
+                    LEDGER_LABEL.to_owned(),
+                    self.label().to_owned(),
+                )])),
                 ..ObjectMeta::default()
             },
-            data: Some(BTreeMap::from([
-                (ABOUT.to_owned(), ABOUT_TEXT.to_owned()),
-                (KEY.to_owned(), text),
-            ])),
+            data: Some(data),
             ..ConfigMap::default()
         };
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let written = match version {
-            Some(_) => ApiError::within(TIMEOUT, self.api.replace(&name, &params, &object)).await,
+        let written = match chunk.version {
+            Some(_) => ApiError::within(TIMEOUT, self.api.replace(name, &params, &object)).await,
             None => ApiError::within(TIMEOUT, self.api.create(&params, &object)).await,
         };
         match written {
-            Ok(object) => Ok(object.metadata.resource_version),
+            Ok(object) => Ok(object.into()),
             // Created or deleted meanwhile: like any other change by another client.
             Err(error) if matches!(error.class, Class::NotFound | Class::Exists) => Err(ApiError {
                 class: Class::Conflict,
                 ..error
             }),
             Err(error) => Err(error),
-        }
-    }
-
-    fn chunk_name(&self, count: usize, chunk: usize) -> String {
-        if chunk == 0 {
-            self.name.clone()
-        } else {
-            format!("{}-{count}-{chunk}", self.name)
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub oldest_pending: Duration,
     /// Log lines dropped so far.
     pub lost_log_lines: u64,
+    /// Sources that the ledger leaves out because their namespace has too many.
+    pub left_out_of_ledger: usize,
     /// Age of the oldest work in progress.
     pub longest_running: Duration,
     /// The sum of the ages of all work in progress.
@@ -65,6 +67,7 @@ impl Collector for SnapshotSource {
             pending_reloads,
             oldest_pending,
             lost_log_lines,
+            left_out_of_ledger,
             longest_running,
             unfinished_work,
             tracked_objects,
@@ -110,6 +113,11 @@ impl Collector for SnapshotSource {
             "reloader_oldest_pending_reload_seconds",
             "Age of the oldest change that a workload owes a restart for in seconds, 0 without one.",
             oldest_pending.as_secs_f64(),
+        )?;
+        out.plain(
+            "reloader_ledger_sources_left_out",
+            "Number of sources that the ledger leaves out because their namespace has too many.",
+            left_out_of_ledger,
         )?;
         out.family(
             "reloader_tracked_objects",

@@ -35,6 +35,7 @@ fn touched() -> Metrics {
         pending_reloads: 9,
         oldest_pending: SHORT,
         lost_log_lines: 5,
+        left_out_of_ledger: 6,
         longest_running: Duration::from_secs(2),
         unfinished_work: Duration::from_secs(5),
         tracked_objects: vec![("ConfigMap", 100), ("Deployment", 7)],
@@ -113,6 +114,7 @@ fn names_and_labels_are_pinned() {
         // ours
         "reloader_build_info{version} gauge",
         "reloader_fenced_writes_total{} counter",
+        "reloader_ledger_sources_left_out{} gauge",
         "reloader_log_lines_dropped_total{} counter",
         "reloader_notifications_total{channel,result} counter",
         "reloader_flapping_sources_total{resource_type} counter",

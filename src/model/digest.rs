@@ -64,6 +64,23 @@ impl Digest {
         }
     }
 
+    /// All that is known: the SHA-1, and 4 bytes that distinguish data which prints alike.
+    pub fn to_exact_bytes(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..20].copy_from_slice(&self.sha1);
+        bytes[20..].copy_from_slice(&self.reading);
+        bytes
+    }
+
+    /// The digest of which [`Self::to_exact_bytes`] gave these; `None` where there are not as many.
+    pub fn from_exact_bytes(bytes: &[u8]) -> Option<Self> {
+        let (sha1, reading) = bytes.split_at_checked(20)?;
+        Some(Self {
+            sha1: sha1.try_into().ok()?,
+            reading: reading.try_into().ok()?,
+        })
+    }
+
     /// All that is known, in a form that [`str::parse`] reads back: the 40 digits, and `~` with 8 more where other data
     /// prints alike.
     pub fn exact(self) -> impl fmt::Display {

@@ -3,7 +3,7 @@
 //! Input: running loops. Output: why one of them ended; or an orderly end. I/O: the last write of the ledger, the
 //! release of the lease.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -15,7 +15,6 @@ use super::{error::RunError, notifications::Sending, selectors::selectors, takeo
 use crate::{
     config::{Config, Scope},
     lease,
-    ledger::Keeper,
     model::WorkloadKind,
     watch::Watched,
     worker::Worker,
@@ -78,12 +77,12 @@ impl Running {
     /// Starts acting once this replica leads. Completes when a loop ended that should not have.
     pub(super) async fn supervise(
         &mut self,
-        keeper: Option<Keeper>,
-        config: &Config,
+        ledger: Option<takeover::Unread>,
+        config: &Arc<Config>,
         selection_known: watch::Receiver<bool>,
     ) -> RunError {
         let leadership = self.worker.context().leadership().clone();
-        let mut candidate = Some(keeper);
+        let mut candidate = Some(ledger);
         let mut reading = JoinSet::new();
         loop {
             tokio::select! {
@@ -102,14 +101,15 @@ impl Running {
                 },
                 _ = &mut self.recording => return RunError::LoopEnded("events"),
                 () = ended(&mut self.sending) => return RunError::LoopEnded("notifications"),
-                // Reading the ledger can take long, and the loops must be supervised meanwhile.
+                // Reading the ledger can take long, comparing it too, and the loops must be supervised meanwhile.
                 () = leadership.acquired(), if candidate.is_some() => {
-                    reading.spawn(takeover::read(candidate.take().flatten(), selection_known.clone()));
+                    let context = Arc::clone(self.worker.context());
+                    let ledger = candidate.take().flatten();
+                    reading.spawn(takeover::take_over(context, Arc::clone(config), ledger, selection_known.clone()));
                 }
                 Some(read) = reading.join_next() => match read {
                     // Workers start last: what they write rests on the debts that the ledger has.
-                    Ok(left_over) => {
-                        let writing = takeover::take_over(self.worker.context(), config, left_over);
+                    Ok(writing) => {
                         self.spawn("ledger", writing);
                         if config.webhook.is_none() && config.kinds().contains(&WorkloadKind::Job) {
                             let namespaces = match &config.scope {
@@ -152,7 +152,7 @@ impl Running {
             );
             workers.shutdown().await;
         }
-        if timeout(RELEASE, context.ledger().flush()).await.is_err() {
+        if timeout(RELEASE, context.ledger().close()).await.is_err() {
             tracing::warn!(
                 "The ledger could not be written in time; the markers on the workloads show what was done"
             );

@@ -1,20 +1,33 @@
 //! Becoming the leader: the ledger of the previous leader is compared with what the watches show now.
 //!
 //! Input: the ledger as stored, the index. Output: keys in the queue, the ledger's running task. I/O: reads the ledger.
+//!
+//! With thousands of sources in one namespace that takes seconds. Other tasks, the election's first of all, run in between.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use tokio::sync::watch;
 
 use crate::{
+    admin::health::{Health, WatchCheck, WatchState},
     config::{Config, Filters, LedgerSettings, Scope},
     lease::Leadership,
-    ledger::{Keeper, Ledger, LedgerWriter, Loaded},
+    ledger::{Breaks, Keeper, Ledger, LedgerWriter, Loaded},
     model::{SourceKey, SourceKind, WorkloadKind},
     patch::KeyPlace,
     queue::Priority,
     worker::{Context, now},
 };
+
+/// The ledger of the leader before, not read yet.
+pub(super) struct Unread {
+    keeper: Keeper,
+    /// Shown by `/ready`.
+    check: WatchCheck,
+}
+
+/// Writes the ledger from now on.
+pub(super) type Writing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The ledger, where there is a namespace to keep it in; none in webhook mode, where no workload opts into anything.
 pub(super) fn keeper(
@@ -22,7 +35,8 @@ pub(super) fn keeper(
     client: kube::Client,
     leadership: &Leadership,
     kinds: &[WorkloadKind],
-) -> (Ledger, Option<Keeper>) {
+    health: &Health,
+) -> (Ledger, Option<Unread>) {
     if config.webhook.is_some() {
         return (Ledger::none(), None);
     }
@@ -34,7 +48,10 @@ pub(super) fn keeper(
         return (Ledger::none(), None);
     };
     let (ledger, keeper) = Keeper::new(client, namespace, name, leadership.clone(), kinds.to_vec());
-    (ledger, Some(keeper))
+    let check = health.watch("ledger");
+    // Only a leader reads it.
+    check.set(WatchState::Synced);
+    (ledger, Some(Unread { keeper, check }))
 }
 
 /// Where the key is stored that signs copies of Jobs: beside the ledger.
@@ -46,89 +63,128 @@ pub(super) fn key_place(config: &Config) -> Option<KeyPlace> {
     })
 }
 
-/// Reads the previous leader's ledger as soon as it is known which namespaces are selected.
-pub(super) async fn read(
-    keeper: Option<Keeper>,
+/// Reads the previous leader's ledger as soon as it is known which namespaces are selected, notes every difference as
+/// owed and queues the workloads that owe, behind live changes. Returns the task that writes the ledger from now on.
+pub(super) async fn take_over(
+    context: Arc<Context>,
+    config: Arc<Config>,
+    unread: Option<Unread>,
     mut selection_known: watch::Receiver<bool>,
-) -> Option<(Loaded, LedgerWriter)> {
+) -> Writing {
     // An error means that the intake has ended, which ends the process.
     let _ = selection_known.wait_for(|known| *known).await;
-    match keeper {
-        Some(keeper) => Some(keeper.load().await),
+    let read = match unread {
+        Some(Unread { keeper, check }) => Some(keeper.load(|reason| show(&check, reason)).await.map_err(
+            |keeper| {
+                let state = check.state();
+                if let WatchState::Failing { reason, .. } = state {
+                    check.set(WatchState::Denied { reason });
+                }
+                (keeper, check)
+            },
+        )),
         None => None,
+    };
+    if let Some(Ok((loaded, writer))) = &read {
+        restore(&context, &config, loaded, writer).await;
+    }
+    let mut breaks = Breaks::new();
+    // Invalid annotations are reported by the leader only, once.
+    for workload in context.index().workloads_to_check() {
+        context.report_annotations(&workload);
+        breaks.take().await;
+    }
+    // Timers ended with the previous leader; the pauses are on the Deployments.
+    for key in context.index().paused() {
+        context.schedule_resume(&key);
+        breaks.take().await;
+    }
+    tracing::info!(
+        owed = context.index().owing().len(),
+        "became leader, starting controllers"
+    );
+    queue_owing(&context);
+    match read {
+        Some(Ok((_, writer))) => Box::pin(write(context, writer)),
+        Some(Err((keeper, check))) => Box::pin(async move {
+            let (loaded, writer) = keeper.load_late().await;
+            check.set(WatchState::Synced);
+            restore(&context, &config, &loaded, &writer).await;
+            queue_owing(&context);
+            Box::pin(write(context, writer)).await;
+        }),
+        None => Box::pin(std::future::pending()),
     }
 }
 
-/// Notes every difference as owed and queues the workloads that owe, behind live changes. Returns the task that writes
-/// the ledger from now on.
-pub(super) fn take_over(
-    context: &Context,
-    config: &Config,
-    left_over: Option<(Loaded, LedgerWriter)>,
-) -> impl Future<Output = ()> + Send + 'static {
-    let (loaded, writer) = match left_over {
-        Some((loaded, writer)) => (loaded, Some(writer)),
-        None => (Loaded::Refused, None),
-    };
-    // What changed while no replica ran is the difference between the ledger and the index.
+async fn write(context: Arc<Context>, writer: LedgerWriter) {
+    let status = |source: &SourceKey| context.index().source_status(source);
+    let run = writer.run(status, |source| context.report_left_out(source));
+    Box::pin(run).await;
+}
+
+/// Shows on `/ready` why the ledger cannot be read.
+fn show(check: &WatchCheck, reason: Option<&str>) {
+    check.set(reason.map_or(WatchState::Synced, |reason| WatchState::Failing {
+        since: tokio::time::Instant::now(),
+        reason: reason.to_owned(),
+    }));
+}
+
+fn queue_owing(context: &Context) {
+    for key in context.index().owing() {
+        context.metrics().workload_queued();
+        context.queue().add(key, Priority::Low);
+    }
+}
+
+/// What changed while no replica ran is the difference between the ledger and the index.
+async fn restore(context: &Context, config: &Config, loaded: &Loaded, writer: &LedgerWriter) {
+    let (index, ledger) = (context.index(), context.ledger());
+    let mut breaks = Breaks::new();
     match loaded {
-        Loaded::Known { sources, written_at } => {
+        Loaded::Known {
+            sources,
+            stored_at,
+            complete_until,
+        } => {
             let now = now();
-            if let Some(written_at) = written_at {
-                context.index().restores_from(written_at);
+            if let Some(stored_at) = stored_at {
+                index.restores_from(*stored_at);
             }
-            for (source, status) in &sources {
+            for (source, status) in sources {
                 match covers(config, source) {
                     Coverage::Elsewhere => {}
-                    Coverage::Watched if context.index().restore(source, status, now) => {
-                        let present = context.index().source_status(source);
+                    Coverage::Watched if index.restore(source, status, now) => {
+                        let present = index.source_status(source);
                         if present.is_some_and(|present| present != *status) {
-                            context.ledger().touch(source.clone());
+                            ledger.touch(source.clone());
                         }
                     }
                     // What happens while it is left out does not count when it is included again.
                     Coverage::LeftOut | Coverage::Watched => {
-                        context.ledger().touch(source.clone());
+                        ledger.touch(source.clone());
                     }
                 }
+                breaks.take().await;
             }
-            if let Some(written_at) = written_at {
-                context.index().unrecorded_since(written_at, now);
+            if let Some(complete_until) = complete_until {
+                for workload in index.unrecorded_since(*complete_until, now) {
+                    index.check_unrecorded(&workload);
+                    breaks.take().await;
+                }
             }
         }
         Loaded::First => {
             tracing::info!("First start: the present content of every source is taken as settled");
         }
-        Loaded::Refused => {}
     }
     // Sources that the ledger does not have yet.
-    if let Some(writer) = &writer {
-        for source in context.index().opted_sources() {
-            if !writer.knows(&source) {
-                context.ledger().touch_new(source);
-            }
+    for source in index.known_sources() {
+        if !writer.knows(&source) && index.source_status(&source).is_some() {
+            ledger.touch_new(source);
         }
-    }
-    // Invalid annotations are reported by the leader only, once.
-    for workload in context.index().workloads_to_check() {
-        context.report_annotations(&workload);
-    }
-    // Timers ended with the previous leader; the pauses are on the Deployments.
-    for key in context.index().paused() {
-        context.schedule_resume(&key);
-    }
-    let owing = context.index().owing();
-    tracing::info!(owed = owing.len(), "became leader, starting controllers");
-    for key in owing {
-        context.metrics().workload_queued();
-        context.queue().add(key, Priority::Low);
-    }
-    let index = Arc::clone(context.index());
-    async move {
-        match writer {
-            Some(writer) => writer.run(move |source| index.source_status(source)).await,
-            None => std::future::pending().await,
-        }
+        breaks.take().await;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     lease::{Leadership, Role},
     ledger::Ledger,
     metrics::Metrics,
-    model::{UnixSeconds, Workload, WorkloadKey, pause::Paused},
+    model::{SourceKey, UnixSeconds, Workload, WorkloadKey, pause::Paused},
     queue::{Priority, Queue},
 };
 
@@ -166,6 +166,13 @@ impl Context {
                     .reporter
                     .source_changed(&source, content, restarts, Instant::now());
             }
+        }
+    }
+
+    /// Reports that the ledger has no line for the source, nor for others of its namespace.
+    pub(crate) fn report_left_out(&self, source: &SourceKey) {
+        if let Some(workload) = self.parts.index.user_of(source) {
+            self.parts.reporter.left_out(source, &workload);
         }
     }
 

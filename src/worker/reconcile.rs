@@ -264,6 +264,10 @@ impl Worker {
         // From here on it is not known what the pods run with: the answer may be lost although the patch was applied.
         let attempted = || plan.settled.iter().map(|settled| settled.source.reference());
         self.context.index().attempt(key, attempted());
+        for settled in &plan.settled {
+            self.context.ledger().touch(settled.source.clone());
+        }
+        self.context.ledger().not_while_stored().await;
         let error = match self.writer.write(plan).await {
             // The debt stays until the Job is gone, for the next leader as well.
             Ok(applied) if applied.is_waiting => return Attempt::Done(Round::Written),

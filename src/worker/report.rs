@@ -235,6 +235,25 @@ impl Reporter {
         });
     }
 
+    /// The ledger has no line for the source, which the workload uses, nor for others of its namespace. Once a namespace.
+    pub(super) fn left_out(&self, source: &SourceKey, workload: &Workload) {
+        self.recorder.record(Notice {
+            about: Subject::Workload(workload.key.clone()),
+            uid: workload.uid.clone(),
+            source: source.kind,
+            severity: events::Severity::Warning,
+            reason: "LedgerFull",
+            message: format!(
+                "Namespace '{}' has more opted-in sources than Reloader keeps track of across restarts of its own: if '{}' of \
+                 type '{}' or a further one changes while no replica of Reloader runs, nothing is restarted. Use fewer sources, \
+                 or spread them over more namespaces",
+                source.namespace,
+                source.name,
+                source.kind.type_name(),
+            ),
+        });
+    }
+
     /// Names every mistake in the workload's annotations. The leader also writes an Event; other replicas log it at debug
     /// level only, since each of them would repeat it.
     pub(super) fn annotations(&self, workload: &Workload, role: Role) {

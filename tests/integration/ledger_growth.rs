@@ -5,10 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::api::ListParams;
-use testbed::eventually;
+use testbed::{
+    eventually,
+    proxy::{Fault, Rule},
+};
 
 use crate::harness::{
-    PATIENCE, World, ledger,
+    PATIENCE, World,
+    field::catch,
+    ledger,
     objects::{config_map, deployment, pod_with_config_map},
     observe::{AUTO, Barrier, digest_of, pod_with},
     run,
@@ -16,8 +21,9 @@ use crate::harness::{
 
 /// Sources of one Deployment.
 const EACH: usize = 50;
-/// The limit of one ConfigMap's text; a line of these sources has some 300 bytes.
-const LARGEST: usize = 256 * 1024;
+/// What one ConfigMap's text must not exceed here; a line of these sources has some 350 bytes, and the ledger grows before
+/// its ConfigMaps have 48 KiB on average.
+const LARGEST: usize = 150 * 1024;
 
 /// As long as a name may be; the length of the digits counts.
 fn name(number: usize) -> String {
@@ -96,40 +102,133 @@ fn rollouts(world: &World, count: usize) -> Vec<usize> {
 fn a_ledger_that_outgrows_its_config_map_is_spread_over_more_and_read_back() {
     run(async {
         let world = World::new("growth").await;
-        create(&world, 0..1200).await;
+        create(&world, 0..400).await;
         let mut barrier = Barrier::create(&world).await;
         let first = world.controller().start().await;
-        assert_eq!(
-            wait_for_sources(&world, 1201).await,
-            ["reloader-ledger", "reloader-ledger-2-1"]
-        );
+        wait_for_names(&world, 401, 4).await;
 
         // It grows once more while it runs.
-        create(&world, 1200..2200).await;
-        let four = [
-            "reloader-ledger",
-            "reloader-ledger-4-1",
-            "reloader-ledger-4-2",
-            "reloader-ledger-4-3",
-        ];
-        assert_eq!(wait_for_sources(&world, 2201).await, four);
+        create(&world, 400..1000).await;
+        wait_for_names(&world, 1001, 8).await;
         first.replica.kill();
 
         // Changed while no replica runs: one source each of the users 1, 4, 7, ..., wherever its line is.
-        let expected: Vec<usize> = (0..2200 / EACH).map(|user| usize::from(user % 3 == 1)).collect();
+        let expected: Vec<usize> = (0..1000 / EACH).map(|user| usize::from(user % 3 == 1)).collect();
         for (user, _) in expected.iter().enumerate().filter(|(_, changed)| **changed == 1) {
             world.change_config_map(&name(user * EACH + user), "1").await;
         }
         let second = world.controller().start().await;
         barrier.pass(&world, &second).await;
-        assert_eq!(rollouts(&world, 2200), expected);
-        assert_eq!(wait_for_sources(&world, 2201).await, four);
+        assert_eq!(rollouts(&world, 1000), expected);
+        wait_for_names(&world, 1001, 8).await;
         second.replica.terminate().expect("it runs");
         assert_eq!(second.wait_exit(PATIENCE).await, Some(0));
 
+        let read = gets(&world);
         let third = world.controller().start().await;
+        third.wait_log("became leader").await;
+        assert_eq!(gets(&world), read, "they are listed instead");
         barrier.pass(&world, &third).await;
-        assert_eq!(rollouts(&world, 2200), expected);
+        assert_eq!(rollouts(&world, 1000), expected);
+    });
+}
+
+/// Waits until it is complete, and spread over so many ConfigMaps: it grows after its lines are written.
+async fn wait_for_names(world: &World, sources: usize, count: usize) {
+    let what = format!("{sources} sources in {count} ConfigMaps");
+    eventually(PATIENCE, &what, async || {
+        let now = wait_for_sources(world, sources).await;
+        if now == names(count) {
+            Ok(Some(()))
+        } else {
+            Err(now.join(" "))
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// How many ConfigMaps the world's controllers have read by name.
+fn gets(world: &World) -> usize {
+    let is_get = |entry: &testbed::Entry| {
+        entry.user == world.user() && entry.resource == "configmaps" && entry.verb == "get"
+    };
+    world.plane.audit().matching(is_get).expect("the audit log").len()
+}
+
+/// The names of the ledger's ConfigMaps, where it has so many.
+fn names(count: usize) -> Vec<String> {
+    let others = (1..count).map(|chunk| format!("{}-{chunk}", ledger::NAME));
+    [ledger::NAME.to_owned()].into_iter().chain(others).collect()
+}
+
+/// A quota admits one ConfigMap only: the ledger stays in it, and is written there.
+#[test]
+fn a_ledger_that_may_not_grow_is_kept_as_it_is() {
+    run(async {
+        let world = World::new("quota").await;
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        create(&world, 0..50).await;
+        let first = world.controller().through(&proxy).start().await;
+        assert_eq!(wait_for_sources(&world, 50).await, names(1));
+        let refused = Fault::Status {
+            code: 403,
+            retry_after: None,
+        };
+        let no_more = proxy.add(Rule::new(refused).method("POST").path("/configmaps"));
+        create(&world, 50..400).await;
+        wait_for_sources(&world, 400).await;
+        catch("an attempt to grow", || no_more.hits() > 0).await;
+        world.change_config_map(&name(7), "1").await;
+        world.wait_for_rollouts("deployments", &user(7), 1).await;
+        let written = || async {
+            let lines = world.ledger().await;
+            let is_settled = |line: &String| line.contains(&name(7)) && line.ends_with(&digest_of("1"));
+            (lines.iter().filter(|line| is_settled(line)).count() == 1).then_some(())
+        };
+        eventually(PATIENCE, "the change in the one ConfigMap", written)
+            .await
+            .unwrap();
+        first
+            .wait_log("refuses to store the ledger's ConfigMap reloader-ledger-")
+            .await;
+
+        no_more.remove();
+        wait_for_names(&world, 400, 4).await;
+    });
+}
+
+/// One ConfigMap cannot be written; the others are.
+#[test]
+fn what_is_refused_of_one_config_map_holds_up_no_other() {
+    run(async {
+        let world = World::new("one-refused").await;
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        create(&world, 0..400).await;
+        let controller = world.controller().through(&proxy).start().await;
+        wait_for_names(&world, 400, 4).await;
+        let refused = Fault::Status {
+            code: 422,
+            retry_after: None,
+        };
+        let path = format!("/configmaps/{}-1", ledger::NAME);
+        let _ = proxy.add(Rule::new(refused).method("PUT").path(path));
+        let before = chunks(&world).await;
+        for user in 0..400 / EACH {
+            for number in [0, 1, 2, 3] {
+                world.change_config_map(&name(user * EACH + number), "1").await;
+            }
+        }
+        eventually(PATIENCE, "three ConfigMaps to be written", async || {
+            let now = chunks(&world).await;
+            let changed: Vec<&String> = now.keys().filter(|name| now[*name] != before[*name]).collect();
+            (changed == ["reloader-ledger", "reloader-ledger-2", "reloader-ledger-3"]).then_some(())
+        })
+        .await
+        .unwrap();
+        controller
+            .wait_log("refuses to store the ledger's ConfigMap reloader-ledger-1, trying again")
+            .await;
     });
 }
 

@@ -29,6 +29,7 @@ mod kinds_job;
 mod kinds_rollout;
 mod lease;
 mod ledger;
+mod ledger_faults;
 mod ledger_growth;
 mod malformed_objects;
 mod matrix;

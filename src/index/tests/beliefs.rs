@@ -30,7 +30,7 @@ impl Fixture {
             owed: Vec::from_iter(owed.then_some(web)),
         };
         fixture.index.restore(&settings(), &status, fixture.now);
-        fixture.index.unrecorded_since(STORED, fixture.now);
+        fixture.check_unrecorded(STORED);
         if !before {
             fixture.source("app", 2);
         }
@@ -184,7 +184,7 @@ fn content_other_than_the_ledgers_is_newer_than_workloads_that_the_ledger_may_kn
     };
     fixture.index.restores_from(STORED);
     fixture.index.restore(&settings(), &status, fixture.now);
-    fixture.index.unrecorded_since(STORED, fixture.now);
+    fixture.check_unrecorded(STORED);
     if !known_before {
         see(&fixture);
     }

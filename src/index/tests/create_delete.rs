@@ -317,15 +317,18 @@ fn a_source_of_a_kind_that_is_not_watched_is_not_taken_for_deleted() {
 }
 
 #[test]
-fn a_deletion_that_very_many_owe_stands_as_not_having_happened() {
+fn a_deletion_that_very_many_owe_is_owed_by_each() {
     let mut fixture = Fixture::settled_with(DELETE);
     fixture.source("app", 1);
     for number in 0..100 {
         fixture.workload(&format!("web-{number}"), AUTO);
     }
     fixture.source_gone("app");
-    let before = status(SourceState::Present(digest(1)));
-    assert_eq!(fixture.index.source_status(&settings()), Some(before));
+    let status = fixture.index.source_status(&settings()).unwrap();
+    assert_eq!(
+        (status.state, status.owed.len()),
+        (SourceState::Deleted(digest(1)), 100)
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Fixture {
 
     fn take_over(&self) {
         self.index.restore(&settings(), &settled(), self.now);
-        self.index.unrecorded_since(LEDGER_WRITTEN, self.now);
+        self.check_unrecorded(LEDGER_WRITTEN);
     }
 
     /// Whether only a marker makes it due; `None`: it owes nothing.

@@ -201,7 +201,7 @@ impl Game {
                 fixture.index.restore(&settings, status, now);
             }
             // The leader before ended after it had written everything down.
-            fixture.index.unrecorded_since(now.unix, now);
+            fixture.check_unrecorded(now.unix);
         };
         if ledger_first {
             restore(&self.fixture);

@@ -232,7 +232,7 @@ impl Play {
             let app = self.cluster.source.key.clone();
             self.fixture.index.restores_from(*stored_at);
             self.fixture.index.restore(&app, status, self.fixture.now);
-            self.fixture.index.unrecorded_since(*stored_at, self.fixture.now);
+            self.fixture.check_unrecorded(*stored_at);
         }
     }
 

@@ -244,7 +244,7 @@ fn what_was_written_after_a_workload_began_while_nobody_ran_is_owed(
     let stored = fixture.now.unix;
     let take_over = |fixture: &Fixture| {
         fixture.index.restores_from(stored);
-        fixture.index.unrecorded_since(stored, fixture.now);
+        fixture.check_unrecorded(stored);
     };
     let source = Source {
         modified_at: Some(stored.saturating_add(modified)),

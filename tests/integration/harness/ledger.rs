@@ -1,6 +1,7 @@
 //! The controller's ledger, as a test sees it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use reloader::model::Digest;
 use testbed::{Entry, eventually};
 
 use super::{PATIENCE, World};
@@ -12,21 +13,25 @@ pub const NAME: &str = "reloader-ledger";
 /// the controller creates no other ConfigMap.
 pub fn is_ledger(entry: &Entry) -> bool {
     entry.resource == "configmaps"
-        && (entry.name.starts_with(NAME) || entry.name.is_empty() && entry.verb == "create")
+        && (entry.name.starts_with(NAME)
+            || entry.name.is_empty() && entry.verb == "create"
+            || entry.uri.contains(&format!("ledger%3D{NAME}")))
 }
 
 impl World {
-    /// The ledger's lines.
+    /// The ledger's lines, with digests in place of what hides them: `configmap team app <digest>`, then `absent` where the
+    /// source was deleted, then the workloads that owe as `deployment/web=<digest>`.
     pub async fn ledger(&self) -> Vec<String> {
         let object = self
             .api::<ConfigMap>()
             .get_opt(NAME)
             .await
             .expect("the ledger can be read");
-        let text = object
-            .and_then(|object| object.data?.remove("sources"))
-            .unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        let data = object.and_then(|object| object.data).unwrap_or_default();
+        let text = data.get("sources").cloned().unwrap_or_default();
+        let key = data.get("key").cloned().unwrap_or_default();
+        let readable = |line: &str| readable(&key, line).unwrap_or_else(|| line.to_owned());
+        text.lines().map(readable).collect()
     }
 
     /// Waits until the ledger has exactly so many lines, and no restart is owed in it.
@@ -44,4 +49,42 @@ impl World {
         .await
         .unwrap_or_else(|error| panic!("{error}"))
     }
+}
+
+/// The line as it would be if nothing of it were hidden; `None` where the key is another one.
+fn readable(key: &str, line: &str) -> Option<String> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [kind, namespace, name, sealed, groups @ ..] = words.as_slice() else {
+        return None;
+    };
+    let rest: Vec<&str> = [kind, namespace, name]
+        .into_iter()
+        .chain(groups)
+        .copied()
+        .collect();
+    let hidden = reloader::ledger::open(key, sealed, &rest.join(" "))?;
+    let (state, digests) = hidden.split_first()?;
+    let mut digests = digests.chunks(24).map(|bytes| {
+        let digest = Digest::from_exact_bytes(bytes).expect("24 bytes");
+        digest.exact().to_string()
+    });
+    let mut text = format!("{kind} {namespace} {name}");
+    if *state > 0 {
+        text = format!("{text} {}", digests.next()?);
+    }
+    if *state != 1 {
+        text.push_str(" absent");
+    }
+    let contents: Vec<String> = ["absent".to_owned()].into_iter().chain(digests).collect();
+    for group in groups {
+        let (group, names) = group.split_once('/')?;
+        let (kind, running) = match group.split_once('=') {
+            Some((kind, number)) => (kind, format!("={}", contents.get(number.parse::<usize>().ok()?)?)),
+            None => (group, String::new()),
+        };
+        for name in names.split(',') {
+            text = format!("{text} {kind}/{name}{running}");
+        }
+    }
+    Some(text)
 }

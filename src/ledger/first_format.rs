@@ -1,6 +1,6 @@
-//! The ledger's text: one line per source, readable by users too.
+//! The lines of version 0.1.0, which are read once and then replaced.
 //!
-//! Input: [`SourceStatus`]s. Output: text, and back. I/O: none.
+//! Input: text. Output: [`SourceStatus`]es. I/O: none.
 //!
 //! ```text
 //! configmap team app dc30e0faa89a70dec1033016a2309bbeb9efcbd0
@@ -11,10 +11,11 @@
 //! Kind, namespace, name, digest; then the workloads that still owe a restart for it, each with the digest it runs
 //! with, if known. A digest that other data shares has 8 more digits after a `~`. `absent` stands for a missing source:
 //! alone for a source that workloads wait for, after the last digest for one that was deleted, and for a workload whose
-//! pods started without the source. Kubernetes names hold neither blanks nor `/` nor `=`.
+//! pods started without the source.
+//!
+//! This parser is also what tells that version 0.1.0 can read no line of the present format.
 
-use std::fmt::Write;
-
+use super::line::{source_kind, word};
 use crate::{
     index::{OwedBy, SourceState, SourceStatus},
     model::{Content, SourceKey, SourceKind, WorkloadKind},
@@ -22,26 +23,6 @@ use crate::{
 
 /// The word for a missing source.
 const ABSENT: &str = "absent";
-
-/// One line, without its end.
-pub(super) fn line(key: &SourceKey, status: &SourceStatus) -> String {
-    let mut line = format!("{} {} {}", source_kind(key.kind), key.namespace, key.name);
-    // Writing to a String cannot fail.
-    let _ = match status.state {
-        SourceState::Present(digest) => write!(line, " {}", digest.exact()),
-        SourceState::Deleted(digest) => write!(line, " {} {ABSENT}", digest.exact()),
-        SourceState::Missing => write!(line, " {ABSENT}"),
-    };
-    for owed in &status.owed {
-        let _ = write!(line, " {}/{}", word(owed.kind), owed.name);
-        let _ = match owed.running {
-            Some(Content::Present(digest)) => write!(line, "={}", digest.exact()),
-            Some(Content::Absent) => write!(line, "={ABSENT}"),
-            None => Ok(()),
-        };
-    }
-    line
-}
 
 /// Reads one line, in which workloads may be of these kinds; `None` if it is not one of Reloader's.
 pub(super) fn parse(line: &str, kinds: &[WorkloadKind]) -> Option<(SourceKey, SourceStatus)> {
@@ -100,81 +81,14 @@ fn parse_owed(text: &str, kinds: &[WorkloadKind]) -> Option<Word> {
     (!name.is_empty()).then(|| Word::Owed(owed()))
 }
 
-const fn source_kind(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::ConfigMap => "configmap",
-        SourceKind::Secret => "secret",
-        SourceKind::SecretProviderClass => "secretproviderclass",
-    }
-}
-
-const fn word(kind: WorkloadKind) -> &'static str {
-    match kind {
-        WorkloadKind::Deployment => "deployment",
-        WorkloadKind::DaemonSet => "daemonset",
-        WorkloadKind::StatefulSet => "statefulset",
-        WorkloadKind::CronJob => "cronjob",
-        WorkloadKind::Job => "job",
-        WorkloadKind::Rollout => "rollout",
-        // With a dot, unlike the others.
-        WorkloadKind::Custom(_) => kind.resource(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
-    use crate::model::Digest;
-
-    fn digests() -> impl Strategy<Value = Digest> {
-        let plain = any::<[u8; 20]>().prop_map(Digest::from_bytes);
-        (plain, any::<bool>()).prop_map(|(digest, alike)| {
-            if alike {
-                digest.unknown_look_alike()
-            } else {
-                digest
-            }
-        })
-    }
-
-    fn kinds() -> Vec<WorkloadKind> {
-        let custom = "example.com/v1/Clone".parse().unwrap();
-        let mut kinds = WorkloadKind::BUILT_IN.to_vec();
-        kinds.push(WorkloadKind::Custom(Box::leak(Box::new(custom))));
-        kinds
-    }
-
-    fn states() -> impl Strategy<Value = SourceState> {
-        prop_oneof![
-            digests().prop_map(SourceState::Present),
-            digests().prop_map(SourceState::Deleted),
-            Just(SourceState::Missing),
-        ]
-    }
-
-    fn contents() -> impl Strategy<Value = Content> {
-        prop_oneof![digests().prop_map(Content::Present), Just(Content::Absent)]
-    }
 
     proptest! {
-        #[test]
-        fn what_is_written_is_read_back(
-            kind in prop::sample::select(&SourceKind::ALL[..]),
-            namespace in "[a-z0-9-]{1,63}",
-            name in "[a-z0-9.-]{1,253}",
-            state in states(),
-            owed in prop::collection::vec(
-                (prop::sample::select(kinds()), "[a-z0-9.-]{1,63}", prop::option::of(contents())), 0..5),
-        ) {
-            let key = SourceKey::new(kind, namespace, name);
-            let owed = owed.into_iter().map(|(kind, name, running)| OwedBy { kind, name: name.into(), running }).collect();
-            let status = SourceStatus { state, owed };
-            prop_assert_eq!(parse(&line(&key, &status), &kinds()), Some((key, status)));
-        }
-
         #[test]
         fn no_text_makes_it_panic(text in "\\PC*") {
             let _ = parse(&text, &[]);
