@@ -471,44 +471,6 @@ fn what_the_ledger_says_is_compared_whichever_stream_comes_first() {
 }
 
 #[test]
-fn what_the_ledger_says_takes_nothing_away_from_what_a_standby_has_watched() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    fixture.workload("web", AUTO);
-    fixture.source("app", 2);
-    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
-    fixture.index.restore(
-        &settings,
-        &SourceStatus {
-            state: SourceState::Present(digest(2)),
-            owed: Vec::new(),
-        },
-        fixture.now,
-    );
-    let pending = fixture.index.pending(&key("web")).unwrap();
-    assert!(pending.is_uncertain, "the leader before may have seen to it");
-    assert_eq!(pending.owed[0].proof, Proof::Restart);
-    let left = OwedBy {
-        kind: WorkloadKind::Deployment,
-        name: "web".into(),
-        running: None,
-    };
-    fixture.index.restore(
-        &settings,
-        &SourceStatus {
-            state: SourceState::Present(digest(2)),
-            owed: vec![left],
-        },
-        fixture.now,
-    );
-    assert_eq!(
-        fixture.owed("web").len(),
-        1,
-        "the leader before has not got round to it"
-    );
-}
-
-#[test]
 fn the_standing_of_a_source_is_what_restores_it() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);

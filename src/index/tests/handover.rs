@@ -117,3 +117,41 @@ fn once_looked_at_it_is_settled() {
     fixture.written("web", Some(LEDGER_WRITTEN.saturating_add(2)));
     assert_eq!(fixture.only_if_marked("web"), None);
 }
+
+#[test]
+fn what_the_ledger_says_takes_nothing_away_from_what_a_standby_has_watched() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    fixture.index.restore(
+        &settings,
+        &SourceStatus {
+            state: SourceState::Present(digest(2)),
+            owed: Vec::new(),
+        },
+        fixture.now,
+    );
+    let pending = fixture.index.pending(&key("web")).unwrap();
+    assert!(pending.is_uncertain, "the leader before may have seen to it");
+    assert_eq!(pending.owed[0].proof, Proof::Restart);
+    let left = OwedBy {
+        kind: WorkloadKind::Deployment,
+        name: "web".into(),
+        running: None,
+    };
+    fixture.index.restore(
+        &settings,
+        &SourceStatus {
+            state: SourceState::Present(digest(2)),
+            owed: vec![left],
+        },
+        fixture.now,
+    );
+    assert_eq!(
+        fixture.owed("web").len(),
+        1,
+        "the leader before has not got round to it"
+    );
+}

@@ -220,7 +220,7 @@ impl Play {
         for watched in Watched::all() {
             self.fixture.list(watched, |fixture| match watched {
                 Watched::Source(SourceKind::ConfigMap) => {
-                    _ = fixture.event(watched, Event::SourceSeen(source.clone()))
+                    _ = fixture.event(watched, Event::SourceSeen(source.clone()));
                 }
                 Watched::Workload(WorkloadKind::Deployment) => {
                     fixture.event(watched, Event::WorkloadSeen(Box::new(web.clone())));
