@@ -21,10 +21,8 @@ impl Debts {
         objects: &Objects,
     ) -> Vec<SourceRef> {
         let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
-            (Some(span), _) if workload.replacement != Replacement::Unknown => {
-                (span, workload.replacement == Replacement::All)
-            }
-            (_, Some(span)) if workload.restart == Restart::Template => (span, false),
+            (Some(span), _) if workload.replacement == Replacement::All => (span, true),
+            (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, false),
             _ => return Vec::new(),
         };
         let id = WorkloadId::from(&workload.key);
