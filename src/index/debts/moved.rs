@@ -27,7 +27,9 @@ impl Debts {
         };
         let id = WorkloadId::from(&workload.key);
         let owed = self.of(&id).map(|(reference, _)| reference);
-        let mut references: Vec<SourceRef> = owed.chain(self.unclaimed.sources()).cloned().collect();
+        // Of the many that may have changed lately, those that did so after the workload was seen before.
+        let changed = self.unclaimed.changed_since(span.since);
+        let mut references: Vec<SourceRef> = owed.chain(changed).cloned().collect();
         references.sort_unstable();
         references.dedup();
         references.retain(|reference| self.pods_started(reference, workload, span, all, objects));

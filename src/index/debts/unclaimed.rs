@@ -128,9 +128,14 @@ impl Unclaimed {
         })
     }
 
-    /// The sources that have a change.
-    pub(super) fn sources(&self) -> impl Iterator<Item = &SourceRef> {
-        self.by_source.keys()
+    /// The sources that have changed after that resourceVersion, or may have.
+    pub(super) fn changed_since(&self, version: u64) -> impl Iterator<Item = &SourceRef> {
+        let changed = move |history: &History| {
+            let last = history.past.last().map_or(0, Past::written_version);
+            last == 0 || last > version
+        };
+        let sources = self.by_source.iter();
+        sources.filter_map(move |(reference, history)| changed(history).then_some(reference))
     }
 
     /// What the source, which holds `now`, has held between these two resourceVersions, both included.
