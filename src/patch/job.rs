@@ -2,6 +2,7 @@
 //!
 //! Input: the JSON of a CronJob or Job, a [`Plan`]. Output: the JSON to create. I/O: none.
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha1::{Digest as _, Sha1};
 
@@ -11,12 +12,15 @@ use super::{
 };
 use crate::{
     decide::{Plan, unique_name},
-    model::is_dns_subdomain,
+    model::{UnixSeconds, is_dns_subdomain},
     watch::workload::RECREATES,
 };
 
 /// On a copy: the seal of the annotation [`RECREATES`].
 const SEAL: &str = "reloader.stakater.com/recreates-seal";
+/// How far apart the time in a seal and the copy's creation may be, in seconds: clocks of two machines, and a request. A copy
+/// that another client has kept, and creates once more later, is not Reloader's.
+const LONGEST_GAP: u64 = 600;
 /// Longest annotation of a copy, in bytes: the API server's limit for all annotations of an object, 256 KiB, less what is
 /// beside it.
 const LONGEST_ANNOTATION: usize = (256 << 10) - (2 << 10);
@@ -152,10 +156,12 @@ impl Recreation {
     ///
     /// What continues is the sealed annotation alone; the spec beside it is there for the API server to check, and for
     /// version 0.1.0, which reads it.
-    pub fn copy(&self, seal: &Seal) -> Value {
+    /// `now`: when it is sealed.
+    pub fn copy(&self, seal: &Seal, now: UnixSeconds) -> Value {
         let mut spec = self.successor["spec"].clone();
         let mut said = json!({
             "uid": self.old_uid,
+            "sealedAt": now,
             "suspend": spec["suspend"],
             "metadata": self.successor["metadata"],
             "spec": spec,
@@ -212,6 +218,11 @@ impl Recreation {
             old_uid: said["uid"].as_str()?.to_owned(),
             successor: json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec }),
         };
+        let created: Timestamp = copy["metadata"]["creationTimestamp"].as_str()?.parse().ok()?;
+        let gap = created.as_second().abs_diff(said["sealedAt"].as_i64()?);
+        if gap > LONGEST_GAP {
+            return None;
+        }
         // A genuine copy that another client stored elsewhere, or under another name, is not Reloader's either.
         let is_in_place = copy["metadata"]["namespace"] == metadata["namespace"]
             && copy["metadata"]["name"] == recreation.copy_name();

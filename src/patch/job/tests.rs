@@ -154,7 +154,7 @@ fn a_copy_runs_nothing_and_holds_everything(
         old_uid: "old".to_owned(),
         successor: successor(&job(selector, &suspend), &env_vars()).unwrap(),
     };
-    let mut copy = recreation.copy(&seal());
+    let mut copy = stored(&recreation, &seal());
     assert_eq!(copy["spec"]["suspend"], true);
     assert_eq!(
         copy["metadata"]["name"],
@@ -178,6 +178,16 @@ fn recreation() -> Recreation {
     }
 }
 
+/// When copies are sealed here.
+const SEALED_AT: UnixSeconds = UnixSeconds(1_767_225_600);
+
+/// The copy as the API server stores it at once.
+fn stored(recreation: &Recreation, seal: &Seal) -> Value {
+    let mut copy = recreation.copy(seal, SEALED_AT);
+    copy["metadata"]["creationTimestamp"] = "2026-01-01T00:00:01Z".into();
+    copy
+}
+
 /// What another client can do to a genuine copy.
 #[rstest]
 #[case::another_job(|copy: &mut Value| change(copy, RECREATES, |said| said.replace("migrate", "payroll")))]
@@ -186,9 +196,11 @@ fn recreation() -> Recreation {
 #[case::another_seal(|copy: &mut Value| change(copy, SEAL, str::to_uppercase))]
 #[case::no_seal(|copy: &mut Value| remove(&mut copy["metadata"]["annotations"], &[SEAL]))]
 #[case::another_namespace(|copy: &mut Value| copy["metadata"]["namespace"] = "other".into())]
+#[case::later(|copy: &mut Value| copy["metadata"]["creationTimestamp"] = "2026-01-01T01:00:00Z".into())]
+#[case::at_no_time(|copy: &mut Value| copy["metadata"]["creationTimestamp"] = Value::Null)]
 #[case::another_name(|copy: &mut Value| copy["metadata"]["name"] = "migrate-1".into())]
 fn a_forged_copy_is_not_trusted(#[case] forge: fn(&mut Value)) {
-    let mut copy = recreation().copy(&seal());
+    let mut copy = stored(&recreation(), &seal());
     assert!(Recreation::of_copy(&copy, &seal()).is_some());
     forge(&mut copy);
     assert_eq!(Recreation::of_copy(&copy, &seal()), None);
@@ -202,7 +214,7 @@ fn change(copy: &mut Value, annotation: &str, change: impl Fn(&str) -> String) {
 #[test]
 fn a_copy_of_another_key_is_not_trusted() {
     let other = Seal::new(&[8; 32]);
-    let copy = recreation().copy(&other);
+    let copy = stored(&recreation(), &other);
     assert_eq!(Recreation::of_copy(&copy, &seal()), None);
 }
 
@@ -218,7 +230,7 @@ fn the_copy_has_the_name_that_0_1_0_gives_it() {
 /// What is created is what was sealed, whatever else the copy says.
 #[test]
 fn the_spec_beside_the_annotation_does_not_count() {
-    let mut copy = recreation().copy(&seal());
+    let mut copy = stored(&recreation(), &seal());
     copy["spec"]["template"]["spec"]["containers"][0]["image"] = "evil".into();
     assert_eq!(Recreation::of_copy(&copy, &seal()), Some(recreation()));
 }
@@ -227,7 +239,7 @@ fn the_spec_beside_the_annotation_does_not_count() {
 fn a_name_that_cannot_be_one_reaches_no_url() {
     let mut recreation = recreation();
     recreation.successor["metadata"]["name"] = "../secrets/a".into();
-    let copy = recreation.copy(&seal());
+    let copy = stored(&recreation, &seal());
     assert_eq!(Recreation::of_copy(&copy, &seal()), None);
 }
 
@@ -243,7 +255,7 @@ fn a_copy_keeps_the_labels_that_select_no_job() {
         old_uid: "old".to_owned(),
         successor,
     };
-    let metadata = recreation.copy(&seal())["metadata"].clone();
+    let metadata = stored(&recreation, &seal())["metadata"].clone();
     assert_eq!(metadata["labels"], json!({ "team": "a", RECREATES: "job" }));
     assert_eq!(
         metadata["annotations"]["argocd.argoproj.io/sync-options"],
@@ -291,7 +303,7 @@ fn a_large_jobs_copy_fits_beside_its_own_annotations() {
         successor: successor(&job(annotations), &env_vars()).unwrap(),
     };
     let whole = recreation(&json!({ LAST_APPLIED: applied, "team": "a" }));
-    let copy = whole.copy(&seal());
+    let copy = stored(&whole, &seal());
     let annotations = copy["metadata"]["annotations"].as_object().unwrap();
     let bytes: usize = annotations
         .iter()
@@ -305,6 +317,6 @@ fn a_large_jobs_copy_fits_beside_its_own_annotations() {
         successor: json!({ "metadata": { "name": "migrate", "namespace": "team", "annotations": { LAST_APPLIED: "{}" } } }),
         ..whole
     };
-    let restored = Recreation::of_copy(&small.copy(&seal()), &seal()).unwrap();
+    let restored = Recreation::of_copy(&stored(&small, &seal()), &seal()).unwrap();
     assert_eq!(restored.successor["metadata"], small.successor["metadata"]);
 }

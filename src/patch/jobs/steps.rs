@@ -2,6 +2,7 @@
 //!
 //! Input: a [`Recreation`]. Output: how far it got. I/O: reads and writes Jobs; waits for nothing but answers.
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api,
     api::{DeleteParams, Preconditions},
@@ -48,7 +49,7 @@ pub(super) async fn put_copy(
     recreation: &Recreation,
     seal: &Seal,
 ) -> Result<RawObject, ApiError> {
-    let copy = RawObject::from(recreation.copy(seal));
+    let copy = RawObject::from(recreation.copy(seal, Timestamp::now().into()));
     let create = async || ApiError::within(REQUEST_TIMEOUT, jobs.create(&post(), &copy)).await;
     match create().await {
         Err(error) if error.class == Class::Exists => {}
