@@ -81,7 +81,7 @@ pub struct Index {
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
     unrecorded: OnceLock<Unrecorded>,
-    /// When the ledger was stored that is restored.
+    /// Until when the ledger is complete that is restored.
     recorded_until: OnceLock<UnixSeconds>,
 }
 
@@ -354,9 +354,9 @@ impl Index {
         sources
     }
 
-    /// What will be restored was stored at that time, by the API server's clock: a leader says so before it restores.
-    pub fn restores_from(&self, stored_at: UnixSeconds) {
-        self.recorded_until.get_or_init(|| stored_at);
+    /// What will be restored is complete until that time, by the API server's clock: a leader says so before it restores.
+    pub fn restores_from(&self, complete_until: UnixSeconds) {
+        self.recorded_until.get_or_init(|| complete_until);
     }
 
     /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this

@@ -38,7 +38,7 @@ pub(super) struct Namespace {
 /// How a leader stands when it reads the ledger.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lists {
-    /// When the ledger was stored; `None`: not known.
+    /// Until when the ledger is complete; `None`: not known.
     pub(super) recorded_until: Option<UnixSeconds>,
     /// The source's own stream has shown one.
     pub(super) source_listed: bool,

@@ -149,8 +149,8 @@ async fn restore(context: &Context, config: &Config, loaded: &Loaded, writer: &L
             complete_until,
         } => {
             let now = now();
-            if let Some(stored_at) = stored_at {
-                index.restores_from(*stored_at);
+            if let Some(until) = complete_until.or(*stored_at) {
+                index.restores_from(until);
             }
             for (source, status) in sources {
                 match covers(config, source) {
