@@ -63,9 +63,9 @@ fn without(role: &mut Value, resource: &str, verbs: &[&str]) {
 #[case::lease_update("-metadata-role", "leases", &["update"],
     &["not allowed to update the Lease", "cannot update resource \"leases\"", "grant the verbs get, create and update"])]
 #[case::ledger_create("-metadata-role", "configmaps", &["create"],
-    &["No permission to keep the ledger", "cannot create resource \"configmaps\"", "Grant get, create and update on configmaps"])]
+    &["No permission to keep the ledger", "cannot create resource \"configmaps\"", "Grant get, list, watch, create and update on configmaps"])]
 #[case::ledger_get("-metadata-role", "configmaps", &["get"],
-    &["No permission to keep the ledger", "cannot get resource \"configmaps\"", "Grant get, create and update on configmaps"])]
+    &["No permission to keep the ledger", "cannot get resource \"configmaps\"", "Grant get, list, watch, create and update on configmaps"])]
 fn a_missing_permission_is_logged_with_a_remedy(
     #[context] context: Context,
     #[case] role: &str,
