@@ -208,7 +208,8 @@ impl Index {
     /// is known, or of one that is gone meanwhile: ignored.
     pub fn written(&self, workload: Workload) -> Effect {
         let (key, version) = (workload.key.clone(), workload.resource_version);
-        let effect = self.read(workload);
+        // The version is that of the write, as an event's is.
+        let effect = self.shown(workload, true);
         if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
             inner.written(&key, version);
         }
@@ -217,6 +218,14 @@ impl Index {
 
     /// Takes in a workload that was read, as [`Self::written`] does.
     pub fn read(&self, workload: Workload) -> Effect {
+        self.shown(workload, false)
+    }
+
+    fn shown(&self, workload: Workload, is_event: bool) -> Effect {
+        let observed = Observed {
+            is_event,
+            ..self.read_now()
+        };
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| {
             match inner.workloads().get(&(&workload.key).into()) {
@@ -225,7 +234,7 @@ impl Index {
                 Some(known)
                     if known.uid == workload.uid || known.resource_version < workload.resource_version =>
                 {
-                    inner.workload_seen(workload, None, self.read_now())
+                    inner.workload_seen(workload, None, observed)
                 }
                 _ => Effect::default(),
             }

@@ -60,11 +60,7 @@ impl Debts {
         objects: &Objects,
     ) -> Vec<WorkloadId> {
         if transition == Transition::Returned {
-            let mut due = self.source_returned(reference, objects);
-            if change.inherited {
-                due.extend(self.claim_between(reference, change, objects));
-            }
-            return due;
+            return self.source_returned(reference, objects);
         }
         let Some((from, change)) = transition.as_change(change) else {
             return Vec::new();
@@ -79,7 +75,7 @@ impl Debts {
         due.retain(|id| {
             // Their stream was faster than the source's, or it happened while nobody looked.
             if objects.workloads.was_replaced_since(id, source.resource_version)
-                || change.inherited && objects.workloads.was_replaced_after(id, source)
+                || change.inherited && self.was_replaced_unseen(id, source, objects)
             {
                 self.forget(id, reference);
                 return false;
@@ -307,9 +303,11 @@ impl Debts {
         let id = WorkloadId::from(&workload.key);
         let due = || self.of(&id).filter(|(_, debt)| debt.is_due());
         let since = due().map(|(_, debt)| debt.since()).min()?;
+        // Whose template another one lends is not watched itself: its marker tells.
+        let follows = workload.template_of.is_some();
         let owed = due().filter_map(|(reference, debt)| {
             let content = sources.target(reference)?;
-            Some(debt.owed(content, sources.get(reference)?))
+            Some(debt.owed(content, sources.get(reference)?, follows))
         });
         Some(Pending {
             workload: Arc::clone(workload),

@@ -189,7 +189,7 @@ impl Handover {
             return false;
         };
         let id = WorkloadId::from(&workload.key);
-        if objects.workloads.was_replaced_after(&id, source) {
+        if debts.was_replaced_unseen(&id, source, objects) {
             return false;
         }
         if self.recorded.contains(&source.key.reference()) {

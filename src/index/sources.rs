@@ -129,13 +129,19 @@ impl Sources {
         let kind = source.key.kind;
         let to = Content::Present(source.digest);
         let annotations = (source.ignored, source.matched);
-        let slot = Box::new(Slot {
+        let mut slot = Box::new(Slot {
             presence: Presence::Here,
             inherited: false,
             generation,
             source,
         });
         let reference = slot.source.key.reference();
+        if let Some(before) = self.slots.get(&reference)
+            && before.source.digest != slot.source.digest
+        {
+            // A write that only removes keys leaves no time: it came after the one before all the same.
+            slot.source.modified_at = slot.source.modified_at.max(before.source.modified_at);
+        }
         let Some(before) = self.slots.insert(reference, slot) else {
             return SourceSeen {
                 change: SourceChange::Created,

@@ -354,6 +354,11 @@ impl Workloads {
         slot.is_some_and(|slot| slot.watched_from_creation && slot.first_version > version)
     }
 
+    /// Whether any source may concern it.
+    pub(super) fn may_be_concerned(&self, workload: &Workload) -> bool {
+        self.selected && (self.auto_reload_all || !workload.opt_in.is_empty())
+    }
+
     /// The workloads that opted into this source.
     pub(super) fn concerned(&self, source: &Source) -> Vec<WorkloadId> {
         if !self.selected {

@@ -171,6 +171,11 @@ impl Debt {
         self.belief.recorded().filter(|_| !self.tentative)
     }
 
+    /// What decides about a restart.
+    pub(super) const fn state(&self) -> (Belief, bool, bool) {
+        (self.belief, self.tentative, self.declined)
+    }
+
     /// What its pods may have started with.
     pub(super) const fn belief(&self) -> &Belief {
         &self.belief
@@ -186,17 +191,17 @@ impl Debt {
         self.version
     }
 
-    /// The debt as a worker sees it: the workload is to be brought to `content`.
-    pub(super) fn owed(&self, content: Content, source: &Source) -> Owed {
+    /// The debt as a worker sees it: the workload is to be brought to `content`. `follows`: its template is another's.
+    pub(super) fn owed(&self, content: Content, source: &Source, follows: bool) -> Owed {
         Owed {
             content,
             look_alike: matches!(content, Content::Present(digest) if self.belief.is_look_alike(digest)),
             source: source.clone(),
             version: self.version,
-            proof: if self.tentative {
-                Proof::Change
-            } else {
-                self.belief.proof(content)
+            proof: match self.belief.proof(content) {
+                _ if self.tentative => Proof::Change,
+                Proof::Nothing if follows => Proof::Restart,
+                proof => proof,
             },
             seen_at: self.last.seen.unix,
             order: self.last.order,

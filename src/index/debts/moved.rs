@@ -8,7 +8,12 @@ use super::super::{
     objects::Objects,
     workloads::{Replaced, Span},
 };
-use super::{Debts, belief::Belief, debt::Debt, released::Pods};
+use super::{
+    Debts,
+    belief::Belief,
+    debt::Debt,
+    released::{self, Pods},
+};
 use crate::model::{Replacement, Restart, SourceRef, Workload};
 
 impl Debts {
@@ -20,6 +25,10 @@ impl Debts {
         replaced: &Replaced,
         objects: &Objects,
     ) -> Vec<SourceRef> {
+        // Whose template another one lends: its own resourceVersion says nothing of that.
+        if workload.template_of.is_some() || !objects.workloads.may_be_concerned(workload) {
+            return Vec::new();
+        }
         let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
             (Some(span), _) if workload.replacement == Replacement::All => (span, true),
             (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, false),
@@ -56,10 +65,13 @@ impl Debts {
         if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
             // Where the changes are forgotten, what the source held before the last one is not known.
             let all = all && (self.unclaimed.last(reference).is_some() || debt.version() <= span.since);
-            if !debt.pods_started(&belief, all, Some(target)) {
+            let before = debt.state();
+            let remains = debt.pods_started(&belief, all, Some(target));
+            let differs = !remains || before != debt.state();
+            if !remains {
                 self.forget(&id, reference);
             }
-            return true;
+            return differs;
         }
         if !all {
             belief.add(target);
@@ -84,7 +96,7 @@ impl Debts {
         });
         let pods = Pods {
             fingerprint: workload.template.fingerprint,
-            held: held.collect(),
+            held: held.take(released::MOST_SOURCES).collect(),
             since: *change,
         };
         self.released.note(id, pods);

@@ -13,6 +13,8 @@ use crate::model::{Fingerprint, SourceRef};
 
 /// So many workloads of a namespace are remembered: one that is not is taken to start new pods.
 const MOST: usize = 256;
+/// So many sources of each.
+pub(super) const MOST_SOURCES: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Released {
@@ -32,8 +34,12 @@ pub(super) struct Pods {
 
 impl Released {
     pub(super) fn note(&mut self, id: WorkloadId, pods: Pods) {
-        if self.by_workload.len() < MOST {
-            self.by_workload.insert(id, pods);
+        self.by_workload.insert(id, pods);
+        if self.by_workload.len() > MOST {
+            let oldest = self.by_workload.iter().min_by_key(|(_, pods)| pods.since.order);
+            if let Some(oldest) = oldest.map(|(id, _)| id.clone()) {
+                self.by_workload.remove(&oldest);
+            }
         }
     }
 

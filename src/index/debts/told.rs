@@ -51,13 +51,13 @@ impl Debts {
         change: &Change,
         objects: &Objects,
     ) {
-        let Objects { sources, workloads } = objects;
+        let sources = &objects.sources;
         let mut debt = Debt::from_ledger(running, change, sources.get(reference));
         if self.may_lack_a_template(id, objects) {
             debt.forget_running();
         }
         let replaced = sources.present(reference);
-        let replaced = replaced.is_some_and(|source| workloads.was_replaced_after(id, source));
+        let replaced = replaced.is_some_and(|source| self.was_replaced_unseen(id, source, objects));
         if replaced || debt.belief().is(sources.target(reference)) {
             self.forget(id, reference);
         } else {
@@ -81,36 +81,23 @@ impl Debts {
         true
     }
 
-    /// The source is as the ledger has it, but it was written since, and so were these: their pods may have started with
-    /// what it held in between.
-    pub(super) fn claim_between(
-        &mut self,
-        reference: &SourceRef,
-        change: &Change,
-        objects: &Objects,
-    ) -> Vec<WorkloadId> {
-        let written = |source: &&Source| source.modified_at > self.recorded_until;
-        let source = objects.sources.present(reference).filter(written);
-        let (Some(source), Some(until)) = (source, self.recorded_until) else {
-            return Vec::new();
-        };
-        let mut claimed = objects.workloads.concerned(source);
-        claimed.retain(|id| {
-            objects.was_touched_since(id, until.saturating_add(1))
-                && !objects.workloads.was_replaced_after(id, source)
-                && !objects.workloads.is_younger(id, source)
-                && !self.contains(id, reference)
-        });
-        for id in &claimed {
-            self.insert(id, reference, Debt::new(None, change, Some(source)));
-        }
-        claimed
-    }
-
     /// Whether what was inherited may lack a restart of the workload.
     pub(super) fn may_lack_a_restart(&self, id: &WorkloadId, objects: &Objects) -> bool {
         let recorded_until = self.recorded_until;
         recorded_until.is_none_or(|until| objects.was_written_since(id, until))
+    }
+
+    /// Whether all its pods have certainly started after the source was written, although nobody looked.
+    ///
+    /// A write that only removes keys leaves no time on the source: a time that is no later than what was inherited is not
+    /// that of a change.
+    pub(in crate::index) fn was_replaced_unseen(
+        &self,
+        id: &WorkloadId,
+        source: &Source,
+        objects: &Objects,
+    ) -> bool {
+        source.modified_at > self.recorded_until && objects.workloads.was_replaced_after(id, source)
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.

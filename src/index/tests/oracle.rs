@@ -81,7 +81,7 @@ struct Cluster {
     pods: [u8; 2],
     sources: VecDeque<Source>,
     workloads: VecDeque<Workload>,
-    /// A pod has started by itself since the ledger was written: if nobody looks on, nothing tells.
+    /// A pod has started since the ledger was written, without a restart of ours: if nobody looks on, nothing tells.
     pod_started: bool,
 }
 
@@ -254,11 +254,13 @@ impl Play {
         match step {
             Step::Set(content) => cluster.set(content),
             Step::OthersRoll => {
+                cluster.pod_started = true;
                 let time = UnixSeconds(cluster.time);
                 cluster.roll(|template| template.touched_at = Some(time));
             }
             Step::Undo => {
                 if let Some(before) = cluster.past.last().cloned() {
+                    cluster.pod_started = true;
                     let time = UnixSeconds(cluster.time);
                     cluster.roll(|template| {
                         *template = before;
