@@ -73,10 +73,16 @@ impl Debts {
         };
         let mut due = objects.workloads.concerned(source);
         due.retain(|id| {
-            // Their stream was faster than the source's, or it happened while nobody looked.
-            if objects.workloads.was_replaced_since(id, source.resource_version)
-                || change.inherited && self.was_replaced_unseen(id, source, objects)
-            {
+            // Their stream was faster than the source's.
+            if objects.workloads.was_replaced_since(id, source.resource_version) {
+                self.forget(id, reference);
+                if let Some(before) = objects.workloads.template_under_replacement(id) {
+                    let debt = Debt::new(from, &change, Some(source));
+                    self.insert(id, reference, debt.rolled_before(target, before));
+                }
+                return false;
+            }
+            if change.inherited && self.was_replaced_unseen(id, source, objects) {
                 self.forget(id, reference);
                 return false;
             }

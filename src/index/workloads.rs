@@ -18,7 +18,8 @@ use super::{
     lists::{self, Lists},
 };
 use crate::model::{
-    PodTemplate, Replacement, Restart, Source, SourceRef, Verdict, Workload, WorkloadKey, WorkloadKind,
+    Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, Verdict, Workload, WorkloadKey,
+    WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -51,6 +52,8 @@ struct Slot {
     template_since: u64,
     /// And at this one at the latest.
     template_until: u64,
+    /// The template before that.
+    template_before: Fingerprint,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
     /// The resourceVersion that this process wrote last.
@@ -182,6 +185,7 @@ impl Workloads {
                 watched_from_creation: observed.is_some_and(|observed| observed.is_event),
                 template_since: 0,
                 template_until: 0,
+                template_before: Fingerprint::default(),
                 pods_moved: 0,
                 written: 0,
             };
@@ -214,6 +218,7 @@ impl Workloads {
         if let Some(span) = template_changed {
             slot.template_since = span.since;
             slot.template_until = span.until;
+            slot.template_before = slot.workload.template.fingerprint;
         }
         let read_at = slot.read_at;
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
@@ -308,6 +313,15 @@ impl Workloads {
                 && slot.template_since > slot.written
                 && slot.workload.replacement == Replacement::All
         })
+    }
+
+    /// The template before its present one, if pods of it may be left.
+    pub(super) fn template_under_replacement(&self, id: &WorkloadId) -> Option<Fingerprint> {
+        let slot = self
+            .slots
+            .get(id)
+            .filter(|slot| !slot.workload.pods.are_complete)?;
+        Some(slot.template_before)
     }
 
     /// Whether all its pods have certainly started after the source was written, by the times of the API server: whole

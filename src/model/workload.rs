@@ -53,6 +53,8 @@ pub struct Pods {
     pub counts: u64,
     /// Some are not ready or not updated yet, so that one may start at any moment. False while there is no status.
     pub are_moving: bool,
+    /// All are of the present template, and ready.
+    pub are_complete: bool,
 }
 
 /// The last write that `metadata.managedFields` show.

@@ -225,7 +225,7 @@ impl From<Wire> for WorkloadObject {
                 fingerprint,
             },
             template_annotations,
-            pods: status.pods(replicas),
+            pods: status.pods(replicas, generation),
             is_orphaning: deletion_timestamp.is_some() && finalizers.iter().any(|name| name == ORPHAN),
             is_terminating: deletion_timestamp.is_some(),
             is_controlled: owner_references.iter().any(|owner| owner.controller),

@@ -8,7 +8,7 @@ use super::{
     super::change::Change,
     belief::{Belief, Known},
 };
-use crate::model::{Content, Owed, Proof, Source, Workload};
+use crate::model::{Content, Fingerprint, Owed, Proof, Source, Workload};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debt {
@@ -21,6 +21,9 @@ pub(super) struct Debt {
     /// The source is gone, and the workload need not be restarted for that. Nothing is due; should the source return
     /// with what the workload runs with, nothing has changed.
     declined: bool,
+    /// Somebody else's rollout is under way, which starts pods with the present content. Nothing is due, unless it is taken
+    /// back: then pods of this template stay.
+    replaced: Option<Fingerprint>,
     /// When the first change since then was seen.
     since: Instant,
     /// The last change.
@@ -46,6 +49,7 @@ impl Debt {
             tentative: change.tentative,
             from_ledger: false,
             declined: false,
+            replaced: None,
             since: change.seen.at,
             last: *change,
             version: version(source),
@@ -68,6 +72,7 @@ impl Debt {
         {
             self.belief.add(before);
         }
+        self.replaced = None;
         self.version = version(Some(source));
         self.last = *change;
         self.tentative &= change.tentative;
@@ -97,16 +102,43 @@ impl Debt {
         self.remains(target, unrecorded)
     }
 
-    /// All its pods have started with one of these (`all`), or some of them may have. Returns whether the debt
-    /// [`Self::remains`].
-    pub(super) fn pods_started(&mut self, with: &Belief, all: bool, target: Option<Content>) -> bool {
-        if all {
-            self.belief = *with;
-            self.tentative = false;
-        } else {
+    /// Some of its pods may have started with one of these. Returns whether the debt [`Self::remains`].
+    pub(super) fn pods_started(&mut self, with: &Belief, target: Content) -> bool {
+        self.belief.merge(with);
+        self.remains(Some(target), true)
+    }
+
+    /// The template was changed from `before` to `now` by somebody else, and all its pods start with one of these. Returns
+    /// whether the debt [`Self::remains`].
+    pub(super) fn rolled(
+        &mut self,
+        with: &Belief,
+        (before, now): (Fingerprint, Fingerprint),
+        target: Content,
+    ) -> bool {
+        self.tentative = false;
+        if self.replaced.is_some_and(|replaced| replaced.is_same(now)) {
+            self.replaced = None;
             self.belief.merge(with);
+        } else if with.is(Some(target)) {
+            self.belief.merge(with);
+            self.replaced.get_or_insert(before);
+        } else {
+            self.belief = *with;
         }
-        self.remains(target, true)
+        self.remains(Some(target), true)
+    }
+
+    /// As [`Self::rolled`], where the template was seen before the change of the source.
+    pub(super) fn rolled_before(mut self, target: Content, before: Fingerprint) -> Self {
+        self.belief.add(target);
+        self.replaced = Some(before);
+        self
+    }
+
+    /// Whether somebody else's rollout is under way that settles it.
+    pub(super) const fn is_replaced(&self) -> bool {
+        self.replaced.is_some()
     }
 
     /// An earlier leader wrote down something else, or nothing: it may have done more than this process has seen.
@@ -158,12 +190,12 @@ impl Debt {
 
     /// Whether a restart is owed, if only for a source that is absent at present.
     pub(super) const fn is_due(&self) -> bool {
-        !self.declined
+        !self.declined && self.replaced.is_none()
     }
 
     /// Whether a later leader has to know of it.
     pub(super) fn is_recorded(&self) -> bool {
-        !self.declined && (!self.tentative || self.belief.is_told())
+        self.is_due() && (!self.tentative || self.belief.is_told())
     }
 
     /// What it runs with, as far as a later leader may rely on it.
@@ -173,7 +205,7 @@ impl Debt {
 
     /// What decides about a restart.
     pub(super) const fn state(&self) -> (Belief, bool, bool) {
-        (self.belief, self.tentative, self.declined)
+        (self.belief, self.tentative, self.is_due())
     }
 
     /// What its pods may have started with.

@@ -14,7 +14,7 @@ use super::{
     debt::Debt,
     released::{self, Pods},
 };
-use crate::model::{Replacement, Restart, SourceRef, Workload};
+use crate::model::{Fingerprint, Replacement, Restart, SourceRef, Workload};
 
 impl Debts {
     /// The workload was seen again, and pods of it may have started since it was seen before: all of them where its
@@ -29,29 +29,48 @@ impl Debts {
         if workload.template_of.is_some() || !objects.workloads.may_be_concerned(workload) {
             return Vec::new();
         }
-        let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
-            (Some(span), _) if workload.replacement == Replacement::All => (span, true),
-            (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, false),
+        let settled = self.started_meanwhile(workload, replaced, objects);
+        if workload.pods.are_complete {
+            // No pod of the template before is left.
+            self.retain(&WorkloadId::from(&workload.key), |_, debt| !debt.is_replaced());
+        }
+        settled
+    }
+
+    fn started_meanwhile(
+        &mut self,
+        workload: &Workload,
+        replaced: &Replaced,
+        objects: &Objects,
+    ) -> Vec<SourceRef> {
+        let id = WorkloadId::from(&workload.key);
+        let templates = (
+            replaced.before.template.fingerprint,
+            workload.template.fingerprint,
+        );
+        let (span, rolled) = match (replaced.template_changed, replaced.pods_moved) {
+            (Some(span), _) if workload.replacement == Replacement::All => (span, Some(templates)),
+            (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, None),
             _ => return Vec::new(),
         };
-        let id = WorkloadId::from(&workload.key);
         let owed = self.of(&id).map(|(reference, _)| reference);
         // Of the many that may have changed lately, those that did so after the workload was seen before.
         let changed = self.unclaimed.changed_since(span.since);
         let mut references: Vec<SourceRef> = owed.chain(changed).cloned().collect();
         references.sort_unstable();
         references.dedup();
-        references.retain(|reference| self.pods_started(reference, workload, span, all, objects));
+        references.retain(|reference| self.pods_started(reference, workload, span, rolled, objects));
         references
     }
 
-    /// Pods have started during that time, `all` of them or some. Returns whether the debt is another one now.
+    /// Pods have started during that time: all of them, where the template was `rolled` from one to another, or some. Returns
+    /// whether the debt is another one now.
     fn pods_started(
         &mut self,
         reference: &SourceRef,
         workload: &Workload,
         span: Span,
-        all: bool,
+        rolled: Option<(Fingerprint, Fingerprint)>,
         objects: &Objects,
     ) -> bool {
         let known = objects.sources.with_target(reference);
@@ -64,16 +83,19 @@ impl Debts {
         let debts = self.by_workload.get_mut(&id);
         if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
             // Where the changes are forgotten, what the source held before the last one is not known.
-            let all = all && (self.unclaimed.last(reference).is_some() || debt.version() <= span.since);
+            let is_known = self.unclaimed.last(reference).is_some() || debt.version() <= span.since;
             let before = debt.state();
-            let remains = debt.pods_started(&belief, all, Some(target));
+            let remains = match rolled.filter(|_| is_known) {
+                Some(templates) => debt.rolled(&belief, templates, target),
+                None => debt.pods_started(&belief, target),
+            };
             let differs = !remains || before != debt.state();
             if !remains {
                 self.forget(&id, reference);
             }
             return differs;
         }
-        if !all {
+        if rolled.is_none() {
             belief.add(target);
         }
         let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {

@@ -141,6 +141,7 @@ impl Cluster {
             template(&mut web.template);
             web.template.fingerprint = Fingerprint::new(version + 100);
             web.generation += 1;
+            web.pods.are_complete = true;
         });
         self.pods = [self.content(); 2];
     }

@@ -65,9 +65,42 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     }
     assert_eq!(fixture.proof(), None);
     assert!(fixture.index.source_status(&app()).unwrap().owed.is_empty());
-    // What its pods run with is known from now on.
+    // Whether its pods run with that already or not yet is not known.
     fixture.holds_at(40, 1);
-    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+}
+
+/// Its pods never became ready: those of the template before are still there, and it is taken back.
+#[rstest]
+#[case::under_way(false, true)]
+#[case::complete(true, false)]
+fn a_template_that_is_taken_back_leaves_the_pods_that_it_did_not_replace(
+    #[case] are_complete: bool,
+    #[case] owes: bool,
+    #[values(false, true)] workloads_first: bool,
+) {
+    let fixture = Fixture::running();
+    if workloads_first {
+        fixture.sees(web(31, 2));
+    }
+    fixture.holds_at(30, 2);
+    if !workloads_first {
+        fixture.sees(web(31, 2));
+    }
+    assert_eq!(fixture.proof(), None);
+    let pods = Pods {
+        counts: 1,
+        are_complete,
+        ..Pods::default()
+    };
+    fixture.sees(Workload { pods, ..web(32, 2) });
+    let undone = Workload {
+        generation: 3,
+        pods,
+        ..web(33, 1)
+    };
+    assert_eq!(fixture.sees(undone).due.len(), usize::from(owes));
+    assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
 }
 
 #[rstest]
@@ -152,8 +185,8 @@ fn not_every_other_template_is_a_rollout(
 /// A pod that starts while the source holds something else keeps it.
 #[rstest]
 #[case::pods_stand_still(Pods::default(), Pods::default(), None)]
-#[case::one_came_meanwhile(Pods::default(), Pods { counts: 1, are_moving: false }, Some(Proof::Restart))]
-#[case::some_were_starting(Pods { counts: 1, are_moving: true }, Pods { counts: 1, are_moving: true }, Some(Proof::Restart))]
+#[case::one_came_meanwhile(Pods::default(), Pods { counts: 1, ..Pods::default() }, Some(Proof::Restart))]
+#[case::some_were_starting(Pods { counts: 1, are_moving: true, are_complete: false }, Pods { counts: 1, are_moving: true, are_complete: false }, Some(Proof::Restart))]
 fn a_content_that_comes_and_goes_is_owed_where_pods_may_have_started(
     #[case] before: Pods,
     #[case] meanwhile: Pods,
@@ -280,7 +313,7 @@ fn a_standby_knows_what_a_coarser_ledger_does_not() {
     fixture.holds_at(30, 2);
     fixture.sees(web(31, 2));
     fixture.holds_at(40, 1);
-    assert_eq!(fixture.proof(), Some(Proof::Nothing));
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
     let status = SourceStatus {
         state: SourceState::Present(digest(1)),
         owed: Vec::new(),

@@ -190,8 +190,16 @@ fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_movi
     let pods = of(&status, 2);
     assert_eq!(pods.are_moving, are_moving);
     let mut other = status.clone();
-    other["observedGeneration"] = json!(9);
-    assert_eq!(pods, of(&other, 2), "a change of the spec moves no pod by itself");
+    for observed in [json!(9), json!("9")] {
+        other["observedGeneration"] = observed;
+        let now = of(&other, 2);
+        assert_eq!(
+            pods.counts, now.counts,
+            "a change of the spec moves no pod by itself"
+        );
+        let all = json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 });
+        assert_eq!(now.are_complete, status == all);
+    }
     other["replicas"] = json!(7);
     assert_ne!(pods.counts, of(&other, 2).counts);
     assert_ne!(pods.counts, of(&status, 3).counts);
