@@ -104,7 +104,7 @@ impl Handover {
             name: owed.name.clone(),
         };
         if objects.workloads.get(&id).is_some() {
-            debts.inherit(&id, reference, owed.running, change, objects);
+            debts.inherit(&id, reference, (owed.running, state.content()), change, objects);
         } else if change.remember {
             if debts.last_change(reference).is_none() {
                 let settled = objects.sources.target(reference).or(state.content());
@@ -121,7 +121,7 @@ impl Handover {
     pub(super) fn hand_over(&mut self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
         for Inherited { reference, running } in self.inheritance.remove(id).unwrap_or_default() {
             if let Some(change) = debts.last_change(&reference) {
-                debts.inherit(id, &reference, running, &change, objects);
+                debts.inherit(id, &reference, (running, None), &change, objects);
             }
         }
     }

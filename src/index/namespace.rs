@@ -188,6 +188,7 @@ impl Namespace {
                 .settle_for_new_pods(&id, workload, &self.objects.sources);
         }
         let mut effect = Effect::default();
+        let owed = self.debts.owes(&id);
         let settled = self.debts.workload_moved(workload, replaced, &self.objects);
         if !settled.is_empty() {
             effect.settled = self.keys(&settled);
@@ -200,7 +201,7 @@ impl Namespace {
                 .opted
                 .extend(replaced.is_news(workload).then(|| Arc::clone(workload)));
             let put_back = replaced.put_back(workload);
-            effect.put_back.extend(put_back.filter(|_| !self.debts.owes(&id)));
+            effect.put_back.extend(put_back.filter(|_| !owed));
         }
         let wakes = replaced.differs(workload) && self.debts.owes(&id);
         effect.woken.extend(wakes.then(|| workload.key.clone()));

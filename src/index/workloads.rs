@@ -18,8 +18,8 @@ use super::{
     lists::{self, Lists},
 };
 use crate::model::{
-    Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, Verdict, Workload, WorkloadKey,
-    WorkloadKind,
+    Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload,
+    WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -106,7 +106,9 @@ impl Replaced {
     /// looked at beside it: Reloader's own writes come while one is.
     pub(super) fn put_back(&self, now: &Workload) -> Option<PutBack> {
         let before = &self.before;
-        let is_put_back = !self.is_recreated(now) && before.template.has_marker_beyond(&now.template);
+        let is_put_back = !self.is_recreated(now)
+            && now.template.written_at <= before.template.written_at
+            && before.template.has_marker_beyond(&now.template);
         let restarted_at = before.template.written_at.filter(|_| is_put_back)?;
         let last_write = now.written_by.as_ref().filter(|write| write.at >= restarted_at);
         Some(PutBack {
@@ -332,6 +334,14 @@ impl Workloads {
             .filter(|workload| workload.replacement == Replacement::All);
         workload.is_some_and(|workload| {
             source.modified_at.is_some() && workload.template.replaced_at > source.modified_at
+        })
+    }
+
+    /// Whether all its pods have certainly started after that time.
+    pub(super) fn was_replaced_at(&self, id: &WorkloadId, time: UnixSeconds) -> bool {
+        let workload = self.get(id);
+        workload.is_some_and(|workload| {
+            workload.replacement == Replacement::All && workload.template.replaced_at > Some(time)
         })
     }
 

@@ -40,9 +40,9 @@ async fn create_app(world: &World, name: &str) {
         .await;
 }
 
-/// Whether a request is about the objects of a kind, "configmaps", as a whole.
+/// Whether a request is about the objects of a kind, "configmaps", as a whole; not that of the ledger about its own.
 fn is_about(resource: &'static str) -> impl Fn(&RequestHead) -> bool + Send + Sync + Copy + 'static {
-    move |head| head.path.rsplit('/').next() == Some(resource)
+    move |head| head.path.rsplit('/').next() == Some(resource) && !head.query.contains("ledger%3D")
 }
 
 /// What the proxy saw of requests with a method whose path ends so.

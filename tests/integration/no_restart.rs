@@ -158,8 +158,9 @@ fn taking_over_from_upstream_rolls_nothing(#[values(ENV_VARS, ANNOTATIONS)] stra
     });
 }
 
+/// It was applied with the marker of another time, as exported manifests are: its pods run with the content before.
 #[test]
-fn a_workload_that_shows_the_new_content_already_is_left_alone() {
+fn a_workload_that_shows_the_new_content_already_is_restarted_all_the_same() {
     run(async {
         let world = World::new("marked").await;
         for kind in SourceType::ALL {
@@ -174,18 +175,14 @@ fn a_workload_that_shows_the_new_content_already_is_left_alone() {
         }
         let mut sentinel = Sentinel::new(&world).await;
         let _controller = world.controller().arg(ONE_WORKER).start().await;
-        let seen = requests(&world);
-
-        for kind in SourceType::ALL {
-            world.change_source(kind, &named(kind, "early"), "value").await;
-        }
-        sentinel.pass().await;
-        assert_no_write_but_the_sentinels(&world, &seen);
-
-        for kind in SourceType::ALL {
-            let name = named(kind, "early");
-            world.change_source(kind, &name, "another").await;
-            world.wait_for_rollouts("deployments", &name, 1).await;
+        for (round, value) in ["value", "another"].into_iter().enumerate() {
+            for kind in SourceType::ALL {
+                world.change_source(kind, &named(kind, "early"), value).await;
+            }
+            sentinel.pass().await;
+            for kind in SourceType::ALL {
+                assert_eq!(world.rollouts("deployments", &named(kind, "early")), round + 1);
+            }
         }
     });
 }

@@ -42,12 +42,13 @@ impl Debts {
         }
     }
 
-    /// The ledger says that the workload owes a restart for this source and runs with that content.
+    /// The ledger says that the workload owes a restart for this source and runs with the first of these; the source held the
+    /// second then, as far as that is known.
     pub(in crate::index) fn inherit(
         &mut self,
         id: &WorkloadId,
         reference: &SourceRef,
-        running: Option<Content>,
+        (running, state): (Option<Content>, Option<Content>),
         change: &Change,
         objects: &Objects,
     ) {
@@ -57,7 +58,11 @@ impl Debts {
             debt.forget_running();
         }
         let replaced = sources.present(reference);
-        let replaced = replaced.is_some_and(|source| self.was_replaced_unseen(id, source, objects));
+        let is_recorded = state.is_some() && sources.target(reference) == state;
+        let replaced = replaced.is_some_and(|source| {
+            self.was_replaced_unseen(id, source, objects)
+                || is_recorded && self.was_replaced_since_recorded(id, objects)
+        });
         if replaced || debt.belief().is(sources.target(reference)) {
             self.forget(id, reference);
         } else {
@@ -98,6 +103,12 @@ impl Debts {
         objects: &Objects,
     ) -> bool {
         source.modified_at > self.recorded_until && objects.workloads.was_replaced_after(id, source)
+    }
+
+    /// Whether somebody else has certainly rolled the workload since what was inherited was written down.
+    fn was_replaced_since_recorded(&self, id: &WorkloadId, objects: &Objects) -> bool {
+        let recorded_until = self.recorded_until;
+        recorded_until.is_some_and(|until| objects.workloads.was_replaced_at(id, until))
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.
