@@ -208,15 +208,14 @@ impl Index {
     /// is known, or of one that is gone meanwhile: ignored.
     pub fn written(&self, workload: Workload) -> Effect {
         let (key, version) = (workload.key.clone(), workload.resource_version);
-        // The version is that of the write, as an event's is.
-        let effect = self.shown(workload, true);
+        let effect = self.shown(workload, true); // As an event's, the version is that of the write.
         if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
             inner.written(&key, version);
         }
         effect
     }
 
-    /// Takes in a workload that was read, as [`Self::written`] does.
+    /// As [`Self::written`], of a workload that was read.
     pub fn read(&self, workload: Workload) -> Effect {
         self.shown(workload, false)
     }
@@ -229,8 +228,7 @@ impl Index {
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| {
             match inner.workloads().get(&(&workload.key).into()) {
-                // With another uid: recreated, and the watch has not shown that yet; or it has, and this is an answer about the
-                // one before.
+                // With another uid: recreated, and the watch lags; or this is an answer about the one before.
                 Some(known)
                     if known.uid == workload.uid || known.resource_version < workload.resource_version =>
                 {
@@ -368,8 +366,7 @@ impl Index {
         self.recorded_until.get_or_init(|| complete_until);
     }
 
-    /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed. What this
-    /// replica noted itself as a standby gives way to it.
+    /// Takes in what an earlier leader left: whatever differs from now is owed, whenever it changed.
     ///
     /// Returns whether the source's namespace counts; if not, nothing is taken in.
     pub fn restore(&self, source: &SourceKey, status: &SourceStatus, now: Seen) -> bool {
