@@ -80,6 +80,9 @@ pub fn decide(workload: &Workload, owed: &[Owed], options: &Options) -> Decision
     })
 }
 
+/// What a variable shows: nothing where there is none, no digest where its value is none.
+type Shown = Option<Option<Digest>>;
+
 /// An owed source that the workload opted into, and where its marker goes.
 struct Wanted<'a> {
     owed: &'a Owed,
@@ -113,48 +116,54 @@ impl Wanted<'_> {
     /// Whether it has no variable for a source that is gone; for a SecretProviderClass, whether the first of all containers
     /// with the variable shows the digest. Of two variables of one name the first counts. All of it is upstream's.
     fn is_marked(&self, workload: &Workload) -> bool {
-        let shown = |container: &Container| {
-            let mut variables = container.markers.iter();
-            let (_, value) = variables.find(|(name, _)| **name == *self.env_name)?;
-            Some(value.parse::<Digest>().ok())
-        };
         let Content::Present(digest) = self.owed.content else {
-            return shown(self.container).is_none();
+            return self.shown(self.container).is_none();
         };
-        let is_shown =
-            |shown: Option<Option<Digest>>| shown.flatten().is_some_and(|shown| shown.prints_like(&digest));
-        let in_any = || is_shown(workload.template.containers.iter().find_map(shown));
+        let is_shown = |shown: Shown| shown.flatten().is_some_and(|shown| shown.prints_like(&digest));
+        let mut containers = workload.template.containers.iter();
         let anywhere = self.owed.source.key.kind == SourceKind::SecretProviderClass;
-        (is_shown(shown(self.container)) || anywhere && in_any()) && self.is_proven(workload, digest)
+        let is_shown = is_shown(self.shown(self.container))
+            || anywhere && is_shown(containers.find_map(|container| self.shown(container)));
+        is_shown && self.is_proven(workload)
     }
 
-    /// Whether a marker that shows the digest proves that the workload was restarted for it.
-    fn is_proven(&self, workload: &Workload, digest: Digest) -> bool {
-        let key = &self.owed.source.key;
+    /// What the variable shows.
+    fn shown(&self, container: &Container) -> Shown {
+        let mut variables = container.markers.iter();
+        let (_, value) = variables.find(|(name, _)| **name == *self.env_name)?;
+        Some(value.parse().ok())
+    }
+
+    /// Whether a marker that shows the content proves that the workload was restarted for it.
+    fn is_proven(&self, workload: &Workload) -> bool {
+        let is_exact = || match self.owed.content {
+            Content::Present(digest) if self.owed.look_alike => {
+                self.marker.shows_exactly(&self.owed.source.key, digest)
+            }
+            Content::Present(_) | Content::Absent => true,
+        };
         match self.owed.proof {
             // The very write that this decision would ask for: it was sent before.
             Proof::Nothing => self.marker.is(&self.mark(true).annotation_value()),
             Proof::Restart => {
                 let source_written = self.owed.source.modified_at;
                 let is_newer = source_written.is_none() || workload.template.written_at >= source_written;
-                is_newer && (!self.owed.look_alike || self.marker.shows_exactly(key, digest))
+                is_newer && is_exact()
             }
-            Proof::Change => !self.owed.look_alike || self.marker.shows_exactly(key, digest),
+            Proof::Change => is_exact(),
         }
     }
 
     /// Whether the marker shows the content already, which proves nothing: it has to become another text all the same.
     fn looks_marked(&self, strategy: Strategy) -> bool {
-        let Content::Present(digest) = self.owed.content else {
-            return false;
-        };
-        if strategy == Strategy::Annotations {
-            return self.marker.shows(&self.owed.source.key, self.owed.content);
+        match (strategy, self.owed.content) {
+            (Strategy::Annotations, content) => self.marker.shows(&self.owed.source.key, content),
+            (Strategy::EnvVars, Content::Present(digest)) => {
+                let shown = self.shown(self.container).flatten();
+                shown.is_some_and(|shown| shown.prints_like(&digest))
+            }
+            (Strategy::EnvVars, Content::Absent) => false,
         }
-        let mut variables = self.container.markers.iter();
-        let shown = variables.find(|(name, _)| **name == *self.env_name);
-        let shown = shown.and_then(|(_, value)| value.parse::<Digest>().ok());
-        shown.is_some_and(|shown| shown.prints_like(&digest))
     }
 
     /// `exact`: the annotation shows it as well, whatever the strategy.
@@ -245,13 +254,8 @@ fn mark_variables(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]
 /// One annotation for all sources: it shows the latest that it does not show yet.
 fn mark_annotation(workload: &Workload, wanted: &[Result<Wanted<'_>, SkipReason>]) -> Vec<SourceOutcome> {
     let is_marked = |wanted: &Wanted<'_>| {
-        let key = &wanted.owed.source.key;
-        match wanted.owed.content {
-            Content::Present(digest) => {
-                wanted.marker.shows(key, wanted.owed.content) && wanted.is_proven(workload, digest)
-            }
-            Content::Absent => wanted.marker.shows(key, Content::Absent),
-        }
+        let (key, content) = (&wanted.owed.source.key, wanted.owed.content);
+        wanted.marker.shows(key, content) && wanted.is_proven(workload)
     };
     let latest = wanted
         .iter()

@@ -86,7 +86,7 @@ impl Debts {
                 self.forget(id, reference);
                 return false;
             }
-            let unrecorded = self.may_lack_a_restart(id, objects);
+            let unrecorded = objects.may_be_written_since(id, self.recorded_until);
             let unseen = change.inherited && self.may_lack_a_template(id, objects);
             let debts = self.by_workload.entry(id.clone()).or_default();
             let debt = debts.entry(reference.clone());
@@ -128,7 +128,7 @@ impl Debts {
         let (target, recorded_until) = (objects.sources.target(reference), self.recorded_until);
         let mut due = Vec::new();
         self.retain_of(reference, |id, debt| {
-            let unrecorded = recorded_until.is_none_or(|until| objects.was_written_since(id, until));
+            let unrecorded = objects.may_be_written_since(id, recorded_until);
             let remains = debt.remains(target, unrecorded);
             due.extend(remains.then(|| id.clone()));
             remains
@@ -261,7 +261,7 @@ impl Debts {
     /// The API server has refused the patch for this source that was sent last.
     pub(super) fn refused(&mut self, id: &WorkloadId, reference: &SourceRef, objects: &Objects) {
         let target = objects.sources.target(reference);
-        let unrecorded = self.may_lack_a_restart(id, objects);
+        let unrecorded = objects.may_be_written_since(id, self.recorded_until);
         self.retain(id, |other, debt| {
             other != reference || debt.refused(target, unrecorded)
         });

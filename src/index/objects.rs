@@ -21,10 +21,10 @@ impl Objects {
             .unwrap_or_default()
     }
 
-    /// Whether Reloader wrote the workload at that time or later, by the API server's clock.
-    pub(super) fn was_written_since(&self, id: &WorkloadId, since: UnixSeconds) -> bool {
+    /// Whether Reloader may have written the workload at that time or later, by the API server's clock; `None`: at any time.
+    pub(super) fn may_be_written_since(&self, id: &WorkloadId, since: Option<UnixSeconds>) -> bool {
         let workload = self.workloads.get(id);
-        workload.is_some_and(|workload| workload.template.written_at >= Some(since))
+        since.is_none() || workload.is_some_and(|workload| workload.template.written_at >= since)
     }
 
     /// Whether somebody else may have changed the workload's template at that time or later, by the API server's clock.

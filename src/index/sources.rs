@@ -137,9 +137,9 @@ impl Sources {
         });
         let reference = slot.source.key.reference();
         if let Some(before) = self.slots.get(&reference)
-            && before.source.digest != slot.source.digest
+            && (before.source.digest != slot.source.digest || before.source.uid == slot.source.uid)
         {
-            // A write that only removes keys leaves no time: it came after the one before all the same.
+            // A write that only removes keys leaves no time, then or later: it came after the one before all the same.
             slot.source.modified_at = slot.source.modified_at.max(before.source.modified_at);
         }
         let Some(before) = self.slots.insert(reference, slot) else {

@@ -326,19 +326,9 @@ impl Workloads {
         Some(slot.template_before)
     }
 
-    /// Whether all its pods have certainly started after the source was written, by the times of the API server: whole
-    /// seconds, so that the later one is greater.
-    pub(super) fn was_replaced_after(&self, id: &WorkloadId, source: &Source) -> bool {
-        let workload = self
-            .get(id)
-            .filter(|workload| workload.replacement == Replacement::All);
-        workload.is_some_and(|workload| {
-            source.modified_at.is_some() && workload.template.replaced_at > source.modified_at
-        })
-    }
-
-    /// Whether all its pods have certainly started after that time.
-    pub(super) fn was_replaced_at(&self, id: &WorkloadId, time: UnixSeconds) -> bool {
+    /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later
+    /// one is greater.
+    pub(super) fn was_replaced_after(&self, id: &WorkloadId, time: UnixSeconds) -> bool {
         let workload = self.get(id);
         workload.is_some_and(|workload| {
             workload.replacement == Replacement::All && workload.template.replaced_at > Some(time)

@@ -50,3 +50,34 @@ fn a_marker_proves_nothing_where_the_pods_certainly_run_with_something_else(
         Decision::Skip(SkipReason::AlreadyMarked)
     );
 }
+
+/// An undo brings back the annotation of an earlier deletion, and starts pods with what the source held then.
+#[rstest]
+#[case::certain(Proof::Nothing, 9999, true)]
+#[case::older_than_the_data(Proof::Restart, 9, true)]
+#[case::newer(Proof::Restart, 10, false)]
+fn a_deletion_that_the_annotation_shows_is_judged_as_any_content(
+    #[case] proof: Proof,
+    #[case] written_at: i64,
+    #[case] restarts: bool,
+) {
+    let before = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    let deleted = |proof| {
+        let mut owed = Owed {
+            proof,
+            ..gone(ConfigMap, "cm", 1)
+        };
+        owed.source.modified_at = Some(UnixSeconds(10));
+        owed
+    };
+    let first = plan(decide(&before, &[deleted(Proof::Restart)], &ANNOTATIONS));
+    let mut marked = apply(before, &first);
+    marked.template.written_at = Some(UnixSeconds(written_at));
+    match decide(&marked, &[deleted(proof)], &ANNOTATIONS) {
+        Decision::Skip(reason) => assert_eq!((restarts, reason), (false, SkipReason::AlreadyMarked)),
+        Decision::Patch(plan) => {
+            assert!(restarts);
+            assert_ne!(apply(marked.clone(), &plan).template, marked.template);
+        }
+    }
+}

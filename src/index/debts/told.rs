@@ -86,12 +86,6 @@ impl Debts {
         true
     }
 
-    /// Whether what was inherited may lack a restart of the workload.
-    pub(super) fn may_lack_a_restart(&self, id: &WorkloadId, objects: &Objects) -> bool {
-        let recorded_until = self.recorded_until;
-        recorded_until.is_none_or(|until| objects.was_written_since(id, until))
-    }
-
     /// Whether all its pods have certainly started after the source was written, although nobody looked.
     ///
     /// A write that only removes keys leaves no time on the source: a time that is no later than what was inherited is not
@@ -102,13 +96,16 @@ impl Debts {
         source: &Source,
         objects: &Objects,
     ) -> bool {
-        source.modified_at > self.recorded_until && objects.workloads.was_replaced_after(id, source)
+        let written = source
+            .modified_at
+            .filter(|_| source.modified_at > self.recorded_until);
+        written.is_some_and(|written| objects.workloads.was_replaced_after(id, written))
     }
 
     /// Whether somebody else has certainly rolled the workload since what was inherited was written down.
     fn was_replaced_since_recorded(&self, id: &WorkloadId, objects: &Objects) -> bool {
         let recorded_until = self.recorded_until;
-        recorded_until.is_some_and(|until| objects.workloads.was_replaced_at(id, until))
+        recorded_until.is_some_and(|until| objects.workloads.was_replaced_after(id, until))
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.

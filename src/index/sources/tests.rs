@@ -131,3 +131,26 @@ fn what_only_the_ledger_knew_is_deleted_once_a_list_does_not_show_it() {
     assert_eq!(confirmed, Some(Transition::Changed { from: None }));
     assert_eq!(sources.confirm_gone(&key.reference()), None, "once");
 }
+
+/// The entry of the manager that had added the key is gone with it, and so is its time; a label changes nothing of that.
+#[test]
+fn a_write_that_only_removes_keys_is_no_older_than_the_one_before() {
+    let mut sources = Sources::new(NEITHER);
+    let at = |content, second| Source {
+        modified_at: Some(UnixSeconds(second)),
+        ..source(content)
+    };
+    sources.seen(at(1, 5), 1, Novelty::Uncertain);
+    for seen in [at(2, 9), at(1, 5), at(1, 5)] {
+        sources.seen(seen, 1, Novelty::Certain);
+        let known = sources.get(&source(1).key.reference()).unwrap();
+        assert_eq!(known.modified_at, Some(UnixSeconds(9)));
+    }
+    let another = Source {
+        uid: "2".into(),
+        ..at(1, 7)
+    };
+    sources.seen(another, 1, Novelty::Certain);
+    let known = sources.get(&source(1).key.reference()).unwrap();
+    assert_eq!(known.modified_at, Some(UnixSeconds(7)), "created anew");
+}
