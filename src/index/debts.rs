@@ -82,18 +82,13 @@ impl Debts {
                 }
                 return false;
             }
-            if change.inherited && self.was_replaced_unseen(id, source, objects) {
+            let Some(new) = self.new_debt(id, from, &change, source, objects) else {
                 self.forget(id, reference);
                 return false;
-            }
+            };
             let unrecorded = objects.may_be_written_since(id, self.recorded_until);
-            let unseen = change.inherited && self.may_lack_a_template(id, objects);
             let debts = self.by_workload.entry(id.clone()).or_default();
-            let debt = debts.entry(reference.clone());
-            let debt = debt.or_insert_with(|| Debt::new(from, &change, Some(source)));
-            if unseen {
-                debt.forget_running();
-            }
+            let debt = debts.entry(reference.clone()).or_insert(new);
             let step = Step {
                 before: from,
                 pods_moved: objects.workloads.pods_moved_since(id, debt.version()),
@@ -126,8 +121,13 @@ impl Debts {
     /// that.
     fn source_returned(&mut self, reference: &SourceRef, objects: &Objects) -> Vec<WorkloadId> {
         let (target, recorded_until) = (objects.sources.target(reference), self.recorded_until);
+        let source = objects.sources.present(reference);
         let mut due = Vec::new();
         self.retain_of(reference, |id, debt| {
+            let is_settled = |source| objects.was_replaced_unseen(id, source, true, recorded_until);
+            if debt.is_inherited() && source.is_some_and(is_settled) {
+                return false;
+            }
             let unrecorded = objects.may_be_written_since(id, recorded_until);
             let remains = debt.remains(target, unrecorded);
             due.extend(remains.then(|| id.clone()));
@@ -213,9 +213,11 @@ impl Debts {
             if let Some((source, _)) = owes
                 && !self.contains(&id, &claim.reference)
             {
-                let debt = Debt::new(claim.running, &claim.change, Some(source));
-                self.insert(&id, &claim.reference, debt);
-                claimed = true;
+                let debt = self.new_debt(&id, claim.running, &claim.change, source, objects);
+                claimed |= debt.is_some();
+                if let Some(debt) = debt {
+                    self.insert(&id, &claim.reference, debt);
+                }
             }
         }
         claimed

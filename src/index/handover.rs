@@ -42,6 +42,8 @@ struct Inherited {
     reference: SourceRef,
     /// What it runs with; `None`: unknown.
     running: Option<Content>,
+    /// What the source held then.
+    state: Option<Content>,
 }
 
 /// From when on restarts may be missing in the ledger, and the change that stands for any of them.
@@ -113,15 +115,21 @@ impl Handover {
             self.inheritance.entry(id).or_default().push(Inherited {
                 reference: reference.clone(),
                 running: owed.running,
+                state: state.content(),
             });
         }
     }
 
     /// The workload has appeared: it owes what was left to it.
     pub(super) fn hand_over(&mut self, id: &WorkloadId, objects: &Objects, debts: &mut Debts) {
-        for Inherited { reference, running } in self.inheritance.remove(id).unwrap_or_default() {
+        for inherited in self.inheritance.remove(id).unwrap_or_default() {
+            let Inherited {
+                reference,
+                running,
+                state,
+            } = inherited;
             if let Some(change) = debts.last_change(&reference) {
-                debts.inherit(id, &reference, (running, None), &change, objects);
+                debts.inherit(id, &reference, (running, state), &change, objects);
             }
         }
     }

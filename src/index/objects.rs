@@ -33,6 +33,25 @@ impl Objects {
         workload.is_some_and(|workload| workload.template.touched_at >= Some(since))
     }
 
+    /// Whether all pods of the workload have certainly started with what the source holds, although nobody looked: somebody
+    /// else has rolled it since the source was written or, where the ledger has the same content (`is_recorded`), since that
+    /// was complete.
+    ///
+    /// A write that only removes keys leaves no time on the source: a time that is no later than the ledger's is not that of
+    /// a change.
+    pub(super) fn was_replaced_unseen(
+        &self,
+        id: &WorkloadId,
+        source: &Source,
+        is_recorded: bool,
+        recorded_until: Option<UnixSeconds>,
+    ) -> bool {
+        let recorded = recorded_until.filter(|_| is_recorded);
+        let written = source.modified_at.filter(|_| source.modified_at > recorded_until);
+        let mut times = written.into_iter().chain(recorded);
+        times.any(|time| self.workloads.was_replaced_after(id, time))
+    }
+
     /// Whether the workload was certainly created before then, by the API server's clock.
     pub(super) fn was_created_before(&self, id: &WorkloadId, then: Option<UnixSeconds>) -> bool {
         let workload = self.workloads.get(id);

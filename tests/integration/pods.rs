@@ -137,12 +137,13 @@ fn an_undo_just_before_a_crash_restarts_nothing(#[values(STRATEGIES[0], STRATEGI
         let mut sentinel = Sentinel::new(&world).await;
         let controller = world.controller().arg(strategy).start().await;
         world.wait_for_ledger(3).await;
+        // Times have whole seconds: what shares one with the ledger may be in it or not.
+        seconds_pass(&world, "first").await;
         world.change_config_map("settings", "v1").await;
         world.wait_for_rollouts("deployments", "web", 1).await;
         let shown = world.template(&world.api::<Deployment>(), "web").await;
         world.change_config_map("settings", "v3").await;
         world.wait_for_rollouts("deployments", "web", 2).await;
-        // Times have whole seconds.
         seconds_pass(&world, "second").await;
         world.undo(&world.api::<Deployment>(), "web", &shown).await;
         controller.replica.kill();

@@ -57,13 +57,10 @@ impl Debts {
         if self.may_lack_a_template(id, objects) {
             debt.forget_running();
         }
-        let replaced = sources.present(reference);
         let is_recorded = state.is_some() && sources.target(reference) == state;
-        let replaced = replaced.is_some_and(|source| {
-            self.was_replaced_unseen(id, source, objects)
-                || is_recorded && self.was_replaced_since_recorded(id, objects)
-        });
-        if replaced || debt.belief().is(sources.target(reference)) {
+        let source = sources.present(reference);
+        let is_settled = |source| objects.was_replaced_unseen(id, source, is_recorded, self.recorded_until);
+        if source.is_some_and(is_settled) || debt.belief().is(sources.target(reference)) {
             self.forget(id, reference);
         } else {
             self.insert(id, reference, debt);
@@ -86,26 +83,35 @@ impl Debts {
         true
     }
 
-    /// Whether all its pods have certainly started after the source was written, although nobody looked.
-    ///
-    /// A write that only removes keys leaves no time on the source: a time that is no later than what was inherited is not
-    /// that of a change.
+    /// What the workload owes, which ran with this; `None` where the change was inherited and somebody else has settled it.
+    pub(super) fn new_debt(
+        &self,
+        id: &WorkloadId,
+        running: Option<Content>,
+        change: &Change,
+        source: &Source,
+        objects: &Objects,
+    ) -> Option<Debt> {
+        let mut debt = Debt::new(running, change, Some(source));
+        if change.inherited {
+            if objects.was_replaced_unseen(id, source, false, self.recorded_until) {
+                return None;
+            }
+            if self.may_lack_a_template(id, objects) {
+                debt.forget_running();
+            }
+        }
+        Some(debt)
+    }
+
+    /// As [`Objects::was_replaced_unseen`], for a source that the ledger has with other content or not at all.
     pub(in crate::index) fn was_replaced_unseen(
         &self,
         id: &WorkloadId,
         source: &Source,
         objects: &Objects,
     ) -> bool {
-        let written = source
-            .modified_at
-            .filter(|_| source.modified_at > self.recorded_until);
-        written.is_some_and(|written| objects.workloads.was_replaced_after(id, written))
-    }
-
-    /// Whether somebody else has certainly rolled the workload since what was inherited was written down.
-    fn was_replaced_since_recorded(&self, id: &WorkloadId, objects: &Objects) -> bool {
-        let recorded_until = self.recorded_until;
-        recorded_until.is_some_and(|until| objects.workloads.was_replaced_after(id, until))
+        objects.was_replaced_unseen(id, source, false, self.recorded_until)
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.

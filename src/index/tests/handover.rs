@@ -155,3 +155,54 @@ fn what_the_ledger_says_takes_nothing_away_from_what_a_standby_has_watched() {
         "the leader before has not got round to it"
     );
 }
+
+/// Somebody else's rollout after the ledger was stored, in whichever order the three are read. The source is as it was
+/// then, and the ledger has the workload as owing; or it was written since.
+#[rstest]
+#[case::after_it(3, false)]
+#[case::in_the_same_second(0, true)]
+fn a_rollout_after_the_ledger_was_stored_settles_what_it_says_is_owed(
+    #[case] seconds: i64,
+    #[case] owes: bool,
+    #[values(false, true)] written_since: bool,
+    #[values([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0])] order: [u8; 3],
+) {
+    let mut fixture = Fixture::starting();
+    let stored = fixture.now.unix;
+    let source = Source {
+        modified_at: Some(stored.saturating_add(if written_since { 1 } else { -60 })),
+        ..source("app", 2)
+    };
+    let mut web = workload("web", AUTO, 9);
+    web.created_at = Some(stored.saturating_add(-90));
+    web.template.replaced_at = Some(stored.saturating_add(seconds));
+    let owed = OwedBy {
+        kind: WorkloadKind::Deployment,
+        name: "web".into(),
+        running: Some(Content::Present(digest(1))),
+    };
+    let status = SourceStatus {
+        state: SourceState::Present(digest(if written_since { 1 } else { 2 })),
+        owed: Vec::from_iter((!written_since).then_some(owed)),
+    };
+    let settings = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    for step in order {
+        match step {
+            0 => {
+                let shown = Event::SourceSeen(source.clone());
+                fixture.event(Watched::Source(SourceKind::ConfigMap), shown);
+            }
+            1 => {
+                let shown = Event::WorkloadSeen(Box::new(web.clone()));
+                fixture.event(Watched::Workload(WorkloadKind::Deployment), shown);
+            }
+            _ => {
+                fixture.index.restores_from(stored);
+                fixture.index.restore(&settings, &status, fixture.now);
+                fixture.check_unrecorded(stored);
+            }
+        }
+    }
+    fixture.pass(1);
+    assert_eq!(!fixture.owed("web").is_empty(), owes);
+}
