@@ -96,9 +96,10 @@ impl Debts {
             };
             if objects
                 .workloads
-                .may_be_replaced_since(id, source.resource_version)
+                .pods_may_start_since(id, source.resource_version)
             {
-                // The stream of the sources was slower than a rollout, which may have been for what they held before.
+                // The stream of the sources was slower than a rollout, which may have been for what they held before, or
+                // than a pod.
                 debt.started_with(target);
             }
             let remains = debt.changed(step, target, &change, source);
@@ -293,7 +294,7 @@ impl Debts {
                 debt.brought_to(content);
                 if let Some(now) = now
                     && source
-                        .is_some_and(|source| workloads.may_be_replaced_since(id, source.resource_version))
+                        .is_some_and(|source| workloads.pods_may_start_since(id, source.resource_version))
                 {
                     debt.started_with(now);
                 }

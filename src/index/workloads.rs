@@ -349,14 +349,13 @@ impl Workloads {
         }
     }
 
-    /// Whether its pods may have been replaced after that resourceVersion, by whomever.
-    pub(super) fn may_be_replaced_since(&self, id: &WorkloadId, version: u64) -> bool {
-        self.slots
-            .get(id)
-            .is_some_and(|slot| slot.template_until > version)
+    /// Whether pods may have started after that resourceVersion: its template has changed since, or pods came or went.
+    pub(super) fn pods_may_start_since(&self, id: &WorkloadId, version: u64) -> bool {
+        let slot = self.slots.get(id);
+        slot.is_some_and(|slot| slot.template_until > version) || self.pods_moved_since(id, version)
     }
 
-    /// Whether pods may have started after that resourceVersion.
+    /// Whether pods have come or gone after that resourceVersion, or may at any moment.
     pub(super) fn pods_moved_since(&self, id: &WorkloadId, version: u64) -> bool {
         let slot = self.slots.get(id);
         slot.is_some_and(|slot| slot.pods_moved > version || slot.workload.pods.are_moving)

@@ -206,6 +206,28 @@ fn a_content_that_comes_and_goes_is_owed_where_pods_may_have_started(
     assert_eq!(fixture.proof(), expected);
 }
 
+/// The next leader has to know that not all of them run with what they ran with.
+#[rstest]
+#[case::stood_still(Pods::default(), 21, Some(digest(1)))]
+#[case::one_came_before_the_source(Pods { counts: 1, ..Pods::default() }, 29, Some(digest(1)))]
+#[case::one_came_after_it(Pods { counts: 1, ..Pods::default() }, 31, None)]
+#[case::some_are_starting(Pods { are_moving: true, ..Pods::default() }, 29, None)]
+fn the_ledger_has_no_content_of_pods_that_were_shown_before_their_source(
+    #[case] pods: Pods,
+    #[case] version: u64,
+    #[case] expected: Option<Digest>,
+) {
+    let fixture = Fixture::running();
+    fixture.sees(Workload {
+        pods,
+        ..web(version, 1)
+    });
+    fixture.holds_at(30, 2);
+    let owed = fixture.index.source_status(&app()).unwrap().owed;
+    let running: Vec<_> = owed.iter().map(|owed| owed.running).collect();
+    assert_eq!(running, [expected.map(Content::Present)]);
+}
+
 #[rstest]
 #[case::the_same_template(1, true)]
 #[case::another_template(2, false)]
