@@ -347,12 +347,19 @@ impl Debts {
     }
 
     /// The debt as a later leader has to know it.
-    pub(super) fn owed_by(&self, id: &WorkloadId, reference: &SourceRef) -> Option<OwedBy> {
+    pub(super) fn owed_by(
+        &self,
+        id: &WorkloadId,
+        reference: &SourceRef,
+        objects: &Objects,
+    ) -> Option<OwedBy> {
         let debt = self.by_workload.get(id)?.get(reference)?;
+        // What this leader was told without the last restart, it does not pass on as complete.
+        let lacks_a_restart = || debt.is_inherited() && objects.may_be_written_since(id, self.recorded_until);
         debt.is_recorded().then(|| OwedBy {
             kind: id.kind,
             name: Arc::clone(&id.name),
-            running: debt.running(),
+            running: debt.running().filter(|_| !lacks_a_restart()),
         })
     }
 

@@ -245,7 +245,9 @@ pub(super) fn status(reference: &SourceRef, objects: &Objects, debts: &Debts) ->
     if concerned.is_empty() {
         return None;
     }
-    let owed = concerned.iter().filter_map(|id| debts.owed_by(id, reference));
+    let owed = concerned
+        .iter()
+        .filter_map(|id| debts.owed_by(id, reference, objects));
     Some(SourceStatus {
         state,
         owed: owed.collect(),

@@ -18,8 +18,8 @@ use super::{
     lists::{self, Lists},
 };
 use crate::model::{
-    Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload,
-    WorkloadKey, WorkloadKind,
+    Content, Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict,
+    Workload, WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ struct Slot {
     template_before: Fingerprint,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
-    /// The resourceVersion that this process wrote last.
+    /// The resourceVersion that this process, or another replica as far as it is seen, wrote last.
     written: u64,
 }
 
@@ -91,6 +91,11 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
+    /// What it became is a restart by Reloader, and for another content than this.
+    pub(super) fn is_restart_beside(&self, now: &Workload, content: Content) -> bool {
+        is_restart(&self.before, now) && !now.template.newly_shows(content, &self.before.template)
+    }
+
     /// The object is another one of the same name.
     pub(super) fn is_recreated(&self, now: &Workload) -> bool {
         self.before.uid != now.uid
@@ -221,6 +226,9 @@ impl Workloads {
             slot.template_since = span.since;
             slot.template_until = span.until;
             slot.template_before = slot.workload.template.fingerprint;
+            if is_restart(&slot.workload, workload) {
+                slot.written = slot.written.max(version);
+            }
         }
         let read_at = slot.read_at;
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
@@ -307,7 +315,7 @@ impl Workloads {
     }
 
     /// Whether all its pods have certainly started after that resourceVersion, because somebody else has changed its
-    /// template since. After a write of this process the marker has to follow all the same.
+    /// template since. After a restart of Reloader's the marker has to follow all the same.
     pub(super) fn was_replaced_since(&self, id: &WorkloadId, version: u64) -> bool {
         let slot = self.slots.get(id).filter(|_| version > 0);
         slot.is_some_and(|slot| {
@@ -550,6 +558,13 @@ fn template_changed(before: &Workload, now: &Workload, is_event: bool) -> Option
         since: if is_event { until } else { before.resource_version },
         until,
     })
+}
+
+/// Whether Reloader has restarted it in between, by this process or another: one that is an undo has the text of a marker and
+/// not its owner.
+fn is_restart(before: &Workload, now: &Workload) -> bool {
+    let (before, now) = (&before.template, &now.template);
+    now.written_at.is_some() && now.written_at >= before.written_at && now.has_marker_beyond(before)
 }
 
 /// Whether Reloader has paused it.

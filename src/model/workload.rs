@@ -179,6 +179,22 @@ impl PodTemplate {
             || !self.containers.iter().all(is_kept)
     }
 
+    /// Whether a marker shows that content which was not in the template `before`.
+    pub fn newly_shows(&self, content: Content, before: &Self) -> bool {
+        let digest = content.shown().to_string();
+        let is_of_before = |marker: &(Box<str>, Box<str>)| {
+            let mut containers = before.containers.iter();
+            containers.any(|container| container.markers.contains(marker))
+        };
+        let mut markers = self.containers.iter().flat_map(|container| &container.markers);
+        markers.any(|marker| *marker.1 == *digest && !is_of_before(marker))
+            || self.last_reloaded_from != before.last_reloaded_from
+                && self
+                    .last_reloaded_from
+                    .as_deref()
+                    .is_some_and(|text| text.contains(&digest))
+    }
+
     /// Every source that a volume or a container names, without order, possibly more than once.
     pub fn references(&self) -> impl Iterator<Item = &SourceRef> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);

@@ -59,7 +59,8 @@ impl Debts {
         let mut references: Vec<SourceRef> = owed.chain(changed).cloned().collect();
         references.sort_unstable();
         references.dedup();
-        references.retain(|reference| self.pods_started(reference, workload, span, rolled, objects));
+        references
+            .retain(|reference| self.pods_started(reference, (workload, replaced), span, rolled, objects));
         references
     }
 
@@ -68,7 +69,7 @@ impl Debts {
     fn pods_started(
         &mut self,
         reference: &SourceRef,
-        workload: &Workload,
+        (workload, replaced): (&Workload, &Replaced),
         span: Span,
         rolled: Option<(Fingerprint, Fingerprint)>,
         objects: &Objects,
@@ -80,6 +81,10 @@ impl Debts {
         };
         let id = WorkloadId::from(&workload.key);
         let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
+        if replaced.is_restart_beside(workload, target) {
+            // They run with what the source holds all the same, but the marker has to follow.
+            belief.forget();
+        }
         let debts = self.by_workload.get_mut(&id);
         if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
             // Where the changes are forgotten, what the source held before the last one is not known.

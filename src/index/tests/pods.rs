@@ -70,6 +70,44 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 
+/// Another replica restarts it just after the source has changed once more: its pods run with that, and its marker has to
+/// follow.
+#[rstest]
+#[case::of_the_present_content(3, UnixSeconds(60), None)]
+#[case::of_the_content_before(2, UnixSeconds(60), Some(Proof::Restart))]
+#[case::an_old_one_is_put_back(2, UnixSeconds(40), None)]
+fn a_restart_of_another_replica_settles_what_its_marker_shows(
+    #[case] marker: u8,
+    #[case] written_at: UnixSeconds,
+    #[case] expected: Option<Proof>,
+    #[values(false, true)] workloads_first: bool,
+) {
+    let fixture = Fixture::running();
+    let with_marker = |web: Workload, marker, written_at| {
+        let mut web = web;
+        web.template.containers[0].markers =
+            vec![("STAKATER_APP_CONFIGMAP".into(), digest(marker).to_string().into())];
+        web.template.written_at = Some(written_at);
+        web
+    };
+    fixture.sees(with_marker(web(21, 2), 1, UnixSeconds(50)));
+    fixture.holds_at(25, 2);
+    let restarted = with_marker(web(31, 3), marker, written_at);
+    if workloads_first {
+        fixture.sees(restarted.clone());
+        fixture.holds_at(30, 3);
+    } else {
+        fixture.holds_at(30, 3);
+        fixture.sees(restarted.clone());
+    }
+    let pending = fixture.index.pending(&key("web")).map(|pending| pending.owed);
+    let is_marked = marker == 3;
+    assert_eq!(fixture.proof().filter(|_| !is_marked), expected, "{pending:?}");
+    if is_marked && !workloads_first {
+        assert_eq!(pending, None, "a standby has nothing left to do");
+    }
+}
+
 /// Its pods never became ready: those of the template before are still there, and it is taken back.
 #[rstest]
 #[case::under_way(false, true)]
