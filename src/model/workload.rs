@@ -289,4 +289,7 @@ pub enum Proof {
     Restart,
     /// One that shows another content proves that something has changed; without such a one nothing has.
     Change,
+    /// As [`Self::Change`] of a workload that an earlier leader may have restarted without a note: one that is older than
+    /// the source proves nothing, for the source may have come back to that content since.
+    Unrecorded,
 }
