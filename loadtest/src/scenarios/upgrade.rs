@@ -86,11 +86,11 @@ async fn beside_changes(lab: &Lab, former: &Path) -> Result<UnderLoad> {
     lab.wait_for_quiet(&remaining.user, QUIET).await?;
     remaining.stop().await?;
 
-    let (mut lost, mut twice) = (0, 0);
+    let (mut left_behind, mut twice) = (0, 0);
     for (workload, contents) in contents.iter().enumerate() {
         let markers = markers(lab, workload)?;
         let last = contents.last().map(|content| digest(content));
-        lost += usize::from(markers.last() != last.as_ref());
+        left_behind += usize::from(markers.last() != last.as_ref());
         let mut later = contents.iter().map(|content| digest(content));
         twice += markers
             .iter()
@@ -99,7 +99,12 @@ async fn beside_changes(lab: &Lab, former: &Path) -> Result<UnderLoad> {
     }
     let what = format!("{number} changes and {} swaps: ", ORDER.len() - 1);
     Ok(UnderLoad {
-        lost: Figure::count(SCENARIO, format!("{what}workloads left behind"), lost, SWAP_LOST),
+        lost: Figure::count(
+            SCENARIO,
+            format!("{what}workloads left behind"),
+            left_behind,
+            SWAP_LOST,
+        ),
         twice: Figure::count(
             SCENARIO,
             format!("{what}rollouts twice or out of order"),
