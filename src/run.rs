@@ -77,13 +77,16 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
         count_by_namespace: config.count_by_namespace,
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
     }));
-    let listener = admin::bind(&config.listen_address).await?;
+    let mut listeners = vec![admin::bind(&config.listen_address, "--listen-address").await?];
+    if let Some(address) = &config.health_address {
+        listeners.push(admin::bind(address, "--health-addr").await?);
+    }
     let clients = Clients::new(&metrics, config.watch_timeout + watch::GRACE).await?;
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
     let config = Arc::new(config);
-    let (mut running, ledger) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
+    let (mut running, ledger) = start(&config, &clients, listeners, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(ledger, &config, selection_known) => return Err(ended),
         rewound = clients.rewound() => return Err(rewound.into()),
@@ -117,7 +120,7 @@ fn raise_descriptor_limit(streams: &[StreamId]) {
 fn start(
     config: &Config,
     clients: &Clients,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     metrics: &Arc<Metrics>,
     lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
@@ -226,7 +229,12 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    running.spawn("admin", admin::serve(listener, health, Arc::clone(metrics)));
+    for listener in listeners {
+        running.spawn(
+            "admin",
+            admin::serve(listener, health.clone(), Arc::clone(metrics)),
+        );
+    }
     Ok((running, unread))
 }
 

@@ -17,3 +17,11 @@ pub(super) fn csv(text: &str) -> Result<CsvList, String> {
 pub(super) fn go_bool(text: &str) -> Result<bool, &'static str> {
     parse_go_bool(text).ok_or("expected true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)")
 }
+
+/// pflag takes the word behind a switch for a positional argument, which it ignores.
+pub(super) fn stray_bool(text: &str) -> Result<String, String> {
+    match parse_go_bool(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("it is neither a flag nor a command; `reloader --help` lists both".to_owned()),
+    }
+}

@@ -36,7 +36,7 @@ pub(super) fn complaints(workload: &Workload, keys: &AnnotationKeys) -> Vec<Comp
     let mut list = None;
     let bad_items = workload.opt_in.bad_items().map(|(source, bad)| Complaint {
         source,
-        message: bad_item(key, keys.reload(source), bad),
+        message: bad_item(key, &keys.of(source).reload, bad),
         severity: Severity::Error,
         is_first: list.replace(source) != Some(source),
     });
