@@ -46,7 +46,7 @@ pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;
-pub use values::CsvList;
+pub use values::{AutoOrBool, CsvList};
 
 /// The command line.
 #[derive(Clone, Debug, Parser)]
@@ -54,7 +54,7 @@ pub use values::CsvList;
     name = "reloader",
     about = "Restarts Kubernetes workloads when a ConfigMap or Secret they use changes",
     long_about = "Restarts workloads when a ConfigMap or Secret they use changes: Deployments, StatefulSets,\n\
-        DaemonSets, CronJobs, Jobs, Argo Rollouts, custom resources.\n\n\
+        DaemonSets, CronJobs, Jobs, Argo Rollouts, OpenShift's DeploymentConfigs, custom resources.\n\n\
         Every flag can also be given as the environment variable shown beside it; the flag wins. Durations are \
         written as in Go: 100ms, 2s, 1m30s. Flags marked (upstream) mean what they mean in Stakater Reloader.",
     after_help = EXAMPLES,

@@ -27,7 +27,7 @@ use crate::notify::{AlertSettings, WebhookSettings};
 pub use crate::args::ListenAddress;
 pub use error::ConfigError;
 pub use filters::Filters;
-pub use kinds::WorkloadSettings;
+pub use kinds::{DeploymentConfigs, WorkloadSettings};
 pub use scope::Scope;
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
@@ -171,7 +171,7 @@ impl Config {
                 argo_rollouts: scope.is_argo_rollouts,
                 csi: scope.enable_csi_integration,
             },
-            workloads: WorkloadSettings::parse(&kinds)?,
+            workloads: WorkloadSettings::parse(&kinds, &mut warnings)?,
             annotations,
             auto_reload_all,
             strategy: reload_strategy
@@ -209,12 +209,16 @@ impl Config {
     }
 
     /// The kinds that are watched and restarted, each once: upstream's five without the ignored ones, Rollouts if
-    /// enabled, then the custom kinds.
+    /// enabled, DeploymentConfigs unless disabled, then the custom kinds.
     pub fn kinds(&self) -> Vec<WorkloadKind> {
         let is_wanted = |kind: &WorkloadKind| match kind {
             WorkloadKind::Job => !self.filters.ignore_jobs,
             WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
             WorkloadKind::Rollout => self.integrations.argo_rollouts,
+            WorkloadKind::DeploymentConfig => {
+                !self.filters.ignore_deployment_configs
+                    && self.workloads.deployment_configs != DeploymentConfigs::Never
+            }
             _ => true,
         };
         let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);

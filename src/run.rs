@@ -35,7 +35,7 @@ use tokio::{
 
 use crate::{
     admin::{self, health::Health},
-    config::{Config, Level, ReloadOn, Scope, startup_lines},
+    config::{Config, DeploymentConfigs, Level, ReloadOn, Scope, startup_lines},
     decide,
     index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
@@ -45,7 +45,7 @@ use crate::{
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     telemetry::LostLines,
-    watch::{self, Lister, StreamId, Watched, workload::Reading},
+    watch::{self, Discovery, Lister, StreamId, Watched, workload::Reading},
     worker::{
         Context, ContextParts, Reporter, Worker,
         intake::{Intake, IntakeParts},
@@ -192,12 +192,17 @@ fn start(
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
     // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
+    let discovery = discovery(config, &streams);
+    if let Some(discovery) = &discovery {
+        running.spawn("discovery", discovery.clone().run(clients.unfenced()?));
+    }
     let settings = watch::Settings {
         selectors: selectors(&config.filters),
         reading,
         page_size: config.list_page_size,
         timeout: config.watch_timeout,
         classes: watch::ClassesKnown::default(),
+        discovery,
     };
     let listing = lister.run(
         clients.unfenced()?,
@@ -288,6 +293,16 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
         .filter(is_needed)
         .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
+}
+
+/// Looks for DeploymentConfigs, unless the user says whether there are any.
+fn discovery(config: &Config, streams: &[StreamId]) -> Option<Discovery> {
+    let kind = WorkloadKind::DeploymentConfig;
+    let is_unsure = config.workloads.deployment_configs == DeploymentConfigs::WhereServed;
+    let is_wanted = streams
+        .iter()
+        .any(|stream| stream.watched == Watched::Workload(kind));
+    (is_unsure && is_wanted).then(|| Discovery::of(kind))
 }
 
 fn index_options(config: &Config) -> index::Options {

@@ -37,6 +37,7 @@ fn every_flag_has_its_place() {
             ignored_source: Some(SourceKind::Secret),
             ignore_jobs: true,
             ignore_cron_jobs: true,
+            ignore_deployment_configs: false,
         },
         integrations: Integrations {
             argo_rollouts: true,
@@ -207,7 +208,7 @@ fn webhook_urls(#[case] value: &str, #[case] expected: bool) {
     "'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
 #[case::workload(
     &["--ignored-workload-types=jobs,deployments"],
-    "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs")]
+    "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs, deploymentconfigs")]
 #[case::no_scheme(
     &["--webhook-url=sink"],
     "--webhook-url cannot be posted to: it is not a URL (relative URL without a base); expected http://host/path or \

@@ -135,6 +135,11 @@ mod tests {
         "5m",
         Some("only applicable for deployments: DaemonSet 'web'")
     )]
+    #[case::deployment_config(
+        WorkloadKind::DeploymentConfig,
+        "5m",
+        Some("only applicable for deployments: DeploymentConfig 'web'")
+    )]
     fn a_pause_period_has_to_be_one(
         #[case] kind: WorkloadKind,
         #[case] period: &str,
