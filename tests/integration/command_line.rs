@@ -227,7 +227,6 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
         let world = World::alone("version-2").await;
         world.permit_everywhere().await;
         world.permit_namespaces().await;
-        world.label("team", Some("shop")).await;
         world.create(&config_map("app", "0")).await;
         let body = json!({ "metadata": { "labels": { "reload": "yes" } } });
         world.patch_source(SourceType::ConfigMap, "app", &body).await;
@@ -239,7 +238,11 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
             ))
             .await;
         let [metrics, health] = [free_port().unwrap(), free_port().unwrap()];
-        let addresses = [
+        let of_this_world = [
+            format!(
+                "--namespace-selector=kubernetes.io/metadata.name={}",
+                world.namespace
+            ),
             format!("--metrics-addr=127.0.0.1:{metrics}"),
             format!("--health-addr=127.0.0.1:{health}"),
         ];
@@ -254,7 +257,7 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
             "--reload-on-delete=false",
             "--sync-after-restart=false",
             "--enable-ha=true",
-            "--leader-election-id=reloader-leader-election",
+            "--leader-election-id=stakater-reloader-lock",
             "--leader-election-namespace=",
             "--leader-election-lease-duration=15s",
             "--leader-election-renew-deadline=10s",
@@ -263,7 +266,6 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
             "--resources-to-ignore=secrets",
             "--ignored-workload-types=jobs,cronjobs",
             "--namespaces-to-ignore=kube-system,kube-public",
-            "--namespace-selector=team=shop",
             "--resource-label-selector=reload=yes",
             "--log-format=json",
             "--log-level=info",
@@ -291,7 +293,7 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
             "--alert-additional-info=cluster",
             "--alert-structured=true",
         ];
-        let controller = world.controller().args(flags).args(addresses).launch().await;
+        let controller = world.controller().args(flags).args(of_this_world).launch().await;
         controller.wait_log("became leader").await;
         for (port, path) in [
             (health, "/readyz"),
@@ -307,7 +309,7 @@ fn the_flags_of_upstreams_version_2_start_and_reload() {
             .await
             .unwrap();
         }
-        world.change_app("1").await;
-        world.wait_for_app(1).await;
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
     });
 }
