@@ -192,18 +192,10 @@ fn start(
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
     // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
-    let discovery = discovery(config, &streams);
-    if let Some(discovery) = &discovery {
+    let settings = watch_settings(config, reading, &streams);
+    if let Some(discovery) = &settings.discovery {
         running.spawn("discovery", discovery.clone().run(clients.unfenced()?));
     }
-    let settings = watch::Settings {
-        selectors: selectors(&config.filters),
-        reading,
-        page_size: config.list_page_size,
-        timeout: config.watch_timeout,
-        classes: watch::ClassesKnown::default(),
-        discovery,
-    };
     let listing = lister.run(
         clients.unfenced()?,
         settings.clone(),
@@ -293,6 +285,17 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
         .filter(is_needed)
         .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
+}
+
+fn watch_settings(config: &Config, reading: Reading, streams: &[StreamId]) -> watch::Settings {
+    watch::Settings {
+        selectors: selectors(&config.filters),
+        reading,
+        page_size: config.list_page_size,
+        timeout: config.watch_timeout,
+        classes: watch::ClassesKnown::default(),
+        discovery: discovery(config, streams),
+    }
 }
 
 /// Looks for DeploymentConfigs, unless the user says whether there are any.

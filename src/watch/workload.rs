@@ -32,7 +32,7 @@ pub use reading::{RECREATES, Reading};
 use status::ConditionWire;
 use wire::{
     ContainerWire, EnvFromWire, EnvWire, ManagerWire, MetaWire, NameWire, PodSpecWire, SpecWire,
-    StrategyWire, TemplateWire, TriggerWire, UpdateStrategyWire, VolumeWire, Wire,
+    StrategyWire, TemplateWire, TriggerWire, UpdateStrategyWire, VolumeWire, Wire, WorkloadRefWire,
 };
 
 /// The finalizer of an object whose dependents stay when it is deleted.
@@ -242,10 +242,7 @@ impl From<Wire> for WorkloadObject {
             written_by,
             lacks_template: false,
             restart_at: time(restart_at),
-            template_of: workload_ref
-                .filter(|reference| reference.kind.as_deref() == Some("Deployment"))
-                .and_then(|reference| reference.name)
-                .filter(|name| is_dns_subdomain(name)),
+            template_of: workload_ref.and_then(WorkloadRefWire::deployment),
         }
     }
 }
@@ -367,6 +364,13 @@ impl UpdateStrategyWire {
         }
         let partition = self.rolling_update.partition?;
         (partition > 0).then_some(HeldBack::Partition)
+    }
+}
+
+impl WorkloadRefWire {
+    fn deployment(self) -> Option<String> {
+        let is_deployment = self.kind.as_deref() == Some("Deployment");
+        self.name.filter(|name| is_deployment && is_dns_subdomain(name))
     }
 }
 

@@ -60,10 +60,6 @@ fn requests(world: &World) -> Vec<String> {
     entries.iter().map(|entry| entry.uri.clone()).collect()
 }
 
-fn is_of_objects(uri: &String) -> bool {
-    uri.contains(KIND)
-}
-
 /// Has fields that no client library knows, and pods with two containers of which the second uses the ConfigMap. Who named
 /// the kind before it was known keeps the flag.
 #[rstest]
@@ -154,7 +150,7 @@ fn the_api_may_be_installed_later() {
         assert!(!log.contains(KIND) && !log.contains("level=error"), "{log}");
         let asked = requests(&silent);
         assert!(
-            !asked.is_empty() && !asked.iter().any(is_of_objects),
+            !asked.is_empty() && !asked.iter().any(|uri| uri.contains(KIND)),
             "{asked:#?}"
         );
 
