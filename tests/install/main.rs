@@ -16,3 +16,4 @@ mod handover;
 mod harness;
 mod lifecycle;
 mod migration;
+mod migration_page;
