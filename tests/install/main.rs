@@ -17,3 +17,4 @@ mod harness;
 mod lifecycle;
 mod migration;
 mod migration_page;
+mod readme;

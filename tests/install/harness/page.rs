@@ -22,6 +22,21 @@ const WORDS: [(&str, &str); 4] = [
     ("VERSION", env!("CARGO_PKG_VERSION")),
 ];
 
+/// Replaces a word that is not part of a longer one, as in `POD_NAMESPACE`.
+fn replace(text: &str, word: &str, meaning: &str) -> String {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut parts = text.split(word).peekable();
+    let mut replaced = String::new();
+    while let Some(part) = parts.next() {
+        replaced += part;
+        if let Some(next) = parts.peek() {
+            let is_longer = replaced.ends_with(is_part) || next.starts_with(is_part);
+            replaced += if is_longer { word } else { meaning };
+        }
+    }
+    replaced
+}
+
 /// A page with its blocks.
 pub struct Page {
     pub text: String,
@@ -72,11 +87,10 @@ impl Page {
         let block = blocks
             .get(number)
             .unwrap_or_else(|| panic!("{heading}: no {language} block {number}"));
-        let mut text = block.text.replace("NAMESPACE", namespace);
-        for (word, meaning) in WORDS {
-            text = text.replace(word, meaning);
-        }
-        text
+        let words = WORDS.into_iter().chain([("NAMESPACE", namespace)]);
+        words.fold(block.text.clone(), |text, (word, meaning)| {
+            replace(&text, word, meaning)
+        })
     }
 
     /// The commands of one of them.

@@ -47,16 +47,33 @@ impl Shell {
         std::fs::write(self.folder().join(file), text).unwrap();
     }
 
-    /// Runs commands; gives the exit status and what they print.
-    pub async fn run(&self, commands: &str) -> (i32, String) {
+    /// Puts a program into the folder, or into its PATH if it is a bare name.
+    pub fn program(&self, name: &str, program: &str) {
+        let place = if name.contains('/') {
+            name.to_owned()
+        } else {
+            format!("bin/{name}")
+        };
+        let place = self.folder().join(place);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        symlink(program, place).unwrap();
+    }
+
+    /// Starts commands, which end with what this gives.
+    pub fn start(&self, commands: &str) -> Replica {
         let path = std::env::var("PATH").unwrap_or_default();
-        let shell = Replica::builder("bash")
+        Replica::builder("bash")
             .kubeconfig(&self.kubeconfig)
             .env("PATH", format!("{}:{path}", self.folder().join("bin").display()))
             .args(["-e", "-u", "-o", "pipefail", "-c"])
             .arg(format!("cd '{}'\n{commands}", self.folder().display()))
             .start()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Runs commands; gives the exit status and what they print.
+    pub async fn run(&self, commands: &str) -> (i32, String) {
+        let shell = self.start(commands);
         let ended = shell.wait_exit(PATIENCE * 2).await.unwrap();
         (ended.code().unwrap_or(-1), shell.log())
     }
