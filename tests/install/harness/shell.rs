@@ -1,6 +1,9 @@
 //! What a user types: commands in a shell with Helm and kubectl of the tests, in a folder that looks like this repository.
 
-use std::{os::unix::fs::symlink, path::Path};
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use tempfile::TempDir;
 use testbed::{
@@ -13,7 +16,7 @@ use super::{Cluster, PATIENCE, in_repository};
 /// A user's shell: its folder, and whose administrator it is.
 pub struct Shell {
     folder: TempDir,
-    kubeconfig: std::path::PathBuf,
+    kubeconfig: PathBuf,
 }
 
 impl Shell {
@@ -33,7 +36,7 @@ impl Shell {
         }
         Self {
             folder,
-            kubeconfig: cluster.plane.admin_kubeconfig().to_owned(),
+            kubeconfig: cluster.plane.admin_kubeconfig(),
         }
     }
 
