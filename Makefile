@@ -79,7 +79,7 @@ chart-test: ## Test the Helm chart and the plain manifests; two minutes once Hel
 	cargo test --test chart
 
 .PHONY: install-test
-install-test: ## Install, upgrade and remove the chart for real; Linux, as root or with user namespaces; a minute once compiled
+install-test: ## Install, upgrade and remove the chart for real, and run the commands of the docs; Linux, as root or with user namespaces
 	cargo run --package testbed -- build
 	cargo run --package testbed -- tools
 	cargo test --test install

@@ -10,20 +10,27 @@ kubernetes=$out/deployments/kubernetes
 overlays=$out/deployments/overlays
 mkdir -p "$kubernetes" "$overlays"/{ha,single-namespace} "$out/charts/reloader/files"
 
-# Without Helm nothing is "managed by Helm", and no release can be upgraded.
+# Stakater Reloader's plain manifests are replaced in place, so these have their names, their namespace and their selector,
+# which is `app` alone. Without Helm nothing is "managed by Helm", and there is no release.
 plain() {
     awk '
         /^# Source: / || /^[[:space:]]*$/ { next }
-        /^ +(helm\.sh\/chart|chart|heritage|app\.kubernetes\.io\/managed-by): / { next }
+        /^ +(helm\.sh\/chart|chart|heritage|release|app\.kubernetes\.io\/managed-by): / { next }
         /^ +meta\.helm\.sh\// { next }
         /^  annotations:$/ { held = $0; next }
         held != "" { if ($0 ~ /^    /) print held; held = "" }
         # The first separator begins the file.
         /^---$/ { if (begun++) print; next }
-        { print }'
+        { sub(/namespace: "default"/, "namespace: default"); sub(/metadata-role-binding$/, "metadata-rolebinding"); print }'
 }
 render() {
-    "$helm" template reloader "$chart" --namespace reloader "$@" | plain
+    "$helm" template reloader "$chart" --namespace default "$@" | plain
+}
+# The leader is elected by a variable: a patch that sets `args` replaces the whole list, and several replicas would all act.
+deployment() {
+    render --set replicaCount=1 --set reloader.logLevel= --set leaderElection.enabled=false \
+        --set 'extraEnv[0].name=RELOADER_ENABLE_HA' --set-string 'extraEnv[0].value=true' \
+        --show-only templates/deployment.yaml
 }
 note="# Generated from charts/reloader by \`make manifests\`; change it there."
 
@@ -37,19 +44,10 @@ rbac() {
 } >"$kubernetes/rbac.yaml"
 {
     echo "$note"
-    echo "# Everything: kubectl apply --filename reloader.yaml"
-    cat <<'YAML'
-apiVersion: v1
-kind: Namespace
-metadata:
-  name: reloader
-  labels:
-    pod-security.kubernetes.io/enforce: restricted
----
-YAML
+    echo "# Everything, in the namespace \`default\`: kubectl apply --filename reloader.yaml"
     rbac
     echo "---"
-    render --set replicaCount=1 --show-only templates/deployment.yaml
+    deployment
 } >"$kubernetes/reloader.yaml"
 {
     echo "$note"

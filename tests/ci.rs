@@ -68,10 +68,12 @@ impl Repository {
 #[rstest]
 #[case::documentation("docs/flags.md", "false\n")]
 #[case::decision("docs/adr/0001-own-lease.md", "false\n")]
-#[case::readme("README.md", "false\n")]
+#[case::conventions("CONTRIBUTING.md", "false\n")]
 #[case::of_the_chart("charts/reloader/README.md", "true\n")]
 #[case::compared_with_the_alerts("docs/runbooks.md", "true\n")]
 #[case::compared_with_the_chart("CHANGELOG.md", "true\n")]
+#[case::run_on_a_cluster("README.md", "true\n")]
+#[case::run_on_a_cluster_as_well("docs/migrating-from-stakater-reloader.md", "true\n")]
 #[case::source("src/lib.rs", "true\n")]
 #[case::workflow(".github/workflows/ci.yaml", "true\n")]
 fn a_change_of_documentation_needs_no_cluster(#[case] file: &str, #[case] expected: &str) {

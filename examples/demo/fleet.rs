@@ -14,9 +14,9 @@ use kube::Api;
 use testbed::{ControlPlane, Replica, ReplicaBuilder, eventually, free_port, http_get};
 
 /// Where Reloader lives, as `deployments/kubernetes/rbac.yaml` has it.
-pub const NAMESPACE: &str = "reloader";
+pub const NAMESPACE: &str = "default";
 /// The user that all replicas are to the API server.
-pub const USER: &str = "system:serviceaccount:reloader:reloader-reloader";
+pub const USER: &str = "system:serviceaccount:default:reloader-reloader";
 
 /// The longest a start, an end or a takeover may take: 15 s of the Lease, 2 s between looks, and room for a busy computer.
 const PATIENCE: Duration = Duration::from_secs(40);

@@ -68,7 +68,7 @@ async fn run() -> Result<ExitCode> {
              kubectl edit configmap nginx-map\n  \
              kubectl get pods --watch\n  \
              kubectl describe deployment nginx\n  \
-             kubectl get configmap --namespace reloader reloader-ledger --output yaml",
+             kubectl get configmap reloader-ledger --output yaml",
             plane.admin_kubeconfig().display()
         ));
         stop.await;
@@ -91,7 +91,6 @@ async fn play() -> Result<(Fleet, ControlPlane)> {
 
     print("\n2. Reloader");
     let cluster = Cluster::new(plane.admin());
-    cluster.create_namespace(fleet::NAMESPACE).await?;
     cluster.apply("rbac.yaml", RBAC).await?;
     now("you", "apply rbac.yaml: all permissions that Reloader has");
     let mut fleet = Fleet::new(&plane).await?;

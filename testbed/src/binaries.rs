@@ -25,6 +25,8 @@ pub enum Component {
     Scheduler,
     /// Plays the nodes and pods (<https://kwok.sigs.k8s.io>).
     Kwok,
+    /// What users type.
+    Kubectl,
     /// Helm 4.
     Helm,
     /// Helm 3, which many still install charts with.
@@ -53,10 +55,11 @@ impl Module {
 
 impl Component {
     /// What tests of charts need beside a control plane.
-    pub const TOOLS: [Self; 5] = [
+    pub const TOOLS: [Self; 6] = [
         Self::Helm,
         Self::Helm3,
         Self::HelmUnittest,
+        Self::Kubectl,
         Self::Kustomize,
         Self::Promtool,
     ];
@@ -77,6 +80,7 @@ impl Component {
             Self::ControllerManager => "kube-controller-manager",
             Self::Scheduler => "kube-scheduler",
             Self::Kwok => "kwok",
+            Self::Kubectl => "kubectl",
             Self::Helm | Self::Helm3 => "helm",
             Self::HelmUnittest => "helm-unittest",
             Self::Kustomize => "kustomize",
@@ -92,6 +96,7 @@ impl Component {
             Self::ControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::Scheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Helm => "helm.sh/helm/v4/cmd/helm",
             Self::Helm3 => "helm.sh/helm/v3/cmd/helm",
             Self::HelmUnittest => "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
@@ -112,7 +117,7 @@ impl Component {
     fn module(self) -> Module {
         match self {
             Self::Etcd => Module::new("etcd", "go.etcd.io/etcd/server/v3"),
-            Self::ApiServer | Self::ControllerManager | Self::Scheduler => {
+            Self::ApiServer | Self::ControllerManager | Self::Scheduler | Self::Kubectl => {
                 Module::new("kubernetes", "k8s.io/kubernetes")
             }
             Self::Kwok => Module::new("kwok", "sigs.k8s.io/kwok"),

@@ -104,6 +104,7 @@ impl Builder {
                 Component::Helm
                 | Component::Helm3
                 | Component::HelmUnittest
+                | Component::Kubectl
                 | Component::Kustomize
                 | Component::Promtool => false,
             })

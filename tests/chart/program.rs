@@ -47,7 +47,15 @@ pub fn variables(deployment: &Value) -> BTreeMap<String, String> {
 /// The settings that a Deployment's first container starts with.
 pub fn settings(deployment: &Value, profile: &str) -> Config {
     let variables = variables(deployment);
-    let line = std::iter::once("reloader".to_owned()).chain(arguments(deployment));
+    // A variable stands for its flag; the process of this test has none of them.
+    let command = Args::command();
+    let by_variable = command.get_arguments().filter_map(|flag| {
+        let value = variables.get(flag.get_env()?.to_str()?)?;
+        Some(format!("--{}={value}", flag.get_long()?))
+    });
+    let line = std::iter::once("reloader".to_owned())
+        .chain(by_variable)
+        .chain(arguments(deployment));
     let args = Args::from_command_line(line).unwrap_or_else(|error| panic!("{profile}: {error}"));
     assert!(args.ignored.is_empty(), "{profile}: {:?}", args.ignored);
     let environment = Environment::from_lookup(|name| variables.get(name).cloned());

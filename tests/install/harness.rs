@@ -2,6 +2,8 @@
 
 pub mod inventory;
 pub mod leases;
+pub mod page;
+pub mod shell;
 pub mod workloads;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -28,8 +30,8 @@ pub const NAMESPACE: &str = "tools";
 pub const RELEASE: &str = "reloader";
 /// The Deployment, and its ServiceAccount.
 pub const DEPLOYMENT: &str = "reloader-reloader";
-/// Whom the pods are to the API server.
-pub const USER: &str = "system:serviceaccount:tools:reloader-reloader";
+/// The image's place in the registry that users push it to.
+pub const IMAGE: &str = "registry.example/reloader";
 /// Where pods serve metrics and probes.
 const PORT: u16 = 9090;
 
@@ -41,6 +43,8 @@ pub fn in_repository(path: &str) -> String {
 
 /// A cluster with one node.
 pub struct Cluster {
+    /// Where the Deployment is.
+    pub namespace: &'static str,
     // Ends before the control plane.
     pub kubelet: Kubelet,
     pub client: Client,
@@ -50,22 +54,7 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it, with a namespace for the release.
     pub async fn start() -> Self {
-        let builder = ControlPlane::builder().controller_manager(true).scheduler(true);
-        let plane = builder.start().await.unwrap();
-        let program = env!("CARGO_BIN_EXE_reloader");
-        let kubelet = Kubelet::builder(&plane)
-            .image("reloader", program)
-            // Its place is taken by this program, with its flags, its roles and its probes.
-            .image("stakater/reloader", program)
-            .start()
-            .await
-            .unwrap();
-        let client = plane.admin();
-        let cluster = Self {
-            kubelet,
-            client,
-            plane,
-        };
+        let cluster = Self::start_in(NAMESPACE).await;
         cluster
             .create_namespace(
                 NAMESPACE,
@@ -73,6 +62,34 @@ impl Cluster {
             )
             .await;
         cluster
+    }
+
+    /// Starts it for a Deployment in that namespace, which it does not create.
+    pub async fn start_in(namespace: &'static str) -> Self {
+        let builder = ControlPlane::builder().controller_manager(true).scheduler(true);
+        let plane = builder.start().await.unwrap();
+        let program = env!("CARGO_BIN_EXE_reloader");
+        let kubelet = Kubelet::builder(&plane)
+            .image("reloader", program)
+            .image(IMAGE, program)
+            // Its place is taken by this program, with its flags, its roles and its probes.
+            .image("stakater/reloader", program)
+            .image("ghcr.io/stakater/reloader", program)
+            .start()
+            .await
+            .unwrap();
+        let client = plane.admin();
+        Self {
+            namespace,
+            kubelet,
+            client,
+            plane,
+        }
+    }
+
+    /// Whom the pods are to the API server.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{DEPLOYMENT}", self.namespace)
     }
 
     pub async fn create_namespace(&self, name: &str, labels: &Value) {
@@ -106,9 +123,9 @@ impl Cluster {
         self.helm(tool, &[&fixed[..], arguments].concat()).await;
     }
 
-    /// The Deployment of the release.
+    /// The Deployment, and others of its namespace.
     pub fn deployments(&self) -> Api<Deployment> {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        Api::namespaced(self.client.clone(), self.namespace)
     }
 
     /// Waits until so many pods run and all others are gone; gives their processes.
@@ -180,9 +197,10 @@ impl Cluster {
 
     /// The requests of the pods that the API server refused for a missing permission.
     pub fn refused(&self) -> Vec<String> {
-        let by_pods = |entry: &Entry| entry.user == USER;
+        let user = self.user();
+        let by_pods = |entry: &Entry| entry.user == user;
         let all = self.plane.audit().matching(by_pods).unwrap();
-        assert!(all.len() > 10, "the audit log has nothing of {USER}");
+        assert!(all.len() > 10, "the audit log has nothing of {user}");
         let refused = all.iter().filter(|entry| matches!(entry.code, 401 | 403));
         refused
             .map(|entry| format!("{} {}", entry.verb, entry.uri))

@@ -1,12 +1,15 @@
-//! From Stakater Reloader's chart to this one, and back, over workloads that carry its markers.
+//! From Stakater Reloader's chart or manifests to these, and back, over workloads that carry its markers.
 //!
-//! That chart's place is taken by one of the same shape (`former-chart`), its program's by this one under its flags and roles.
+//! Their place is taken by some of the same shape (`former-chart`, `former-manifests`), its program's by this one under its
+//! flags and roles.
 
+use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::{Entry, binaries::Component};
 
 use crate::harness::{
-    Cluster, DEPLOYMENT, RELEASE, USER, in_repository, run,
+    Cluster, DEPLOYMENT, IMAGE, RELEASE, in_repository, run,
+    shell::Shell,
     workloads::{APPS, Workloads, digest_of, marker_of},
 };
 
@@ -22,7 +25,7 @@ const SET: [&str; 2] = [
 const WORKLOADS: usize = 100;
 
 /// Marks a workload as restarted for what its ConfigMap holds: in turn in the way of each strategy.
-fn mark(number: usize, deployment: &mut Value) {
+pub fn mark(number: usize, deployment: &mut Value) {
     let digest = digest_of("0");
     let template = &mut deployment["spec"]["template"];
     if number.is_multiple_of(2) {
@@ -39,14 +42,33 @@ fn mark(number: usize, deployment: &mut Value) {
 
 /// How often pods of the release wrote a workload.
 fn writes(cluster: &Cluster) -> usize {
+    let user = cluster.user();
     let by_pods = |entry: &Entry| {
-        entry.user == USER && entry.is_write() && entry.namespace == APPS && entry.group == "apps"
+        entry.user == user && entry.is_write() && entry.namespace == APPS && entry.group == "apps"
     };
     cluster.plane.audit().matching(by_pods).unwrap().len()
 }
 
-async fn uid(cluster: &Cluster) -> Option<String> {
+/// The Deployment that is to stay the same one.
+pub async fn uid(cluster: &Cluster) -> Option<String> {
     cluster.deployments().get(DEPLOYMENT).await.unwrap().metadata.uid
+}
+
+/// After so many swaps and a change after each but this one: no workload was written for the swap, and a change restarts what it
+/// has to and nothing else.
+async fn assert_quiet(cluster: &Cluster, workloads: &mut Workloads, round: usize, what: &str) {
+    cluster.running(1).await;
+    cluster.ready().await;
+    assert_eq!(writes(cluster), round, "{what}: workloads were written");
+
+    workloads.change(round).await;
+    workloads.settled(&cluster.plane).await;
+    for number in 0..WORKLOADS {
+        let expected = usize::from(number <= round);
+        let rollouts = Workloads::rollouts(&cluster.plane, number);
+        assert_eq!(rollouts, expected, "{what}: web-{number}");
+    }
+    assert_eq!(writes(cluster), round + 1, "{what}");
 }
 
 #[test]
@@ -78,23 +100,137 @@ fn a_release_of_the_other_chart_is_upgraded_in_place_and_back_without_a_rollout(
                     }
                     _ => cluster.release(Component::Helm, "upgrade", chart, &values).await,
                 }
-                cluster.running(1).await;
-                cluster.ready().await;
+                assert_quiet(&cluster, &mut workloads, round, chart).await;
                 assert_eq!(uid(&cluster).await, first, "the Deployment is another one");
-                assert_eq!(writes(&cluster), round, "{chart}: workloads were written");
-
-                workloads.change(round).await;
-                workloads.settled(&cluster.plane).await;
-                for number in 0..WORKLOADS {
-                    let expected = usize::from(number <= round);
-                    assert_eq!(
-                        Workloads::rollouts(&cluster.plane, number),
-                        expected,
-                        "{chart}: web-{number}"
-                    );
-                }
-                assert_eq!(writes(&cluster), round + 1, "{chart}");
             }
         },
     );
+}
+
+/// A user's overlay over a base: a namespace of its own, patches by index and by name.
+fn overlay(base: &str) -> String {
+    format!(
+        r#"
+resources: [namespace.yaml, ../{base}]
+namespace: tooling
+images: [{{ name: reloader, newName: {IMAGE} }}]
+patches:
+  - target: {{ kind: Deployment, name: reloader-reloader }}
+    patch: |
+      - {{ op: replace, path: /spec/template/spec/containers/0/resources, value: {{ limits: {{ cpu: "1", memory: 256Mi }} }} }}
+  - patch: |
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: {{ name: reloader-reloader }}
+      spec:
+        template:
+          spec:
+            containers:
+              - name: reloader-reloader
+                args: [--log-format=json, --reload-strategy=env-vars]
+                readinessProbe: {{ initialDelaySeconds: 0, periodSeconds: 1 }}
+"#
+    )
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// `kubectl apply` of one file.
+    File,
+    /// The base of a user's kustomization.
+    Base,
+    /// The same Deployment with another image, in it the arguments of v1.4.21.
+    Image,
+}
+
+impl Way {
+    /// The commands that swap one for the other.
+    fn commands(self, round: usize) -> String {
+        let is_ours = !round.is_multiple_of(2);
+        let manifests = if is_ours {
+            "deployments/kubernetes"
+        } else {
+            "tests/install/former-manifests"
+        };
+        match self {
+            Self::File => format!("kubectl apply --filename {manifests}/reloader.yaml"),
+            Self::Base => {
+                let overlay = overlay(manifests);
+                format!(
+                    "cat > overlay/kustomization.yaml <<'END'\n{overlay}\nEND\nkubectl apply --kustomize overlay"
+                )
+            }
+            Self::Image if round == 0 => {
+                let arguments = [
+                    "--log-format=json",
+                    "--log-level=info",
+                    "--resources-to-ignore=secrets",
+                    "--ignored-workload-types=jobs,cronjobs",
+                    "--namespaces-to-ignore=kube-system",
+                    "--resource-label-selector=!ignored",
+                    "--enable-pprof",
+                    "--pprof-addr=:6060",
+                    "--auto-annotation",
+                    "reloader.stakater.com/auto",
+                    "--is-Argo-Rollouts=false",
+                    "--reload-on-create=false",
+                    "--reload-on-delete=false",
+                    "--sync-after-restart=false",
+                    "--reload-strategy=env-vars",
+                    "--enable-ha=false",
+                    "--auto-reload-all=false",
+                ];
+                let patch = json!([{ "op": "add", "path": "/spec/template/spec/containers/0/args", "value": arguments }]);
+                format!(
+                    "kubectl apply --filename {manifests}/reloader.yaml\n\
+                     kubectl patch deployment {DEPLOYMENT} --type json --patch '{patch}'"
+                )
+            }
+            Self::Image => {
+                let image = if is_ours {
+                    format!("{IMAGE}:0.1.0")
+                } else {
+                    "ghcr.io/stakater/reloader:v1.4.21".to_owned()
+                };
+                format!("kubectl set image deployment/{DEPLOYMENT} {DEPLOYMENT}={image}")
+            }
+        }
+    }
+}
+
+#[rstest]
+#[case::file(Way::File, "1_file")]
+#[case::base(Way::Base, "2_base")]
+#[case::image(Way::Image, "3_image")]
+fn the_other_manifests_are_replaced_in_place_and_back_without_a_rollout(
+    #[case] way: Way,
+    #[case] case: &str,
+) {
+    let test = format!(
+        "migration::the_other_manifests_are_replaced_in_place_and_back_without_a_rollout::case_{case}"
+    );
+    run(&test, async {
+        let namespace = if way == Way::Base { "tooling" } else { "default" };
+        let cluster = Cluster::start_in(namespace).await;
+        let mut workloads = Workloads::create(&cluster, WORKLOADS, mark).await;
+        let shell = Shell::new(&cluster).await;
+        std::fs::create_dir(shell.folder().join("overlay")).unwrap();
+        shell.write(
+            "overlay/namespace.yaml",
+            "apiVersion: v1\nkind: Namespace\nmetadata: { name: tooling, labels: { team: platform } }\n",
+        );
+
+        let mut first = None;
+        for round in 0..4 {
+            let commands = way.commands(round);
+            shell.succeed(&commands).await;
+            assert_quiet(&cluster, &mut workloads, round, &commands).await;
+            let present = uid(&cluster).await;
+            assert_eq!(
+                *first.get_or_insert_with(|| present.clone()),
+                present,
+                "the Deployment is another one"
+            );
+        }
+    });
 }

@@ -140,6 +140,7 @@ impl Layout {
             Component::Helm
             | Component::Helm3
             | Component::HelmUnittest
+            | Component::Kubectl
             | Component::Kustomize
             | Component::Promtool => Vec::new(),
             Component::Etcd => self.etcd_flags(),

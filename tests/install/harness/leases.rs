@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use testbed::Entry;
 
-use super::{Cluster, NAMESPACE, USER, workloads::APPS};
+use super::{Cluster, workloads::APPS};
 
 /// One leader's pod was deleted, it gave the Lease back, and another took over.
 #[derive(Clone, Debug)]
@@ -28,9 +28,10 @@ impl Cluster {
     /// Every handover since `from` after which the next leader has written a workload.
     pub fn handovers(&self, from: Timestamp) -> Vec<Handover> {
         let leases = self.lease_writes();
+        let user = self.user();
         let patches = self.plane.audit().matching(|entry| {
             entry.is_write()
-                && entry.user == USER
+                && entry.user == user
                 && entry.group == "apps"
                 && entry.namespace == APPS
                 && entry.succeeded()
@@ -79,7 +80,7 @@ impl Cluster {
     /// whole seconds.)
     fn deleted(&self, pod: &str) -> Timestamp {
         let deletes = |entry: &Entry| {
-            entry.is_about("pods", NAMESPACE, pod) && entry.verb == "delete" && entry.succeeded()
+            entry.is_about("pods", self.namespace, pod) && entry.verb == "delete" && entry.succeeded()
         };
         let deletions = self.plane.audit().matching(deletes).unwrap();
         let first = deletions.iter().map(|entry| entry.request_received).min();
@@ -90,7 +91,7 @@ impl Cluster {
     fn lease_writes(&self) -> Vec<LeaseWrite> {
         let is_lease = |entry: &Entry| {
             entry.resource == "leases"
-                && entry.namespace == NAMESPACE
+                && entry.namespace == self.namespace
                 && entry.is_write()
                 && entry.succeeded()
         };
