@@ -44,10 +44,40 @@ pub fn variables(deployment: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Flags that the chart knows before the program does.
+const AHEAD: [&str; 6] = [
+    "is-openshift",
+    "configmap-exclude-annotation",
+    "secret-exclude-annotation",
+    "secretproviderclass-annotation",
+    "secretproviderclass-auto-annotation",
+    "secretproviderclass-exclude-annotation",
+];
+
+/// The arguments without those of [`AHEAD`], as long as the program refuses them.
+fn known(arguments: Vec<String>) -> Vec<String> {
+    let command = Args::command();
+    let is_ahead = |argument: &str| {
+        let name = argument.trim_start_matches('-').split('=').next().unwrap_or_default();
+        AHEAD.contains(&name) && command.get_arguments().all(|flag| flag.get_long() != Some(name))
+    };
+    let mut known = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        if !is_ahead(&argument) {
+            known.push(argument);
+        } else if !argument.contains('=') {
+            // Its value.
+            arguments.next();
+        }
+    }
+    known
+}
+
 /// The settings that a Deployment's first container starts with.
 pub fn settings(deployment: &Value, profile: &str) -> Config {
     let variables = variables(deployment);
-    let line = std::iter::once("reloader".to_owned()).chain(arguments(deployment));
+    let line = std::iter::once("reloader".to_owned()).chain(known(arguments(deployment)));
     let args = Args::from_command_line(line).unwrap_or_else(|error| panic!("{profile}: {error}"));
     assert!(args.ignored.is_empty(), "{profile}: {:?}", args.ignored);
     let environment = Environment::from_lookup(|name| variables.get(name).cloned());

@@ -57,6 +57,7 @@ impl Cluster {
             .image("reloader", program)
             // Its place is taken by this program, with its flags, its roles and its probes.
             .image("stakater/reloader", program)
+            .image("ghcr.io/stakater/reloader", program)
             .start()
             .await
             .unwrap();
