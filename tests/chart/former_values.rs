@@ -33,7 +33,10 @@ fn files() -> Vec<PathBuf> {
 
 /// The arguments that the first line of a file names, and those that every one has.
 fn expected(text: &str) -> BTreeSet<String> {
-    let line = text.lines().next().and_then(|line| line.strip_prefix("# Arguments:"));
+    let line = text
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("# Arguments:"));
     let own: BTreeSet<String> = line.unwrap().split_whitespace().map(str::to_owned).collect();
     let is_own = |flag: &str| own.iter().any(|argument| argument.starts_with(flag));
     let shared = ALWAYS
@@ -111,7 +114,9 @@ fn the_readme_says_what_becomes_of_each_of_their_keys() {
         let mut keys = BTreeSet::new();
         leaves(&values, "", &mut keys);
         for key in keys {
-            let is_there = rows.iter().any(|row| *row == key || key.starts_with(&format!("{row}.")));
+            let is_there = rows
+                .iter()
+                .any(|row| *row == key || key.starts_with(&format!("{row}.")));
             assert!(is_there, "{}: {key} is in no table of the README", path.display());
         }
     }

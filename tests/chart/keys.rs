@@ -92,7 +92,9 @@ fn is_key(tree: &Value, path: &str) -> bool {
 fn the_table_of_misplaced_keys_names_places_that_exist_and_each_row_is_tried() {
     let tree = read_yaml(KEYS);
     let template = read("charts/reloader/templates/_keys.tpl");
-    let (_, table) = template.split_once("define \"reloader.misplaced\" -}}\n").unwrap();
+    let (_, table) = template
+        .split_once("define \"reloader.misplaced\" -}}\n")
+        .unwrap();
     let (table, _) = table.split_once("{{- end }}").unwrap();
     let tests = read("charts/reloader/tests/keys_test.yaml");
     assert!(table.lines().count() > 30);

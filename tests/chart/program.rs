@@ -58,7 +58,11 @@ const AHEAD: [&str; 6] = [
 fn known(arguments: Vec<String>) -> Vec<String> {
     let command = Args::command();
     let is_ahead = |argument: &str| {
-        let name = argument.trim_start_matches('-').split('=').next().unwrap_or_default();
+        let name = argument
+            .trim_start_matches('-')
+            .split('=')
+            .next()
+            .unwrap_or_default();
         AHEAD.contains(&name) && command.get_arguments().all(|flag| flag.get_long() != Some(name))
     };
     let mut known = Vec::new();

@@ -138,10 +138,21 @@ fn releases_of_its_other_versions_are_upgraded_with_their_values_and_back_withou
                 cluster
                     .release(Component::Helm, "upgrade", OURS, &["--reuse-values"])
                     .await;
-                let replicas = cluster.deployments().get(DEPLOYMENT).await.unwrap().spec.unwrap().replicas;
+                let replicas = cluster
+                    .deployments()
+                    .get(DEPLOYMENT)
+                    .await
+                    .unwrap()
+                    .spec
+                    .unwrap()
+                    .replicas;
                 cluster.running(usize::try_from(replicas.unwrap()).unwrap()).await;
                 cluster.ready().await;
-                assert_eq!(uid(&cluster).await, former, "{version}: the Deployment is another one");
+                assert_eq!(
+                    uid(&cluster).await,
+                    former,
+                    "{version}: the Deployment is another one"
+                );
                 assert_eq!(writes(&cluster), number, "{version}: workloads were written");
 
                 workloads.change(number).await;
