@@ -52,8 +52,9 @@ annotations:
 
 {{/*
 `<registry>/<repository>:<tag>` or `@<digest>`. Values written for Stakater Reloader may still name its image. This
-chart's arguments and probes are not that program's, so such a name, with its tag and digest, counts as not set. That
-chart has no `image.registry`: it always holds this program's image, and so does a tag without a `v`.
+chart's arguments and probes are not that program's, so such a name, with its tag and digest, counts as not set, and so does
+one of its tags beside this program's name. That chart has no `image.registry`: it always holds this program's image, and
+so does a tag without a `v`.
 */}}
 {{- define "reloader.image" -}}
 {{- $image := .Values.image }}
@@ -61,6 +62,8 @@ chart has no `image.registry`: it always holds this program's image, and so does
 {{- $image = dict "registry" $image.registry "repository" .Chart.Name "tag" (regexFind "^[0-9].*" (toString $image.tag)) }}
 {{- else if and .Values.global.imageRegistry $image.name }}
 {{- $image = mergeOverwrite (deepCopy $image) (dict "repository" $image.name) }}
+{{- else if eq (include "reloader.namesStakatersTag" .) "own" }}
+{{- $image = mergeOverwrite (deepCopy $image) (dict "tag" "") }}
 {{- end }}
 {{- $registry := default $image.registry .Values.global.imageRegistry }}
 {{- with $registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ $image.repository }}
@@ -72,9 +75,13 @@ chart has no `image.registry`: it always holds this program's image, and so does
 {{- or (regexMatch $stakaters (default "" .Values.image.repository)) (and (regexMatch $stakaters (default "" .Values.image.name)) (eq .Values.image.repository .Chart.Name)) }}
 {{- end }}
 
-{{/* "true" where an image under another name has one of Stakater's tags; this program's have no `v`. */}}
-{{- define "reloader.runsStakatersTag" -}}
-{{- and (eq (include "reloader.namesStakaterImage" .) "false") (not .Values.image.digest) (regexMatch "^v[012]\\." (toString .Values.image.tag)) }}
+{{/* Where one of Stakater's tags is beside another name than its own: "own" (this program's) or "other". They begin with a `v`. */}}
+{{- define "reloader.namesStakatersTag" -}}
+{{- if and (eq (include "reloader.namesStakaterImage" .) "false") (not .Values.image.digest) (regexMatch "^v[012]\\." (toString .Values.image.tag)) }}
+{{- $other := ne .Values.image.repository .Chart.Name }}
+{{- if and .Values.global.imageRegistry .Values.image.name }}{{ $other = ne .Values.image.name .Chart.Name }}{{ end }}
+{{- ternary "other" "own" $other }}
+{{- end }}
 {{- end }}
 
 {{/* Texts or maps with `name`, as a list of such maps. */}}
