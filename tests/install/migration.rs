@@ -259,7 +259,9 @@ fn releases_of_its_other_versions_are_upgraded_with_their_values_and_back_withou
             let mut first = None;
             for (number, version) in VERSIONS.into_iter().enumerate() {
                 let values = in_repository(&format!("tests/chart/former-values/{version}.yaml"));
-                let user = ["--set-json", SET[0], "--set-json", SET[1]];
+                // Earlier versions have no profile of system calls, which the namespace demands.
+                let profile = "reloader.deployment.securityContext.seccompProfile.type=RuntimeDefault";
+                let user = ["--set-json", SET[0], "--set-json", SET[1], "--set", profile];
                 let given = [&["--values", values.as_str(), "--install"], &user[..]].concat();
                 // Also the way back from the version before it.
                 cluster.release(Component::Helm, "upgrade", FORMER, &given).await;
@@ -274,15 +276,9 @@ fn releases_of_its_other_versions_are_upgraded_with_their_values_and_back_withou
                 cluster
                     .release(Component::Helm, "upgrade", OURS, &["--reuse-values"])
                     .await;
-                let replicas = cluster
-                    .deployments()
-                    .get(DEPLOYMENT)
-                    .await
-                    .unwrap()
-                    .spec
-                    .unwrap()
-                    .replicas;
-                cluster.running(usize::try_from(replicas.unwrap()).unwrap()).await;
+                let deployment = cluster.deployments().get(DEPLOYMENT).await.unwrap();
+                let replicas = deployment.spec.replicas.unwrap();
+                cluster.running(usize::try_from(replicas).unwrap()).await;
                 cluster.ready().await;
                 assert_eq!(
                     uid(&cluster).await,
