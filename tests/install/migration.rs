@@ -23,13 +23,11 @@ const SET: [&str; 2] = [
     r#"reloader.deployment.readinessProbe={"initialDelaySeconds":0,"periodSeconds":1}"#,
 ];
 const WORKLOADS: usize = 100;
-/// Values of its other versions: from 0.0.110, over the 1.0, 1.2, 2.0 and 2.2 ones, to 2.2.18 and the chart of v2.
-const VERSIONS: [&str; 10] = [
+/// Values of its other versions: from 0.0.110, over those of 1.0, 2.0 and 2.2, to 2.2.18 and the chart of v2.
+const VERSIONS: [&str; 8] = [
     "28-reload-on-create",
     "34-budget",
     "42-seccomp",
-    "43-reload-on-delete",
-    "46-log-level",
     "48-image-on-top",
     "54-2.2.16",
     "55-2.2.17",
