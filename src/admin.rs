@@ -1,4 +1,4 @@
-//! The HTTP endpoint for operators: `/live`, `/ready` and `/metrics`.
+//! The HTTP endpoint for operators: `/live`, `/ready` and `/metrics`; `/healthz` and `/readyz` as in upstream's version 2.
 //!
 //! Input: [`Health`] and [`Metrics`]. Output: HTTP responses; no TLS, no authentication, nothing secret, as upstream.
 //! I/O: serves.
@@ -27,18 +27,19 @@ use health::{Check, Health};
 /// The port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot listen on {address}: {source}; is another process using the port? --listen-address chooses another one"
+    "cannot listen on {address}: {source}; is another process using the port? {flag} chooses another one"
 )]
 pub struct BindError {
     address: ListenAddress,
+    flag: &'static str,
     source: io::Error,
 }
 
-/// Opens the port. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
+/// Opens the port that `flag` names. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
 ///
 /// # Errors
 /// The port is taken, not permitted, or the host has no such address.
-pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
+pub async fn bind(address: &ListenAddress, flag: &'static str) -> Result<TcpListener, BindError> {
     let ListenAddress { host, port } = address;
     let result = match host {
         Some(host) => TcpListener::bind((host.as_str(), *port)).await,
@@ -51,6 +52,7 @@ pub async fn bind(address: &ListenAddress) -> Result<TcpListener, BindError> {
     };
     result.map_err(|source| BindError {
         address: address.clone(),
+        flag,
         source,
     })
 }
@@ -64,7 +66,9 @@ pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>)
 pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/live", any(live))
+        .route("/healthz", any(live))
         .route("/ready", any(ready))
+        .route("/readyz", any(ready))
         .with_state(health)
         .route("/metrics", any(scrape).with_state(metrics))
 }

@@ -6,14 +6,17 @@
 //!
 //! Parsing follows [pflag](https://pkg.go.dev/github.com/spf13/pflag), so that every command line written for
 //! Stakater Reloader keeps its meaning: `--flag=value` or `--flag value`, a repeated flag overrides itself (a list
-//! grows), a switch takes its value only after `=`, and positional arguments are ignored.
+//! grows), and a switch takes its value only after `=`: `true` and `false` behind one are ignored. Any other word that is no
+//! command is an error: to run a controller because of a misspelt command would be worse.
 
 #![allow(
     clippy::doc_markdown,
     reason = "the comments of flags are their help texts, where backticks would show"
 )]
 
+mod command;
 mod environment;
+mod high_availability;
 mod kinds;
 mod listen_address;
 mod notification;
@@ -27,22 +30,23 @@ mod values;
 use std::{ffi::OsString, time::Duration};
 
 use clap::{
-    ArgAction, Parser,
-    builder::NonEmptyStringValueParser,
+    ArgAction, CommandFactory as _, Parser,
     error::{ContextKind, ErrorKind},
 };
 
 use crate::model::go_duration::parse_go_duration;
-use values::go_bool;
+use values::{go_bool, stray_bool};
 
+pub use command::Command;
 pub use environment::Environment;
+pub use high_availability::HighAvailabilityArgs;
 pub use kinds::KindArgs;
 pub use listen_address::ListenAddress;
 pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
 pub use scope::ScopeArgs;
-pub use values::CsvList;
+pub use values::{AutoOrBool, CsvList};
 
 /// The command line.
 #[derive(Clone, Debug, Parser)]
@@ -50,13 +54,15 @@ pub use values::CsvList;
     name = "reloader",
     about = "Restarts Kubernetes workloads when a ConfigMap or Secret they use changes",
     long_about = "Restarts workloads when a ConfigMap or Secret they use changes: Deployments, StatefulSets,\n\
-        DaemonSets, CronJobs, Jobs, Argo Rollouts, custom resources.\n\n\
+        DaemonSets, CronJobs, Jobs, Argo Rollouts, OpenShift's DeploymentConfigs, custom resources.\n\n\
         Every flag can also be given as the environment variable shown beside it; the flag wins. Durations are \
         written as in Go: 100ms, 2s, 1m30s. Flags marked (upstream) mean what they mean in Stakater Reloader.",
     after_help = EXAMPLES,
     version,
     disable_version_flag = true,
     args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_value_name = "COMMAND",
 )]
 pub struct Args {
     /// Print the version and exit
@@ -86,8 +92,11 @@ pub struct Args {
     /// Logs, metrics, health.
     #[command(flatten)]
     pub observability: ObservabilityArgs,
-    /// Positional arguments: accepted and ignored, as pflag does.
-    #[arg(hide = true)]
+    /// What to print instead of running the controller.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// `true` and `false` behind a switch: accepted and ignored, as pflag does.
+    #[arg(hide = true, value_parser = stray_bool)]
     pub ignored: Vec<String>,
 }
 
@@ -117,7 +126,8 @@ Environment without a flag:
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
   OTEL_EXPORTER_OTLP_ENDPOINT (and the other OTEL_ variables) where to send one trace span per reload
 
-Exit status: 0 after SIGTERM, 1 for a bad command line or setting or a failure while running.";
+Exit status: 0 after SIGTERM, 1 for a setting that cannot work or a failure while running, 2 for a command line that \
+cannot be read.";
 
 impl Args {
     /// Parses this process' command line.
@@ -137,7 +147,7 @@ impl Args {
         T: Into<OsString> + Clone,
     {
         Self::try_parse_from(items).map_err(|mut error| {
-            // Because positional arguments are accepted, clap advises to put an unknown flag behind `--`, where it
+            // Because some positional arguments are accepted, clap advises to put an unknown flag behind `--`, where it
             // would be ignored in silence. A similar flag is still suggested.
             if error.kind() == ErrorKind::UnknownArgument {
                 error.remove(ContextKind::Suggested);
@@ -145,40 +155,19 @@ impl Args {
             error
         })
     }
-}
 
-/// Leader election.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "High availability")]
-pub struct HighAvailabilityArgs {
-    /// Enable leader election: only the replica that holds the Lease writes (upstream)
-    ///
-    /// Requires POD_NAME and POD_NAMESPACE. Standby replicas watch too, so that a takeover starts from a warm cache.
-    #[arg(long, env = "RELOADER_ENABLE_HA", value_name = "BOOL", value_parser = go_bool,
-        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
-        hide_possible_values = true)]
-    pub enable_ha: bool,
-    /// Name of the Lease; the default is upstream's, so that a mix of both elects one leader
-    #[arg(long, env = "RELOADER_LEASE_NAME", value_name = "NAME", default_value = "stakater-reloader-lock",
-        value_parser = NonEmptyStringValueParser::new())]
-    pub lease_name: String,
-    /// How long a Lease stays valid after its last renewal; the default is upstream's
-    ///
-    /// Must be longer than --renew-deadline. A longer one tolerates a slower API server, a shorter one allows a faster
-    /// takeover.
-    #[arg(long, env = "RELOADER_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
-        value_parser = parse_go_duration)]
-    pub lease_duration: Duration,
-    /// How long the leader retries a renewal before it stops writing; the default is upstream's
-    ///
-    /// Must be longer than 1.2 times --retry-period.
-    #[arg(long, env = "RELOADER_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s",
-        value_parser = parse_go_duration)]
-    pub renew_deadline: Duration,
-    /// Interval of the leader's renewals and of a standby's checks; the default is upstream's
-    #[arg(long, env = "RELOADER_RETRY_PERIOD", value_name = "DURATION", default_value = "2s",
-        value_parser = parse_go_duration)]
-    pub retry_period: Duration,
+    /// What a command prints.
+    pub fn answer(command: Command) -> Vec<u8> {
+        let mut program = Self::command();
+        match command {
+            Command::Version => program.render_version().into_bytes(),
+            Command::Completion { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut program, "reloader", &mut script);
+                script
+            }
+        }
+    }
 }
 
 /// Limits on concurrency, rates and page sizes.
@@ -245,13 +234,19 @@ pub struct ObservabilityArgs {
     )]
     pub log_level: String,
     /// Address of /metrics, /live and /ready: host:port, or :port for all addresses
+    ///
+    /// /healthz and /readyz are other names of /live and /ready.
     #[arg(
         long,
+        visible_alias = "metrics-addr",
         env = "RELOADER_LISTEN_ADDRESS",
         value_name = "ADDRESS",
         default_value = ":9090"
     )]
     pub listen_address: ListenAddress,
+    /// A second address of the same endpoints, for probes (upstream's version 2)
+    #[arg(long, env = "RELOADER_HEALTH_ADDR", value_name = "ADDRESS")]
+    pub health_addr: Option<ListenAddress>,
     /// Accepted for compatibility; this build serves no Go profiles (upstream)
     #[arg(long, env = "RELOADER_ENABLE_PPROF", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",

@@ -17,19 +17,17 @@ mod tests;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use crate::args::{
-    Args, Environment, HighAvailabilityArgs, LimitArgs, NotificationArgs, ObservabilityArgs, ReloadArgs,
-};
+use crate::args::{Args, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, ReloadArgs};
 use crate::decide::Strategy;
 use crate::lease::{self, Timings};
 use crate::meta_info::MetaInfo;
-use crate::model::{AnnotationKeys, WorkloadKind};
+use crate::model::{AnnotationKeys, KindKeys, WorkloadKind};
 use crate::notify::{AlertSettings, WebhookSettings};
 
 pub use crate::args::ListenAddress;
 pub use error::ConfigError;
 pub use filters::Filters;
-pub use kinds::WorkloadSettings;
+pub use kinds::{DeploymentConfigs, WorkloadSettings};
 pub use scope::Scope;
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
@@ -76,6 +74,8 @@ pub struct Config {
     pub watch_timeout: Duration,
     /// Where metrics and health are served.
     pub listen_address: ListenAddress,
+    /// A second address of the same; none: not asked for, or equal to the first.
+    pub health_address: Option<ListenAddress>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where spans go; none: nowhere.
@@ -123,6 +123,7 @@ impl Config {
             limits,
             observability,
             version: _,
+            command: _,
             ignored: _,
         } = args;
         let mut warnings = Vec::new();
@@ -140,11 +141,6 @@ impl Config {
         if coalesce_window > MAX_COALESCE_WINDOW {
             return Err(ConfigError::CoalesceWindow(coalesce_window));
         }
-        let NotificationArgs {
-            webhook_url,
-            webhook_payload,
-            alert_on_failure,
-        } = notification;
         let LimitArgs {
             workers,
             namespace_rate,
@@ -159,6 +155,7 @@ impl Config {
             log_format,
             log_level,
             listen_address,
+            health_addr,
             enable_pprof,
             pprof_addr,
         } = observability;
@@ -174,7 +171,7 @@ impl Config {
                 argo_rollouts: scope.is_argo_rollouts,
                 csi: scope.enable_csi_integration,
             },
-            workloads: WorkloadSettings::parse(&kinds)?,
+            workloads: WorkloadSettings::parse(&kinds, &mut warnings)?,
             annotations,
             auto_reload_all,
             strategy: reload_strategy
@@ -186,14 +183,15 @@ impl Config {
                 sync_after_restart,
             },
             coalesce_window,
-            webhook: alerts::webhook(&webhook_url, &webhook_payload)?,
-            alerts: alerts::alerts(&environment, alert_on_failure, &mut warnings, &mut errors),
+            webhook: alerts::webhook(&notification.webhook_url, &notification.webhook_payload)?,
+            alerts: alerts::alerts(&environment, &notification, &mut warnings, &mut errors),
             lease: lease_settings(high_availability, &environment)?,
             workers: workers.into(),
             namespace_rate: NonZeroU32::new(namespace_rate),
             total_rate: NonZeroU32::new(total_rate),
             list_page_size,
             watch_timeout,
+            health_address: health_addr.filter(|address| *address != listen_address),
             listen_address,
             log: LogSettings::parse(&log_format, &log_level, &mut warnings),
             traces,
@@ -211,12 +209,16 @@ impl Config {
     }
 
     /// The kinds that are watched and restarted, each once: upstream's five without the ignored ones, Rollouts if
-    /// enabled, then the custom kinds.
+    /// enabled, DeploymentConfigs unless disabled, then the custom kinds.
     pub fn kinds(&self) -> Vec<WorkloadKind> {
         let is_wanted = |kind: &WorkloadKind| match kind {
             WorkloadKind::Job => !self.filters.ignore_jobs,
             WorkloadKind::CronJob => !self.filters.ignore_cron_jobs,
             WorkloadKind::Rollout => self.integrations.argo_rollouts,
+            WorkloadKind::DeploymentConfig => {
+                !self.filters.ignore_deployment_configs
+                    && self.workloads.deployment_configs != DeploymentConfigs::Never
+            }
             _ => true,
         };
         let built_in = WorkloadKind::BUILT_IN.into_iter().filter(is_wanted);
@@ -231,10 +233,21 @@ fn annotation_keys(args: &Args) -> AnnotationKeys {
     let (opt_in, reload) = (&args.opt_in, &args.reload);
     AnnotationKeys {
         auto: opt_in.auto_annotation.clone(),
-        configmap_auto: opt_in.configmap_auto_annotation.clone(),
-        secret_auto: opt_in.secret_auto_annotation.clone(),
-        configmap_reload: opt_in.configmap_annotation.clone(),
-        secret_reload: opt_in.secret_annotation.clone(),
+        configmap: KindKeys {
+            auto: opt_in.configmap_auto_annotation.clone(),
+            reload: opt_in.configmap_annotation.clone(),
+            exclude: opt_in.configmap_exclude_annotation.clone(),
+        },
+        secret: KindKeys {
+            auto: opt_in.secret_auto_annotation.clone(),
+            reload: opt_in.secret_annotation.clone(),
+            exclude: opt_in.secret_exclude_annotation.clone(),
+        },
+        class: KindKeys {
+            auto: opt_in.secretproviderclass_auto_annotation.clone(),
+            reload: opt_in.secretproviderclass_annotation.clone(),
+            exclude: opt_in.secretproviderclass_exclude_annotation.clone(),
+        },
         search: opt_in.auto_search_annotation.clone(),
         match_: opt_in.search_match_annotation.clone(),
         ignore: opt_in.ignore_annotation.clone(),
@@ -251,18 +264,20 @@ fn lease_settings(
     let HighAvailabilityArgs {
         enable_ha,
         lease_name,
+        leader_election_namespace,
         lease_duration,
         renew_deadline,
         retry_period,
+        leader_election_release_on_cancel: _,
     } = args;
     let timings = Timings::new(lease_duration, renew_deadline, retry_period)?;
     if !enable_ha {
         return Ok(None);
     }
     let identity = environment.pod_name.clone().ok_or(ConfigError::NoPodName)?;
-    let namespace = environment
-        .pod_namespace
-        .clone()
+    let named = Some(leader_election_namespace).filter(|namespace| !namespace.is_empty());
+    let namespace = named
+        .or_else(|| environment.pod_namespace.clone())
         .ok_or(ConfigError::NoPodNamespace)?;
     Ok(Some(lease::Settings {
         name: lease_name,

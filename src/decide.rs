@@ -145,7 +145,7 @@ impl Wanted<'_> {
         match self.owed.proof {
             // The very write that this decision would ask for: it was sent before.
             Proof::Nothing => self.marker.is(&self.mark(true).annotation_value()),
-            Proof::Restart => {
+            Proof::Restart | Proof::Unrecorded => {
                 let source_written = self.owed.source.modified_at;
                 let is_newer = source_written.is_none() || workload.template.written_at >= source_written;
                 is_newer && is_exact()
@@ -215,7 +215,7 @@ fn want<'a>(
         Strategy::EnvVars => container.markers.iter().any(|(name, _)| **name == *env_name),
         Strategy::Annotations => marker.is_of(key),
     };
-    if owed.proof == Proof::Change && !has_marker() {
+    if matches!(owed.proof, Proof::Change | Proof::Unrecorded) && !has_marker() {
         return Err(SkipReason::Unmarked);
     }
     Ok(Wanted {

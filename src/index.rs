@@ -107,13 +107,8 @@ impl Index {
         let Observation { stream, event } = observation;
         let generation = self.streams().note(&stream, &event, now.at);
         match event {
-            // A kind that is not installed has no objects.
-            Event::Failed(failure)
-                if failure.not_installed && matches!(stream.watched, Watched::Workload(_)) =>
-            {
-                self.sweep(&stream, generation, now)
-            }
-            Event::ListStarted | Event::Failed(_) | Event::Resumed => Effect::default(),
+            ref event if event.shows_no_kind(&stream) => self.sweep(&stream, generation, now),
+            Event::ListStarted | Event::Failed(_) | Event::NotServed | Event::Resumed => Effect::default(),
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
                 let namespace = Arc::clone(&source.key.namespace);

@@ -1,6 +1,12 @@
 //! The process: allocator, TLS provider, settings, then [`reloader::run`]. Errors are printed once, here.
 
-use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use reloader::{
     args::{Args, Environment},
@@ -13,6 +19,8 @@ use reloader::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// The exit status for a command line that cannot be read, as of most commands.
+const USAGE: u8 = 2;
 /// How long the end of the process waits for a reader of its error.
 const REPORTING: Duration = Duration::from_secs(1);
 
@@ -22,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => {
             // clap's text, under the heading of every other error.
             eprint!("{}", error.to_string().replacen("error: ", "Error: ", 1));
-            return ExitCode::FAILURE;
+            return USAGE.into();
         }
         // `--help` and `--version`. If not even that can be printed, there is no way left to report it.
         Err(answer) => {
@@ -30,6 +38,14 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    if let Some(command) = args.command {
+        let printed = io::stdout().write_all(&Args::answer(command));
+        return if printed.is_ok() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -19,7 +19,7 @@ pub mod workload_kind;
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey};
 pub use object_name::is_dns_subdomain;
-pub use opt_in::{AnnotationKeys, OptIn, Verdict};
+pub use opt_in::{AnnotationKeys, KindKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, LEDGER_LABEL, Source};

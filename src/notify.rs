@@ -120,7 +120,14 @@ impl Alerting {
                 Alert::Reloaded(_) => Rank::Usual,
                 Alert::Failed(_) => Rank::Important,
             },
-            payload: payload::alert(*sink, additional_info.as_deref(), about, source, workload),
+            payload: payload::alert(
+                *sink,
+                additional_info.as_deref(),
+                about,
+                source,
+                workload,
+                Timestamp::now(),
+            ),
         });
     }
 }

@@ -35,7 +35,7 @@ use tokio::{
 
 use crate::{
     admin::{self, health::Health},
-    config::{Config, Level, ReloadOn, Scope, startup_lines},
+    config::{Config, DeploymentConfigs, Level, ReloadOn, Scope, startup_lines},
     decide,
     index::{self, Index},
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
@@ -45,7 +45,7 @@ use crate::{
     patch::{Writer, events::Recorder},
     queue::{self, Priority, Queue, Rate},
     telemetry::LostLines,
-    watch::{self, Lister, StreamId, Watched, workload::Reading},
+    watch::{self, Discovery, Lister, StreamId, Watched, workload::Reading},
     worker::{
         Context, ContextParts, Reporter, Worker,
         intake::{Intake, IntakeParts},
@@ -77,13 +77,16 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
         count_by_namespace: config.count_by_namespace,
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
     }));
-    let listener = admin::bind(&config.listen_address).await?;
+    let mut listeners = vec![admin::bind(&config.listen_address, "--listen-address").await?];
+    if let Some(address) = &config.health_address {
+        listeners.push(admin::bind(address, "--health-addr").await?);
+    }
     let clients = Clients::new(&metrics, config.watch_timeout + watch::GRACE).await?;
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
     let config = Arc::new(config);
-    let (mut running, ledger) = start(&config, &clients, listener, &metrics, lost_lines, selection)?;
+    let (mut running, ledger) = start(&config, &clients, listeners, &metrics, lost_lines, selection)?;
     tokio::select! {
         ended = running.supervise(ledger, &config, selection_known) => return Err(ended),
         rewound = clients.rewound() => return Err(rewound.into()),
@@ -117,7 +120,7 @@ fn raise_descriptor_limit(streams: &[StreamId]) {
 fn start(
     config: &Config,
     clients: &Clients,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     metrics: &Arc<Metrics>,
     lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
@@ -189,13 +192,10 @@ fn start(
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
     // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
-    let settings = watch::Settings {
-        selectors: selectors(&config.filters),
-        reading,
-        page_size: config.list_page_size,
-        timeout: config.watch_timeout,
-        classes: watch::ClassesKnown::default(),
-    };
+    let settings = watch_settings(config, reading, &streams);
+    if let Some(discovery) = &settings.discovery {
+        running.spawn("discovery", discovery.clone().run(clients.unfenced()?));
+    }
     let listing = lister.run(
         clients.unfenced()?,
         settings.clone(),
@@ -226,7 +226,12 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    running.spawn("admin", admin::serve(listener, health, Arc::clone(metrics)));
+    for listener in listeners {
+        running.spawn(
+            "admin",
+            admin::serve(listener, health.clone(), Arc::clone(metrics)),
+        );
+    }
     Ok((running, unread))
 }
 
@@ -280,6 +285,27 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
         .filter(is_needed)
         .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
+}
+
+fn watch_settings(config: &Config, reading: Reading, streams: &[StreamId]) -> watch::Settings {
+    watch::Settings {
+        selectors: selectors(&config.filters),
+        reading,
+        page_size: config.list_page_size,
+        timeout: config.watch_timeout,
+        classes: watch::ClassesKnown::default(),
+        discovery: discovery(config, streams),
+    }
+}
+
+/// Looks for DeploymentConfigs, unless the user says whether there are any.
+fn discovery(config: &Config, streams: &[StreamId]) -> Option<Discovery> {
+    let kind = WorkloadKind::DeploymentConfig;
+    let is_unsure = config.workloads.deployment_configs == DeploymentConfigs::WhereServed;
+    let is_wanted = streams
+        .iter()
+        .any(|stream| stream.watched == Watched::Workload(kind));
+    (is_unsure && is_wanted).then(|| Discovery::of(kind))
 }
 
 fn index_options(config: &Config) -> index::Options {

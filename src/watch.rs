@@ -33,7 +33,7 @@ use crate::model::{
 pub use classes_first::ClassesKnown;
 pub use on_demand::Lister;
 pub use selectors::Selectors;
-pub use stream::{GRACE, Settings, watch};
+pub use stream::{Discovery, GRACE, Settings, watch};
 
 /// What one watch stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -170,11 +170,25 @@ pub enum Event {
         /// Its workloads of that kind; others that were known are gone.
         workloads: Vec<Workload>,
     },
+    /// The API server does not serve the kind, which is watched only where it does: there are no objects of it.
+    NotServed,
     /// The stream failed and tries again after a pause.
     Failed(Failure),
     /// A watch that was asked for again after a failure, from where it was, has not failed for a while: it is open, and
     /// there was nothing to show.
     Resumed,
+}
+
+impl Event {
+    /// Whether it shows that there are no objects of the stream's kind of workloads, because there is no such kind.
+    pub fn shows_no_kind(&self, stream: &StreamId) -> bool {
+        let is_missing = match self {
+            Self::NotServed => true,
+            Self::Failed(failure) => failure.not_installed,
+            _ => false,
+        };
+        is_missing && matches!(stream.watched, Watched::Workload(_))
+    }
 }
 
 /// Why a watch stream failed; it always tries again.

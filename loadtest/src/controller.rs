@@ -1,7 +1,10 @@
 //! One replica of the controller under load. Input: a program; output: a handle with its costs.
 //! I/O: starts a process, asks its `/ready`, reads `/proc`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -43,8 +46,13 @@ pub struct Memory {
 impl Controller {
     /// Starts it as a user of its own that may do everything, and returns at once.
     pub fn launch(lab: &Lab, user: &str, args: &[&str]) -> Result<Self> {
+        Self::launch_other(lab, &lab.program, user, args)
+    }
+
+    /// The same with another program.
+    pub fn launch_other(lab: &Lab, program: &Path, user: &str, args: &[&str]) -> Result<Self> {
         let kubeconfig = lab.plane.kubeconfig_for_user(user, &["system:masters"])?;
-        Self::launch_with(lab, user, kubeconfig, user.to_owned(), args)
+        Self::launch_with(program, user, kubeconfig, user.to_owned(), args)
     }
 
     /// Starts it behind a proxy, as a `ServiceAccount` that may do everything, and returns at once.
@@ -55,13 +63,19 @@ impl Controller {
             .kubeconfig_for_service_account(OWN_NAMESPACE, name)
             .await?;
         let user = format!("system:serviceaccount:{OWN_NAMESPACE}:{name}");
-        Self::launch_with(lab, name, proxy.kubeconfig(&direct)?, user, args)
+        Self::launch_with(&lab.program, name, proxy.kubeconfig(&direct)?, user, args)
     }
 
-    fn launch_with(lab: &Lab, name: &str, kubeconfig: PathBuf, user: String, args: &[&str]) -> Result<Self> {
+    fn launch_with(
+        program: &Path,
+        name: &str,
+        kubeconfig: PathBuf,
+        user: String,
+        args: &[&str],
+    ) -> Result<Self> {
         let port = free_port()?;
         let begun = Timestamp::now();
-        let replica = Replica::builder(&lab.program)
+        let replica = Replica::builder(program)
             .name(name)
             .kubeconfig(kubeconfig)
             .arg(format!("--listen-address=127.0.0.1:{port}"))

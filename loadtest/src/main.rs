@@ -40,6 +40,9 @@ struct Cli {
     /// The program to measure
     #[arg(long, default_value = "target/release/reloader")]
     controller: PathBuf,
+    /// A program of an earlier version, for the scenario `upgrade`
+    #[arg(long)]
+    former: Option<PathBuf>,
     /// The folder in which the run is stored, as a folder named after the time
     #[arg(long, default_value = "loadtest/runs")]
     runs: PathBuf,
@@ -53,6 +56,7 @@ async fn main() -> Result<()> {
     let Cli {
         only,
         controller,
+        former,
         runs,
         no_store,
     } = Cli::parse();
@@ -62,7 +66,11 @@ async fn main() -> Result<()> {
         controller.display()
     );
     let wanted = if only.is_empty() {
-        Scenario::value_variants().to_vec()
+        let needs_former = |scenario: &&Scenario| **scenario == Scenario::Upgrade;
+        let all = Scenario::value_variants().iter();
+        all.filter(|scenario| former.is_some() || !needs_former(scenario))
+            .copied()
+            .collect()
     } else {
         only
     };
@@ -72,7 +80,7 @@ async fn main() -> Result<()> {
         let begun = std::time::Instant::now();
         eprintln!("{}: {}", scenario.name(), scenario.describe());
         let measured = scenario
-            .measure(&controller)
+            .measure(&controller, former.as_deref())
             .await
             .with_context(|| format!("scenario {}", scenario.name()))?;
         for figure in &measured {

@@ -118,5 +118,11 @@ pub const LIVE_FAILURES: Reference = own(0.0);
 pub const ISOLATED_MEMORY: Reference = own(128.0);
 /// ConfigMaps that an attack makes the controller keep.
 pub const ISOLATED_LEDGER: Reference = own(64.0);
+/// Workloads that do not show their last content after upgrades under changes.
+pub const SWAP_LOST: Reference = own(0.0);
+/// Rollouts for a content twice, or for an older one after a newer one, in the same.
+pub const SWAP_TWICE: Reference = own(0.0);
+/// Rollouts where nothing changed.
+pub const SWAP_ROLLED: Reference = own(0.0);
 /// Open descriptors for each namespace that is watched by itself.
 pub const DESCRIPTORS: Reference = own(2.5);

@@ -10,6 +10,7 @@ mod rollouts;
 mod scale;
 mod spread;
 mod storm;
+mod upgrade;
 
 use std::path::Path;
 
@@ -41,6 +42,8 @@ pub enum Scenario {
     Apply,
     /// Single changes beside all that another namespace's tenant may do
     Isolation,
+    /// From an earlier version (--former) in place and back, while sources change
+    Upgrade,
 }
 
 impl Scenario {
@@ -57,6 +60,7 @@ impl Scenario {
             Self::Rollouts => "rollouts",
             Self::Apply => "apply",
             Self::Isolation => "isolation",
+            Self::Upgrade => "upgrade",
         }
     }
 
@@ -68,8 +72,8 @@ impl Scenario {
         help.unwrap_or_default().to_string()
     }
 
-    /// Measures it.
-    pub async fn measure(self, program: &Path) -> Result<Vec<Figure>> {
+    /// Measures it. `former`: a program of an earlier version, which [`Self::Upgrade`] needs.
+    pub async fn measure(self, program: &Path, former: Option<&Path>) -> Result<Vec<Figure>> {
         let lab = Lab::new(program).await?;
         match self {
             Self::Idle => idle::measure(&lab).await,
@@ -82,6 +86,7 @@ impl Scenario {
             Self::Rollouts => rollouts::measure(&lab).await,
             Self::Apply => apply::measure(&lab).await,
             Self::Isolation => isolation::measure(&lab).await,
+            Self::Upgrade => upgrade::measure(&lab, former).await,
         }
     }
 }

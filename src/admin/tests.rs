@@ -45,6 +45,17 @@ async fn alive_whatever_the_method(#[case] method: Method) {
     );
 }
 
+/// As in upstream's version 2.
+#[rstest]
+#[case("/healthz", "/live")]
+#[case("/readyz?verbose", "/ready?verbose")]
+#[tokio::test]
+async fn probes_have_a_second_name(#[case] uri: &str, #[case] same: &str) {
+    let health = Health::new();
+    assert_eq!(get(&health, uri).await, get(&health, same).await);
+    assert_ne!(get(&health, uri).await.0, 404);
+}
+
 #[tokio::test(start_paused = true)]
 async fn not_alive_names_the_loop_that_stands_still() {
     let health = Health::new();
@@ -93,7 +104,6 @@ async fn liveness_does_not_depend_on_watches() {
 #[case("/live?verbose=1", 200)]
 #[case("/live?other=1", 200)]
 #[case("/", 404)]
-#[case("/healthz", 404)]
 #[case("/live/", 404)]
 #[case("/debug/pprof/", 404)]
 #[tokio::test]
@@ -120,20 +130,20 @@ async fn a_taken_port_is_an_error_that_says_what_to_do() {
         host: Some("127.0.0.1".to_owned()),
         port: 0,
     };
-    let listener = bind(&free).await.unwrap();
+    let listener = bind(&free, "--health-addr").await.unwrap();
     let taken = ListenAddress {
         port: listener.local_addr().unwrap().port(),
         ..free
     };
-    let error = bind(&taken).await.unwrap_err();
+    let error = bind(&taken, "--health-addr").await.unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen on {taken}: ")), "{text}");
-    assert!(text.ends_with("--listen-address chooses another one"), "{text}");
+    assert!(text.ends_with("--health-addr chooses another one"), "{text}");
 }
 
 #[tokio::test]
 async fn without_a_host_every_address_is_served() {
-    let listener = bind(&":0".parse().unwrap()).await.unwrap();
+    let listener = bind(&":0".parse().unwrap(), "--listen-address").await.unwrap();
     assert!(listener.local_addr().unwrap().ip().is_unspecified());
     let port = listener.local_addr().unwrap().port();
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();

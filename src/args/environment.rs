@@ -23,8 +23,10 @@ pub struct Environment {
     pub alert_sink: Option<String>,
     /// `ALERT_ADDITIONAL_INFO`: put before each alert; an empty one counts, too.
     pub alert_additional_info: Option<String>,
-    /// `ALERT_WEBHOOK_PROXY`: the proxy that alerts go through.
+    /// `ALERT_PROXY` or `ALERT_WEBHOOK_PROXY`: the proxy that alerts go through.
     pub alert_webhook_proxy: Option<String>,
+    /// `ALERT_STRUCTURED`: exactly `true` as well sends raw alerts as JSON.
+    pub alert_structured: Option<String>,
     /// `OTEL_SDK_DISABLED`: `true`, in any case, turns tracing off.
     pub otel_sdk_disabled: Option<String>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: base URL of the collector.
@@ -56,7 +58,8 @@ impl Environment {
             alert_webhook_url: non_empty("ALERT_WEBHOOK_URL"),
             alert_sink: non_empty("ALERT_SINK"),
             alert_additional_info: variable("ALERT_ADDITIONAL_INFO"),
-            alert_webhook_proxy: non_empty("ALERT_WEBHOOK_PROXY"),
+            alert_webhook_proxy: non_empty("ALERT_PROXY").or_else(|| non_empty("ALERT_WEBHOOK_PROXY")),
+            alert_structured: non_empty("ALERT_STRUCTURED"),
             otel_sdk_disabled: non_empty("OTEL_SDK_DISABLED"),
             otlp_endpoint: non_empty("OTEL_EXPORTER_OTLP_ENDPOINT"),
             otlp_traces_endpoint: non_empty("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),

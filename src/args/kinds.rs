@@ -8,7 +8,7 @@
     reason = "the comments of flags are their help texts, where backticks would show and brackets are no links"
 )]
 
-use super::values::{CsvList, csv, go_bool};
+use super::values::{AutoOrBool, CsvList, auto_or_bool, csv, go_bool};
 
 /// Kinds beside the built-in ones, and how they are restarted.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +21,13 @@ pub struct KindArgs {
     /// watch and patch on the resource.
     #[arg(long, env = "RELOADER_WORKLOAD_KIND", value_name = "KIND", value_parser = csv)]
     pub workload_kind: Vec<CsvList>,
+    /// Restart OpenShift's DeploymentConfigs: auto (where the API server serves them), true or false
+    ///
+    /// auto asks the API server whether it serves apps.openshift.io/v1, and again while it does not. true watches them
+    /// without asking, and logs where they are missing. Requires get, list, watch and patch on deploymentconfigs.
+    #[arg(long, env = "RELOADER_IS_OPENSHIFT", value_name = "AUTO|BOOL", value_parser = auto_or_bool,
+        default_value = "auto", hide_possible_values = true)]
+    pub is_openshift: AutoOrBool,
     /// Create a Job for a changed source even if the CronJob is suspended, as upstream does
     #[arg(long, env = "RELOADER_RELOAD_SUSPENDED_CRONJOBS", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",

@@ -40,4 +40,48 @@ pub struct NotificationArgs {
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub alert_on_failure: bool,
+    /// Send an alert for each restart, as ALERT_ON_RELOAD=true does (upstream's version 2)
+    #[arg(long, env = "RELOADER_ALERT_ON_RELOAD", value_name = "BOOL", value_parser = go_bool, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    pub alert_on_reload: Option<bool>,
+    /// Receiver of alerts, instead of ALERT_WEBHOOK_URL; turns them on (upstream's version 2)
+    ///
+    /// It often holds a token, which is shown to everyone who may read the Deployment: prefer the variable, from a Secret.
+    #[arg(
+        long,
+        env = "RELOADER_ALERT_WEBHOOK_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub alert_webhook_url: Option<String>,
+    /// Form of alerts, instead of ALERT_SINK: slack, teams, gchat or raw (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_ALERT_SINK",
+        value_name = "SINK",
+        allow_hyphen_values = true
+    )]
+    pub alert_sink: Option<String>,
+    /// Proxy of alerts, instead of ALERT_WEBHOOK_PROXY (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_ALERT_PROXY",
+        value_name = "URL",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub alert_proxy: Option<String>,
+    /// Beginning of alerts, instead of ALERT_ADDITIONAL_INFO (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_ALERT_ADDITIONAL_INFO",
+        value_name = "TEXT",
+        allow_hyphen_values = true
+    )]
+    pub alert_additional_info: Option<String>,
+    /// Send raw alerts as JSON instead of text (upstream's version 2)
+    #[arg(long, env = "RELOADER_ALERT_STRUCTURED", value_name = "BOOL", value_parser = go_bool, num_args = 0..=1,
+        require_equals = true, default_value = "false", default_missing_value = "true", hide_possible_values = true)]
+    pub alert_structured: bool,
 }

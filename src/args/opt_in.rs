@@ -90,4 +90,49 @@ pub struct OptInArgs {
         allow_hyphen_values = true
     )]
     pub ignore_annotation: String,
+    /// Annotation on a workload: the listed ConfigMaps do not restart it (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_CONFIGMAP_EXCLUDE_ANNOTATION",
+        value_name = "KEY",
+        default_value = "configmaps.exclude.reloader.stakater.com/reload",
+        allow_hyphen_values = true
+    )]
+    pub configmap_exclude_annotation: String,
+    /// Annotation on a workload: the listed Secrets do not restart it (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_SECRET_EXCLUDE_ANNOTATION",
+        value_name = "KEY",
+        default_value = "secrets.exclude.reloader.stakater.com/reload",
+        allow_hyphen_values = true
+    )]
+    pub secret_exclude_annotation: String,
+    /// Annotation on a workload: restart when any SecretProviderClass it mounts changes (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_SECRETPROVIDERCLASS_AUTO_ANNOTATION",
+        value_name = "KEY",
+        default_value = "secretproviderclass.reloader.stakater.com/auto",
+        allow_hyphen_values = true
+    )]
+    pub secretproviderclass_auto_annotation: String,
+    /// Annotation on a workload: restart when one of the listed SecretProviderClasses changes (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_SECRETPROVIDERCLASS_ANNOTATION",
+        value_name = "KEY",
+        default_value = "secretproviderclass.reloader.stakater.com/reload",
+        allow_hyphen_values = true
+    )]
+    pub secretproviderclass_annotation: String,
+    /// Annotation on a workload: the listed SecretProviderClasses do not restart it (upstream's version 2)
+    #[arg(
+        long,
+        env = "RELOADER_SECRETPROVIDERCLASS_EXCLUDE_ANNOTATION",
+        value_name = "KEY",
+        default_value = "secretproviderclasses.exclude.reloader.stakater.com/reload",
+        allow_hyphen_values = true
+    )]
+    pub secretproviderclass_exclude_annotation: String,
 }

@@ -45,7 +45,7 @@ pub struct ScopeArgs {
     #[arg(long, env = "RELOADER_RESOURCES_TO_IGNORE", value_name = "LIST", value_parser = csv,
         allow_hyphen_values = true)]
     pub resources_to_ignore: Vec<CsvList>,
-    /// Kinds of workloads to ignore: jobs, cronjobs or both (upstream)
+    /// Kinds of workloads to ignore: jobs, cronjobs (upstream), deploymentconfigs
     #[arg(long, env = "RELOADER_IGNORED_WORKLOAD_TYPES", value_name = "LIST", value_parser = csv,
         allow_hyphen_values = true)]
     pub ignored_workload_types: Vec<CsvList>,

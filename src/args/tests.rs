@@ -36,6 +36,11 @@ fn nothing_said_means_upstreams_defaults() {
         auto_search_annotation,
         search_match_annotation,
         ignore_annotation,
+        configmap_exclude_annotation,
+        secret_exclude_annotation,
+        secretproviderclass_auto_annotation,
+        secretproviderclass_annotation,
+        secretproviderclass_exclude_annotation,
     } = args.opt_in.clone();
     assert!(!auto_reload_all);
     assert_eq!(
@@ -47,7 +52,12 @@ fn nothing_said_means_upstreams_defaults() {
             secret_annotation,
             auto_search_annotation,
             search_match_annotation,
-            ignore_annotation
+            ignore_annotation,
+            configmap_exclude_annotation,
+            secret_exclude_annotation,
+            secretproviderclass_auto_annotation,
+            secretproviderclass_annotation,
+            secretproviderclass_exclude_annotation
         ],
         [
             "reloader.stakater.com/auto",
@@ -57,7 +67,12 @@ fn nothing_said_means_upstreams_defaults() {
             "secret.reloader.stakater.com/reload",
             "reloader.stakater.com/search",
             "reloader.stakater.com/match",
-            "reloader.stakater.com/ignore"
+            "reloader.stakater.com/ignore",
+            "configmaps.exclude.reloader.stakater.com/reload",
+            "secrets.exclude.reloader.stakater.com/reload",
+            "secretproviderclass.reloader.stakater.com/auto",
+            "secretproviderclass.reloader.stakater.com/reload",
+            "secretproviderclasses.exclude.reloader.stakater.com/reload"
         ]
     );
     assert_eq!(namespaces(&args), [""; 0]);
@@ -85,7 +100,7 @@ fn nothing_said_means_upstreams_defaults() {
     );
 }
 
-/// pflag's switches: a value only after `=`; a text that follows is a positional argument, and those are ignored.
+/// pflag's switches: a value only after `=`; a boolean that follows is ignored.
 #[rstest]
 #[case(&["--auto-reload-all"], true)]
 #[case(&["--auto-reload-all=true"], true)]
@@ -94,8 +109,8 @@ fn nothing_said_means_upstreams_defaults() {
 #[case(&["--auto-reload-all", "false"], true)]
 #[case(&["--auto-reload-all", "--auto-reload-all=false"], false)]
 #[case(&["--auto-reload-all=false", "--auto-reload-all"], true)]
-#[case(&["something", "--auto-reload-all", "else"], true)]
-#[case(&["--", "--auto-reload-all"], false)]
+#[case(&["false", "--auto-reload-all", "F"], true)]
+#[case(&["--", "true"], false)]
 fn switches(#[case] arguments: &[&str], #[case] expected: bool) {
     assert_eq!(parse(arguments).unwrap().opt_in.auto_reload_all, expected);
 }

@@ -36,7 +36,9 @@ pub enum ConfigError {
     #[error("'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
     BothResourcesToIgnore,
     /// `--ignored-workload-types` names something that cannot be ignored.
-    #[error("--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs")]
+    #[error(
+        "--ignored-workload-types: {0:?} cannot be ignored; allowed are jobs, cronjobs, deploymentconfigs"
+    )]
     IgnoredWorkloadType(String),
     /// `--webhook-url` cannot be posted to. The text does not quote it: it may hold a token.
     #[error("--webhook-url cannot be posted to: {0}; expected http://host/path or https://host/path")]

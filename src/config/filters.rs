@@ -10,7 +10,7 @@ use super::{
     selector::LabelSelector,
 };
 use crate::args::{CsvList, ScopeArgs};
-use crate::model::SourceKind;
+use crate::model::{SourceKind, WorkloadKind};
 
 /// What is left out of the scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Filters {
     pub ignore_jobs: bool,
     /// `CronJobs` are not restarted.
     pub ignore_cron_jobs: bool,
+    /// DeploymentConfigs are not restarted.
+    pub ignore_deployment_configs: bool,
 }
 
 impl Filters {
@@ -51,14 +53,15 @@ impl Filters {
                     .to_owned(),
             );
         }
-        let (ignore_jobs, ignore_cron_jobs) = ignored_workloads(&args.ignored_workload_types)?;
+        let ignored = ignored_workloads(&args.ignored_workload_types)?;
         Ok(Self {
             namespaces_to_ignore,
             namespace_selector,
             source_selector: selector("--resource-label-selector", &args.resource_label_selector)?,
             ignored_source: ignored_source(&args.resources_to_ignore)?,
-            ignore_jobs,
-            ignore_cron_jobs,
+            ignore_jobs: ignored.contains(&WorkloadKind::Job),
+            ignore_cron_jobs: ignored.contains(&WorkloadKind::CronJob),
+            ignore_deployment_configs: ignored.contains(&WorkloadKind::DeploymentConfig),
         })
     }
 }
@@ -104,16 +107,21 @@ fn ignored_source(flag: &[CsvList]) -> Result<Option<SourceKind>, ConfigError> {
     Ok(ignored)
 }
 
-/// Whether Jobs are ignored, and whether `CronJobs` are. Upstream drops the whole flag at a wrong item or case, and
-/// then restarts what the flag names.
-fn ignored_workloads(flag: &[CsvList]) -> Result<(bool, bool), ConfigError> {
-    let (mut jobs, mut cron_jobs) = (false, false);
-    for item in items(flag) {
-        match item.trim().to_ascii_lowercase().as_str() {
-            "jobs" => jobs = true,
-            "cronjobs" => cron_jobs = true,
-            _ => return Err(ConfigError::IgnoredWorkloadType(item.to_owned())),
-        }
-    }
-    Ok((jobs, cron_jobs))
+/// The kinds that can be ignored.
+const CAN_BE_IGNORED: [WorkloadKind; 3] = [
+    WorkloadKind::Job,
+    WorkloadKind::CronJob,
+    WorkloadKind::DeploymentConfig,
+];
+
+/// The kinds that are ignored. Upstream drops the whole flag at a wrong item or case, and then restarts what the flag
+/// names.
+fn ignored_workloads(flag: &[CsvList]) -> Result<Vec<WorkloadKind>, ConfigError> {
+    let kind = |item: &str| {
+        CAN_BE_IGNORED
+            .into_iter()
+            .find(|kind| kind.plural().eq_ignore_ascii_case(item.trim()))
+            .ok_or_else(|| ConfigError::IgnoredWorkloadType(item.to_owned()))
+    };
+    items(flag).map(kind).collect()
 }

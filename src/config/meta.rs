@@ -6,7 +6,7 @@ use super::LabelSelector;
 use crate::{
     args::{Args, CsvList, Environment, HighAvailabilityArgs, ObservabilityArgs, ReloadArgs, ScopeArgs},
     meta_info::{BuildInfo, DeploymentInfo, MetaInfo, Options},
-    model::{AnnotationKeys, SourceKind, opt_in::ROLLOUT_STRATEGY},
+    model::{AnnotationKeys, SourceKind, go_duration::GoDuration, opt_in::ROLLOUT_STRATEGY},
     notify::Endpoint,
 };
 
@@ -34,11 +34,11 @@ fn options(args: &Args, keys: &AnnotationKeys) -> Options {
         enable_csi_integration,
     } = &args.scope;
     let reload: &ReloadArgs = &args.reload;
-    let HighAvailabilityArgs { enable_ha, .. } = &args.high_availability;
+    let lease: &HighAvailabilityArgs = &args.high_availability;
     let log: &ObservabilityArgs = &args.observability;
-    let list = |kind| keys.reload(kind).to_owned();
-    let auto = |kind| keys.typed_auto(kind).to_owned();
-    let exclude = |kind| AnnotationKeys::exclude(kind).to_owned();
+    let list = |kind| keys.of(kind).reload.clone();
+    let auto = |kind| keys.of(kind).auto.clone();
+    let exclude = |kind| keys.of(kind).exclude.clone();
     Options {
         auto_reload_all: args.opt_in.auto_reload_all,
         configmap_update_on_change_annotation: list(SourceKind::ConfigMap),
@@ -64,7 +64,10 @@ fn options(args: &Args, keys: &AnnotationKeys) -> Options {
         reload_on_create: reload.reload_on_create,
         reload_on_delete: reload.reload_on_delete,
         sync_after_restart: reload.sync_after_restart,
-        enable_ha: *enable_ha,
+        enable_ha: lease.enable_ha,
+        leader_election_lease_duration: GoDuration(lease.lease_duration).to_string(),
+        leader_election_renew_deadline: GoDuration(lease.renew_deadline).to_string(),
+        leader_election_retry_period: GoDuration(lease.retry_period).to_string(),
         enable_csi_integration: *enable_csi_integration,
         webhook_url: Endpoint::parse(&args.notification.webhook_url)
             .map(|url| url.to_string())

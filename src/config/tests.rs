@@ -81,10 +81,16 @@ fn everything_has_its_place() {
         scope: Scope::All,
         annotations: AnnotationKeys {
             auto: "1/auto".to_owned(),
-            configmap_auto: "2/configmap-auto".to_owned(),
-            secret_auto: "3/secret-auto".to_owned(),
-            configmap_reload: "4/configmap".to_owned(),
-            secret_reload: "5/secret".to_owned(),
+            configmap: KindKeys {
+                auto: "2/configmap-auto".to_owned(),
+                reload: "4/configmap".to_owned(),
+                ..AnnotationKeys::default().configmap
+            },
+            secret: KindKeys {
+                auto: "3/secret-auto".to_owned(),
+                reload: "5/secret".to_owned(),
+                ..AnnotationKeys::default().secret
+            },
             search: "6/search".to_owned(),
             match_: "7/match".to_owned(),
             ignore: "8/ignore".to_owned(),

@@ -70,7 +70,9 @@ pub(super) struct LastReloadedFrom<'a> {
 /// The fields of a marker that distinguish contents.
 #[derive(Deserialize)]
 struct Fields {
-    #[serde(rename = "type")]
+    /// As [`SourceKind::type_name`](crate::model::SourceKind::type_name); upstream's version 2 names the field `kind` and
+    /// writes it in lower case.
+    #[serde(rename = "type", alias = "kind")]
     kind: String,
     name: String,
     hash: String,
@@ -118,9 +120,9 @@ impl<'a> LastReloadedFrom<'a> {
 
     /// Whether it names that source.
     pub(super) fn is_of(&self, source: &SourceKey) -> bool {
-        self.fields
-            .as_ref()
-            .is_some_and(|fields| fields.kind == source.kind.type_name() && *fields.name == *source.name)
+        self.fields.as_ref().is_some_and(|fields| {
+            fields.kind.eq_ignore_ascii_case(source.kind.type_name()) && *fields.name == *source.name
+        })
     }
 }
 

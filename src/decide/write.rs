@@ -56,7 +56,9 @@ impl Write {
                 ..key.clone()
             }),
             (Restart::Template, None) => match key.kind {
-                WorkloadKind::Rollout | WorkloadKind::Custom(_) => Self::Live(key.clone()),
+                WorkloadKind::Rollout | WorkloadKind::DeploymentConfig | WorkloadKind::Custom(_) => {
+                    Self::Live(key.clone())
+                }
                 _ => Self::Strategic,
             },
         }

@@ -51,7 +51,7 @@ impl Streams {
                 stream.listed = false;
                 stream.current_since = None;
             }
-            Event::Failed(failure) if failure.not_installed && matches!(id.watched, Watched::Workload(_)) => {
+            event if event.shows_no_kind(id) => {
                 stream.listed = true;
                 stream.current_since = Some(now);
             }

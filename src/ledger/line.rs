@@ -171,7 +171,10 @@ pub(super) const fn word(kind: WorkloadKind) -> &'static str {
         WorkloadKind::CronJob => "cronjob",
         WorkloadKind::Job => "job",
         WorkloadKind::Rollout => "rollout",
-        // With a dot, unlike the others.
+        // With a dot, as a custom kind, which it was: a version that does not restart it leaves out this word, and reads
+        // the rest of the line.
+        WorkloadKind::DeploymentConfig => "deploymentconfigs.apps.openshift.io",
+        // With a dot, unlike Kubernetes' own.
         WorkloadKind::Custom(_) => kind.resource(),
     }
 }

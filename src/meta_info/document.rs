@@ -148,6 +148,12 @@ pub struct Options {
     /// `--enable-ha`.
     #[serde(rename = "enableHA")]
     pub enable_ha: bool,
+    /// `--lease-duration`, as Go writes it; in upstream since 1.4.22, like the next two.
+    pub leader_election_lease_duration: String,
+    /// `--renew-deadline`.
+    pub leader_election_renew_deadline: String,
+    /// `--retry-period`.
+    pub leader_election_retry_period: String,
     /// `--enable-csi-integration`.
     #[serde(rename = "enableCSIIntegration")]
     pub enable_csi_integration: bool,
@@ -221,7 +227,7 @@ mod tests {
              \"autoSearchAnnotation\":\"\",\"searchMatchAnnotation\":\"\",\"rolloutStrategyAnnotation\":\"\",\
              \"pauseDeploymentAnnotation\":\"\",\"pauseDeploymentTimeAnnotation\":\"\",\"logFormat\":\"\",\
              \"logLevel\":\"\\u003cinfo\\u003e\",\"isArgoRollouts\":false,\"reloadStrategy\":\"\",\
-             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\
+             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\"leaderElectionLeaseDuration\":\"\",\"leaderElectionRenewDeadline\":\"\",\"leaderElectionRetryPeriod\":\"\",\
              \"enableCSIIntegration\":false,\"webhookUrl\":\"https://hooks.example.com\",\"resourcesToIgnore\":[],\
              \"workloadTypesToIgnore\":[],\"namespaceSelectors\":[\"a=b\",\"c in (d,e)\"],\"resourceSelectors\":[],\
              \"namespacesToIgnore\":[],\"enablePProf\":false,\"pprofAddr\":\"\"}"

@@ -23,14 +23,12 @@ pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
 pub struct AnnotationKeys {
     /// On a workload: every source its pods use restarts it. A Go boolean.
     pub auto: String,
-    /// As `auto`, for ConfigMaps only.
-    pub configmap_auto: String,
-    /// As `auto`, for Secrets only.
-    pub secret_auto: String,
-    /// On a workload: a comma list of patterns of ConfigMap names.
-    pub configmap_reload: String,
-    /// On a workload: a comma list of patterns of Secret names.
-    pub secret_reload: String,
+    /// For ConfigMaps only.
+    pub configmap: KindKeys,
+    /// For Secrets only.
+    pub secret: KindKeys,
+    /// For SecretProviderClasses only.
+    pub class: KindKeys,
     /// On a workload, exactly `true`: every source its pods use that carries `match_` restarts it.
     pub search: String,
     /// On a source, exactly `true`: see `search`.
@@ -43,15 +41,36 @@ pub struct AnnotationKeys {
     pub paused_at: String,
 }
 
+/// The names of the annotations on a workload for one kind of source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindKeys {
+    /// As [`AnnotationKeys::auto`].
+    pub auto: String,
+    /// A comma list of name patterns.
+    pub reload: String,
+    /// A comma list of excluded names.
+    pub exclude: String,
+}
+
+impl KindKeys {
+    /// `kind`: upstream spells it in the plural where names are excluded.
+    fn of(kind: &str, kinds: &str) -> Self {
+        Self {
+            auto: format!("{kind}.reloader.stakater.com/auto"),
+            reload: format!("{kind}.reloader.stakater.com/reload"),
+            exclude: format!("{kinds}.exclude.reloader.stakater.com/reload"),
+        }
+    }
+}
+
 impl Default for AnnotationKeys {
     fn default() -> Self {
         let key = |text: &str| text.to_owned();
         Self {
             auto: key("reloader.stakater.com/auto"),
-            configmap_auto: key("configmap.reloader.stakater.com/auto"),
-            secret_auto: key("secret.reloader.stakater.com/auto"),
-            configmap_reload: key("configmap.reloader.stakater.com/reload"),
-            secret_reload: key("secret.reloader.stakater.com/reload"),
+            configmap: KindKeys::of("configmap", "configmaps"),
+            secret: KindKeys::of("secret", "secrets"),
+            class: KindKeys::of("secretproviderclass", "secretproviderclasses"),
             search: key("reloader.stakater.com/search"),
             match_: key("reloader.stakater.com/match"),
             ignore: key("reloader.stakater.com/ignore"),
@@ -62,30 +81,12 @@ impl Default for AnnotationKeys {
 }
 
 impl AnnotationKeys {
-    /// The key of the list of name patterns for that kind of source. Not configurable for SecretProviderClasses.
-    pub fn reload(&self, kind: SourceKind) -> &str {
+    /// Those for that kind of source.
+    pub const fn of(&self, kind: SourceKind) -> &KindKeys {
         match kind {
-            SourceKind::ConfigMap => &self.configmap_reload,
-            SourceKind::Secret => &self.secret_reload,
-            SourceKind::SecretProviderClass => "secretproviderclass.reloader.stakater.com/reload",
-        }
-    }
-
-    /// The key of the automatic opt-in for that kind of source alone. Not configurable for SecretProviderClasses.
-    pub fn typed_auto(&self, kind: SourceKind) -> &str {
-        match kind {
-            SourceKind::ConfigMap => &self.configmap_auto,
-            SourceKind::Secret => &self.secret_auto,
-            SourceKind::SecretProviderClass => "secretproviderclass.reloader.stakater.com/auto",
-        }
-    }
-
-    /// The key of the list of excluded names for that kind of source. Not configurable.
-    pub const fn exclude(kind: SourceKind) -> &'static str {
-        match kind {
-            SourceKind::ConfigMap => "configmaps.exclude.reloader.stakater.com/reload",
-            SourceKind::Secret => "secrets.exclude.reloader.stakater.com/reload",
-            SourceKind::SecretProviderClass => "secretproviderclasses.exclude.reloader.stakater.com/reload",
+            SourceKind::ConfigMap => &self.configmap,
+            SourceKind::Secret => &self.secret,
+            SourceKind::SecretProviderClass => &self.class,
         }
     }
 }
@@ -323,13 +324,14 @@ impl Rule {
         workload: &impl Fn(&str) -> Option<&'a str>,
         template: &impl Fn(&str) -> Option<&'a str>,
     ) -> Self {
-        let relevant = [keys.reload(kind), &keys.auto, keys.typed_auto(kind), &keys.search];
+        let of_kind = keys.of(kind);
+        let relevant = [&*of_kind.reload, &keys.auto, &of_kind.auto, &keys.search];
         // The workload's own annotations win as a set: any of the four, even `false`, hides all of the template's.
         let own = relevant.iter().any(|key| workload(key).is_some());
         let values = relevant.map(|key| if own { workload(key) } else { template(key) }.unwrap_or_default());
         let [reload, auto, typed_auto, search] = values;
 
-        let excluded = workload(AnnotationKeys::exclude(kind)).unwrap_or_default();
+        let excluded = workload(&of_kind.exclude).unwrap_or_default();
         Self {
             excluded: lists.get(excluded, NameList::of_names),
             listed: lists.get(reload, NameList::parse),

@@ -76,8 +76,8 @@ pub enum Replacement {
     All,
     /// Some or all of them keep running.
     Partly(HeldBack),
-    /// It follows from nothing that is known here: a custom kind, or a CronJob or Job, whose template is that of later
-    /// pods.
+    /// It follows from nothing that is known here: a custom kind, a DeploymentConfig with a deployer of its own, or a
+    /// CronJob or Job, whose template is that of later pods.
     Unknown,
 }
 
@@ -88,8 +88,10 @@ pub enum HeldBack {
     OnDelete,
     /// `spec.updateStrategy.rollingUpdate.partition` of a StatefulSet is above zero: pods with a lower ordinal stay.
     Partition,
-    /// `spec.paused` of a Deployment or Rollout, whoever set it, Reloader for a pause period included.
+    /// `spec.paused` of a Deployment, Rollout or DeploymentConfig, whoever set it, Reloader for a pause period included.
     Paused,
+    /// `spec.triggers` of a DeploymentConfig has no `ConfigChange`: a changed template waits for a rollout that is asked for.
+    NoTrigger,
 }
 
 /// What restarts a workload.
@@ -289,4 +291,7 @@ pub enum Proof {
     Restart,
     /// One that shows another content proves that something has changed; without such a one nothing has.
     Change,
+    /// As [`Self::Change`] of a workload that an earlier leader may have restarted without a note: one that is older than
+    /// the source proves nothing, for the source may have come back to that content since.
+    Unrecorded,
 }

@@ -1,4 +1,5 @@
-//! The kinds of objects that are restarted: Kubernetes' own, Argo's Rollout, and custom resources that the user names.
+//! The kinds of objects that are restarted: Kubernetes' own, Argo's Rollout, OpenShift's DeploymentConfig, and custom
+//! resources that the user names.
 //!
 //! Input: the text of `--workload-kind`. Output: [`WorkloadKind`], with everything the API needs to know of it.
 //! I/O: none.
@@ -20,19 +21,22 @@ pub enum WorkloadKind {
     Job,
     /// `argoproj.io/v1alpha1` Rollout, of Argo Rollouts.
     Rollout,
+    /// `apps.openshift.io/v1` DeploymentConfig, of OpenShift.
+    DeploymentConfig,
     /// A custom kind that the user has named. It lives as long as the process.
     Custom(&'static CustomKind),
 }
 
 impl WorkloadKind {
     /// Every built-in kind, in the order in which they are declared.
-    pub const BUILT_IN: [Self; 6] = [
+    pub const BUILT_IN: [Self; 7] = [
         Self::Deployment,
         Self::DaemonSet,
         Self::StatefulSet,
         Self::CronJob,
         Self::Job,
         Self::Rollout,
+        Self::DeploymentConfig,
     ];
 
     /// The kind as the API spells it, also a metric label.
@@ -44,6 +48,7 @@ impl WorkloadKind {
             Self::CronJob => "CronJob",
             Self::Job => "Job",
             Self::Rollout => "Rollout",
+            Self::DeploymentConfig => "DeploymentConfig",
             Self::Custom(custom) => custom.kind.as_str(),
         }
     }
@@ -54,6 +59,7 @@ impl WorkloadKind {
             Self::Deployment | Self::DaemonSet | Self::StatefulSet => "apps",
             Self::CronJob | Self::Job => "batch",
             Self::Rollout => "argoproj.io",
+            Self::DeploymentConfig => "apps.openshift.io",
             Self::Custom(custom) => custom.group.as_str(),
         }
     }
@@ -81,6 +87,7 @@ impl WorkloadKind {
             Self::CronJob => "cronjobs",
             Self::Job => "jobs",
             Self::Rollout => "rollouts",
+            Self::DeploymentConfig => "deploymentconfigs",
             Self::Custom(custom) => custom.plural.as_str(),
         }
     }
@@ -277,6 +284,7 @@ mod tests {
     #[case("a.io/v1/A:spec..template", "path")]
     #[case("apps/v1/Deployment", "built_in")]
     #[case("argoproj.io/v1alpha1/Rollout", "built_in")]
+    #[case("apps.openshift.io/v1/DeploymentConfig", "built_in")]
     fn a_mistake_has_a_name(#[case] text: &str, #[case] category: &str) {
         assert_eq!(text.parse::<CustomKind>().unwrap_err().category(), category);
     }

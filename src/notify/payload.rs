@@ -42,15 +42,19 @@ pub enum Sink {
     /// Plain text, for anything else.
     #[default]
     Raw,
+    /// JSON, for anything else (`--alert-structured`): the fields of upstream's version 2.
+    RawJson,
 }
 
 impl Sink {
-    /// Upstream's names in any case, spaces around them ignored; everything else is [`Sink::Raw`].
-    pub fn parse(text: &str) -> Self {
+    /// Upstream's names in any case, spaces around them ignored; everything else is [`Sink::Raw`], or [`Sink::RawJson`]
+    /// where it is to be `structured`.
+    pub fn parse(text: &str, structured: bool) -> Self {
         match text.trim().to_lowercase().as_str() {
             "slack" => Self::Slack,
             "teams" => Self::Teams,
             "gchat" => Self::GoogleChat,
+            _ if structured => Self::RawJson,
             _ => Self::Raw,
         }
     }
@@ -83,13 +87,34 @@ struct TextMessage<'a> {
     text: &'a str,
 }
 
-/// An alert. `additional_info` (`ALERT_ADDITIONAL_INFO`) is put in front, even where it is empty, as upstream does.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StructuredMessage<'a> {
+    /// `reload`, or `reloadFailed`, which upstream does not send.
+    event: &'a str,
+    workload_kind: String,
+    workload_name: &'a str,
+    workload_namespace: &'a str,
+    resource_kind: &'a str,
+    resource_name: &'a str,
+    resource_namespace: &'a str,
+    /// RFC 3339, whole seconds.
+    timestamp: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    additional: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// An alert. `additional_info` (`ALERT_ADDITIONAL_INFO`) is put in front, even where it is empty, as upstream
+/// does. `at` is shown by [`Sink::RawJson`] alone.
 pub fn alert(
     sink: Sink,
     additional_info: Option<&str>,
     about: Alert<'_>,
     source: &SourceKey,
     workload: &WorkloadKey,
+    at: Timestamp,
 ) -> Payload {
     let changed = format!(
         "Reloader detected changes in *{}* of type *{}* in namespace *{}*.",
@@ -125,6 +150,24 @@ pub fn alert(
             content_type: "text/plain",
             body: text.replace('*', ""),
         },
+        Sink::RawJson => Payload::json(&StructuredMessage {
+            event: match about {
+                Alert::Reloaded(_) => "reload",
+                Alert::Failed(_) => "reloadFailed",
+            },
+            workload_kind: workload.kind.to_string(),
+            workload_name: &workload.name,
+            workload_namespace: &workload.namespace,
+            resource_kind: source.kind.type_name(),
+            resource_name: &source.name,
+            resource_namespace: &source.namespace,
+            timestamp: at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            additional: additional_info.unwrap_or_default().trim(),
+            reason: match about {
+                Alert::Reloaded(_) => None,
+                Alert::Failed(reason) => Some(reason),
+            },
+        }),
     }
 }
 

@@ -5,6 +5,7 @@
 //! The loop here only awaits and sends; what each item of kube's watcher leads to is decided in [`course`].
 
 mod course;
+mod discovery;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -27,7 +28,10 @@ use crate::{
     api_error::ApiError,
     model::{AnnotationKeys, SourceKind, WorkloadKey, WorkloadKind},
 };
+pub use discovery::Discovery;
+
 use course::{Course, Item, Listing, Point, Step, Then};
+use discovery::Found;
 
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
 /// allows.
@@ -47,6 +51,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// What streams of statuses wait for; the same for all streams.
     pub classes: ClassesKnown,
+    /// The kind that is watched only once discovery shows it; the same for all streams.
+    pub discovery: Option<Discovery>,
 }
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
@@ -77,7 +83,14 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
             workloads::<RawObject>(client, output, kind, settings.reading).await;
         }
-        Watched::Workload(kind) => workloads::<WorkloadObject>(client, output, kind, settings.reading).await,
+        Watched::Workload(kind) => {
+            if let Some(discovery) = settings.discovery.filter(|discovery| discovery.kind() == kind)
+                && output.wait_for(&discovery).await.is_err()
+            {
+                return;
+            }
+            workloads::<WorkloadObject>(client, output, kind, settings.reading).await;
+        }
         Watched::Namespace => {
             let seen = |object: NamespaceObject| Event::NamespaceSeen(object.into_name());
             let gone = |object: NamespaceObject| Event::NamespaceGone(object.into_name());
@@ -152,6 +165,22 @@ impl Output {
         match &self.stream.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
+        }
+    }
+
+    /// Returns when the kind is served; an error means that the process is ending.
+    async fn wait_for(&self, discovery: &Discovery) -> Result<(), mpsc::error::SendError<Observation>> {
+        let mut found = discovery.found();
+        loop {
+            let known = found.borrow_and_update().clone();
+            match known {
+                Found::Served => return Ok(()),
+                Found::Unknown => {}
+                Found::Absent => self.send(Event::NotServed).await?,
+                Found::Failed(failure) => self.send(Event::Failed(failure)).await?,
+            }
+            // `discovery` keeps the sender.
+            let _ = found.changed().await;
         }
     }
 

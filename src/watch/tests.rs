@@ -20,6 +20,7 @@ enum Kind {
     Deployment,
     CronJob,
     Rollout,
+    DeploymentConfig,
     Custom,
     ConfigMap,
     Secret,
@@ -28,10 +29,11 @@ enum Kind {
     Namespace,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Deployment,
     Kind::CronJob,
     Kind::Rollout,
+    Kind::DeploymentConfig,
     Kind::Custom,
     Kind::ConfigMap,
     Kind::Secret,
@@ -45,7 +47,7 @@ impl Kind {
     fn object(self) -> Value {
         let reference = json!({ "name": "settings", "optional": true });
         let specific = match self {
-            Self::Deployment | Self::CronJob | Self::Rollout | Self::Custom => {
+            Self::Deployment | Self::CronJob | Self::Rollout | Self::DeploymentConfig | Self::Custom => {
                 let container = json!({
                     "name": "main", "image": "none", "volumeMounts": [{ "name": "files", "mountPath": "/files" }],
                     "env": [
@@ -72,6 +74,10 @@ impl Kind {
                     Self::Rollout => json!({ "spec": {
                         "restartAt": "2026-01-01T00:00:00Z", "template": template,
                         "workloadRef": { "kind": "Deployment", "name": "web" },
+                    } }),
+                    Self::DeploymentConfig => json!({ "spec": {
+                        "replicas": 1, "paused": false, "template": template, "strategy": { "type": "Rolling" },
+                        "triggers": [{ "type": "ConfigChange" }, { "type": "ImageChange", "imageChangeParams": {} }],
                     } }),
                     _ => json!({ "spec": { "replicas": 1, "paused": true, "template": template } }),
                 }
@@ -154,6 +160,9 @@ impl Kind {
             Self::Rollout => {
                 objects::<WorkloadObject>(text, is_list, |object| kept(WorkloadKind::Rollout, object))
             }
+            Self::DeploymentConfig => objects::<WorkloadObject>(text, is_list, |object| {
+                kept(WorkloadKind::DeploymentConfig, object)
+            }),
             Self::Custom => {
                 let custom = "example.com/v1/Clone".parse().unwrap();
                 let kind = WorkloadKind::Custom(Box::leak(Box::new(custom)));

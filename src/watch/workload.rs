@@ -22,8 +22,8 @@ use kube::{Resource, core::DynamicResourceScope};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::model::{
-    Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, SourceKind, SourceRef, UnixSeconds,
-    Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+    Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, Replacement, SourceKind, SourceRef,
+    UnixSeconds, Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
 };
 
 use managed_fields::MARKER_PREFIX;
@@ -32,7 +32,7 @@ pub use reading::{RECREATES, Reading};
 use status::ConditionWire;
 use wire::{
     ContainerWire, EnvFromWire, EnvWire, ManagerWire, MetaWire, NameWire, PodSpecWire, SpecWire,
-    TemplateWire, UpdateStrategyWire, VolumeWire, Wire,
+    StrategyWire, TemplateWire, TriggerWire, UpdateStrategyWire, VolumeWire, Wire, WorkloadRefWire,
 };
 
 /// The finalizer of an object whose dependents stay when it is deleted.
@@ -63,10 +63,12 @@ pub struct WorkloadObject {
     metadata: ObjectMeta,
     annotations: Annotations,
     template_annotations: Annotations,
-    /// `spec.paused`, which only Deployments and Rollouts have.
+    /// `spec.paused`, which only Deployments, Rollouts and DeploymentConfigs have.
     paused: bool,
     /// What `spec.updateStrategy` keeps from being replaced.
     held_back: Option<HeldBack>,
+    /// What a DeploymentConfig does when its template changes.
+    deployer: Replacement,
     template: PodTemplate,
     pods: Pods,
     /// It is being deleted (`metadata.deletionTimestamp`), and finalizers hold it.
@@ -155,6 +157,8 @@ impl From<Wire> for WorkloadObject {
             restart_at,
             workload_ref,
             update_strategy,
+            strategy,
+            triggers,
             replicas,
         } = spec;
         // Only a CronJob has the one, only the others have the other.
@@ -208,6 +212,7 @@ impl From<Wire> for WorkloadObject {
             annotations: without_absent(annotations),
             paused,
             held_back: update_strategy.held_back(),
+            deployer: deployer(&strategy, triggers.as_deref()),
             template: PodTemplate {
                 containers: containers.into_iter().map(Container::from).collect(),
                 init_containers: init_containers.into_iter().map(Container::from).collect(),
@@ -237,10 +242,7 @@ impl From<Wire> for WorkloadObject {
             written_by,
             lacks_template: false,
             restart_at: time(restart_at),
-            template_of: workload_ref
-                .filter(|reference| reference.kind.as_deref() == Some("Deployment"))
-                .and_then(|reference| reference.name)
-                .filter(|name| is_dns_subdomain(name)),
+            template_of: workload_ref.and_then(WorkloadRefWire::deployment),
         }
     }
 }
@@ -362,6 +364,25 @@ impl UpdateStrategyWire {
         }
         let partition = self.rolling_update.partition?;
         (partition > 0).then_some(HeldBack::Partition)
+    }
+}
+
+impl WorkloadRefWire {
+    fn deployment(self) -> Option<String> {
+        let is_deployment = self.kind.as_deref() == Some("Deployment");
+        self.name.filter(|name| is_deployment && is_dns_subdomain(name))
+    }
+}
+
+/// What a DeploymentConfig does when its template changes. Without any `triggers`, `ConfigChange` is the default; an empty
+/// list has none. A `Custom` strategy runs an image of the user's, which may do anything
+/// ([reference](https://github.com/openshift/api/blob/master/apps/v1/types.go)).
+fn deployer(strategy: &StrategyWire, triggers: Option<&[TriggerWire]>) -> Replacement {
+    let is_config_change = |trigger: &TriggerWire| trigger.r#type.as_deref() == Some("ConfigChange");
+    match triggers {
+        Some(triggers) if !triggers.iter().any(is_config_change) => Replacement::Partly(HeldBack::NoTrigger),
+        _ if strategy.r#type.as_deref() == Some("Custom") => Replacement::Unknown,
+        _ => Replacement::All,
     }
 }
 

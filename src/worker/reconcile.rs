@@ -286,6 +286,10 @@ impl Worker {
         // A Job is recreated in several steps: the refusal of one says nothing of those before.
         if error.is_refusal() && plan.write != Write::RecreateJob {
             self.context.index().refused(key, attempted());
+            // What it runs with is known again.
+            for settled in &plan.settled {
+                self.context.ledger().touch(settled.source.clone());
+            }
         }
         if error.class == Class::Conflict && plan.resource_version.is_some() {
             tracing::debug!("{key} has changed: deciding again");

@@ -299,20 +299,28 @@ impl Reporter {
         }
     }
 
-    /// An object of a kind that `--workload-kind` names has no pod template where the flag says: once for each kind.
+    /// An object of a kind that `--workload-kind` names has no pod template where the flag says, or a DeploymentConfig has
+    /// none: once for each kind.
     fn no_pod_template(&self, workload: &Workload) {
         let WorkloadKey {
             kind,
             namespace,
             name,
         } = &workload.key;
-        let message = format!(
-            "{kind} '{name}' in namespace '{namespace}' has no pod template where --workload-kind={}/{kind}:{} looks for one \
+        let message = if *kind == WorkloadKind::DeploymentConfig {
+            format!(
+                "{kind} '{name}' in namespace '{namespace}' has no pod template (spec.template with spec.containers), and is \
+                 not restarted until it has one. Further objects like it are not reported"
+            )
+        } else {
+            format!(
+                "{kind} '{name}' in namespace '{namespace}' has no pod template where --workload-kind={}/{kind}:{} looks for one \
              (an object with spec.containers), and is never restarted: correct the path. Further objects like it are not \
              reported",
-            kind.api_version(),
-            kind.template_path().join("."),
-        );
+                kind.api_version(),
+                kind.template_path().join("."),
+            )
+        };
         tracing::warn!("{message}");
         self.recorder.record(Notice {
             about: Subject::Workload(workload.key.clone()),

@@ -37,6 +37,20 @@ pub fn path_of(tool: Component) -> &'static Path {
     TOOLS.path(tool).expect("all of them were located")
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 /// A tool with arguments, run to its end.
 pub fn run(tool: Component, arguments: &[&str]) -> Output {
     // No user's own configuration, plugins or repositories.

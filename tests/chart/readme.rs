@@ -59,7 +59,7 @@ fn every_value_is_in_the_table() {
 }
 
 /// Paths of what is not a map with fixed keys.
-fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+pub fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     // Their keys are the user's.
     let open = [
         "matchLabels",
@@ -104,6 +104,16 @@ fn leaves(value: &Value, path: &str, into: &mut BTreeSet<String>) {
     }
 }
 
+/// The keys that the rows of a table are about.
+pub fn first_cells(name: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for row in section(name).lines().filter(|line| line.starts_with("| `")) {
+        let cell = row.split('|').nth(1).unwrap();
+        keys.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    keys
+}
+
 #[test]
 fn every_key_of_stakater_reloaders_chart_has_a_row() {
     let mut keys = BTreeSet::new();
@@ -112,12 +122,7 @@ fn every_key_of_stakater_reloaders_chart_has_a_row() {
         leaves(&values, "", &mut keys);
     }
     assert!(keys.len() > 80, "{keys:?}");
-    let table = section("upstream");
-    let mut rows = BTreeSet::new();
-    for row in table.lines().filter(|line| line.starts_with("| `")) {
-        let cell = row.split('|').nth(1).unwrap();
-        rows.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
-    }
+    let rows = first_cells("upstream");
     assert_eq!(
         keys.difference(&rows).collect::<Vec<_>>(),
         Vec::<&String>::new(),
@@ -136,7 +141,7 @@ fn moved_keys_are_documented() {
     let template = read("charts/reloader/templates/_values.tpl");
     let (_, moves) = template.split_once("define \"reloader.moves\" -}}\n").unwrap();
     let (moves, _) = moves.split_once("{{- end }}").unwrap();
-    let table = section("upstream");
+    let table = section("upstream") + &section("other-charts");
     assert!(moves.lines().count() > 30);
     for line in moves.lines() {
         let (old, new) = line.split_once(": ").unwrap();

@@ -23,6 +23,19 @@ const SET: [&str; 2] = [
     r#"reloader.deployment.readinessProbe={"initialDelaySeconds":0,"periodSeconds":1}"#,
 ];
 const WORKLOADS: usize = 100;
+/// Values of its other versions: from 0.0.110, over the 1.0, 1.2, 2.0 and 2.2 ones, to 2.2.18 and the chart of v2.
+const VERSIONS: [&str; 10] = [
+    "28-reload-on-create",
+    "34-budget",
+    "42-seccomp",
+    "43-reload-on-delete",
+    "46-log-level",
+    "48-image-on-top",
+    "54-2.2.16",
+    "55-2.2.17",
+    "56-2.2.18",
+    "57-v2",
+];
 
 /// Marks a workload as restarted for what its ConfigMap holds: in turn in the way of each strategy.
 pub fn mark(number: usize, deployment: &mut Value) {
@@ -233,4 +246,60 @@ fn the_other_manifests_are_replaced_in_place_and_back_without_a_rollout(
             );
         }
     });
+}
+
+/// `helm upgrade --reuse-values` renders this chart with another's values and none of its own.
+#[test]
+fn releases_of_its_other_versions_are_upgraded_with_their_values_and_back_without_a_rollout() {
+    run(
+        "migration::releases_of_its_other_versions_are_upgraded_with_their_values_and_back_without_a_rollout",
+        async {
+            let cluster = Cluster::start().await;
+            let mut workloads = Workloads::create(&cluster, VERSIONS.len(), mark).await;
+            let mut first = None;
+            for (number, version) in VERSIONS.into_iter().enumerate() {
+                let values = in_repository(&format!("tests/chart/former-values/{version}.yaml"));
+                let user = ["--set-json", SET[0], "--set-json", SET[1]];
+                let given = [&["--values", values.as_str(), "--install"], &user[..]].concat();
+                // Also the way back from the version before it.
+                cluster.release(Component::Helm, "upgrade", FORMER, &given).await;
+                cluster.running(1).await;
+                let former = uid(&cluster).await;
+                assert_eq!(
+                    *first.get_or_insert_with(|| former.clone()),
+                    former,
+                    "{version}: the Deployment is another one"
+                );
+
+                cluster
+                    .release(Component::Helm, "upgrade", OURS, &["--reuse-values"])
+                    .await;
+                let replicas = cluster
+                    .deployments()
+                    .get(DEPLOYMENT)
+                    .await
+                    .unwrap()
+                    .spec
+                    .unwrap()
+                    .replicas;
+                cluster.running(usize::try_from(replicas.unwrap()).unwrap()).await;
+                cluster.ready().await;
+                assert_eq!(
+                    uid(&cluster).await,
+                    former,
+                    "{version}: the Deployment is another one"
+                );
+                assert_eq!(writes(&cluster), number, "{version}: workloads were written");
+
+                workloads.change(number).await;
+                workloads.settled(&cluster.plane).await;
+                assert_eq!(writes(&cluster), number + 1, "{version}");
+            }
+            let values = in_repository(VALUES);
+            let all = ["--values", &values, "--set-json", SET[0], "--set-json", SET[1]];
+            cluster.release(Component::Helm, "upgrade", FORMER, &all).await;
+            cluster.running(1).await;
+            assert_eq!(writes(&cluster), VERSIONS.len(), "the way back");
+        },
+    );
 }

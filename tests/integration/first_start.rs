@@ -29,25 +29,45 @@ enum Left {
     Marker(&'static str),
 }
 
-/// A workload `app-<n>` as upstream, with either strategy, leaves it; its ConfigMap's content is `now`.
-fn left_by_upstream(name: &str, strategy: &str, left: Left) -> Value {
-    let mut pod = pod_with_config_map(name);
-    let variable = format!("STAKATER_{}_CONFIGMAP", name.to_uppercase().replace('-', "_"));
-    match left {
-        Left::Marker(content) if strategy == ENV_VARS => {
-            pod["containers"][0]["env"] = json!([{ "name": variable, "value": digest_of(content) }]);
-            workload(name, &AUTO, &[], &pod)
-        }
-        Left::Marker(content) => {
-            let marker = json!({
-                "type": "CONFIGMAP", "name": name, "namespace": "", "hash": digest_of(content),
+/// Which upstream has left it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upstream {
+    /// Up to 1.4.22.
+    V1,
+    /// Its variables are the same; its annotation has other fields, and is there with either strategy.
+    V2,
+}
+
+impl Upstream {
+    fn annotation(self, name: &str, digest: &str) -> Value {
+        match self {
+            Self::V1 => json!({
+                "type": "CONFIGMAP", "name": name, "namespace": "", "hash": digest,
                 "containerRefs": ["main"], "observedAt": 1_700_000_000,
-            });
-            let annotation = [("reloader.stakater.com/last-reloaded-from", &*marker.to_string())];
-            workload(name, &AUTO, &annotation, &pod)
+            }),
+            Self::V2 => json!({
+                "kind": "configmap", "name": name, "namespace": "", "hash": digest,
+                "containers": ["main"], "reloadedAt": "2026-01-02T03:04:05.678901234Z",
+            }),
         }
-        Left::Nothing => workload(name, &AUTO, &[], &pod),
     }
+}
+
+/// A workload `app-<n>` as upstream, with either strategy, leaves it; its ConfigMap's content is `now`.
+fn left_by_upstream(name: &str, strategy: &str, upstream: Upstream, left: Left) -> Value {
+    let mut pod = pod_with_config_map(name);
+    let Left::Marker(content) = left else {
+        return workload(name, &AUTO, &[], &pod);
+    };
+    let digest = digest_of(content);
+    if strategy == ENV_VARS {
+        let variable = format!("STAKATER_{}_CONFIGMAP", name.to_uppercase().replace('-', "_"));
+        pod["containers"][0]["env"] = json!([{ "name": variable, "value": digest }]);
+    }
+    let annotation = upstream.annotation(name, &digest).to_string();
+    let annotation = [("reloader.stakater.com/last-reloaded-from", &*annotation)];
+    let has_annotation = strategy == ANNOTATIONS || upstream == Upstream::V2;
+    workload(name, &AUTO, if has_annotation { &annotation } else { &[] }, &pod)
 }
 
 fn left_on(number: usize) -> Left {
@@ -61,13 +81,14 @@ fn left_on(number: usize) -> Left {
 #[rstest]
 fn a_first_start_over_many_annotated_workloads_writes_to_none(
     #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
+    #[values(Upstream::V1, Upstream::V2)] upstream: Upstream,
 ) {
     run(async {
         let world = World::new("first").await;
         let create = async |number: usize| {
             let name = format!("app-{number}");
             world.create(&config_map(&name, "now")).await;
-            let object = left_by_upstream(&name, strategy, left_on(number));
+            let object = left_by_upstream(&name, strategy, upstream, left_on(number));
             match number / 3 % 3 {
                 0 => drop(
                     world
@@ -111,6 +132,36 @@ fn a_first_start_over_many_annotated_workloads_writes_to_none(
         sentinel.pass().await;
         let changed = [0, 2, 3, 5, 6, 8].map(|number| format!("app-{number}"));
         assert_eq!(written(&world), changed.into());
+    });
+}
+
+/// With `--sync-after-restart` markers count at the first start: those of every upstream.
+#[rstest]
+fn the_markers_of_each_upstream_are_compared(
+    #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
+    #[values(Upstream::V1, Upstream::V2)] upstream: Upstream,
+) {
+    run(async {
+        let world = World::new("sync").await;
+        for number in 0..3 {
+            let name = format!("app-{number}");
+            let object = left_by_upstream(&name, strategy, upstream, left_on(number));
+            world
+                .create::<k8s_openapi::api::apps::v1::Deployment>(&from(object))
+                .await;
+            // Later: what is older than a workload was always its content.
+            world.create(&config_map(&name, "now")).await;
+        }
+        let mut sentinel = Sentinel::new(&world).await;
+        let flags = [
+            "--workers=1",
+            "--reload-on-create=true",
+            "--sync-after-restart",
+            strategy,
+        ];
+        let _controller = world.controller().args(flags).start().await;
+        sentinel.pass().await;
+        assert_eq!(written(&world), ["app-2".to_owned()].into());
     });
 }
 

@@ -42,6 +42,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// One runtime for all tests, so that clients of the shared control plane outlive the test that made them.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a tokio runtime"));
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+static OPENSHIFT: OnceCell<ControlPlane> = OnceCell::const_new();
 static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs a test body; with `KEEP=1` the control plane stays up afterwards.
@@ -70,6 +71,17 @@ impl World {
             .get_or_init(async || ControlPlane::start().await.expect("a control plane"))
             .await;
         Self::on(plane, name).await
+    }
+
+    /// A fresh namespace on the control plane that all tests of DeploymentConfigs share, which serves them: controllers of
+    /// other tests would find them too, and may not read them.
+    pub async fn openshift(name: &str) -> Self {
+        let plane = OPENSHIFT
+            .get_or_init(async || ControlPlane::start().await.expect("a control plane"))
+            .await;
+        let world = Self::on(plane, name).await;
+        world.define_deployment_configs().await;
+        world
     }
 
     /// A fresh namespace on a control plane of the test's own. It lives until the test process ends.

@@ -30,7 +30,7 @@ fn a_named_kind_is_reloaded_as_soon_as_it_is_installed() {
         let rule = json!({
             "apiGroups": [LATE.group], "resources": [LATE.plural], "verbs": ["get", "list", "watch", "patch"],
         });
-        world.permit_also(rule).await;
+        world.permit_also(&[rule]).await;
         world.create(&config_map("app", "0")).await;
         let mut sentinel = Sentinel::new(&world).await;
         let controller = world
@@ -117,7 +117,7 @@ fn a_path_that_leads_to_no_pod_template_is_reported_once(#[case] path: &str, #[c
         let rule = json!({
             "apiGroups": [STRAY.group], "resources": [STRAY.plural], "verbs": ["get", "list", "watch", "patch"],
         });
-        world.permit_also(rule).await;
+        world.permit_also(&[rule]).await;
         world.create(&config_map("app", "0")).await;
         world
             .create::<Deployment>(&deployment("web", &AUTO, &pod_with_config_map("app")))

@@ -25,6 +25,7 @@ mod hostile_lists;
 mod kept_pods;
 mod kinds_cron_job;
 mod kinds_custom;
+mod kinds_deployment_config;
 mod kinds_job;
 mod kinds_rollout;
 mod lease;

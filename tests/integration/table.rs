@@ -94,7 +94,7 @@ impl Cell {
     }
 
     async fn play(self) {
-        let world = World::new("table").await;
+        let world = World::openshift("table").await;
         csi::install(&world.client).await;
         world.define(ROLLOUT).await;
         world.define(CLONE_SET).await;

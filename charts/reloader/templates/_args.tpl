@@ -30,7 +30,12 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
   (list "match" "search-match-annotation")
   (list "ignore" "ignore-annotation")
   (list "pausePeriod" "pause-deployment-annotation")
-  (list "pauseTime" "pause-deployment-time-annotation") }}
+  (list "pauseTime" "pause-deployment-time-annotation")
+  (list "configmap_exclude" "configmap-exclude-annotation")
+  (list "secret_exclude" "secret-exclude-annotation")
+  (list "secretproviderclass" "secretproviderclass-annotation")
+  (list "secretproviderclass_auto" "secretproviderclass-auto-annotation")
+  (list "secretproviderclass_exclude" "secretproviderclass-exclude-annotation") }}
 {{- range $flags }}
 {{- $flag := last . }}
 {{- with get (default dict $r.custom_annotations) (first .) }}{{ $args = concat $args (list (printf "--%s" $flag) (toString .)) }}{{ end }}
@@ -43,22 +48,23 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- if ne (default "default" $r.reloadStrategy) "default" }}{{ $args = append $args (printf "--reload-strategy=%s" $r.reloadStrategy) }}{{ end }}
 {{- if .Values.leaderElection.enabled }}{{ $args = append $args "--enable-ha=true" }}{{ end }}
 {{- if $r.autoReloadAll }}{{ $args = append $args "--auto-reload-all=true" }}{{ end }}
+{{- with $r.isOpenshift | toString }}{{ if has . (list "true" "false") }}{{ $args = append $args (printf "--is-openshift=%s" .) }}{{ end }}{{ end }}
 {{- range $r.workloadKinds }}{{ $args = append $args (printf "--workload-kind=%s" .) }}{{ end }}
 {{- if $r.reloadSuspendedCronJobs }}{{ $args = append $args "--reload-suspended-cronjobs=true" }}{{ end }}
 {{- if $r.reloadEveryJob }}{{ $args = append $args "--reload-every-job=true" }}{{ end }}
 {{- with $r.webhookPayload }}{{ $args = append $args (printf "--webhook-payload=%s" .) }}{{ end }}
 {{- if $r.alertOnFailure }}{{ $args = append $args "--alert-on-failure=true" }}{{ end }}
 {{- $own := list
-  (list "coalesce-window" $r.coalesceWindow)
+  (list "coalesce-window" (include "reloader.duration" $r.coalesceWindow))
   (list "lease-name" .Values.leaderElection.leaseName)
-  (list "lease-duration" .Values.leaderElection.leaseDuration)
-  (list "renew-deadline" .Values.leaderElection.renewDeadline)
-  (list "retry-period" .Values.leaderElection.retryPeriod)
+  (list "lease-duration" (include "reloader.duration" .Values.leaderElection.leaseDuration))
+  (list "renew-deadline" (include "reloader.duration" .Values.leaderElection.renewDeadline))
+  (list "retry-period" (include "reloader.duration" .Values.leaderElection.retryPeriod))
   (list "workers" $r.workers)
   (list "namespace-rate" $r.namespaceRate)
   (list "total-rate" $r.totalRate)
   (list "list-page-size" $r.listPageSize)
-  (list "watch-timeout" $r.watchTimeout) }}
+  (list "watch-timeout" (include "reloader.duration" $r.watchTimeout)) }}
 {{- range $own }}
 {{- $value := last . }}
 {{- /* 0 is a setting, an empty text is none. Numbers arrive as floats. */}}
@@ -69,4 +75,11 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- if ne (int .Values.containerPort) 9090 }}{{ $args = append $args (printf "--listen-address=:%d" (int .Values.containerPort)) }}{{ end }}
 {{- range .Values.extraArgs }}{{ $args = append $args (tpl (toString .) $) }}{{ end }}
 {{- toJson $args }}
+{{- end }}
+
+{{/* A duration, whose unit is the second where none is given. */}}
+{{- define "reloader.duration" -}}
+{{- if kindIs "string" . }}{{ . }}{{ if regexMatch "^[0-9]+$" . }}s{{ end }}
+{{- else if not (kindIs "invalid" .) }}{{ int64 . }}s
+{{- end }}
 {{- end }}

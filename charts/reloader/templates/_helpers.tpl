@@ -52,14 +52,18 @@ annotations:
 
 {{/*
 `<registry>/<repository>:<tag>` or `@<digest>`. Values written for Stakater Reloader may still name its image. This
-chart's arguments and probes are not that program's, so such a name, with its tag and digest, counts as not set.
+chart's arguments and probes are not that program's, so such a name, with its tag and digest, counts as not set, and so does
+one of its tags beside this program's name. That chart has no `image.registry`: it always holds this program's image, and
+so does a tag without a `v`.
 */}}
 {{- define "reloader.image" -}}
 {{- $image := .Values.image }}
 {{- if eq (include "reloader.namesStakaterImage" .) "true" }}
-{{- $image = dict "repository" .Chart.Name }}
+{{- $image = dict "registry" $image.registry "repository" .Chart.Name "tag" (regexFind "^[0-9].*" (toString $image.tag)) }}
 {{- else if and .Values.global.imageRegistry $image.name }}
 {{- $image = mergeOverwrite (deepCopy $image) (dict "repository" $image.name) }}
+{{- else if eq (include "reloader.namesStakatersTag" .) "own" }}
+{{- $image = mergeOverwrite (deepCopy $image) (dict "tag" "") }}
 {{- end }}
 {{- $registry := default $image.registry .Values.global.imageRegistry }}
 {{- with $registry }}{{ . | trimSuffix "/" }}/{{ end }}{{ $image.repository }}
@@ -67,7 +71,17 @@ chart's arguments and probes are not that program's, so such a name, with its ta
 {{- end }}
 
 {{- define "reloader.namesStakaterImage" -}}
-{{- or (hasSuffix "stakater/reloader" (default "" .Values.image.repository)) (and (hasSuffix "stakater/reloader" (default "" .Values.image.name)) (eq .Values.image.repository .Chart.Name)) }}
+{{- $stakaters := "(^|/)stakater/reloader(-enterprise)?$" }}
+{{- or (regexMatch $stakaters (default "" .Values.image.repository)) (and (regexMatch $stakaters (default "" .Values.image.name)) (eq .Values.image.repository .Chart.Name)) }}
+{{- end }}
+
+{{/* Where one of Stakater's tags is beside another name than its own: "own" (this program's) or "other". They begin with a `v`. */}}
+{{- define "reloader.namesStakatersTag" -}}
+{{- if and (eq (include "reloader.namesStakaterImage" .) "false") (not .Values.image.digest) (regexMatch "^v[012]\\." (toString .Values.image.tag)) }}
+{{- $other := ne .Values.image.repository .Chart.Name }}
+{{- if and .Values.global.imageRegistry .Values.image.name }}{{ $other = ne .Values.image.name .Chart.Name }}{{ end }}
+{{- ternary "other" "own" $other }}
+{{- end }}
 {{- end }}
 
 {{/* Texts or maps with `name`, as a list of such maps. */}}
@@ -93,6 +107,17 @@ chart's arguments and probes are not that program's, so such a name, with its ta
 {{- with . }}{{ $items = append $items . }}{{ end }}
 {{- end }}
 {{- $items | uniq | sortAlpha | join "," }}
+{{- end }}
+
+{{/* What is enabled and left out because its API is missing: the value's name to the API. YAML. */}}
+{{- define "reloader.skipped" -}}
+{{- $api := "monitoring.coreos.com/v1" }}
+{{- range list "serviceMonitor" "podMonitor" "prometheusRule" }}
+{{- $settings := get $.Values . }}
+{{- if and $settings.enabled (eq (include "reloader.renders" (dict "root" $ "api" $api "kind" . "settings" $settings)) "false") }}
+{{ . }}: {{ $api }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* "true" where an object of an API that may be missing is wanted. Input: root, api, kind, settings. */}}

@@ -39,6 +39,12 @@
   resources: [rollouts]
   verbs: [get, list, watch, patch]
 {{- end }}
+{{- if eq (include "reloader.onOpenshift" .) "true" }}
+# OpenShift's DeploymentConfigs.
+- apiGroups: [apps.openshift.io]
+  resources: [deploymentconfigs]
+  verbs: [get, list, watch, patch]
+{{- end }}
 {{- range $r.workloadKinds }}
 # {{ . }}
 - apiGroups: [{{ first (splitList "/" .) }}]
@@ -56,6 +62,12 @@
   resources: [secretproviderclasspodstatuses, secretproviderclasses]
   verbs: [list, watch]
 {{- end }}
+{{- end }}
+
+{{/* "true" where DeploymentConfigs are restarted: as the value says, or where the cluster has them. */}}
+{{- define "reloader.onOpenshift" -}}
+{{- $value := .Values.reloader.isOpenshift | toString }}
+{{- if has $value (list "true" "false") }}{{ $value }}{{ else }}{{ .Capabilities.APIVersions.Has "apps.openshift.io/v1" }}{{ end }}
 {{- end }}
 
 {{/* The resource of `GROUP/VERSION/KIND[/PLURAL][:PATH]`; without PLURAL by the rules of English, as the program does. */}}

@@ -6,6 +6,13 @@ Every template begins with `reloader.init`; running it again changes nothing.
 {{/* Old path to new path. A value that is set at the old one wins; empty ones do not count, `false` and 0 do. */}}
 {{- define "reloader.moves" -}}
 namespace: namespaceOverride
+reloader.leaderElection.leaseDuration: leaderElection.leaseDuration
+reloader.leaderElection.renewDeadline: leaderElection.renewDeadline
+reloader.leaderElection.retryPeriod: leaderElection.retryPeriod
+reloader.image.pullPolicy: image.pullPolicy
+reloader.labels: podLabels
+reloader.deployment.image.pullPolicy: image.pullPolicy
+reloader.deployment.imagePullSecrets: imagePullSecrets
 reloader.rbac.enabled: rbac.create
 reloader.rbac.labels: rbac.labels
 reloader.serviceAccount.create: serviceAccount.create
@@ -70,7 +77,13 @@ reloader.netpol: networkPolicy
 {{- $_ := set $.Values.podDisruptionBudget "maxUnavailable" nil }}
 {{- end }}
 {{- end }}
-{{- if eq (toString (dig "readOnlyRootFileSystem" false .Values.reloader)) "true" }}
+{{- /* There, a PodMonitor is rendered whether or not its API is known. */}}
+{{- with .Values.reloader.podMonitor }}
+{{- if and .enabled (not .renderMode) (eq (default "skipIfMissing" $.Values.podMonitor.renderMode) "skipIfMissing") }}
+{{- $_ := set $.Values.podMonitor "renderMode" "alwaysRender" }}
+{{- end }}
+{{- end }}
+{{- if eq (toString .Values.reloader.readOnlyRootFileSystem) "true" }}
 {{- $_ := set .Values.securityContext "readOnlyRootFilesystem" true }}
 {{- end }}
 {{- end }}
@@ -94,21 +107,37 @@ reloader.netpol: networkPolicy
 
 {{/*
 `helm upgrade --reuse-values` from Stakater Reloader's chart renders this one with that chart's values and none of its
-own. Their absence shows in a key that only this chart has; a single one that is missing was taken away on purpose.
+own: then every default is filled in, and `isOpenshift: false`, which that chart has by default, is nobody's decision.
+Otherwise a key is missing because it was set to null, and what this chart cannot do without gets its default again.
 */}}
 {{- define "reloader.defaults" -}}
-{{- if not (hasKey .Values "leaderElection") }}
-{{- include "reloader.fill" (dict "defaults" (.Files.Get "files/defaults.yaml" | fromYaml) "onto" .Values) }}
+{{- $own := 0 }}
+{{- range list "leaderElection" "rbac" "serviceAccount" "commonLabels" "flowSchema" "grafanaDashboard" }}
+{{- if hasKey $.Values . }}{{ $own = add1 $own }}{{ end }}
 {{- end }}
+{{- $former := lt (int $own) 3 }}
+{{- include "reloader.tidy" (dict "keys" (.Files.Get "files/keys.yaml" | fromYaml) "onto" .Values) }}
+{{- if and $former (eq (toString .Values.reloader.isOpenshift) "false") }}
+{{- $_ := set .Values.reloader "isOpenshift" "auto" }}
+{{- end }}
+{{- include "reloader.fill" (dict "defaults" (.Files.Get "files/defaults.yaml" | fromYaml) "onto" .Values "all" $former) }}
 {{- end }}
 
 {{- define "reloader.fill" -}}
 {{- $onto := .onto }}
+{{- $all := .all }}
 {{- range $key, $default := .defaults }}
-{{- if not (hasKey $onto $key) }}
+{{- $value := get $onto $key }}
+{{- $passedOn := and (not $all) (has $key (include "reloader.passedOn" . | fromJsonArray)) }}
+{{- if $passedOn }}
+{{- if not (hasKey $onto $key) }}{{ $_ := set $onto $key dict }}{{ end }}
+{{- else if and (kindIs "map" $default) (kindIs "map" $value) }}
+{{- include "reloader.fill" (dict "defaults" $default "onto" $value "all" (or $all (empty $value))) }}
+{{- else if or (not (hasKey $onto $key)) (kindIs "invalid" $value) }}
+{{- $needed := not (or (kindIs "slice" $default) (empty (toString $default)) (has $key (list "maxUnavailable" "unhealthyPodEvictionPolicy"))) }}
+{{- if or $needed (and $all (not (hasKey $onto $key))) }}
 {{- $_ := set $onto $key $default }}
-{{- else if and (kindIs "map" $default) (kindIs "map" (get $onto $key)) }}
-{{- include "reloader.fill" (dict "defaults" $default "onto" (get $onto $key)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

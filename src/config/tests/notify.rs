@@ -32,7 +32,7 @@ fn alerts_are_on(
 
 /// Upstream logs it at each alert.
 #[rstest]
-#[case::missing(&[], &[ON], "ALERT_ON_RELOAD is true, but ALERT_WEBHOOK_URL is not set")]
+#[case::missing(&[], &[ON], "but ALERT_WEBHOOK_URL is not set")]
 #[case::bad(&[], &[ON, ("ALERT_WEBHOOK_URL", "ftp://token")], "cannot be posted to (its scheme is not one of http, https)")]
 #[case::failures(&["--alert-on-failure"], &[], "--alert-on-failure is set, but")]
 fn alerts_that_cannot_be_sent_are_one_error(
@@ -51,6 +51,47 @@ fn alerts_that_cannot_be_sent_are_one_error(
         errors[0].contains(text) && !errors[0].contains("token"),
         "{errors:?}"
     );
+}
+
+/// A flag wins; that for the URL turns alerts on, as in upstream's version 2.
+#[rstest]
+#[case::url(&["--alert-webhook-url=http://flag"], &[], Some("http://flag"))]
+#[case::url_instead_of_the_variables(&["--alert-webhook-url=http://flag"], &[URL], Some("http://flag"))]
+#[case::on(&["--alert-on-reload"], &[URL], Some("https://sink"))]
+#[case::off(&["--alert-on-reload=false"], &[ON, URL], None)]
+#[case::off_beside_the_url(&["--alert-on-reload=false", "--alert-webhook-url=http://flag"], &[], None)]
+#[case::empty_url(&["--alert-webhook-url="], &[], None)]
+fn alerts_have_flags_as_well(
+    #[case] arguments: &[&str],
+    #[case] variables: &[(&str, &str)],
+    #[case] expected: Option<&str>,
+) {
+    let alerts = alerts(arguments, variables);
+    assert_eq!(
+        alerts.map(|alerts| alerts.endpoint.to_string()).as_deref(),
+        expected
+    );
+}
+
+#[test]
+fn what_goes_with_alerts_has_flags_as_well() {
+    let variables = [URL, ("ALERT_SINK", "slack"), ("ALERT_ADDITIONAL_INFO", "eu")];
+    let flags = [
+        "--alert-on-reload",
+        "--alert-sink=raw",
+        "--alert-structured",
+        "--alert-additional-info=us",
+        "--alert-proxy=http://proxy",
+    ];
+    let settings = alerts(&flags, &variables).unwrap();
+    assert_eq!(settings.sink, Sink::RawJson);
+    assert_eq!(settings.additional_info.as_deref(), Some("us"));
+    assert_eq!(
+        settings.proxy.map(|proxy| proxy.to_string()).as_deref(),
+        Some("http://proxy")
+    );
+    let settings = alerts(&[], &[ON, URL, ("ALERT_PROXY", "http://proxy")]).unwrap();
+    assert!(settings.proxy.is_some());
 }
 
 #[rstest]
@@ -166,7 +207,7 @@ fn the_meta_info_shows_every_flag() {
          \"pauseDeploymentAnnotation\":\"9/period\",\"pauseDeploymentTimeAnnotation\":\"10/since\",\
          \"logFormat\":\"json\",\"logLevel\":\"DEBUG\",\"isArgoRollouts\":true,\
          \"reloadStrategy\":\"annotations\",\"reloadOnCreate\":true,\"reloadOnDelete\":true,\
-         \"syncAfterRestart\":true,\"enableHA\":true,\"enableCSIIntegration\":true,\
+         \"syncAfterRestart\":true,\"enableHA\":true,\"leaderElectionLeaseDuration\":\"15s\",\"leaderElectionRenewDeadline\":\"10s\",\"leaderElectionRetryPeriod\":\"2s\",\"enableCSIIntegration\":true,\
          \"webhookUrl\":\"https://sink:8443\",\"resourcesToIgnore\":[\"secrets\"],\
          \"workloadTypesToIgnore\":[\"jobs\",\"cronjobs\"],\"namespaceSelectors\":[\"a=b\",\"c\"],\
          \"resourceSelectors\":[\"d\"],\"namespacesToIgnore\":[\"kube-system\",\"x\"],\"enablePProf\":true,\

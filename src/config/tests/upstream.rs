@@ -37,6 +37,7 @@ fn every_flag_has_its_place() {
             ignored_source: Some(SourceKind::Secret),
             ignore_jobs: true,
             ignore_cron_jobs: true,
+            ignore_deployment_configs: false,
         },
         integrations: Integrations {
             argo_rollouts: true,
@@ -63,6 +64,62 @@ fn every_flag_has_its_place() {
         ..config(&[], &[]).unwrap()
     };
     assert_eq!(config(&flags, &[]).unwrap(), expected);
+}
+
+/// Charts in use set the timings by these names.
+#[test]
+fn the_lease_goes_by_the_names_of_later_versions_as_well() {
+    let flags = [
+        "--enable-ha=true",
+        "--leader-election-id=reloader-leader-election",
+        "--leader-election-namespace=locks",
+        "--leader-election-lease-duration=60s",
+        "--leader-election-renew-deadline=40s",
+        "--leader-election-retry-period=10s",
+        "--leader-election-release-on-cancel=true",
+    ];
+    let variables = [("POD_NAME", "reloader-0"), ("POD_NAMESPACE", "system")];
+    let seconds = Duration::from_secs;
+    let lease = config(&flags, &variables).unwrap().lease.unwrap();
+    let expected = lease::Settings {
+        name: "reloader-leader-election".to_owned(),
+        namespace: "locks".to_owned(),
+        identity: "reloader-0".to_owned(),
+        timings: Timings::new(seconds(60), seconds(40), seconds(10)).unwrap(),
+    };
+    assert_eq!(lease, expected);
+    let without = config(&["--enable-ha", "--leader-election-namespace="], &variables);
+    assert_eq!(without.unwrap().lease.unwrap().namespace, "system");
+}
+
+#[test]
+fn the_annotations_of_later_versions_have_flags() {
+    let flags = [
+        "--configmap-exclude-annotation=1",
+        "--secret-exclude-annotation=2",
+        "--secretproviderclass-auto-annotation=3",
+        "--secretproviderclass-annotation=4",
+        "--secretproviderclass-exclude-annotation=5",
+    ];
+    let keys = config(&flags, &[]).unwrap().annotations;
+    let class = KindKeys {
+        auto: "3".to_owned(),
+        reload: "4".to_owned(),
+        exclude: "5".to_owned(),
+    };
+    assert_eq!(
+        (&*keys.configmap.exclude, &*keys.secret.exclude, keys.class),
+        ("1", "2", class)
+    );
+}
+
+#[rstest]
+#[case::none(&[], None)]
+#[case::another(&["--metrics-addr=:8080", "--health-addr=:8081"], Some(8081))]
+#[case::the_same(&["--metrics-addr=:8080", "--health-addr=:8080"], None)]
+fn probes_may_have_an_address_of_their_own(#[case] flags: &[&str], #[case] expected: Option<u16>) {
+    let config = config(flags, &[]).unwrap();
+    assert_eq!(config.health_address.map(|address| address.port), expected);
 }
 
 #[test]
@@ -151,7 +208,7 @@ fn webhook_urls(#[case] value: &str, #[case] expected: bool) {
     "'resources-to-ignore' only accepts 'configmaps' or 'secrets', not both")]
 #[case::workload(
     &["--ignored-workload-types=jobs,deployments"],
-    "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs")]
+    "--ignored-workload-types: \"deployments\" cannot be ignored; allowed are jobs, cronjobs, deploymentconfigs")]
 #[case::no_scheme(
     &["--webhook-url=sink"],
     "--webhook-url cannot be posted to: it is not a URL (relative URL without a base); expected http://host/path or \

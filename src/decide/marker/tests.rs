@@ -56,6 +56,20 @@ fn a_marker_shows_the_source_it_was_written_for_and_no_other() {
     assert!(!marker.shows(&source(SourceKind::ConfigMap, "other"), present(7)));
 }
 
+/// As upstream's version 2 writes it.
+#[test]
+fn the_marker_of_upstreams_version_2_is_understood() {
+    let text = format!(
+        r#"{{"kind":"configmap","name":"my-config","namespace":"ns","hash":"{}","containers":["app"],"reloadedAt":"2026-09-21T14:13:20Z"}}"#,
+        present(7).shown()
+    );
+    let marker = LastReloadedFrom::read(&text);
+    let source = |kind| SourceKey::new(kind, "ns", "my-config");
+    assert!(marker.shows(&source(SourceKind::ConfigMap), present(7)));
+    assert!(!marker.shows(&source(SourceKind::ConfigMap), present(8)));
+    assert!(!marker.shows(&source(SourceKind::Secret), present(7)));
+}
+
 #[rstest]
 #[case("")]
 #[case("garbage")]

@@ -23,9 +23,11 @@ fn a_marker_proves_a_restart_if_it_was_written_since_the_source(
     #[case] written_at: i64,
     #[case] proves: bool,
     #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+    #[values(Proof::Restart, Proof::Unrecorded)] proof: Proof,
 ) {
     let marked = restarted(options, written_at);
     let mut owed = owed(ConfigMap, "cm", 1, 1);
+    owed.proof = proof;
     owed.source.modified_at = modified_at.map(UnixSeconds);
     let decision = decide(&marked, &[owed], &options);
     assert_eq!(decision == Decision::Skip(SkipReason::AlreadyMarked), proves);
@@ -80,4 +82,19 @@ fn a_deletion_that_the_annotation_shows_is_judged_as_any_content(
             assert_ne!(apply(marked.clone(), &plan).template, marked.template);
         }
     }
+}
+
+/// Nobody has restarted a workload without a marker.
+#[rstest]
+fn without_a_marker_nothing_proves_a_change(
+    #[values(ENV_VARS, ANNOTATIONS)] options: Options,
+    #[values(Proof::Change, Proof::Unrecorded)] proof: Proof,
+) {
+    let workload = workload(true, vec![container("a", &[(ConfigMap, "cm")])]);
+    let mut owed = owed(ConfigMap, "cm", 1, 1);
+    owed.proof = proof;
+    assert_eq!(
+        decide(&workload, &[owed], &options),
+        Decision::Skip(SkipReason::Unmarked)
+    );
 }

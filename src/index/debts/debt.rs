@@ -231,6 +231,7 @@ impl Debt {
             source: source.clone(),
             version: self.version,
             proof: match self.belief.proof(content) {
+                _ if self.tentative && self.belief.is_told() => Proof::Unrecorded,
                 _ if self.tentative => Proof::Change,
                 Proof::Nothing if follows => Proof::Restart,
                 proof => proof,

@@ -15,7 +15,7 @@ impl Scene {
     /// The workload of that number has this list now. Returns whether it counts.
     fn show(&mut self, number: u32, text: &str) -> bool {
         let keys = AnnotationKeys::default();
-        let get = |key: &str| (key == keys.configmap_reload).then_some(text);
+        let get = |key: &str| (key == keys.configmap.reload).then_some(text);
         let opt_in = OptIn::parse_shared(&self.shared, &keys, get, |_| None);
         let before = self.present.get(&number);
         let limited = opt_in.clone().within(|list| self.lists.has_room(list, before));

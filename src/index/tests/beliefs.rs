@@ -49,7 +49,7 @@ impl Fixture {
     /// Whether only a marker makes it due; `None`: it owes nothing.
     fn due_by_marker(&self) -> Option<bool> {
         let pending = self.index.pending(&key("web"))?;
-        Some(pending.owed.first()?.proof == Proof::Change)
+        Some(pending.owed.first()?.proof == Proof::Unrecorded)
     }
 }
 

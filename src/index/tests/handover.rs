@@ -36,7 +36,7 @@ impl Fixture {
     /// Whether only a marker makes it due; `None`: it owes nothing.
     fn only_if_marked(&self, name: &str) -> Option<bool> {
         let pending = self.index.pending(&key(name))?;
-        pending.owed.first().map(|owed| owed.proof == Proof::Change)
+        pending.owed.first().map(|owed| owed.proof == Proof::Unrecorded)
     }
 }
 

@@ -21,10 +21,10 @@ use crate::watch::{Event, Failure};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts, without its jitter. client-go allows itself 30 s; a restart should not wait
 /// that long once the API server is back, and five streams a replica at one attempt each 5 s are no burden.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after a refusal (403), and while the kind is not installed (404): a permission that is granted, or a
 /// `CustomResourceDefinition` that is installed, is expected to work within a minute.
-const REFUSED_PAUSE: Duration = Duration::from_secs(20);
+pub(super) const REFUSED_PAUSE: Duration = Duration::from_secs(20);
 
 /// How long a streamed list may be silent before it is asked for in pages: an API server that does not know such lists
 /// ignores the parameter and never says that the list is complete.

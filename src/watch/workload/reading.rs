@@ -45,6 +45,7 @@ impl Reading {
             annotations,
             paused,
             held_back,
+            deployer,
             template,
             is_suspended,
             restart_at,
@@ -72,6 +73,9 @@ impl Reading {
                 .unwrap_or(0),
             generation: metadata.generation.unwrap_or(0),
             pods,
+            // It may be null where the user is not asked for a path.
+            lacks_template: lacks_template
+                || kind == WorkloadKind::DeploymentConfig && !wants_nothing && template.containers.is_empty(),
             created_at: metadata.creation_timestamp.map(|time| time.0.into()),
             template: if wants_nothing && !is_followed {
                 PodTemplate::default()
@@ -96,9 +100,8 @@ impl Reading {
                 }
                 _ => Restart::Template,
             },
-            replacement: replacement(kind, paused, held_back),
+            replacement: replacement(kind, paused, held_back, deployer),
             written_by: written_by.filter(|_| !wants_nothing),
-            lacks_template,
             opt_in,
         })
     }
@@ -125,9 +128,16 @@ impl Reading {
 }
 
 /// What a change of the pod template does to the pods of that kind.
-fn replacement(kind: WorkloadKind, paused: bool, by_strategy: Option<HeldBack>) -> Replacement {
+fn replacement(
+    kind: WorkloadKind,
+    paused: bool,
+    by_strategy: Option<HeldBack>,
+    deployer: Replacement,
+) -> Replacement {
     let held_back = match kind {
         WorkloadKind::Deployment | WorkloadKind::Rollout => paused.then_some(HeldBack::Paused),
+        WorkloadKind::DeploymentConfig if !paused => return deployer,
+        WorkloadKind::DeploymentConfig => Some(HeldBack::Paused),
         WorkloadKind::StatefulSet => by_strategy,
         WorkloadKind::DaemonSet => by_strategy.filter(|held_back| *held_back == HeldBack::OnDelete),
         WorkloadKind::CronJob | WorkloadKind::Job | WorkloadKind::Custom(_) => return Replacement::Unknown,

@@ -33,7 +33,8 @@ fn what_is_being_deleted_is_no_workload(
         WorkloadKind::StatefulSet,
         WorkloadKind::CronJob,
         WorkloadKind::Job,
-        WorkloadKind::Rollout
+        WorkloadKind::Rollout,
+        WorkloadKind::DeploymentConfig
     )]
     kind: WorkloadKind,
     #[values(true, false)] every_job: bool,
@@ -274,6 +275,28 @@ fn a_custom_resources_template_is_where_the_user_says(
     assert_eq!((&*workload.key.namespace, &*workload.key.name), ("team", "web"));
 }
 
+#[rstest]
+#[case::there(auto(), template(), false, false)]
+#[case::null(auto(), json!(null), false, true)]
+#[case::no_containers(auto(), json!({ "spec": { "containers": null } }), false, true)]
+#[case::wants_nothing(json!({ "name": "web" }), json!(null), false, false)]
+#[case::all_are_restarted(json!({ "name": "web" }), json!(null), true, true)]
+fn a_deployment_config_that_asks_for_restarts_may_lack_a_template(
+    #[case] metadata: Value,
+    #[case] template: Value,
+    #[case] auto_reload_all: bool,
+    #[case] expected: bool,
+) {
+    let reading = Reading {
+        auto_reload_all,
+        ..reading()
+    };
+    let object = json!({ "metadata": metadata, "spec": { "template": template } });
+    let of_kind = |kind| read(kind, object.clone(), &reading).unwrap().lacks_template;
+    assert_eq!(of_kind(WorkloadKind::DeploymentConfig), expected);
+    assert!(!of_kind(WorkloadKind::Deployment));
+}
+
 /// What a change of the pod template does to the pods, by the fields of `spec` that say so.
 #[rstest]
 #[case::deployment(WorkloadKind::Deployment, json!({}), Replacement::All)]
@@ -297,6 +320,21 @@ fn a_custom_resources_template_is_where_the_user_says(
     Replacement::Partly(HeldBack::OnDelete))]
 #[case::canary(WorkloadKind::Rollout, json!({ "strategy": { "canary": { "steps": [{ "pause": {} }] } } }), Replacement::All)]
 #[case::paused_rollout(WorkloadKind::Rollout, json!({ "paused": true }), Replacement::Partly(HeldBack::Paused))]
+#[case::deployment_config(WorkloadKind::DeploymentConfig, json!({}), Replacement::All)]
+#[case::default_triggers(WorkloadKind::DeploymentConfig, json!({ "triggers": null, "strategy": { "type": "Recreate" } }),
+    Replacement::All)]
+#[case::config_change(WorkloadKind::DeploymentConfig, json!({ "triggers": [{ "type": "ImageChange" },
+    { "type": "ConfigChange" }] }), Replacement::All)]
+#[case::no_triggers(WorkloadKind::DeploymentConfig, json!({ "triggers": [] }), Replacement::Partly(HeldBack::NoTrigger))]
+#[case::other_triggers(WorkloadKind::DeploymentConfig, json!({ "strategy": { "type": "Custom" },
+    "triggers": [{ "type": "ImageChange" }, null, {}, 7] }), Replacement::Partly(HeldBack::NoTrigger))]
+#[case::triggers_of_another_form(WorkloadKind::DeploymentConfig, json!({ "triggers": "none" }), Replacement::All)]
+#[case::custom_deployer(WorkloadKind::DeploymentConfig, json!({ "strategy": { "type": "Custom" },
+    "triggers": [{ "type": "ConfigChange" }] }), Replacement::Unknown)]
+#[case::paused_deployment_config(WorkloadKind::DeploymentConfig, json!({ "paused": true, "triggers": [] }),
+    Replacement::Partly(HeldBack::Paused))]
+#[case::triggers_of_a_deployment(WorkloadKind::Deployment, json!({ "triggers": [], "strategy": { "type": "Custom" } }),
+    Replacement::All)]
 #[case::of_another_form(WorkloadKind::StatefulSet, json!({ "updateStrategy": ["OnDelete"] }), Replacement::All)]
 #[case::no_number(WorkloadKind::StatefulSet, json!({ "updateStrategy": { "rollingUpdate": { "partition": "1" } } }),
     Replacement::All)]

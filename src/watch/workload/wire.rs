@@ -74,9 +74,13 @@ wire! {
         restart_at: Option<String>,
         workload_ref: Option<WorkloadRefWire>,
         update_strategy: UpdateStrategyWire,
+        strategy: StrategyWire,
+        triggers: Option<Vec<TriggerWire>>,
         replicas: Option<i64>,
     }
     UpdateStrategyWire { r#type: Option<String>, rolling_update: RollingUpdateWire }
+    StrategyWire { r#type: Option<String> }
+    TriggerWire { r#type: Option<String> }
     RollingUpdateWire { partition: Option<i64> }
     JobTemplateWire { spec: JobSpecWire }
     JobSpecWire { template: TemplateWire }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{outage::News, permissions::Access, sign::Sign};
 use crate::{
     admin::health::WatchState,
+    model::WorkloadKind,
     watch::{Failure, StreamId, Watched},
 };
 
@@ -86,6 +87,8 @@ pub(super) enum Line {
     NamespacesRefused,
     /// Its kind is not installed.
     NotInstalled,
+    /// It is known again that its kind is not served.
+    NotServed,
 }
 
 /// The level of a [`Line`].
@@ -105,6 +108,12 @@ pub(super) enum Level {
 pub(super) fn next(watched: Watched, before: Before, sign: Sign<'_>) -> Option<Next> {
     let line = match (sign, before.status) {
         (Sign::Failed(failure), _) => return Some(after_failure(watched, before, failure)),
+        (Sign::NotServed, before) => {
+            return Some(Next {
+                status: Status::NotInstalled,
+                line: (before == Status::Failing).then_some(Line::NotServed),
+            });
+        }
         (Sign::Listed, Status::Unsynced | Status::NotInstalled) => Line::Synced,
         // Even without a new list: the watch has resumed where it was.
         (
@@ -166,8 +175,12 @@ impl Line {
     pub(super) const fn level(self, news: News) -> Level {
         match self {
             Self::FailedAgain => Level::Debug,
-            Self::Failed | Self::NeverListed | Self::Recovered if matches!(news, News::Known) => Level::Debug,
-            Self::Synced | Self::Recovered | Self::NotInstalled => Level::Info,
+            Self::Failed | Self::NeverListed | Self::Recovered | Self::NotServed
+                if matches!(news, News::Known) =>
+            {
+                Level::Debug
+            }
+            Self::Synced | Self::Recovered | Self::NotInstalled | Self::NotServed => Level::Info,
             Self::Failed | Self::NeverListed | Self::ListOnly => Level::Warning,
             Self::Denied | Self::NamespacesRefused => Level::Error,
         }
@@ -178,22 +191,23 @@ impl Line {
         let resource = stream.watched.resource();
         match self {
             Self::Synced => format!("created controller for: {resource}"),
-            Self::Recovered => match news {
-                News::Ends { others } if others > 0 => format!(
-                    "Watching {stream} again, the last of {} watches that had failed",
-                    others + 1
-                ),
-                News::Ends { .. } | News::Known | News::Begins => format!("Watching {stream} again"),
-            },
+            Self::Recovered => format!("Watching {stream} again{}", last_of(news)),
+            Self::NotServed => format!("The cluster has no {resource}{}", last_of(news)),
             Self::Failed => format!("Watch of {stream} failed, trying again: {reason}"),
             Self::FailedAgain => format!("Watch of {stream} failed again: {reason}"),
             Self::NeverListed => {
                 format!("Waiting for the API server: {stream} could not be listed: {reason}")
             }
-            Self::Denied => format!(
-                "Not allowed to list and watch {stream}: {reason}. Grant the verbs list and watch on them; until then \
-                 they are ignored, and requests are retried"
-            ),
+            Self::Denied => {
+                let or = match stream.watched {
+                    Watched::Workload(WorkloadKind::DeploymentConfig) => ", or set --is-openshift=false",
+                    _ => "",
+                };
+                format!(
+                    "Not allowed to list and watch {stream}: {reason}. Grant the verbs list and watch on them{or}; until \
+                     then they are ignored, and requests are retried"
+                )
+            }
             Self::ListOnly => format!(
                 "Not allowed to watch {stream}: the namespace of a changed source is listed instead. Grant the verb \
                  watch on them to make restarts faster and cheaper"
@@ -203,11 +217,27 @@ impl Line {
                  {reason}. Grant the verbs list and watch on them by a ClusterRole, or remove the flag; until then only \
                  namespaces that were selected before count"
             ),
+            Self::NotInstalled if stream.watched == Watched::Workload(WorkloadKind::DeploymentConfig) => {
+                format!(
+                    "The cluster has no {resource}: its API server does not serve apps.openshift.io/v1. Watching starts within \
+                 a minute after it does"
+                )
+            }
             Self::NotInstalled => format!(
                 "The cluster has no {resource}: their CustomResourceDefinition is not installed. Watching starts within a \
                  minute of its installation"
             ),
         }
+    }
+}
+
+/// That an outage has ended.
+fn last_of(news: News) -> String {
+    match news {
+        News::Ends { others } if others > 0 => {
+            format!(", the last of {} watches that had failed", others + 1)
+        }
+        News::Ends { .. } | News::Known | News::Begins => String::new(),
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Sign<'a> {
     Watched,
     /// The watch is open again, and there was nothing to show.
     Resumed,
+    /// The kind is not served, and nobody expects it to be.
+    NotServed,
     /// The stream failed.
     Failed(&'a Failure),
 }
@@ -24,6 +26,7 @@ impl<'a> Sign<'a> {
     pub(super) fn of(event: &'a Event, is_listing: impl FnOnce() -> bool) -> Option<Self> {
         match event {
             Event::Failed(failure) => Some(Self::Failed(failure)),
+            Event::NotServed => Some(Self::NotServed),
             Event::Listed => Some(Self::Listed),
             Event::NamespaceListed { .. } => Some(Self::NamespaceListed),
             Event::ListStarted => None,

@@ -36,7 +36,7 @@ pub(super) fn complaints(workload: &Workload, keys: &AnnotationKeys) -> Vec<Comp
     let mut list = None;
     let bad_items = workload.opt_in.bad_items().map(|(source, bad)| Complaint {
         source,
-        message: bad_item(key, keys.reload(source), bad),
+        message: bad_item(key, &keys.of(source).reload, bad),
         severity: Severity::Error,
         is_first: list.replace(source) != Some(source),
     });
@@ -134,6 +134,11 @@ mod tests {
         WorkloadKind::DaemonSet,
         "5m",
         Some("only applicable for deployments: DaemonSet 'web'")
+    )]
+    #[case::deployment_config(
+        WorkloadKind::DeploymentConfig,
+        "5m",
+        Some("only applicable for deployments: DeploymentConfig 'web'")
     )]
     fn a_pause_period_has_to_be_one(
         #[case] kind: WorkloadKind,

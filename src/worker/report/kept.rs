@@ -38,6 +38,9 @@ pub(in crate::worker) fn kept_pods(before: &Workload, change: Option<PauseChange
         (None, Replacement::Partly(HeldBack::Paused)) => {
             "; its pods are not replaced while spec.paused is true: set it to false to replace them"
         }
+        (None, Replacement::Partly(HeldBack::NoTrigger)) => {
+            "; its pods are not replaced, because spec.triggers has no ConfigChange: run `oc rollout latest` to replace them"
+        }
         (None, Replacement::Partly(HeldBack::OnDelete)) => {
             "; its pods are not replaced, because spec.updateStrategy.type is OnDelete: delete them to replace them"
         }
@@ -92,6 +95,13 @@ mod tests {
         read(WorkloadKind::StatefulSet, &json!({ "spec": { "updateStrategy": { "rollingUpdate": { "partition": 2 } } } })),
         None,
         "partition"
+    )]
+    #[case::deployment_config(read(WorkloadKind::DeploymentConfig, &json!({})), None, "")]
+    #[case::no_trigger(
+        read(WorkloadKind::DeploymentConfig, &json!({ "spec": { "triggers": [{ "type": "ImageChange" }] } })), None, "ConfigChange"
+    )]
+    #[case::paused_deployment_config(
+        read(WorkloadKind::DeploymentConfig, &json!({ "spec": { "paused": true, "triggers": [] } })), None, "spec.paused"
     )]
     #[case::job(read(WorkloadKind::Job, &json!({})), None, "")]
     fn it_says_why(#[case] before: Workload, #[case] change: Option<PauseChange>, #[case] reason: &str) {

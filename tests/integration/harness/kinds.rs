@@ -37,9 +37,50 @@ pub const ROLLOUT: Custom = Custom {
     plural: "rollouts",
 };
 
+/// OpenShift's DeploymentConfig.
+pub const DEPLOYMENT_CONFIG: Custom = Custom {
+    group: "apps.openshift.io",
+    version: "v1",
+    kind: "DeploymentConfig",
+    plural: "deploymentconfigs",
+};
+
+/// What a controller has to be permitted, beside what ships, to restart custom resources of that kind.
+pub fn rule(custom: Custom, verbs: &[&str]) -> Value {
+    json!({ "apiGroups": [custom.group], "resources": [custom.plural], "verbs": verbs })
+}
+
 impl World {
     /// Makes the API server know the kind; returns when it does.
     pub async fn define(&self, custom: Custom) {
+        let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        self.define_as(custom, any, json!({})).await;
+    }
+
+    /// Makes the API server know DeploymentConfigs; returns when it does. Of pod templates every field is kept.
+    pub async fn define_deployment_configs(&self) {
+        let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        let mut template = any.clone();
+        template["nullable"] = true.into();
+        let schema = json!({ "type": "object", "properties": {
+            "spec": { "type": "object", "properties": {
+                "minReadySeconds": { "type": "integer" },
+                "paused": { "type": "boolean" },
+                "replicas": { "type": "integer" },
+                "revisionHistoryLimit": { "type": "integer" },
+                "selector": { "type": "object", "additionalProperties": { "type": "string" } },
+                "strategy": any,
+                "template": template,
+                "test": { "type": "boolean" },
+                "triggers": { "type": "array", "nullable": true, "items": any },
+            } },
+            "status": any,
+        } });
+        self.define_as(DEPLOYMENT_CONFIG, schema, json!({ "status": {} }))
+            .await;
+    }
+
+    async fn define_as(&self, custom: Custom, schema: Value, subresources: Value) {
         let Custom {
             group,
             version,
@@ -54,9 +95,7 @@ impl World {
                 "names": { "plural": plural, "singular": kind.to_lowercase(), "kind": kind },
                 "versions": [{
                     "name": version, "served": true, "storage": true,
-                    "schema": { "openAPIV3Schema": {
-                        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                    } },
+                    "schema": { "openAPIV3Schema": schema }, "subresources": subresources,
                 }],
             },
         }));
@@ -98,10 +137,10 @@ impl World {
     }
 
     /// Lets the controllers do this on top of what ships.
-    pub async fn permit_also(&self, rule: Value) {
+    pub async fn permit_also(&self, further: &[Value]) {
         let rules = Shipped::read().cluster_role.rules.unwrap_or_default();
         let mut rules = serde_json::to_value(rules).expect("JSON");
-        rules.as_array_mut().expect("a list").push(rule);
+        rules.as_array_mut().expect("a list").extend_from_slice(further);
         self.replace_rules("watched", rules).await;
     }
 
@@ -196,6 +235,17 @@ pub fn cron_job(name: &str, annotations: &[(&str, &str)], pod: &Value) -> CronJo
         },
     });
     from(object)
+}
+
+/// A DeploymentConfig as JSON, with these annotations and this pod spec, and what `oc` gives one.
+pub fn deployment_config(name: &str, annotations: &[(&str, &str)], pod: &Value) -> Value {
+    let mut object = workload(name, annotations, &[], pod);
+    let spec = object["spec"].as_object_mut().expect("a spec");
+    spec.insert("selector".to_owned(), json!({ "app": name }));
+    spec.insert("replicas".to_owned(), json!(1));
+    spec.insert("strategy".to_owned(), json!({ "type": "Rolling" }));
+    spec.insert("triggers".to_owned(), json!([{ "type": "ConfigChange" }]));
+    object
 }
 
 /// The value of a marker in the first container of a pod template, as JSON.

@@ -6,7 +6,7 @@ use super::{Presence, Trigger};
 use crate::harness::{
     World,
     csi::pod_with_class,
-    kinds::{Custom, ROLLOUT, cron_job, job},
+    kinds::{Custom, DEPLOYMENT_CONFIG, ROLLOUT, cron_job, deployment_config, job},
     objects::{daemon_set, deployment, plain_pod, stateful_set, workload},
     sources::SourceType,
     usage::Usage,
@@ -26,17 +26,19 @@ pub enum Kind {
     StatefulSet,
     DaemonSet,
     Rollout,
+    DeploymentConfig,
     CloneSet,
     CronJob,
     Job,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::DaemonSet,
         Self::Rollout,
+        Self::DeploymentConfig,
         Self::CloneSet,
         Self::CronJob,
         Self::Job,
@@ -149,6 +151,10 @@ impl Case {
             Kind::StatefulSet => drop(world.create(&stateful_set(&name, &annotations, &pod)).await),
             Kind::DaemonSet => drop(world.create(&daemon_set(&name, &annotations, &pod)).await),
             Kind::Rollout => drop(world.create_custom(ROLLOUT, custom()).await),
+            Kind::DeploymentConfig => {
+                let object = deployment_config(&name, &annotations, &pod);
+                drop(world.create_custom(DEPLOYMENT_CONFIG, object).await);
+            }
             Kind::CloneSet => drop(world.create_custom(CLONE_SET, custom()).await),
             Kind::CronJob => drop(world.create(&cron_job(&name, &annotations, &pod)).await),
             Kind::Job => drop(world.create(&job(&name, &annotations, &pod)).await),

@@ -1,9 +1,26 @@
 //! Under whose roles the table is run.
 
-use serde_json::{Value, json};
-
 use super::cases::CLONE_SET;
-use crate::{harness::World, upstream_rbac};
+use crate::{
+    harness::{
+        World,
+        kinds::{Custom, DEPLOYMENT_CONFIG, ROLLOUT, rule},
+    },
+    upstream_rbac,
+};
+
+/// Of the CSI driver.
+const CLASSES: Custom = Custom {
+    group: "secrets-store.csi.x-k8s.io",
+    version: "v1",
+    kind: "SecretProviderClass",
+    plural: "secretproviderclasses",
+};
+const STATUSES: Custom = Custom {
+    kind: "SecretProviderClassPodStatus",
+    plural: "secretproviderclasspodstatuses",
+    ..CLASSES
+};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Roles {
@@ -14,23 +31,23 @@ pub enum Roles {
 }
 
 impl Roles {
-    /// Those who name a kind of their own add a rule for it.
+    /// Those who name a kind of their own add a rule for it, and upstream's chart has one for OpenShift.
     pub async fn grant(self, world: &World) {
-        let clone_sets = |verbs: &[&str]| rule(CLONE_SET.group, &[CLONE_SET.plural], verbs);
         match self {
             Self::Shipped => {
-                world
-                    .permit_also(clone_sets(&["get", "list", "watch", "patch"]))
-                    .await;
+                let rules =
+                    [CLONE_SET, DEPLOYMENT_CONFIG].map(|kind| rule(kind, &["get", "list", "watch", "patch"]));
+                world.permit_also(&rules).await;
                 world.grant_csi().await;
             }
             Self::Upstreams => {
                 let mut rules = upstream_rbac::watched();
-                let classes = ["secretproviderclasspodstatuses", "secretproviderclasses"];
                 let further = [
-                    rule("argoproj.io", &["rollouts"], &["list", "get", "update", "patch"]),
-                    rule("secrets-store.csi.x-k8s.io", &classes, &["list", "get", "watch"]),
-                    clone_sets(&["list", "get", "patch"]),
+                    rule(ROLLOUT, &["list", "get", "update", "patch"]),
+                    rule(DEPLOYMENT_CONFIG, &["list", "get", "update", "patch"]),
+                    rule(STATUSES, &["list", "get", "watch"]),
+                    rule(CLASSES, &["list", "get", "watch"]),
+                    rule(CLONE_SET, &["list", "get", "patch"]),
                 ];
                 rules.as_array_mut().expect("a list").extend(further);
                 world.replace_rules("watched", rules).await;
@@ -38,8 +55,4 @@ impl Roles {
             }
         }
     }
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
-    json!({ "apiGroups": [group], "resources": resources, "verbs": verbs })
 }

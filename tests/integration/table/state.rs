@@ -6,7 +6,10 @@ use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::OwnerR
 use testbed::{Entry, Stage};
 
 use super::cases::{CLONE_SET, Case, Kind};
-use crate::harness::{World, kinds::ROLLOUT};
+use crate::harness::{
+    World,
+    kinds::{DEPLOYMENT_CONFIG, ROLLOUT},
+};
 
 /// What the controllers have done in the namespace so far. Read at once: the audit log is that of every test.
 pub struct State {
@@ -37,6 +40,7 @@ impl State {
             Kind::StatefulSet => self.writes("patch", "statefulsets", &name),
             Kind::DaemonSet => self.writes("patch", "daemonsets", &name),
             Kind::Rollout => self.writes("patch", ROLLOUT.plural, &name),
+            Kind::DeploymentConfig => self.writes("patch", DEPLOYMENT_CONFIG.plural, &name),
             Kind::CloneSet => self.writes("patch", CLONE_SET.plural, &name),
             Kind::CronJob => {
                 let is_owner = |owner: &OwnerReference| owner.name == name;

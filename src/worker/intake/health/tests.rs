@@ -204,3 +204,36 @@ fn a_success_leads_to(#[case] status: Status, #[case] sign: Sign<'_>, #[case] li
     });
     assert_eq!(next(DEPLOYMENTS, before(status), sign), expected);
 }
+
+/// Nobody expects a kind that is watched only where it is served: that it is not is no news.
+#[rstest]
+#[case::first_answer(Status::Unsynced, None)]
+#[case::still(Status::NotInstalled, None)]
+#[case::after_an_outage(Status::Failing, Some(Line::NotServed))]
+fn a_kind_that_is_not_served_leads_to(#[case] status: Status, #[case] line: Option<Line>) {
+    let expected = Next {
+        status: Status::NotInstalled,
+        line,
+    };
+    let kind = Watched::Workload(WorkloadKind::DeploymentConfig);
+    assert_eq!(next(kind, before(status), Sign::NotServed), Some(expected));
+}
+
+#[test]
+fn an_outage_ends_with_the_kind_that_is_not_served() {
+    let stream = StreamId {
+        watched: Watched::Workload(WorkloadKind::DeploymentConfig),
+        namespace: None,
+    };
+    for (news, expected, level) in [
+        (
+            News::Ends { others: 7 },
+            "The cluster has no deploymentconfigs, the last of 8 watches that had failed",
+            Level::Info,
+        ),
+        (News::Known, "The cluster has no deploymentconfigs", Level::Debug),
+    ] {
+        assert_eq!(Line::NotServed.text(&stream, "", news), expected);
+        assert_eq!(Line::NotServed.level(news), level);
+    }
+}
