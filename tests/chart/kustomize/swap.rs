@@ -10,7 +10,10 @@ use rstest::rstest;
 use serde_json::Value;
 use testbed::ControlPlane;
 
-use super::{kinds, users::users};
+use super::{
+    kinds,
+    users::{User, users},
+};
 use crate::{
     admission::{api_of, apply, create_namespace},
     helm::{documents, only, read},
@@ -138,5 +141,26 @@ async fn a_users_kustomization_is_applied_over_the_former_base_and_back() {
         let api = api_of(&client, &deployment).await.unwrap();
         let name = deployment["metadata"]["name"].as_str().unwrap();
         api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+/// They are files beside the base, for the user's own kustomization.
+#[test]
+fn optional_permissions_follow_the_namespace() {
+    for file in ["rbac-csi.yaml", "rbac-argo-rollouts.yaml"] {
+        let user = User::new(
+            "resources: [BASE, optional.yaml]\nnamespace: kube-system\nnamePrefix: acme-",
+            [("optional.yaml", read(&format!("{OURS}/{file}")))],
+        );
+        let objects = user.build(OURS);
+        let bindings = objects
+            .iter()
+            .filter(|object| object["kind"] == "ClusterRoleBinding");
+        let subjects: Vec<&Value> = bindings.map(|binding| &binding["subjects"][0]).collect();
+        assert_eq!(subjects.len(), 2, "{file}");
+        for subject in subjects {
+            assert_eq!(subject["namespace"], "kube-system", "{file}");
+            assert_eq!(subject["name"], "acme-reloader-reloader", "{file}");
+        }
     }
 }

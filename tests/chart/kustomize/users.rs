@@ -32,6 +32,17 @@ pub struct User {
 }
 
 impl User {
+    /// One that is not in the list.
+    pub fn new<const N: usize>(kustomization: &str, files: [(&str, String); N]) -> Self {
+        Self {
+            name: "another".to_owned(),
+            kustomization: serde_saphyr::from_str(kustomization).unwrap(),
+            files: files.map(|(file, text)| (file.to_owned(), text)).into(),
+            kinds: Vec::new(),
+            expected: BTreeMap::new(),
+        }
+    }
+
     pub fn build(&self, base: &str) -> Vec<Value> {
         let folder = tempfile::tempdir().unwrap();
         let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
