@@ -72,9 +72,9 @@ fn each_set_of_keys_that_upstreams_chart_had_means_the_same_here() {
     }
 }
 
-/// `false` is upstream's default: nobody said it, unless it stands in a file.
+/// `false` is upstream's default, and a decision only where it stands in a file.
 #[test]
-fn an_openshift_false_that_is_carried_over_is_nobodys_decision() {
+fn an_openshift_false_that_is_carried_over_counts_as_auto() {
     let with_api = ["--api-versions=apps.openshift.io/v1"];
     let grants = |objects: &[Value]| {
         let rules = only(objects, "ClusterRole")["rules"].as_array().unwrap();

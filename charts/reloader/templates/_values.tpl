@@ -107,7 +107,7 @@ reloader.netpol: networkPolicy
 
 {{/*
 `helm upgrade --reuse-values` from Stakater Reloader's chart renders this one with that chart's values and none of its
-own: then every default is filled in, and `isOpenshift: false`, which that chart has by default, is nobody's decision.
+own: then every default is filled in, and `isOpenshift: false`, which that chart has by default, counts as `auto`.
 Otherwise a key is missing because it was set to null, and what this chart cannot do without gets its default again.
 */}}
 {{- define "reloader.defaults" -}}
