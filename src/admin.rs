@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
+use futures::future::join_all;
 use http::{StatusCode, header};
 use tokio::{net::TcpListener, time::Instant};
 
@@ -57,9 +58,11 @@ pub async fn bind(address: &ListenAddress, flag: &'static str) -> Result<TcpList
     })
 }
 
-/// Serves until it is dropped.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Arc<Metrics>) {
-    server::serve(listener, router(health, metrics), server::Limits::default()).await;
+/// Serves the same on each port, until it is dropped.
+pub async fn serve(listeners: Vec<TcpListener>, health: Health, metrics: Arc<Metrics>) {
+    let router = router(health, metrics);
+    let serve = |listener| server::serve(listener, router.clone(), server::Limits::default());
+    join_all(listeners.into_iter().map(serve)).await;
 }
 
 /// The routes, without a port: what [`serve`] serves. Any method is answered, as upstream does.

@@ -226,12 +226,7 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    for listener in listeners {
-        running.spawn(
-            "admin",
-            admin::serve(listener, health.clone(), Arc::clone(metrics)),
-        );
-    }
+    running.spawn("admin", admin::serve(listeners, health, Arc::clone(metrics)));
     Ok((running, unread))
 }
 

@@ -65,7 +65,7 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
 #[allow(dead_code, reason = "not every bench has lists")]
 pub fn listing(lists: &SharedLists, name: &str, list: &str) -> Workload {
     let keys = AnnotationKeys::default();
-    let get = |key: &str| (key == keys.configmap_reload).then_some(list);
+    let get = |key: &str| (key == keys.configmap.reload).then_some(list);
     Workload {
         opt_in: OptIn::parse_shared(lists, &keys, get, |_| None),
         ..workload(name, 1, &[])

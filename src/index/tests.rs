@@ -394,12 +394,8 @@ fn a_workload_younger_than_the_change_does_not_owe_it() {
     );
 }
 
-#[test]
-fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
-    let mut fixture = Fixture::settled();
-    fixture.source("app", 1);
-    let deployments = Watched::Workload(WorkloadKind::Deployment);
-    let cut = Failure {
+fn refused() -> Event {
+    Event::Failed(Failure {
         category: "list",
         denied: true,
         only_watch: false,
@@ -407,8 +403,28 @@ fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
         retry_after: Duration::ZERO,
         not_installed: false,
         message: "forbidden".to_owned(),
-    };
-    fixture.event(deployments, Event::Failed(cut));
+    })
+}
+
+#[test]
+fn a_kind_that_is_not_served_hides_no_workloads() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    let kind = Watched::Workload(WorkloadKind::DeploymentConfig);
+    fixture.event(kind, refused());
+    fixture.event(kind, Event::NotServed);
+    fixture.pass(600);
+    fixture.source("app", 2);
+    fixture.pass(600);
+    assert!(fixture.workload("late", AUTO).due.is_empty());
+}
+
+#[test]
+fn changes_seen_while_a_workload_watch_was_cut_are_owed_after_it_returns() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.event(deployments, refused());
     fixture.pass(600);
     fixture.source("app", 2);
     fixture.pass(600);

@@ -16,9 +16,6 @@ use crate::{
 
 /// What each of them has beside the arguments of its key.
 const ALWAYS: [&str; 2] = ["--log-level=info", "--enable-ha=true"];
-/// What a value of `false` means that is not carried over by Helm but written down.
-const NOT_OPENSHIFT: &str = "--is-openshift=false";
-
 /// The files, in the order of the charts.
 fn files() -> Vec<PathBuf> {
     let folder = in_repository("tests/chart/former-values");
@@ -46,16 +43,6 @@ fn expected(text: &str) -> BTreeSet<String> {
     shared.chain(own.clone()).collect()
 }
 
-/// The objects without the arguments that only a written value has.
-fn without_openshift(mut objects: Vec<Value>) -> Vec<Value> {
-    for object in objects.iter_mut().filter(|object| object["kind"] == "Deployment") {
-        let container = &mut object["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_array_mut().unwrap();
-        arguments.retain(|argument| argument != NOT_OPENSHIFT);
-    }
-    objects
-}
-
 /// Both as a file (`--values`), over this chart's own values, and as what `helm upgrade --reuse-values` renders: the values
 /// of the former chart and none of this one's.
 #[test]
@@ -72,10 +59,9 @@ fn each_set_of_keys_that_upstreams_chart_had_means_the_same_here() {
 
         let deployment = only(&reused, "Deployment");
         let arguments: BTreeSet<String> = arguments(deployment).into_iter().collect();
-        // A name and its value are two arguments for upstream's flags of annotations.
         assert_eq!(arguments, expected(&text), "{name}");
         settings(deployment, name);
-        assert_eq!(without_openshift(written), reused, "{name}");
+        assert_eq!(written, reused, "{name}");
 
         let labels = &deployment["spec"]["selector"]["matchLabels"];
         assert_eq!(labels["app"], "reloader-reloader", "{name}");
@@ -84,6 +70,29 @@ fn each_set_of_keys_that_upstreams_chart_had_means_the_same_here() {
         let own = format!("reloader:{}", env!("CARGO_PKG_VERSION"));
         assert_eq!(image, Some(own.as_str()), "{name}");
     }
+}
+
+/// `false` is upstream's default: nobody said it, unless it stands in a file.
+#[test]
+fn an_openshift_false_that_is_carried_over_is_nobodys_decision() {
+    let with_api = ["--api-versions=apps.openshift.io/v1"];
+    let grants = |objects: &[Value]| {
+        let rules = only(objects, "ClusterRole")["rules"].as_array().unwrap();
+        rules
+            .iter()
+            .any(|rule| rule["apiGroups"][0] == "apps.openshift.io")
+    };
+    let defaults = in_repository("charts/reloader/ci/upstream-defaults-values.yaml");
+    let folder = tempfile::tempdir().unwrap();
+    let reusing = folder.path().join("reloader");
+    copy_folder(&chart(), &reusing);
+    fs::copy(&defaults, reusing.join("values.yaml")).unwrap();
+    let reused = render_chart(Component::Helm, &reusing, &with_api);
+    assert!(grants(&reused));
+    let written = ["--values", defaults.to_str().unwrap()];
+    let written = render(Component::Helm, &[&written[..], &with_api].concat());
+    assert!(!grants(&written));
+    assert!(grants(&render(Component::Helm, &with_api)));
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
 }
 
 /// The known keys of a map, where the schema does not leave them to the user.
-fn known<'a>(part: &'a Value) -> Option<&'a Map<String, Value>> {
+fn known(part: &Value) -> Option<&Map<String, Value>> {
     part["properties"]
         .as_object()
         .filter(|_| part["additionalProperties"].is_null())

@@ -8,6 +8,7 @@ use testbed::Entry;
 
 use crate::harness::{
     PATIENCE, World,
+    kinds::is_discovery,
     ledger::is_ledger,
     objects::{deployment, from, workload},
     run,
@@ -287,6 +288,7 @@ fn requests_since(world: &World, seen: &HashSet<String>) -> Vec<Arc<Entry>> {
             && (!entry.is_write() || !entry.name.starts_with(Sentinel::NAME))
             && !is_ledger(entry)
             && !is_takeover(entry)
+            && !is_discovery(entry)
     };
     world.plane.audit().matching(is_new).expect("the audit log")
 }

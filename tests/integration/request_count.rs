@@ -7,6 +7,7 @@ use testbed::Entry;
 
 use crate::harness::{
     World,
+    kinds::is_discovery,
     ledger::is_ledger,
     objects::{config_map, deployment, pod_with_config_map},
     observe::AUTO,
@@ -16,7 +17,7 @@ use crate::harness::{
 const APPS: usize = 10;
 
 /// What the controller sent, by verb and resource. Its ledger is left out, which is written once for many restarts, and
-/// so are watches that were opened again.
+/// so are watches that were opened again and the question whether the cluster has DeploymentConfigs.
 fn requests(world: &World, seen: &HashSet<String>) -> BTreeMap<(String, String), usize> {
     // A new leader looks once for Jobs whose recreation was interrupted.
     let is_takeover = |entry: &Entry| entry.resource == "jobs" && entry.uri.contains("labelSelector=");
@@ -26,6 +27,7 @@ fn requests(world: &World, seen: &HashSet<String>) -> BTreeMap<(String, String),
             && entry.verb != "watch"
             && !is_ledger(entry)
             && !is_takeover(entry)
+            && !is_discovery(entry)
     });
     let mut counts = BTreeMap::new();
     for entry in entries.expect("the audit log") {

@@ -48,7 +48,9 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- if ne (default "default" $r.reloadStrategy) "default" }}{{ $args = append $args (printf "--reload-strategy=%s" $r.reloadStrategy) }}{{ end }}
 {{- if .Values.leaderElection.enabled }}{{ $args = append $args "--enable-ha=true" }}{{ end }}
 {{- if $r.autoReloadAll }}{{ $args = append $args "--auto-reload-all=true" }}{{ end }}
-{{- with $r.isOpenshift | toString }}{{ if has . (list "true" "false") }}{{ $args = append $args (printf "--is-openshift=%s" .) }}{{ end }}{{ end }}
+{{- /* Where there is no such API, `false` says nothing: values written for Stakater Reloader's chart often have it. */}}
+{{- $openshift := toString $r.isOpenshift }}
+{{- if or (eq $openshift "true") (and (eq $openshift "false") (.Capabilities.APIVersions.Has "apps.openshift.io/v1")) }}{{ $args = append $args (printf "--is-openshift=%s" $openshift) }}{{ end }}
 {{- range $r.workloadKinds }}{{ $args = append $args (printf "--workload-kind=%s" .) }}{{ end }}
 {{- if $r.reloadSuspendedCronJobs }}{{ $args = append $args "--reload-suspended-cronjobs=true" }}{{ end }}
 {{- if $r.reloadEveryJob }}{{ $args = append $args "--reload-every-job=true" }}{{ end }}

@@ -104,6 +104,10 @@ impl Debt {
 
     /// Some of its pods may have started with one of these. Returns whether the debt [`Self::remains`].
     pub(super) fn pods_started(&mut self, with: &Belief, target: Content) -> bool {
+        if !with.is(Some(target)) {
+            // So may pods of a rollout under way.
+            self.replaced = None;
+        }
         self.belief.merge(with);
         self.remains(Some(target), true)
     }

@@ -141,6 +141,31 @@ fn a_template_that_is_taken_back_leaves_the_pods_that_it_did_not_replace(
     assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
 }
 
+/// The stream of the sources is ahead: a pod of the new template has started with what came in between.
+#[test]
+fn a_pod_of_a_rollout_under_way_may_start_with_other_content_than_the_first() {
+    let fixture = Fixture::running();
+    for (version, content) in [(30, 3), (32, 1), (40, 3)] {
+        fixture.holds_at(version, content);
+    }
+    fixture.sees(web(31, 2));
+    assert_eq!(fixture.proof(), None, "a rollout with the present content");
+    let pods = Pods {
+        counts: 1,
+        are_moving: true,
+        are_complete: false,
+    };
+    fixture.sees(Workload { pods, ..web(33, 2) });
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+    let pods = Pods {
+        counts: 2,
+        are_moving: false,
+        are_complete: true,
+    };
+    fixture.sees(Workload { pods, ..web(41, 2) });
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+}
+
 #[rstest]
 fn a_template_that_others_change_before_the_source_settles_nothing(
     #[values(false, true)] workloads_first: bool,

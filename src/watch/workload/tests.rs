@@ -182,6 +182,8 @@ fn every_field_of_a_template_makes_it_another_one() {
 #[case::one_starts(json!({ "replicas": 2, "readyReplicas": 1, "updatedReplicas": 2 }), true)]
 #[case::none_is_ready(json!({ "replicas": 2 }), true)]
 #[case::rolling(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 1 }), true)]
+#[case::of_a_deployment_config(json!({ "latestVersion": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 0,
+    "availableReplicas": 2, "unavailableReplicas": 0 }), true)]
 #[case::on_nodes(json!({ "desiredNumberScheduled": 2, "numberReady": 1 }), true)]
 fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_moving: bool) {
     let of = |status: &Value, replicas: i64| {

@@ -23,7 +23,7 @@ fn rendered() -> BTreeSet<Permission> {
     let mut permissions = BTreeSet::new();
     let profiles = profiles();
     let profiles = profiles.iter().map(|profile| ["--values", profile.as_str()]);
-    // As where its API is there, which it is in no test.
+    // What no profile says, since the cluster decides it.
     for arguments in profiles.chain([["--set", "reloader.isOpenshift=true"]]) {
         let profile = arguments[1];
         let objects = render(Component::Helm, &arguments);

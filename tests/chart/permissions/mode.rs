@@ -93,7 +93,13 @@ impl Mode {
         change: impl Fn(&mut Value),
     ) -> Self {
         let values = in_repository(&format!("charts/reloader/ci/{profile}-values.yaml"));
-        let helm = [&["--values", values.to_str().unwrap()], further].concat();
+        // The shared control plane serves them, as OpenShift does.
+        let fixed = [
+            "--values",
+            values.to_str().unwrap(),
+            "--api-versions=apps.openshift.io/v1",
+        ];
+        let helm = [&fixed[..], further].concat();
         let mut objects = render_release(Component::Helm, &chart(), (name, name), &helm);
         objects.iter_mut().for_each(change);
         let reloader = only(&objects, "Deployment");

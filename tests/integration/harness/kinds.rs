@@ -45,6 +45,11 @@ pub const DEPLOYMENT_CONFIG: Custom = Custom {
     plural: "deploymentconfigs",
 };
 
+/// Whether the request asks if the cluster has DeploymentConfigs, as every controller does each 20 s where it has none.
+pub fn is_discovery(entry: &Entry) -> bool {
+    entry.resource.is_empty() && entry.uri == "/apis/apps.openshift.io/v1"
+}
+
 /// What a controller has to be permitted, beside what ships, to restart custom resources of that kind.
 pub fn rule(custom: Custom, verbs: &[&str]) -> Value {
     json!({ "apiGroups": [custom.group], "resources": [custom.plural], "verbs": verbs })
