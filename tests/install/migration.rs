@@ -144,14 +144,50 @@ patches:
     )
 }
 
+/// Arguments of v1.4.21.
+const V1_4_21: [&str; 17] = [
+    "--log-format=json",
+    "--log-level=info",
+    "--resources-to-ignore=secrets",
+    "--ignored-workload-types=jobs,cronjobs",
+    "--namespaces-to-ignore=kube-system",
+    "--resource-label-selector=!ignored",
+    "--enable-pprof",
+    "--pprof-addr=:6060",
+    "--auto-annotation",
+    "reloader.stakater.com/auto",
+    "--is-Argo-Rollouts=false",
+    "--reload-on-create=false",
+    "--reload-on-delete=false",
+    "--sync-after-restart=false",
+    "--reload-strategy=env-vars",
+    "--enable-ha=false",
+    "--auto-reload-all=false",
+];
+/// What v1.4.22 has beside them.
+const V1_4_22: [&str; 3] = [
+    "--leader-election-lease-duration=15s",
+    "--leader-election-renew-deadline=10s",
+    "--leader-election-retry-period=2s",
+];
+/// What v2 has beside both; the rest is in `the_flags_of_upstreams_version_2_start_and_reload`.
+const V2: [&str; 6] = [
+    "--leader-election-id=reloader-leader-election",
+    "--configmap-exclude-annotation=configmaps.exclude.reloader.stakater.com/reload",
+    "--secret-exclude-annotation=secrets.exclude.reloader.stakater.com/reload",
+    "--alert-on-reload=false",
+    "--is-openshift=auto",
+    "--health-addr=:8081",
+];
+
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     /// `kubectl apply` of one file.
     File,
     /// The base of a user's kustomization.
     Base,
-    /// The same Deployment with another image, in it the arguments of v1.4.21.
-    Image,
+    /// The same Deployment with another image, in it the arguments of v1.4.21 and some more.
+    Image(&'static [&'static str]),
 }
 
 impl Way {
@@ -171,33 +207,15 @@ impl Way {
                     "cat > overlay/kustomization.yaml <<'END'\n{overlay}\nEND\nkubectl apply --kustomize overlay"
                 )
             }
-            Self::Image if round == 0 => {
-                let arguments = [
-                    "--log-format=json",
-                    "--log-level=info",
-                    "--resources-to-ignore=secrets",
-                    "--ignored-workload-types=jobs,cronjobs",
-                    "--namespaces-to-ignore=kube-system",
-                    "--resource-label-selector=!ignored",
-                    "--enable-pprof",
-                    "--pprof-addr=:6060",
-                    "--auto-annotation",
-                    "reloader.stakater.com/auto",
-                    "--is-Argo-Rollouts=false",
-                    "--reload-on-create=false",
-                    "--reload-on-delete=false",
-                    "--sync-after-restart=false",
-                    "--reload-strategy=env-vars",
-                    "--enable-ha=false",
-                    "--auto-reload-all=false",
-                ];
+            Self::Image(further) if round == 0 => {
+                let arguments = [&V1_4_21[..], further].concat();
                 let patch = json!([{ "op": "add", "path": "/spec/template/spec/containers/0/args", "value": arguments }]);
                 format!(
                     "kubectl apply --filename {manifests}/reloader.yaml\n\
                      kubectl patch deployment {DEPLOYMENT} --type json --patch '{patch}'"
                 )
             }
-            Self::Image => {
+            Self::Image(_) => {
                 let image = if is_ours {
                     format!("{IMAGE}:0.1.0")
                 } else {
@@ -212,7 +230,9 @@ impl Way {
 #[rstest]
 #[case::file(Way::File, "1_file")]
 #[case::base(Way::Base, "2_base")]
-#[case::image(Way::Image, "3_image")]
+#[case::image(Way::Image(&[]), "3_image")]
+#[case::image_of_1_4_22(Way::Image(&V1_4_22), "4_image_of_1_4_22")]
+#[case::image_of_2(Way::Image(&V2), "5_image_of_2")]
 fn the_other_manifests_are_replaced_in_place_and_back_without_a_rollout(
     #[case] way: Way,
     #[case] case: &str,
