@@ -22,6 +22,9 @@ use crate::model::{
     Workload, WorkloadKey, WorkloadKind,
 };
 
+/// So many templates are remembered that a rollout under way leaves pods of.
+const MOST_TEMPLATES: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Workloads {
     /// Workloads without annotations are opted in.
@@ -52,12 +55,30 @@ struct Slot {
     template_since: u64,
     /// And at this one at the latest.
     template_until: u64,
-    /// The template before that.
-    template_before: Fingerprint,
+    /// The templates that pods may still be of, since the status last showed that all are of the present one.
+    templates_left: Vec<Fingerprint>,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
     /// The resourceVersion that this process, or another replica as far as it is seen, wrote last.
     written: u64,
+}
+
+impl Slot {
+    /// The template is about to become another one.
+    fn leave_template(&mut self) {
+        let before = self.workload.template.fingerprint;
+        if !self.has_left(before) {
+            self.templates_left.push(before);
+            if self.templates_left.len() > MOST_TEMPLATES {
+                self.templates_left.remove(0);
+            }
+        }
+    }
+
+    /// Whether pods may be left of that template.
+    fn has_left(&self, template: Fingerprint) -> bool {
+        self.templates_left.iter().any(|left| left.is_same(template))
+    }
 }
 
 /// Two resourceVersions between which something has happened, at the second at the latest.
@@ -86,6 +107,8 @@ pub(super) struct Replaced {
     pub(super) read_at: u64,
     /// When its template became another one, if it did.
     pub(super) template_changed: Option<Span>,
+    /// To one that pods may have been of all the while: these are not replaced.
+    pub(super) template_returned: bool,
     /// When pods came or went, if they did: the status follows them with a delay.
     pub(super) pods_moved: Option<Span>,
 }
@@ -192,7 +215,7 @@ impl Workloads {
                 watched_from_creation: observed.is_some_and(|observed| observed.is_event),
                 template_since: 0,
                 template_until: 0,
-                template_before: Fingerprint::default(),
+                templates_left: Vec::new(),
                 pods_moved: 0,
                 written: 0,
             };
@@ -222,13 +245,18 @@ impl Workloads {
             slot.pods_moved = version;
         }
         let template_changed = template_changed(&slot.workload, workload, is_event);
+        let mut template_returned = false;
         if let Some(span) = template_changed {
-            slot.template_since = span.since;
+            template_returned = slot.has_left(workload.template.fingerprint);
+            slot.template_since = if template_returned { 0 } else { span.since };
             slot.template_until = span.until;
-            slot.template_before = slot.workload.template.fingerprint;
+            slot.leave_template();
             if is_restart(&slot.workload, workload) {
                 slot.written = slot.written.max(version);
             }
+        }
+        if recreated || workload.pods.are_complete {
+            slot.templates_left.clear();
         }
         let read_at = slot.read_at;
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
@@ -239,6 +267,7 @@ impl Workloads {
             before,
             read_at,
             template_changed,
+            template_returned,
             pods_moved: pods_moved.filter(|_| !recreated),
         };
         if replaced.interests_differ(workload) {
@@ -327,11 +356,7 @@ impl Workloads {
 
     /// The template before its present one, if pods of it may be left.
     pub(super) fn template_under_replacement(&self, id: &WorkloadId) -> Option<Fingerprint> {
-        let slot = self
-            .slots
-            .get(id)
-            .filter(|slot| !slot.workload.pods.are_complete)?;
-        Some(slot.template_before)
+        self.slots.get(id)?.templates_left.last().copied()
     }
 
     /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later

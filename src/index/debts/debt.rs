@@ -133,6 +133,15 @@ impl Debt {
         self.remains(Some(target), true)
     }
 
+    /// The template became one again that pods may have been of all the while; others start with one of these. Returns whether
+    /// the debt [`Self::remains`].
+    pub(super) fn taken_back(&mut self, with: &Belief, target: Content) -> bool {
+        self.tentative = false;
+        self.replaced = None;
+        self.belief.merge(with);
+        self.remains(Some(target), true)
+    }
+
     /// As [`Self::rolled`], where the template was seen before the change of the source.
     pub(super) fn rolled_before(mut self, target: Content, before: Fingerprint) -> Self {
         self.belief.add(target);

@@ -90,7 +90,8 @@ impl Debts {
             // Where the changes are forgotten, what the source held before the last one is not known.
             let is_known = self.unclaimed.last(reference).is_some() || debt.version() <= span.since;
             let before = debt.state();
-            let remains = match rolled.filter(|_| is_known) {
+            let remains = match rolled.filter(|_| is_known || replaced.template_returned) {
+                Some(_) if replaced.template_returned => debt.taken_back(&belief, target),
                 Some(templates) => debt.rolled(&belief, templates, target),
                 None => debt.pods_started(&belief, target),
             };
@@ -100,7 +101,7 @@ impl Debts {
             }
             return differs;
         }
-        if rolled.is_none() {
+        if rolled.is_none() || replaced.template_returned {
             belief.add(target);
         }
         let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {

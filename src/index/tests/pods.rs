@@ -141,6 +141,39 @@ fn a_template_that_is_taken_back_leaves_the_pods_that_it_did_not_replace(
     assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
 }
 
+/// The source changes while another client's rollout is under way, and that one is taken back: the pods that it did not
+/// replace run with what they ran with.
+#[rstest]
+#[case::under_way(false, true)]
+#[case::complete(true, false)]
+fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
+    #[case] are_complete: bool,
+    #[case] owes: bool,
+    #[values(0, 1, 2)] source_seen: u8,
+) {
+    let fixture = Fixture::running();
+    let steps = [(29, 2), (31, 1)];
+    for (step, (version, template)) in steps.into_iter().enumerate() {
+        if usize::from(source_seen) == step {
+            fixture.holds_at(30, 2);
+        }
+        let pods = Pods {
+            counts: 1,
+            are_complete: are_complete && template == 2,
+            ..Pods::default()
+        };
+        fixture.sees(Workload {
+            pods,
+            generation: i64::try_from(version).unwrap(),
+            ..web(version, template)
+        });
+    }
+    if source_seen == 2 {
+        fixture.holds_at(30, 2);
+    }
+    assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
+}
+
 /// The stream of the sources is ahead: a pod of the new template has started with what came in between.
 #[test]
 fn a_pod_of_a_rollout_under_way_may_start_with_other_content_than_the_first() {
