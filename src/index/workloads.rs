@@ -114,9 +114,13 @@ pub(super) struct Replaced {
 }
 
 impl Replaced {
-    /// What it became is a restart by Reloader, and for another content than this.
-    pub(super) fn is_restart_beside(&self, now: &Workload, content: Content) -> bool {
-        is_restart(&self.before, now) && !now.template.newly_shows(content, &self.before.template)
+    /// What it became is a restart by Reloader, and for another content than this. An annotation that names another source
+    /// says nothing of this one: it has room for one of those that caused the restart.
+    pub(super) fn is_restart_beside(&self, now: &Workload, source: &SourceRef, content: Content) -> bool {
+        let (before, template) = (&self.before.template, &now.template);
+        is_restart(&self.before, now)
+            && !template.newly_shows(content, before)
+            && !template.newly_names_another(source, before)
     }
 
     /// The object is another one of the same name.

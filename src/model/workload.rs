@@ -197,6 +197,19 @@ impl PodTemplate {
                     .is_some_and(|text| text.contains(&digest))
     }
 
+    /// Whether the annotation is the only marker that differs from those of the template `before`, and is not of that source.
+    pub fn newly_names_another(&self, source: &SourceRef, before: &Self) -> bool {
+        let markers = |template: &Self| {
+            let containers = template.containers.iter();
+            Vec::from_iter(containers.map(|container| container.markers.clone()))
+        };
+        let name = format!("\"name\":\"{}\"", source.name);
+        let is_another = |text: &str| !text.contains(&name);
+        self.last_reloaded_from != before.last_reloaded_from
+            && self.last_reloaded_from.as_deref().is_some_and(is_another)
+            && markers(self) == markers(before)
+    }
+
     /// Every source that a volume or a container names, without order, possibly more than once.
     pub fn references(&self) -> impl Iterator<Item = &SourceRef> {
         let volumes = self.volumes.iter().flat_map(|volume| &volume.sources);

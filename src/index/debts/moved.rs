@@ -81,7 +81,7 @@ impl Debts {
         };
         let id = WorkloadId::from(&workload.key);
         let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
-        if replaced.is_restart_beside(workload, target) {
+        if replaced.is_restart_beside(workload, reference, target) {
             // They run with what the source holds all the same, but the marker has to follow.
             belief.forget();
         }

@@ -439,3 +439,41 @@ fn a_standby_knows_what_a_coarser_ledger_does_not() {
     fixture.index.restore(&app(), &status, fixture.now);
     assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
+
+/// The annotation has room for one of the sources that the leader has restarted it for.
+#[rstest]
+fn a_standby_owes_nothing_after_a_restart_for_two_sources(#[values(false, true)] takes_over: bool) {
+    let fixture = Fixture::running();
+    let holds = |version: u64, content: u8| {
+        let source = Source {
+            resource_version: version,
+            ..source("other", content)
+        };
+        fixture.event(CONFIGMAPS, Event::SourceSeen(source));
+    };
+    let of_both = |version: u64, template: u64| Workload {
+        opt_in: workload("web", ("configmap.reloader.stakater.com/reload", "app,other"), 1).opt_in,
+        ..web(version, template)
+    };
+    holds(11, 1);
+    fixture.sees(of_both(21, 1));
+    fixture.holds_at(30, 2);
+    holds(31, 3);
+    assert_eq!(fixture.owed("web").len(), 2);
+    let mut restarted = of_both(32, 2);
+    let text = format!(r#"{{"type":"CONFIGMAP","name":"other","hash":"{}"}}"#, digest(3));
+    restarted.template.last_reloaded_from = Some(text.into());
+    restarted.template.written_at = Some(UnixSeconds(60));
+    fixture.sees(restarted);
+    if takes_over {
+        for (name, content) in [("app", 2), ("other", 3)] {
+            let key = SourceKey::new(SourceKind::ConfigMap, "team", name);
+            let status = SourceStatus {
+                state: SourceState::Present(digest(content)),
+                owed: Vec::new(),
+            };
+            fixture.index.restore(&key, &status, fixture.now);
+        }
+    }
+    assert_eq!(fixture.owed("web"), []);
+}
