@@ -164,7 +164,7 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
         };
         fixture.sees(Workload {
             pods,
-            generation: i64::try_from(version).unwrap(),
+            generation: [2, 3][step],
             ..web(version, template)
         });
     }
@@ -172,6 +172,20 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
         fixture.holds_at(30, 2);
     }
     assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
+}
+
+/// A conflict reads the workload, or a list shows it: it had the second template in between.
+#[test]
+fn pods_of_a_template_that_was_never_seen_are_left_as_well() {
+    let fixture = Fixture::running();
+    fixture.index.read(web(32, 3));
+    fixture.holds_at(40, 2);
+    let undone = Workload {
+        generation: 4,
+        ..web(41, 2)
+    };
+    fixture.sees(undone);
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 
 /// The stream of the sources is ahead: a pod of the new template has started with what came in between.
