@@ -42,6 +42,7 @@ mod selection;
 mod source_status;
 mod sources;
 mod streams;
+mod templates_left;
 mod workloads;
 
 use std::{

@@ -525,7 +525,7 @@ impl Namespace {
             self.handover
                 .inherit(owed, about, change, &self.objects, &mut self.debts);
         }
-        self.debts.merge_own(&reference, own, &self.objects);
+        self.debts.merge_own(&reference, own, status, &self.objects);
     }
 
     /// Every workload that existed when this replica began to lead is known now.

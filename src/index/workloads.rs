@@ -16,14 +16,12 @@ use std::{
 use super::{
     change::{Observed, PutBack, WorkloadId},
     lists::{self, Lists},
+    templates_left::TemplatesLeft,
 };
 use crate::model::{
     Content, Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict,
     Workload, WorkloadKey, WorkloadKind,
 };
-
-/// So many templates are remembered that a rollout under way leaves pods of.
-const MOST_TEMPLATES: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Workloads {
@@ -55,30 +53,11 @@ struct Slot {
     template_since: u64,
     /// And at this one at the latest.
     template_until: u64,
-    /// The templates that pods may still be of, since the status last showed that all are of the present one.
-    templates_left: Vec<Fingerprint>,
+    templates_left: TemplatesLeft,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
     /// The resourceVersion that this process, or another replica as far as it is seen, wrote last.
     written: u64,
-}
-
-impl Slot {
-    /// The template is about to become another one.
-    fn leave_template(&mut self) {
-        let before = self.workload.template.fingerprint;
-        if !self.has_left(before) {
-            self.templates_left.push(before);
-            if self.templates_left.len() > MOST_TEMPLATES {
-                self.templates_left.remove(0);
-            }
-        }
-    }
-
-    /// Whether pods may be left of that template.
-    fn has_left(&self, template: Fingerprint) -> bool {
-        self.templates_left.iter().any(|left| left.is_same(template))
-    }
 }
 
 /// Two resourceVersions between which something has happened, at the second at the latest.
@@ -219,7 +198,7 @@ impl Workloads {
                 watched_from_creation: observed.is_some_and(|observed| observed.is_event),
                 template_since: 0,
                 template_until: 0,
-                templates_left: Vec::new(),
+                templates_left: TemplatesLeft::of(workload),
                 pods_moved: 0,
                 written: 0,
             };
@@ -249,12 +228,11 @@ impl Workloads {
             slot.pods_moved = version;
         }
         let template_changed = template_changed(&slot.workload, workload, is_event);
-        let mut template_returned = false;
+        let has_returned = slot.templates_left.note(&slot.workload, workload);
+        let template_returned = has_returned && template_changed.is_some();
         if let Some(span) = template_changed {
-            template_returned = slot.has_left(workload.template.fingerprint);
             slot.template_since = if template_returned { 0 } else { span.since };
             slot.template_until = span.until;
-            slot.leave_template();
             if is_restart(&slot.workload, workload) {
                 slot.written = slot.written.max(version);
             }
@@ -360,7 +338,7 @@ impl Workloads {
 
     /// The template before its present one, if pods of it may be left.
     pub(super) fn template_under_replacement(&self, id: &WorkloadId) -> Option<Fingerprint> {
-        self.slots.get(id)?.templates_left.last().copied()
+        self.slots.get(id)?.templates_left.last()
     }
 
     /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later

@@ -164,6 +164,14 @@ impl Debt {
         }
     }
 
+    /// An earlier leader wrote down that it runs with this; `None`: with anything.
+    pub(super) fn told_to_run_with(&mut self, content: Option<Content>) {
+        match content {
+            Some(content) => self.belief.add(content),
+            None => self.belief.forget(),
+        }
+    }
+
     /// The workload was brought to this content, and the source has moved on.
     pub(super) fn brought_to(&mut self, content: Content) {
         self.belief = Belief::new(Some(content), Known::Watched);

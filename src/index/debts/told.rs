@@ -7,6 +7,7 @@
 use super::super::{
     change::{Change, WorkloadId},
     objects::Objects,
+    source_status::SourceStatus,
 };
 use super::{Debts, debt::Debt};
 use crate::model::{Content, Source, SourceRef, UnixSeconds};
@@ -32,11 +33,25 @@ impl Debts {
     ///
     /// Where a restart does not replace the pods of a template, nothing of it was watched: only what is written down
     /// counts.
-    pub(in crate::index) fn merge_own(&mut self, reference: &SourceRef, Own(own): Own, objects: &Objects) {
+    pub(in crate::index) fn merge_own(
+        &mut self,
+        reference: &SourceRef,
+        Own(own): Own,
+        status: &SourceStatus,
+        objects: &Objects,
+    ) {
         for (id, mut debt) in own {
             let told = self.by_workload.get(&id).and_then(|debts| debts.get(reference));
             if told.is_some() || objects.workloads.shows_restarts(&id) && !debt.is_tentative() {
                 debt.merge_told(told);
+                if told.is_none() {
+                    // A replica that has started since takes what it has listed for what they run with.
+                    match (status.owed_by(&id), status.state.content()) {
+                        (Some(owed), _) => debt.told_to_run_with(owed.running),
+                        (None, Some(content)) => debt.told_to_run_with(Some(content)),
+                        (None, None) => {}
+                    }
+                }
                 self.insert(&id, reference, debt);
             }
         }

@@ -164,7 +164,7 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
         };
         fixture.sees(Workload {
             pods,
-            generation: i64::try_from(version).unwrap(),
+            generation: [2, 3][step],
             ..web(version, template)
         });
     }
@@ -172,6 +172,20 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
         fixture.holds_at(30, 2);
     }
     assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
+}
+
+/// A conflict reads the workload, or a list shows it: it had the second template in between.
+#[test]
+fn pods_of_a_template_that_was_never_seen_are_left_as_well() {
+    let fixture = Fixture::running();
+    fixture.index.read(web(32, 3));
+    fixture.holds_at(40, 2);
+    let undone = Workload {
+        generation: 4,
+        ..web(41, 2)
+    };
+    fixture.sees(undone);
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 
 /// The stream of the sources is ahead: a pod of the new template has started with what came in between.
@@ -476,4 +490,27 @@ fn a_standby_owes_nothing_after_a_restart_for_two_sources(#[values(false, true)]
         }
     }
     assert_eq!(fixture.owed("web"), []);
+}
+
+/// A replica that starts lists what the source holds in between, and takes that for what the pods run with.
+#[rstest]
+fn what_the_ledger_says_is_added_to_what_a_new_replica_has_listed(#[values(false, true)] owed: bool) {
+    let fixture = Fixture::settled();
+    fixture.holds_at(30, 2);
+    fixture.sees(web(20, 1));
+    fixture.holds_at(40, 1);
+    let web = OwedBy {
+        kind: WorkloadKind::Deployment,
+        name: "web".into(),
+        running: Some(Content::Present(digest(1))),
+    };
+    let status = SourceStatus {
+        state: SourceState::Present(digest(if owed { 3 } else { 1 })),
+        owed: Vec::from_iter(owed.then_some(web)),
+    };
+    fixture.index.restores_from(UnixSeconds(60));
+    fixture.index.restore(&app(), &status, fixture.now);
+    fixture.check_unrecorded(UnixSeconds(60));
+    fixture.holds_at(50, 2);
+    assert_eq!(fixture.proof(), Some(Proof::Restart), "its pods run with 1");
 }
