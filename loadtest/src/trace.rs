@@ -72,10 +72,13 @@ impl Trace {
     }
 
     /// Requests of a user, whatever their outcome, by "verb resource". Renewals of the lease and requests that are no
-    /// part of a reload (the watches, once a few minutes each) count like all others.
+    /// part of a reload (the watches, once a few minutes each) count like all others; not the question whether a group of
+    /// the API is served, which is about no object.
     pub fn requests(&self, user: &str) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
-        for entry in self.entries.iter().filter(|entry| entry.user == user) {
+        let is_discovery = |entry: &Entry| entry.full_resource().starts_with('/');
+        let of_user = self.entries.iter().filter(|entry| entry.user == user);
+        for entry in of_user.filter(|entry| !is_discovery(entry)) {
             *counts
                 .entry(format!("{} {}", entry.verb, entry.full_resource()))
                 .or_default() += 1;

@@ -199,9 +199,9 @@ impl PodTemplate {
 
     /// Whether the annotation is the only marker that differs from those of the template `before`, and is not of that source.
     pub fn newly_names_another(&self, source: &SourceRef, before: &Self) -> bool {
-        let markers = |template: &Self| {
+        let markers = |template: &Self| -> Vec<_> {
             let containers = template.containers.iter();
-            Vec::from_iter(containers.map(|container| container.markers.clone()))
+            containers.map(|container| container.markers.clone()).collect()
         };
         let name = format!("\"name\":\"{}\"", source.name);
         let is_another = |text: &str| !text.contains(&name);

@@ -10,11 +10,15 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff};
 use kube::Client;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::course::{self, LONGEST_PAUSE, REFUSED_PAUSE};
 use crate::{api_error::ApiError, model::WorkloadKind, watch::Failure};
 
+/// How often a cluster is asked that has not served the kind for [`SOON`]: most never will.
+const SELDOM: Duration = Duration::from_mins(5);
+/// So long it may be that the definition is still to be applied, as with a cluster that is being set up.
+const SOON: Duration = Duration::from_mins(10);
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,16 +66,17 @@ impl Discovery {
         // Soon again at first: an API server does not know a kind at once whose definition has just been applied, nor one of
         // another server behind it after its own start.
         let mut pauses = course::backoff().with_jitter().build();
+        let begun = Instant::now();
         loop {
             let answer = ask(&client, self.kind).await;
-            let pause = pause(&mut pauses, answer.as_ref().err());
+            let pause = pause(&mut pauses, answer.as_ref().err(), begun.elapsed());
             let found = match answer {
                 Ok(true) => Found::Served,
                 Ok(false) => Found::Absent,
                 Err(error) if error.is_not_found() => Found::Absent,
                 // Without discovery it cannot be told, and most clusters do not have it.
                 Err(error) if error.is_forbidden() => {
-                    if pause == REFUSED_PAUSE {
+                    if pause >= REFUSED_PAUSE {
                         self.report_refusal(&error);
                     }
                     Found::Absent
@@ -114,10 +119,12 @@ async fn ask(client: &Client, kind: WorkloadKind) -> Result<bool, ApiError> {
         .any(|resource| resource.name == kind.plural()))
 }
 
-fn pause(pauses: &mut ExponentialBackoff, error: Option<&ApiError>) -> Duration {
+/// `asking`: since when the question is asked.
+fn pause(pauses: &mut ExponentialBackoff, error: Option<&ApiError>, asking: Duration) -> Duration {
     let next = pauses.next().unwrap_or(LONGEST_PAUSE);
     match error {
         Some(error) if !error.is_not_found() && !error.is_forbidden() => error.pause(next),
+        _ if asking >= SOON => SELDOM,
         _ if next >= LONGEST_PAUSE => REFUSED_PAUSE,
         _ => next,
     }
@@ -148,17 +155,18 @@ mod tests {
     fn a_kind_that_is_not_served_is_asked_for_often_at_first_and_then_seldom() {
         for absent in [None, Some(error(404)), Some(error(403))] {
             let mut pauses = pauses_without_jitter();
-            let mut next = || pause(&mut pauses, absent.as_ref());
+            let mut next = || pause(&mut pauses, absent.as_ref(), Duration::ZERO);
             let first: Duration = (0..5).map(|_| next()).sum();
             assert!(first < Duration::from_secs(10), "{first:?}");
             assert_eq!([next(), next()], [REFUSED_PAUSE; 2]);
+            assert_eq!(pause(&mut pauses, absent.as_ref(), SOON), SELDOM);
         }
     }
 
     #[test]
     fn a_failure_is_retried_as_that_of_a_watch() {
         let mut pauses = pauses_without_jitter();
-        let longest = (0..20).map(|_| pause(&mut pauses, Some(&error(503)))).max();
+        let longest = (0..20).map(|_| pause(&mut pauses, Some(&error(503)), SOON)).max();
         assert_eq!(longest, Some(LONGEST_PAUSE));
     }
 
