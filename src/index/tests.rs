@@ -7,6 +7,7 @@ mod look_alikes;
 mod model;
 mod mounted;
 mod oracle;
+mod oracle_standby;
 mod pauses;
 mod pods;
 mod put_back;
