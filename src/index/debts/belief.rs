@@ -15,6 +15,7 @@
 //! | the patch is answered | its content | watched |
 //! | no answer comes | stays | stays |
 //! | somebody changes the template, and all pods are to be replaced | and what the source has held since; without the rest once the status shows no pod of the template before (the debt is not due meanwhile) | stays |
+//! | the template becomes one again that pods may still be of | and what the source has held since | stays |
 //! | somebody changes the template, and some pods are replaced (`OnDelete`, a partition, a pause) | and what the source has held since | stays |
 //! | the workload is created anew | anything: no time of the source is certain | stays |
 //! | the ledger says what it runs with | and that; with nothing known before only that | told |
