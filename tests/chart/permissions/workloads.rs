@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use reloader::{
-    config::{Config, DeploymentConfigs},
+    config::Config,
     model::{SourceKind, WorkloadKind},
 };
 use serde_json::{Value, json};
@@ -36,19 +36,10 @@ fn definition(group: &str, version: &str, kind: &str, plural: &str) -> Value {
     })
 }
 
-/// The kinds that are there: DeploymentConfigs only where the profile says so, on a cluster that is not OpenShift.
-fn kinds(config: &Config) -> Vec<WorkloadKind> {
-    let mut kinds = config.kinds();
-    if config.workloads.deployment_configs != DeploymentConfigs::Always {
-        kinds.retain(|kind| *kind != WorkloadKind::DeploymentConfig);
-    }
-    kinds
-}
-
 /// Definitions of the kinds that a cluster does not have by itself.
 pub fn definitions(config: &Config) -> Vec<Value> {
     let is_foreign = |kind: &WorkloadKind| !["apps", "batch"].contains(&kind.group());
-    let kinds = kinds(config).into_iter().filter(is_foreign);
+    let kinds = config.kinds().into_iter().filter(is_foreign);
     let mut all: Vec<Value> = kinds
         .map(|kind| definition(kind.group(), kind.version(), kind.as_str(), kind.plural()))
         .collect();
@@ -62,7 +53,7 @@ pub fn definitions(config: &Config) -> Vec<Value> {
 pub fn restarted(config: &Config) -> Vec<WorkloadKind> {
     match config.webhook {
         Some(_) => Vec::new(),
-        None => kinds(config),
+        None => config.kinds(),
     }
 }
 
