@@ -42,18 +42,18 @@ pub struct HighAvailabilityArgs {
     ///
     /// Must be longer than --renew-deadline. A longer one tolerates a slower API server, a shorter one allows a faster
     /// takeover.
-    #[arg(long, visible_alias = "leader-election-lease-duration", env = "RELOADER_LEASE_DURATION", value_name = "DURATION", default_value = "15s",
-        value_parser = parse_go_duration)]
+    #[arg(long, visible_alias = "leader-election-lease-duration", env = "RELOADER_LEASE_DURATION", value_name = "DURATION",
+        default_value = "15s", value_parser = parse_go_duration)]
     pub lease_duration: Duration,
     /// How long the leader retries a renewal before it stops writing; the default is upstream's
     ///
     /// Must be longer than 1.2 times --retry-period.
-    #[arg(long, visible_alias = "leader-election-renew-deadline", env = "RELOADER_RENEW_DEADLINE", value_name = "DURATION", default_value = "10s",
-        value_parser = parse_go_duration)]
+    #[arg(long, visible_alias = "leader-election-renew-deadline", env = "RELOADER_RENEW_DEADLINE", value_name = "DURATION",
+        default_value = "10s", value_parser = parse_go_duration)]
     pub renew_deadline: Duration,
     /// Interval of the leader's renewals and of a standby's checks; the default is upstream's
-    #[arg(long, visible_alias = "leader-election-retry-period", env = "RELOADER_RETRY_PERIOD", value_name = "DURATION", default_value = "2s",
-        value_parser = parse_go_duration)]
+    #[arg(long, visible_alias = "leader-election-retry-period", env = "RELOADER_RETRY_PERIOD", value_name = "DURATION",
+        default_value = "2s", value_parser = parse_go_duration)]
     pub retry_period: Duration,
     /// Accepted for compatibility; a leader that stops always gives the Lease back (upstream's version 2)
     #[arg(long, env = "RELOADER_LEADER_ELECTION_RELEASE_ON_CANCEL", hide = true, value_name = "BOOL",

@@ -227,7 +227,8 @@ mod tests {
              \"autoSearchAnnotation\":\"\",\"searchMatchAnnotation\":\"\",\"rolloutStrategyAnnotation\":\"\",\
              \"pauseDeploymentAnnotation\":\"\",\"pauseDeploymentTimeAnnotation\":\"\",\"logFormat\":\"\",\
              \"logLevel\":\"\\u003cinfo\\u003e\",\"isArgoRollouts\":false,\"reloadStrategy\":\"\",\
-             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\"leaderElectionLeaseDuration\":\"\",\"leaderElectionRenewDeadline\":\"\",\"leaderElectionRetryPeriod\":\"\",\
+             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\
+             \"leaderElectionLeaseDuration\":\"\",\"leaderElectionRenewDeadline\":\"\",\"leaderElectionRetryPeriod\":\"\",\
              \"enableCSIIntegration\":false,\"webhookUrl\":\"https://hooks.example.com\",\"resourcesToIgnore\":[],\
              \"workloadTypesToIgnore\":[],\"namespaceSelectors\":[\"a=b\",\"c in (d,e)\"],\"resourceSelectors\":[],\
              \"namespacesToIgnore\":[],\"enablePProf\":false,\"pprofAddr\":\"\"}"

@@ -207,7 +207,9 @@ fn the_meta_info_shows_every_flag() {
          \"pauseDeploymentAnnotation\":\"9/period\",\"pauseDeploymentTimeAnnotation\":\"10/since\",\
          \"logFormat\":\"json\",\"logLevel\":\"DEBUG\",\"isArgoRollouts\":true,\
          \"reloadStrategy\":\"annotations\",\"reloadOnCreate\":true,\"reloadOnDelete\":true,\
-         \"syncAfterRestart\":true,\"enableHA\":true,\"leaderElectionLeaseDuration\":\"15s\",\"leaderElectionRenewDeadline\":\"10s\",\"leaderElectionRetryPeriod\":\"2s\",\"enableCSIIntegration\":true,\
+         \"syncAfterRestart\":true,\"enableHA\":true,\
+         \"leaderElectionLeaseDuration\":\"15s\",\"leaderElectionRenewDeadline\":\"10s\",\"leaderElectionRetryPeriod\":\"2s\",\
+         \"enableCSIIntegration\":true,\
          \"webhookUrl\":\"https://sink:8443\",\"resourcesToIgnore\":[\"secrets\"],\
          \"workloadTypesToIgnore\":[\"jobs\",\"cronjobs\"],\"namespaceSelectors\":[\"a=b\",\"c\"],\
          \"resourceSelectors\":[\"d\"],\"namespacesToIgnore\":[\"kube-system\",\"x\"],\"enablePProf\":true,\

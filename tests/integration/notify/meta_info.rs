@@ -80,7 +80,9 @@ fn the_content_is_upstreams_and_is_written_only_when_it_differs() {
              \"pauseDeploymentAnnotation\":\"deployment.reloader.stakater.com/pause-period\",\
              \"pauseDeploymentTimeAnnotation\":\"deployment.reloader.stakater.com/paused-at\",\
              \"logFormat\":\"\",\"logLevel\":\"info\",\"isArgoRollouts\":false,\"reloadStrategy\":\"annotations\",\
-             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\"leaderElectionLeaseDuration\":\"15s\",\"leaderElectionRenewDeadline\":\"10s\",\"leaderElectionRetryPeriod\":\"2s\",\
+             \"reloadOnCreate\":false,\"reloadOnDelete\":false,\"syncAfterRestart\":false,\"enableHA\":false,\
+             \"leaderElectionLeaseDuration\":\"15s\",\"leaderElectionRenewDeadline\":\"10s\",\
+             \"leaderElectionRetryPeriod\":\"2s\",\
              \"enableCSIIntegration\":false,\"webhookUrl\":\"\",\"resourcesToIgnore\":[],\
              \"workloadTypesToIgnore\":[],\"namespaceSelectors\":[],\"resourceSelectors\":[\"a=b\"],\
              \"namespacesToIgnore\":[],\"enablePProf\":false,\"pprofAddr\":\":6060\"}"
