@@ -76,9 +76,9 @@ impl Debts {
             // Their stream was faster than the source's.
             if objects.workloads.was_replaced_since(id, source.resource_version) {
                 self.forget(id, reference);
-                if let Some(before) = objects.workloads.template_under_replacement(id) {
+                if objects.workloads.is_under_replacement(id) {
                     let debt = Debt::new(from, &change, Some(source));
-                    self.insert(id, reference, debt.rolled_before(target, before));
+                    self.insert(id, reference, debt.rolled_before(target));
                 }
                 return false;
             }

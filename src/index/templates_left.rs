@@ -43,9 +43,9 @@ impl TemplatesLeft {
         *self = Self::default();
     }
 
-    /// The last one before the present one.
-    pub(super) fn last(&self) -> Option<Fingerprint> {
-        self.known.last().copied()
+    /// Whether one of them was seen.
+    pub(super) const fn is_any_known(&self) -> bool {
+        !self.known.is_empty()
     }
 
     fn contains(&self, template: Fingerprint) -> bool {

@@ -19,8 +19,8 @@ use super::{
     templates_left::TemplatesLeft,
 };
 use crate::model::{
-    Content, Fingerprint, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict,
-    Workload, WorkloadKey, WorkloadKind,
+    Content, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload,
+    WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -336,9 +336,10 @@ impl Workloads {
         })
     }
 
-    /// The template before its present one, if pods of it may be left.
-    pub(super) fn template_under_replacement(&self, id: &WorkloadId) -> Option<Fingerprint> {
-        self.slots.get(id)?.templates_left.last()
+    /// Whether pods of a template before its present one may be left.
+    pub(super) fn is_under_replacement(&self, id: &WorkloadId) -> bool {
+        let slot = self.slots.get(id);
+        slot.is_some_and(|slot| slot.templates_left.is_any_known())
     }
 
     /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later

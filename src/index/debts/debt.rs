@@ -8,7 +8,7 @@ use super::{
     super::change::Change,
     belief::{Belief, Known},
 };
-use crate::model::{Content, Fingerprint, Owed, Proof, Source, Workload};
+use crate::model::{Content, Owed, Proof, Source, Workload};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debt {
@@ -22,8 +22,8 @@ pub(super) struct Debt {
     /// with what the workload runs with, nothing has changed.
     declined: bool,
     /// Somebody else's rollout is under way, which starts pods with the present content. Nothing is due, unless it is taken
-    /// back: then pods of this template stay.
-    replaced: Option<Fingerprint>,
+    /// back.
+    replaced: bool,
     /// When the first change since then was seen.
     since: Instant,
     /// The last change.
@@ -49,7 +49,7 @@ impl Debt {
             tentative: change.tentative,
             from_ledger: false,
             declined: false,
-            replaced: None,
+            replaced: false,
             since: change.seen.at,
             last: *change,
             version: version(source),
@@ -72,7 +72,7 @@ impl Debt {
         {
             self.belief.add(before);
         }
-        self.replaced = None;
+        self.replaced = false;
         self.version = version(Some(source));
         self.last = *change;
         self.tentative &= change.tentative;
@@ -106,27 +106,19 @@ impl Debt {
     pub(super) fn pods_started(&mut self, with: &Belief, target: Content) -> bool {
         if !with.is(Some(target)) {
             // So may pods of a rollout under way.
-            self.replaced = None;
+            self.replaced = false;
         }
         self.belief.merge(with);
         self.remains(Some(target), true)
     }
 
-    /// The template was changed from `before` to `now` by somebody else, and all its pods start with one of these. Returns
-    /// whether the debt [`Self::remains`].
-    pub(super) fn rolled(
-        &mut self,
-        with: &Belief,
-        (before, now): (Fingerprint, Fingerprint),
-        target: Content,
-    ) -> bool {
+    /// The template was changed by somebody else, and all its pods start with one of these. Returns whether the debt
+    /// [`Self::remains`].
+    pub(super) fn rolled(&mut self, with: &Belief, target: Content) -> bool {
         self.tentative = false;
-        if self.replaced.is_some_and(|replaced| replaced.is_same(now)) {
-            self.replaced = None;
+        if with.is(Some(target)) {
             self.belief.merge(with);
-        } else if with.is(Some(target)) {
-            self.belief.merge(with);
-            self.replaced.get_or_insert(before);
+            self.replaced = true;
         } else {
             self.belief = *with;
         }
@@ -137,21 +129,21 @@ impl Debt {
     /// the debt [`Self::remains`].
     pub(super) fn taken_back(&mut self, with: &Belief, target: Content) -> bool {
         self.tentative = false;
-        self.replaced = None;
+        self.replaced = false;
         self.belief.merge(with);
         self.remains(Some(target), true)
     }
 
     /// As [`Self::rolled`], where the template was seen before the change of the source.
-    pub(super) fn rolled_before(mut self, target: Content, before: Fingerprint) -> Self {
+    pub(super) fn rolled_before(mut self, target: Content) -> Self {
         self.belief.add(target);
-        self.replaced = Some(before);
+        self.replaced = true;
         self
     }
 
     /// Whether somebody else's rollout is under way that settles it.
     pub(super) const fn is_replaced(&self) -> bool {
-        self.replaced.is_some()
+        self.replaced
     }
 
     /// An earlier leader wrote down something else, or nothing: it may have done more than this process has seen.
@@ -211,7 +203,7 @@ impl Debt {
 
     /// Whether a restart is owed, if only for a source that is absent at present.
     pub(super) const fn is_due(&self) -> bool {
-        !self.declined && self.replaced.is_none()
+        !self.declined && !self.replaced
     }
 
     /// Whether a later leader has to know of it.

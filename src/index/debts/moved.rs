@@ -14,7 +14,7 @@ use super::{
     debt::Debt,
     released::{self, Pods},
 };
-use crate::model::{Fingerprint, Replacement, Restart, SourceRef, Workload};
+use crate::model::{Replacement, Restart, SourceRef, Workload};
 
 impl Debts {
     /// The workload was seen again, and pods of it may have started since it was seen before: all of them where its
@@ -44,13 +44,9 @@ impl Debts {
         objects: &Objects,
     ) -> Vec<SourceRef> {
         let id = WorkloadId::from(&workload.key);
-        let templates = (
-            replaced.before.template.fingerprint,
-            workload.template.fingerprint,
-        );
-        let (span, rolled) = match (replaced.template_changed, replaced.pods_moved) {
-            (Some(span), _) if workload.replacement == Replacement::All => (span, Some(templates)),
-            (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, None),
+        let (span, all) = match (replaced.template_changed, replaced.pods_moved) {
+            (Some(span), _) if workload.replacement == Replacement::All => (span, true),
+            (Some(span), _) | (None, Some(span)) if workload.restart == Restart::Template => (span, false),
             _ => return Vec::new(),
         };
         let owed = self.of(&id).map(|(reference, _)| reference);
@@ -59,19 +55,17 @@ impl Debts {
         let mut references: Vec<SourceRef> = owed.chain(changed).cloned().collect();
         references.sort_unstable();
         references.dedup();
-        references
-            .retain(|reference| self.pods_started(reference, (workload, replaced), span, rolled, objects));
+        references.retain(|reference| self.pods_started(reference, (workload, replaced), span, all, objects));
         references
     }
 
-    /// Pods have started during that time: all of them, where the template was `rolled` from one to another, or some. Returns
-    /// whether the debt is another one now.
+    /// Pods have started during that time, `all` of them or some. Returns whether the debt is another one now.
     fn pods_started(
         &mut self,
         reference: &SourceRef,
         (workload, replaced): (&Workload, &Replaced),
         span: Span,
-        rolled: Option<(Fingerprint, Fingerprint)>,
+        all: bool,
         objects: &Objects,
     ) -> bool {
         let known = objects.sources.with_target(reference);
@@ -90,10 +84,12 @@ impl Debts {
             // Where the changes are forgotten, what the source held before the last one is not known.
             let is_known = self.unclaimed.last(reference).is_some() || debt.version() <= span.since;
             let before = debt.state();
-            let remains = match rolled.filter(|_| is_known || replaced.template_returned) {
-                Some(_) if replaced.template_returned => debt.taken_back(&belief, target),
-                Some(templates) => debt.rolled(&belief, templates, target),
-                None => debt.pods_started(&belief, target),
+            let remains = if all && replaced.template_returned {
+                debt.taken_back(&belief, target)
+            } else if all && is_known {
+                debt.rolled(&belief, target)
+            } else {
+                debt.pods_started(&belief, target)
             };
             let differs = !remains || before != debt.state();
             if !remains {
@@ -101,7 +97,7 @@ impl Debts {
             }
             return differs;
         }
-        if rolled.is_none() || replaced.template_returned {
+        if !all || replaced.template_returned {
             belief.add(target);
         }
         let Some(change) = self.last_change(reference).filter(|_| !belief.is(Some(target))) else {
