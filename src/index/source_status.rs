@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use super::change::WorkloadId;
 use crate::model::{Content, Digest, WorkloadKind};
 
 /// How far the workloads have got with a source: what a later leader needs to know.
@@ -45,12 +44,6 @@ impl SourceStatus {
             state: SourceState::Missing,
             owed: Vec::new(),
         }
-    }
-
-    /// What it says of the workload; `None`: it owes nothing.
-    pub(super) fn owed_by(&self, id: &WorkloadId) -> Option<&OwedBy> {
-        let mut owed = self.owed.iter();
-        owed.find(|owed| owed.kind == id.kind && owed.name == id.name)
     }
 }
 

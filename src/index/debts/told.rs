@@ -4,6 +4,8 @@
 //!
 //! Hearsay adds to a belief, and takes nothing away.
 
+use std::collections::HashMap;
+
 use super::super::{
     change::{Change, WorkloadId},
     objects::Objects,
@@ -40,14 +42,18 @@ impl Debts {
         status: &SourceStatus,
         objects: &Objects,
     ) {
+        let owed = status.owed.iter();
+        let running: HashMap<_, _> = owed
+            .map(|owed| ((owed.kind, &*owed.name), owed.running))
+            .collect();
         for (id, mut debt) in own {
             let told = self.by_workload.get(&id).and_then(|debts| debts.get(reference));
             if told.is_some() || objects.workloads.shows_restarts(&id) && !debt.is_tentative() {
                 debt.merge_told(told);
                 if told.is_none() {
                     // A replica that has started since takes what it has listed for what they run with.
-                    match (status.owed_by(&id), status.state.content()) {
-                        (Some(owed), _) => debt.told_to_run_with(owed.running),
+                    match (running.get(&(id.kind, &*id.name)), status.state.content()) {
+                        (Some(running), _) => debt.told_to_run_with(*running),
                         (None, Some(content)) => debt.told_to_run_with(Some(content)),
                         (None, None) => {}
                     }
