@@ -264,9 +264,7 @@ impl Worker {
         // From here on it is not known what the pods run with: the answer may be lost although the patch was applied.
         let attempted = || plan.settled.iter().map(|settled| settled.source.reference());
         self.context.index().attempt(key, attempted());
-        for settled in &plan.settled {
-            self.context.ledger().touch(settled.source.clone());
-        }
+        self.touch(plan);
         self.context.ledger().not_while_stored().await;
         let error = match self.writer.write(plan).await {
             // The debt stays until the Job is gone, for the next leader as well.
@@ -287,9 +285,7 @@ impl Worker {
         if error.is_refusal() && plan.write != Write::RecreateJob {
             self.context.index().refused(key, attempted());
             // What it runs with is known again.
-            for settled in &plan.settled {
-                self.context.ledger().touch(settled.source.clone());
-            }
+            self.touch(plan);
         }
         if error.class == Class::Conflict && plan.resource_version.is_some() {
             tracing::debug!("{key} has changed: deciding again");
@@ -303,6 +299,13 @@ impl Worker {
         }
         self.failed(plan, &error, begun);
         Attempt::Done(Round::failed(&error))
+    }
+
+    /// What the workload runs with has changed for the plan's sources: the ledger is to say so.
+    fn touch(&self, plan: &Plan) {
+        for settled in &plan.settled {
+            self.context.ledger().touch(settled.source.clone());
+        }
     }
 
     /// The plan was written: its debts are settled, and everything that follows from the restart follows.
