@@ -6,10 +6,9 @@
 use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
 use crate::model::{
-    Container, Content, Digest, Owed, Proof, Restart, SourceKey, SourceKind, UnixSeconds, Verdict, Workload,
-    opt_in::Refusal,
+    Container, Content, Digest, LastReloadedFrom, Owed, Proof, Restart, SourceKey, SourceKind, UnixSeconds,
+    Verdict, Workload, opt_in::Refusal,
 };
-use marker::LastReloadedFrom;
 
 mod container;
 mod decision;
@@ -213,7 +212,7 @@ fn want<'a>(
     let env_name = env_name(key.kind, &key.name);
     let has_marker = || match options.strategy {
         Strategy::EnvVars => container.markers.iter().any(|(name, _)| **name == *env_name),
-        Strategy::Annotations => marker.is_of(key),
+        Strategy::Annotations => marker.is_of(key.kind, &key.name),
     };
     if matches!(owed.proof, Proof::Change | Proof::Unrecorded) && !has_marker() {
         return Err(SkipReason::Unmarked);

@@ -7,6 +7,7 @@ pub mod go_duration;
 pub mod go_regex;
 pub mod go_values;
 pub mod key;
+pub mod last_reloaded_from;
 pub mod object_name;
 pub mod opt_in;
 pub mod pause;
@@ -18,6 +19,7 @@ pub mod workload_kind;
 
 pub use digest::Digest;
 pub use key::{SourceKey, SourceKind, SourceRef, WorkloadKey};
+pub use last_reloaded_from::LastReloadedFrom;
 pub use object_name::is_dns_subdomain;
 pub use opt_in::{AnnotationKeys, KindKeys, OptIn, Verdict};
 pub use pause::Pause;

@@ -1,17 +1,14 @@
 //! The text of the annotations strategy's marker, equal byte for byte to upstream's, which Go's `encoding/json` writes.
 //!
-//! Input: a [`Mark`], or the text on a pod template. Output: that text, or its parts. I/O: none.
+//! Input: a [`Mark`]. Output: the text; [`LastReloadedFrom`](crate::model::LastReloadedFrom) reads it. I/O: none.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     decision::{Mark, Plan},
     options::Strategy,
 };
-use crate::model::{Content, Digest, SourceKey, SourceKind, UnixSeconds, go_values::escape_json};
-
-/// Longest annotation that is parsed, in bytes. A marker has a few hundred; anything longer is not one.
-const MAX_MARKER_LENGTH: usize = 4096;
+use crate::model::{UnixSeconds, go_values::escape_json};
 
 /// The marker, its fields in upstream's order.
 #[derive(Serialize)]
@@ -24,7 +21,7 @@ struct Marker<'a> {
     hash: String,
     container_refs: [&'a str; 1],
     observed_at: UnixSeconds,
-    /// Not upstream's, and only there where the hash is that of several contents: [`Digest::exact`].
+    /// Not upstream's, and only there where the hash is that of several contents: [`Digest::exact`](crate::model::Digest::exact).
     #[serde(skip_serializing_if = "Option::is_none")]
     exact: Option<String>,
 }
@@ -58,71 +55,6 @@ impl Mark {
         // Strings and a number always serialize; an empty text would only cause one repeated restart.
         let json = serde_json::to_string(&marker).unwrap_or_default();
         escape_json(&json)
-    }
-}
-
-/// The parsed annotation of a pod template.
-pub(super) struct LastReloadedFrom<'a> {
-    text: &'a str,
-    fields: Option<Fields>,
-}
-
-/// The fields of a marker that distinguish contents.
-#[derive(Deserialize)]
-struct Fields {
-    /// As [`SourceKind::type_name`](crate::model::SourceKind::type_name); upstream's version 2 names the field `kind` and
-    /// writes it in lower case.
-    #[serde(rename = "type", alias = "kind")]
-    kind: String,
-    name: String,
-    hash: String,
-    exact: Option<String>,
-}
-
-impl<'a> LastReloadedFrom<'a> {
-    /// Parses the annotation; text that is no marker counts as none.
-    pub(super) fn read(text: &'a str) -> Self {
-        let text = if text.len() > MAX_MARKER_LENGTH { "" } else { text };
-        // Most templates have none, and an error costs an allocation.
-        let fields = (!text.is_empty())
-            .then(|| serde_json::from_str(text).ok())
-            .flatten();
-        Self { text, fields }
-    }
-
-    /// Whether it is this text.
-    pub(super) fn is(&self, text: &str) -> bool {
-        self.text == text
-    }
-
-    /// Whether it names that source with that content. Upstream restarts once more here, for every repeated event of a
-    /// ConfigMap or Secret; for a SecretProviderClass it is content with the name and the digest anywhere in the text.
-    pub(super) fn shows(&self, source: &SourceKey, content: Content) -> bool {
-        if source.kind == SourceKind::SecretProviderClass {
-            let digest = content.shown().to_string();
-            return self.text.contains(&*source.name) && self.text.contains(&digest);
-        }
-        let shows = |fields: &Fields| fields.hash == content.shown().to_string();
-        self.is_of(source) && self.fields.as_ref().is_some_and(shows)
-    }
-
-    /// Whether it names that source with exactly that content, and no other that has the same hash.
-    pub(super) fn shows_exactly(&self, source: &SourceKey, digest: Digest) -> bool {
-        let shows = |fields: &Fields| fields.exact.as_deref() == Some(&*digest.exact().to_string());
-        self.is_of(source) && self.fields.as_ref().is_some_and(shows)
-    }
-
-    /// Whether it names that source and a content exactly. Such a marker has to move with the content, or it would show
-    /// that one again when the content has come back to it.
-    pub(super) fn is_exact(&self, source: &SourceKey) -> bool {
-        self.is_of(source) && self.fields.as_ref().is_some_and(|fields| fields.exact.is_some())
-    }
-
-    /// Whether it names that source.
-    pub(super) fn is_of(&self, source: &SourceKey) -> bool {
-        self.fields.as_ref().is_some_and(|fields| {
-            fields.kind.eq_ignore_ascii_case(source.kind.type_name()) && *fields.name == *source.name
-        })
     }
 }
 

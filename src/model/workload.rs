@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Content, OptIn, Pause, Source, SourceRef, UnixSeconds, WorkloadKey};
+use super::{Content, LastReloadedFrom, OptIn, Pause, Source, SourceRef, UnixSeconds, WorkloadKey};
 
 /// The field manager of every write; upstream's, so that `managedFields` name one owner.
 pub const FIELD_MANAGER: &str = "Reloader";
@@ -203,8 +203,7 @@ impl PodTemplate {
             let containers = template.containers.iter();
             containers.map(|container| container.markers.clone()).collect()
         };
-        let name = format!("\"name\":\"{}\"", source.name);
-        let is_another = |text: &str| !text.contains(&name);
+        let is_another = |text| !LastReloadedFrom::read(text).is_of(source.kind, &source.name);
         self.last_reloaded_from != before.last_reloaded_from
             && self.last_reloaded_from.as_deref().is_some_and(is_another)
             && markers(self) == markers(before)

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::model::{Digest, SourceKey, SourceKind, UnixSeconds};
+use crate::model::{Content, Digest, LastReloadedFrom, SourceKey, SourceKind, UnixSeconds};
 
 fn present(byte: u8) -> Content {
     Content::Present(Digest::from_bytes([byte; 20]))
@@ -68,34 +68,6 @@ fn the_marker_of_upstreams_version_2_is_understood() {
     assert!(marker.shows(&source(SourceKind::ConfigMap), present(7)));
     assert!(!marker.shows(&source(SourceKind::ConfigMap), present(8)));
     assert!(!marker.shows(&source(SourceKind::Secret), present(7)));
-}
-
-#[rstest]
-#[case("")]
-#[case("garbage")]
-#[case("[]")]
-#[case("{}")]
-#[case(r#"{"type":1,"name":"a","hash":"b"}"#)]
-#[case(r#"{"type":"CONFIGMAP","name":"a"}"#)]
-fn what_is_no_marker_counts_as_none(#[case] text: &str) {
-    assert!(LastReloadedFrom::read(text).fields.is_none());
-}
-
-#[test]
-fn reading_is_bounded() {
-    let text = |name: usize| {
-        format!(
-            r#"{{"type":"CONFIGMAP","name":"{}","hash":""}}"#,
-            "a".repeat(name)
-        )
-    };
-    assert!(LastReloadedFrom::read(&text(253)).fields.is_some());
-    assert!(LastReloadedFrom::read(&text(MAX_MARKER_LENGTH)).fields.is_none());
-    assert!(
-        LastReloadedFrom::read(&"[".repeat(MAX_MARKER_LENGTH))
-            .fields
-            .is_none()
-    );
 }
 
 proptest! {

@@ -454,19 +454,34 @@ fn a_standby_knows_what_a_coarser_ledger_does_not() {
     assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 
-/// The annotation has room for one of the sources that the leader has restarted it for.
+/// The annotation has room for one of the sources that the leader has restarted it for. The other one may have the same
+/// name.
 #[rstest]
-fn a_standby_owes_nothing_after_a_restart_for_two_sources(#[values(false, true)] takes_over: bool) {
+fn a_standby_owes_nothing_after_a_restart_for_two_sources(
+    #[values(false, true)] takes_over: bool,
+    #[values((SourceKind::ConfigMap, "other"), (SourceKind::Secret, "app"))] other: (SourceKind, &str),
+) {
     let fixture = Fixture::running();
+    let (kind, name) = other;
+    let other = SourceKey::new(kind, "team", name);
     let holds = |version: u64, content: u8| {
         let source = Source {
+            key: other.clone(),
             resource_version: version,
-            ..source("other", content)
+            ..source(name, content)
         };
-        fixture.event(CONFIGMAPS, Event::SourceSeen(source));
+        fixture.event(Watched::Source(kind), Event::SourceSeen(source));
     };
     let of_both = |version: u64, template: u64| Workload {
-        opt_in: workload("web", ("configmap.reloader.stakater.com/reload", "app,other"), 1).opt_in,
+        opt_in: OptIn::parse(
+            &AnnotationKeys::default(),
+            |key| match key {
+                "configmap.reloader.stakater.com/reload" => Some("app,other"),
+                "secret.reloader.stakater.com/reload" => Some("app"),
+                _ => None,
+            },
+            |_| None,
+        ),
         ..web(version, template)
     };
     holds(11, 1);
@@ -475,13 +490,13 @@ fn a_standby_owes_nothing_after_a_restart_for_two_sources(#[values(false, true)]
     holds(31, 3);
     assert_eq!(fixture.owed("web").len(), 2);
     let mut restarted = of_both(32, 2);
-    let text = format!(r#"{{"type":"CONFIGMAP","name":"other","hash":"{}"}}"#, digest(3));
+    let kind = kind.type_name();
+    let text = format!(r#"{{"type":"{kind}","name":"{name}","hash":"{}"}}"#, digest(3));
     restarted.template.last_reloaded_from = Some(text.into());
     restarted.template.written_at = Some(UnixSeconds(60));
     fixture.sees(restarted);
     if takes_over {
-        for (name, content) in [("app", 2), ("other", 3)] {
-            let key = SourceKey::new(SourceKind::ConfigMap, "team", name);
+        for (key, content) in [(app(), 2), (other, 3)] {
             let status = SourceStatus {
                 state: SourceState::Present(digest(content)),
                 owed: Vec::new(),
