@@ -36,7 +36,8 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Opens the port that `flag` names. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine without IPv6.
+/// Opens the port that `flag` names. Without a host that is every IPv6 and IPv4 address, or every IPv4 address on a machine
+/// without IPv6.
 ///
 /// # Errors
 /// The port is taken, not permitted, or the host has no such address.

@@ -43,6 +43,9 @@ pub(super) fn go_bool(text: &str) -> Result<bool, &'static str> {
 pub(super) fn stray_bool(text: &str) -> Result<String, String> {
     match parse_go_bool(text) {
         Some(_) => Ok(text.to_owned()),
-        None => Err("it is neither a flag nor a command; `reloader --help` lists both".to_owned()),
+        None => Err(
+            "it is neither a flag nor a command, which stands before all flags; `reloader --help` lists both"
+                .to_owned(),
+        ),
     }
 }

@@ -51,14 +51,14 @@ pub(super) fn alerts(
         Some(Ok(endpoint)) => endpoint,
         Some(Err(error)) => {
             errors.push(format!(
-                "{wanted}, but ALERT_WEBHOOK_URL cannot be posted to ({error}): no alerts are sent. Set it to the URL \
+                "{wanted}, but the URL of ALERT_WEBHOOK_URL or --alert-webhook-url cannot be posted to ({error}): no alerts are sent. Set it to the URL \
                  of a webhook"
             ));
             return None;
         }
         None => {
             errors.push(format!(
-                "{wanted}, but ALERT_WEBHOOK_URL is not set: no alerts are sent. Set it to the URL of a webhook"
+                "{wanted}, but ALERT_WEBHOOK_URL is not set, nor is --alert-webhook-url: no alerts are sent. Set it to the URL of a webhook"
             ));
             return None;
         }
@@ -70,7 +70,7 @@ pub(super) fn alerts(
     let proxy = match trimmed(proxy).map(Endpoint::parse_proxy) {
         Some(Err(error)) => {
             warnings.push(format!(
-                "ALERT_WEBHOOK_PROXY is ignored ({error}): alerts are sent without a proxy. Set it to the proxy's URL"
+                "ALERT_WEBHOOK_PROXY (or --alert-proxy) is ignored ({error}): alerts are sent without a proxy. Set it to the proxy's URL"
             ));
             None
         }

@@ -32,7 +32,7 @@ fn alerts_are_on(
 
 /// Upstream logs it at each alert.
 #[rstest]
-#[case::missing(&[], &[ON], "but ALERT_WEBHOOK_URL is not set")]
+#[case::missing(&[], &[ON], "alerts are turned on (ALERT_ON_RELOAD or --alert-on-reload), but ALERT_WEBHOOK_URL is not set")]
 #[case::bad(&[], &[ON, ("ALERT_WEBHOOK_URL", "ftp://token")], "cannot be posted to (its scheme is not one of http, https)")]
 #[case::failures(&["--alert-on-failure"], &[], "--alert-on-failure is set, but")]
 fn alerts_that_cannot_be_sent_are_one_error(
