@@ -13,6 +13,7 @@ mod pods;
 mod put_back;
 mod selection;
 mod unclaimed;
+mod worker;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -9,11 +9,11 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::{
-    decide::{self, Decision, Plan},
-    model::Fingerprint,
+use super::{
+    worker::{self, ApiServer, Outcome, outcomes},
+    *,
 };
+use crate::{decide::Plan, model::Fingerprint};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -37,23 +37,7 @@ enum Step {
     Die,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Answered,
-    Refused,
-    /// No answer, and nothing was applied.
-    Lost,
-    /// No answer, and it was applied.
-    AppliedUnanswered,
-}
-
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let outcome = prop_oneof![
-        4 => Just(Outcome::Answered),
-        1 => Just(Outcome::Refused),
-        1 => Just(Outcome::Lost),
-        1 => Just(Outcome::AppliedUnanswered),
-    ];
     let step = prop_oneof![
         4 => (1..4_u8).prop_map(Step::Set),
         2 => Just(Step::OthersRoll),
@@ -61,7 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::PodStarts),
         4 => Just(Step::SourceEvent),
         4 => Just(Step::WorkloadEvent),
-        5 => outcome.prop_map(Step::Work),
+        5 => outcomes().prop_map(Step::Work),
         2 => Just(Step::Store),
         1 => Just(Step::Die),
     ];
@@ -152,8 +136,13 @@ impl Cluster {
         let version = self.version;
         self.write(|web| web.pods.counts = version);
     }
+}
 
-    /// As the API server takes the plan; returns whether it does.
+impl ApiServer for Cluster {
+    fn web(&self) -> &Workload {
+        &self.web
+    }
+
     fn apply(&mut self, plan: &Plan) -> bool {
         if plan
             .resource_version
@@ -295,55 +284,8 @@ impl Play {
     }
 
     fn work(&mut self, outcome: Outcome) {
-        let (index, cluster) = (&self.fixture.index, &mut self.cluster);
-        let mut has_looked = false;
-        for _ in 0..4 {
-            let Some(pending) = index.pending(&key("web")) else {
-                return;
-            };
-            let options = decide::Options {
-                strategy: decide::Strategy::EnvVars,
-                auto_reload_all: false,
-                reload_suspended: false,
-            };
-            let plan = match decide::decide(&pending.workload, &pending.owed, &options) {
-                Decision::Skip(_) if pending.is_uncertain && !std::mem::replace(&mut has_looked, true) => {
-                    index.read(cluster.web.clone());
-                    continue;
-                }
-                Decision::Skip(_) => {
-                    let settled = pending
-                        .owed
-                        .iter()
-                        .map(|owed| (owed.source.key.reference(), owed.content));
-                    index.settle(&key("web"), settled, Settled::WithoutRestart, self.fixture.now);
-                    return;
-                }
-                Decision::Patch(plan) => plan,
-            };
-            index.attempt(&key("web"), [reference("app")]);
-            match outcome {
-                Outcome::Refused => return index.refused(&key("web"), [reference("app")]),
-                Outcome::Lost => return,
-                Outcome::Answered | Outcome::AppliedUnanswered => {}
-            }
-            let before = cluster.web.resource_version;
-            if !cluster.apply(&plan) {
-                index.refused(&key("web"), [reference("app")]);
-                index.read(cluster.web.clone());
-                continue;
-            }
-            self.restarts += usize::from(cluster.web.resource_version != before);
-            if matches!(outcome, Outcome::Answered) {
-                index.written(cluster.web.clone());
-                let settled = plan
-                    .settled
-                    .iter()
-                    .map(|settled| (settled.source.reference(), settled.content));
-                index.settle(&key("web"), settled, Settled::ByRestart, self.fixture.now);
-            }
-            return;
-        }
+        let has_restarted = worker::work(&self.fixture, &mut self.cluster, outcome);
+        self.restarts += usize::from(has_restarted);
     }
 
     /// Everything that is under way arrives, and the worker does what is left.

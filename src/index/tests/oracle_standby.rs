@@ -9,9 +9,12 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    worker::{self, ApiServer, Outcome, outcomes},
+    *,
+};
 use crate::{
-    decide::{self, Decision, Plan},
+    decide::{Decision, Plan},
     model::Fingerprint,
 };
 
@@ -49,23 +52,7 @@ enum Step {
     Die,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Answered,
-    Refused,
-    /// No answer, and nothing was applied.
-    Lost,
-    /// No answer, and it was applied.
-    AppliedUnanswered,
-}
-
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let outcome = prop_oneof![
-        4 => Just(Outcome::Answered),
-        1 => Just(Outcome::Refused),
-        1 => Just(Outcome::Lost),
-        1 => Just(Outcome::AppliedUnanswered),
-    ];
     let step = prop_oneof![
         4 => (1..4_u8).prop_map(Step::Set),
         1 => Just(Step::OthersRoll),
@@ -76,7 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0..2_usize).prop_map(Step::SourceEvent),
         6 => (0..2_usize).prop_map(Step::WorkloadEvent),
         1 => (0..2_usize).prop_map(Step::Relist),
-        5 => outcome.prop_map(Step::Work),
+        5 => outcomes().prop_map(Step::Work),
         2 => Just(Step::Store),
         1 => Just(Step::Die),
     ];
@@ -181,8 +168,13 @@ impl Cluster {
         self.web.pods.are_moving = self.is_rolling();
         self.web.pods.are_complete = !self.is_rolling();
     }
+}
 
-    /// As the API server takes the plan; returns whether it does.
+impl ApiServer for Cluster {
+    fn web(&self) -> &Workload {
+        &self.web
+    }
+
     fn apply(&mut self, plan: &Plan) -> bool {
         let version = plan.resource_version.map(std::num::NonZeroU64::get);
         if version.is_some_and(|version| version != self.web.resource_version) {
@@ -248,26 +240,11 @@ impl Member {
             let Some(pending) = index.pending(key) else {
                 continue;
             };
-            if let Decision::Skip(_) = decide(&pending) {
-                settle(&self.fixture, &pending, Settled::ByRestart);
+            if let Decision::Skip(_) = worker::decision(&pending) {
+                worker::settle(&self.fixture, &pending, Settled::ByRestart);
             }
         }
     }
-}
-
-fn decide(pending: &Pending) -> Decision {
-    let options = decide::Options {
-        strategy: decide::Strategy::EnvVars,
-        auto_reload_all: false,
-        reload_suspended: false,
-    };
-    decide::decide(&pending.workload, &pending.owed, &options)
-}
-
-fn settle(fixture: &Fixture, pending: &Pending, by: Settled) {
-    let owed = pending.owed.iter();
-    let settled = owed.map(|owed| (owed.source.key.reference(), owed.content));
-    fixture.index.settle(&key("web"), settled, by, fixture.now);
 }
 
 struct Ledger {
@@ -434,40 +411,8 @@ impl Play {
     }
 
     fn work(&mut self, outcome: Outcome) {
-        let (fixture, cluster) = (&self.members[0].fixture, &mut self.cluster);
-        let index = &fixture.index;
-        let mut has_looked = false;
-        for _ in 0..4 {
-            let Some(pending) = index.pending(&key("web")) else {
-                return;
-            };
-            let plan = match decide(&pending) {
-                Decision::Skip(_) if pending.is_uncertain && !std::mem::replace(&mut has_looked, true) => {
-                    index.read(cluster.web.clone());
-                    continue;
-                }
-                Decision::Skip(_) => return settle(fixture, &pending, Settled::WithoutRestart),
-                Decision::Patch(plan) => plan,
-            };
-            index.attempt(&key("web"), [reference("app")]);
-            match outcome {
-                Outcome::Refused => return index.refused(&key("web"), [reference("app")]),
-                Outcome::Lost => return,
-                Outcome::Answered | Outcome::AppliedUnanswered => {}
-            }
-            let before = cluster.web.resource_version;
-            if !cluster.apply(&plan) {
-                index.refused(&key("web"), [reference("app")]);
-                index.read(cluster.web.clone());
-                continue;
-            }
-            self.restarts += usize::from(cluster.web.resource_version != before);
-            if matches!(outcome, Outcome::Answered) {
-                index.written(cluster.web.clone());
-                settle(fixture, &pending, Settled::ByRestart);
-            }
-            return;
-        }
+        let has_restarted = worker::work(&self.members[0].fixture, &mut self.cluster, outcome);
+        self.restarts += usize::from(has_restarted);
     }
 
     /// Everything that is under way arrives.
