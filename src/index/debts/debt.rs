@@ -116,9 +116,9 @@ impl Debt {
     /// [`Self::remains`].
     pub(super) fn rolled(&mut self, with: &Belief, target: Content) -> bool {
         self.tentative = false;
-        if with.is(Some(target)) {
+        self.replaced = with.is(Some(target));
+        if self.replaced {
             self.belief.merge(with);
-            self.replaced = true;
         } else {
             self.belief = *with;
         }

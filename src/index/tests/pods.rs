@@ -316,6 +316,26 @@ fn a_content_that_comes_and_goes_is_owed_where_pods_may_have_started(
     assert_eq!(fixture.proof(), expected);
 }
 
+/// The sources' stream is ahead: a rollout that settles is followed by another one, of which a pod may have started with what
+/// the source held in between.
+#[test]
+fn a_rollout_after_one_that_settles_counts_by_its_own_time() {
+    let fixture = Fixture::running();
+    fixture.holds_at(30, 2);
+    fixture.holds_at(40, 3);
+    fixture.holds_at(50, 2);
+    fixture.sees(web(31, 2));
+    assert_eq!(fixture.proof(), None, "of the present content");
+    fixture.index.read(Workload {
+        pods: Pods {
+            are_complete: true,
+            ..Pods::default()
+        },
+        ..web(52, 3)
+    });
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+}
+
 /// The next leader has to know that not all of them run with what they ran with.
 #[rstest]
 #[case::stood_still(Pods::default(), 21, Some(digest(1)))]
