@@ -54,6 +54,8 @@ struct Slot {
     /// And at this one at the latest.
     template_until: u64,
     templates_left: TemplatesLeft,
+    /// It came back while pods of it may have been left: these were not replaced.
+    template_returned: bool,
     /// Pods came or went last at that resourceVersion of the workload or before.
     pods_moved: u64,
     /// The resourceVersion that this process, or another replica as far as it is seen, wrote last.
@@ -199,6 +201,7 @@ impl Workloads {
                 template_since: 0,
                 template_until: 0,
                 templates_left: TemplatesLeft::of(workload),
+                template_returned: false,
                 pods_moved: 0,
                 written: 0,
             };
@@ -219,6 +222,7 @@ impl Workloads {
         let is_event = observed.is_some_and(|observed| observed.is_event);
         if recreated {
             slot.watched_from_creation = is_event;
+            slot.template_returned = false;
         }
         let pods_moved = (slot.workload.pods.counts != workload.pods.counts).then_some(Span {
             since: slot.workload.resource_version,
@@ -231,7 +235,8 @@ impl Workloads {
         let has_returned = slot.templates_left.note(&slot.workload, workload);
         let template_returned = has_returned && template_changed.is_some();
         if let Some(span) = template_changed {
-            slot.template_since = if template_returned { 0 } else { span.since };
+            slot.template_since = span.since;
+            slot.template_returned = template_returned;
             slot.template_until = span.until;
             if is_restart(&slot.workload, workload) {
                 slot.written = slot.written.max(version);
@@ -332,6 +337,7 @@ impl Workloads {
         slot.is_some_and(|slot| {
             slot.template_since > version
                 && slot.template_since > slot.written
+                && !slot.template_returned
                 && slot.workload.replacement == Replacement::All
         })
     }
@@ -345,9 +351,9 @@ impl Workloads {
     /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later
     /// one is greater.
     pub(super) fn was_replaced_after(&self, id: &WorkloadId, time: UnixSeconds) -> bool {
-        let workload = self.get(id);
-        workload.is_some_and(|workload| {
-            workload.replacement == Replacement::All && workload.template.replaced_at > Some(time)
+        let slot = self.slots.get(id).filter(|slot| !slot.template_returned);
+        slot.is_some_and(|slot| {
+            slot.workload.replacement == Replacement::All && slot.workload.template.replaced_at > Some(time)
         })
     }
 

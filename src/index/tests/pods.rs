@@ -316,6 +316,33 @@ fn a_content_that_comes_and_goes_is_owed_where_pods_may_have_started(
     assert_eq!(fixture.proof(), expected);
 }
 
+/// A new leader finds other content than the ledger has, and the time of a rollout that was taken back before it had
+/// replaced all pods.
+#[test]
+fn a_template_that_came_back_is_no_rollout_that_was_missed() {
+    let fixture = Fixture::settled();
+    let undone_at = fixture.now.unix;
+    let source = Source {
+        resource_version: 15,
+        modified_at: Some(undone_at.saturating_add(-1)),
+        ..source("app", 2)
+    };
+    fixture.event(CONFIGMAPS, Event::SourceSeen(source));
+    fixture.sees(web(20, 1));
+    fixture.sees(web(31, 2));
+    let mut back = web(32, 1);
+    back.generation = 3;
+    back.template.replaced_at = Some(undone_at);
+    fixture.sees(back);
+    let status = SourceStatus {
+        state: SourceState::Present(digest(1)),
+        owed: Vec::new(),
+    };
+    fixture.index.restores_from(undone_at.saturating_add(-60));
+    fixture.index.restore(&app(), &status, fixture.now);
+    assert!(fixture.proof().is_some());
+}
+
 /// The sources' stream is ahead: a rollout that settles is followed by another one, of which a pod may have started with what
 /// the source held in between.
 #[test]
