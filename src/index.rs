@@ -38,6 +38,7 @@ mod lists;
 mod mounted;
 mod namespace;
 mod objects;
+mod replaced;
 mod selection;
 mod source_status;
 mod sources;

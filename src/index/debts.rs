@@ -28,9 +28,9 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use super::{
     change::{Change, Observed, Pending, Settled, Transition, WorkloadId},
     objects::Objects,
+    replaced::Replaced,
     source_status::OwedBy,
     sources::Sources,
-    workloads::Replaced,
 };
 use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
 use debt::{Debt, Step};

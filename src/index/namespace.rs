@@ -16,9 +16,10 @@ use super::{
     handover::{Handover, Unrecorded, status},
     mounted::Mounted,
     objects::Objects,
+    replaced::{Replaced, WorkloadSeen, is_paused},
     source_status::{SourceState, SourceStatus},
     sources::{Before, Novelty, Sources},
-    workloads::{Replaced, WorkloadSeen, Workloads, is_paused},
+    workloads::Workloads,
 };
 use crate::model::{
     Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,

@@ -6,7 +6,7 @@
 use super::super::{
     change::{Change, WorkloadId},
     objects::Objects,
-    workloads::{Replaced, Span},
+    replaced::{Replaced, Span},
 };
 use super::{
     Debts,

@@ -12,7 +12,7 @@ use std::{collections::HashMap, time::Instant};
 
 use super::super::{
     change::{Change, Observed},
-    workloads::{Replaced, Span},
+    replaced::{Replaced, Span},
 };
 use crate::model::{Content, SourceRef, UnixSeconds, Workload};
 
