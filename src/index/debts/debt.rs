@@ -10,6 +10,16 @@ use super::{
 };
 use crate::model::{Content, Owed, Proof, Source, Workload};
 
+/// Why a debt is not due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dormant {
+    /// The source is gone, and the workload need not be restarted for that. Should the source return with what the workload
+    /// runs with, nothing has changed.
+    Declined,
+    /// Somebody else's rollout is under way, which starts pods with the present content, unless it is taken back.
+    Replaced,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debt {
     /// What the workload's pods may have started with.
@@ -18,12 +28,8 @@ pub(super) struct Debt {
     tentative: bool,
     /// The ledger has it as owed.
     from_ledger: bool,
-    /// The source is gone, and the workload need not be restarted for that. Nothing is due; should the source return
-    /// with what the workload runs with, nothing has changed.
-    declined: bool,
-    /// Somebody else's rollout is under way, which starts pods with the present content. Nothing is due, unless it is taken
-    /// back.
-    replaced: bool,
+    /// Nothing is due at present, for this reason.
+    dormant: Option<Dormant>,
     /// When the first change since then was seen.
     since: Instant,
     /// The last change.
@@ -48,8 +54,7 @@ impl Debt {
             belief,
             tentative: change.tentative,
             from_ledger: false,
-            declined: false,
-            replaced: false,
+            dormant: None,
             since: change.seen.at,
             last: *change,
             version: version(source),
@@ -72,7 +77,7 @@ impl Debt {
         {
             self.belief.add(before);
         }
-        self.replaced = false;
+        self.dormant = None;
         self.version = version(Some(source));
         self.last = *change;
         self.tentative &= change.tentative;
@@ -82,7 +87,7 @@ impl Debt {
     /// Whether the workload still owes a restart: it does not where the source is what its pods run with. Where an earlier
     /// leader says so, and what it wrote down may lack a restart (`unrecorded`), the marker has to confirm it.
     pub(super) fn remains(&mut self, target: Option<Content>, unrecorded: bool) -> bool {
-        self.declined = false;
+        self.dormant = self.dormant.filter(|reason| *reason != Dormant::Declined);
         if !self.belief.is(target) {
             return true;
         }
@@ -106,7 +111,7 @@ impl Debt {
     pub(super) fn pods_started(&mut self, with: &Belief, target: Content) -> bool {
         if !with.is(Some(target)) {
             // So may pods of a rollout under way.
-            self.replaced = false;
+            self.dormant = None;
         }
         self.belief.merge(with);
         self.remains(Some(target), true)
@@ -116,8 +121,8 @@ impl Debt {
     /// [`Self::remains`].
     pub(super) fn rolled(&mut self, with: &Belief, target: Content) -> bool {
         self.tentative = false;
-        self.replaced = with.is(Some(target));
-        if self.replaced {
+        self.dormant = with.is(Some(target)).then_some(Dormant::Replaced);
+        if self.dormant.is_some() {
             self.belief.merge(with);
         } else {
             self.belief = *with;
@@ -129,7 +134,7 @@ impl Debt {
     /// the debt [`Self::remains`].
     pub(super) fn taken_back(&mut self, with: &Belief, target: Content) -> bool {
         self.tentative = false;
-        self.replaced = false;
+        self.dormant = None;
         self.belief.merge(with);
         self.remains(Some(target), true)
     }
@@ -137,13 +142,13 @@ impl Debt {
     /// As [`Self::rolled`], where the template was seen before the change of the source.
     pub(super) fn rolled_before(mut self, target: Content) -> Self {
         self.belief.add(target);
-        self.replaced = true;
+        self.dormant = Some(Dormant::Replaced);
         self
     }
 
     /// Whether somebody else's rollout is under way that settles it.
-    pub(super) const fn is_replaced(&self) -> bool {
-        self.replaced
+    pub(super) fn is_replaced(&self) -> bool {
+        self.dormant == Some(Dormant::Replaced)
     }
 
     /// An earlier leader wrote down something else, or nothing: it may have done more than this process has seen.
@@ -177,8 +182,9 @@ impl Debt {
     /// The source's deletion restarts nothing: the pods run with what they ran with before. Returns whether that is
     /// known, and so whether the debt remains, as declined.
     pub(super) fn decline(&mut self) -> bool {
-        self.declined = self.belief.only().is_some() && !self.from_ledger;
-        self.declined
+        let is_known = self.belief.only().is_some() && !self.from_ledger;
+        self.dormant = is_known.then_some(Dormant::Declined);
+        is_known
     }
 
     /// The workload was recreated: it is not known with which content its pods started.
@@ -203,7 +209,7 @@ impl Debt {
 
     /// Whether a restart is owed, if only for a source that is absent at present.
     pub(super) const fn is_due(&self) -> bool {
-        !self.declined && !self.replaced
+        self.dormant.is_none()
     }
 
     /// Whether a later leader has to know of it.
