@@ -123,6 +123,36 @@ fn the_verdict_is_upstreams(
     );
 }
 
+/// The table "Annotations that do nothing" of docs/restarts.md: read without an error, and without effect on `app-cm`.
+#[rstest]
+#[case::a_boolean_for_a_list(&[(CONFIGMAP_RELOAD, "true")])]
+#[case::an_empty_list(&[(CONFIGMAP_RELOAD, "")])]
+#[case::a_newline_between_names(&[(CONFIGMAP_RELOAD, "other\napp-cm")])]
+#[case::a_semicolon_between_names(&[(CONFIGMAP_RELOAD, "other;app-cm")])]
+#[case::with_its_namespace(&[(CONFIGMAP_RELOAD, "ns/app-cm")])]
+#[case::a_shells_pattern(&[(CONFIGMAP_RELOAD, "app*")])]
+#[case::yes(&[(AUTO, "yes")])]
+#[case::on(&[(AUTO, "on")])]
+#[case::enabled(&[(AUTO, "enabled")])]
+#[case::a_space(&[(AUTO, " true")])]
+#[case::match_on_a_workload(&[("reloader.stakater.com/match", "true")])]
+#[case::an_invented_list(&[("reloader.stakater.com/configmap", "app-cm"), ("reloader.stakater.com/reload", "app-cm")])]
+#[case::another_domain(&[("reloader.stakater.io/auto", "true")])]
+#[case::a_plural(&[("configmaps.reloader.stakater.com/reload", "app-cm")])]
+fn common_mistakes_do_nothing(#[case] workload: &Annotations) {
+    let opt_in = parse(workload, &[]);
+    assert_eq!(opt_in.verdict(&config_map(), false), NOT_OPTED_IN);
+    assert_eq!(opt_in.bad_items().count(), 0);
+}
+
+/// The other half of that table: what is meant to hold a restart back, and does not.
+#[rstest]
+#[case::a_pattern_of_exclusions(&[(AUTO, "true"), (CONFIGMAP_EXCLUDE, "app-.*")])]
+#[case::exclusions_under_another_prefix(&[(AUTO, "true"), ("configmap.exclude.reloader.stakater.com/reload", "app-cm")])]
+fn common_mistakes_hold_nothing_back(#[case] workload: &Annotations) {
+    assert_eq!(parse(workload, &[]).verdict(&config_map(), false), Verdict::Auto);
+}
+
 #[test]
 fn renamed_keys_take_the_place_of_the_defaults() {
     let keys = AnnotationKeys {
