@@ -3,11 +3,11 @@
 //! Each change has a content of its own, so the markers of a workload, in order, have to be some of its contents in their
 //! order, and the last one of both has to be the same.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
-use sha1::{Digest as _, Sha1};
+use testbed::digest_of;
 
 use crate::{
     controller::Controller,
@@ -89,9 +89,9 @@ async fn beside_changes(lab: &Lab, former: &Path) -> Result<UnderLoad> {
     let (mut left_behind, mut twice) = (0, 0);
     for (workload, contents) in contents.iter().enumerate() {
         let markers = markers(lab, workload)?;
-        let last = contents.last().map(|content| digest(content));
+        let last = contents.last().map(|content| digest_of(content));
         left_behind += usize::from(markers.last() != last.as_ref());
-        let mut later = contents.iter().map(|content| digest(content));
+        let mut later = contents.iter().map(|content| digest_of(content));
         twice += markers
             .iter()
             .filter(|marker| !later.any(|digest| digest == **marker))
@@ -164,13 +164,4 @@ fn markers(lab: &Lab, workload: usize) -> Result<Vec<String>> {
         }
     }
     Ok(markers)
-}
-
-/// The digest of a ConfigMap whose one key holds this.
-fn digest(content: &str) -> String {
-    let digest = Sha1::digest(format!("key={content}"));
-    digest.iter().fold(String::new(), |mut text, byte| {
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }

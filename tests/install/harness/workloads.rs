@@ -1,6 +1,6 @@
 //! Workloads, each with a ConfigMap of its own, and a stream of changes to these.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
 use kube::{
@@ -8,7 +8,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use sha1::{Digest as _, Sha1};
+pub use testbed::digest_of;
 use testbed::{ControlPlane, eventually};
 use tokio::{
     sync::oneshot::{self, error::TryRecvError},
@@ -19,15 +19,6 @@ use super::{Cluster, PATIENCE};
 
 /// Their namespace.
 pub const APPS: &str = "apps";
-
-/// What marks a ConfigMap whose one key is `key`: computed here, so that the program is not compared with itself.
-pub fn digest_of(value: &str) -> String {
-    let digest = Sha1::digest(format!("key={value}"));
-    digest.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// The variable by which a restart for that ConfigMap is seen.
 pub fn marker_of(number: usize) -> String {

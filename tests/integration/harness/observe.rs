@@ -1,12 +1,13 @@
 //! What tests look at beside the audit log: markers, Events, and whether a controller has anything left to do.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Event};
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use sha1::{Digest as _, Sha1};
 use testbed::eventually;
+
+pub use testbed::digest_of;
 
 use super::{
     Controller, PATIENCE, World,
@@ -15,16 +16,6 @@ use super::{
 
 /// The annotation that opts a workload into everything its pods use.
 pub const AUTO: [(&str, &str); 1] = [("reloader.stakater.com/auto", "true")];
-
-/// What marks a source of the harness, whose one key is `key`: computed here, so that the controller is not compared
-/// with itself.
-pub fn digest_of(value: &str) -> String {
-    let digest = Sha1::digest(format!("key={value}"));
-    digest.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// A pod with one container `main` that takes all of these as its environment.
 pub fn pod_with(config_maps: &[&str], secrets: &[&str]) -> Value {
