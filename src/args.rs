@@ -114,13 +114,13 @@ Examples:
   Wait two seconds for further changes before a restart:
     reloader --coalesce-window=2s
 
-Environment without a flag:
+Environment beside the flags:
   KUBERNETES_NAMESPACE        the one namespace to watch when --namespaces is empty
   POD_NAME, POD_NAMESPACE     this replica's identity and the Lease's namespace (--enable-ha)
   METRICS_COUNT_BY_NAMESPACE  exactly `enabled`: count reloads per namespace as well
   ALERT_ON_RELOAD             exactly `true`: send an alert for each restart to ALERT_WEBHOOK_URL, in the form that
                               ALERT_SINK names (slack, teams, gchat; else plain text), after ALERT_ADDITIONAL_INFO,
-                              through ALERT_WEBHOOK_PROXY
+                              through ALERT_WEBHOOK_PROXY or ALERT_PROXY; the flags --alert-… win
   RELOADER_NAMESPACE          where Reloader runs and reloader-meta-info goes; not RELOADER_NAMESPACES, which is
                               --namespaces
   RELOADER_DEPLOYMENT_NAME    the Deployment Reloader runs as: names its ledger [default: reloader]
