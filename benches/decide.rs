@@ -20,6 +20,7 @@ fn owed(name: &str) -> Owed {
         source,
         version: 1,
         look_alike: false,
+        may_bring_back: false,
         proof: reloader::model::Proof::Restart,
         seen_at: UnixSeconds(1_790_000_000),
         order: 1,

@@ -96,7 +96,8 @@ struct Wanted<'a> {
 impl Wanted<'_> {
     /// What the plan writes.
     fn plan(&self, strategy: Strategy) -> Mark {
-        let has_exact = self.owed.look_alike || self.marker.is_exact(&self.owed.source.key);
+        let has_exact =
+            self.owed.look_alike || self.owed.may_bring_back || self.marker.is_exact(&self.owed.source.key);
         self.mark(has_exact || self.looks_marked(strategy))
     }
 

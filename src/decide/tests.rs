@@ -76,6 +76,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
         version: 1,
         content: Content::Present(Digest::from_bytes([digest; 20])),
         look_alike: false,
+        may_bring_back: false,
         proof: Proof::Restart,
         seen_at: UnixSeconds(1000 + i64::try_from(order).unwrap()),
         order,

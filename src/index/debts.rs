@@ -31,6 +31,7 @@ use super::{
     replaced::Replaced,
     source_status::OwedBy,
     sources::Sources,
+    workloads::Workloads,
 };
 use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
 use debt::{Debt, Step};
@@ -308,7 +309,12 @@ impl Debts {
     }
 
     /// What the workload owes now; `None` when it owes nothing.
-    pub(super) fn pending(&self, workload: &Arc<Workload>, sources: &Sources) -> Option<Pending> {
+    pub(super) fn pending(
+        &self,
+        workload: &Arc<Workload>,
+        workloads: &Workloads,
+        sources: &Sources,
+    ) -> Option<Pending> {
         let id = WorkloadId::from(&workload.key);
         let due = || self.of(&id).filter(|(_, debt)| debt.is_due());
         let since = due().map(|(_, debt)| debt.since()).min()?;
@@ -316,7 +322,8 @@ impl Debts {
         let follows = workload.template_of.is_some();
         let owed = due().filter_map(|(reference, debt)| {
             let content = sources.target(reference)?;
-            Some(debt.owed(content, sources.get(reference)?, follows))
+            let may_bring_back = workloads.may_have_left_a_template_with(&id, content);
+            Some(debt.owed(content, sources.get(reference)?, follows, may_bring_back))
         });
         Some(Pending {
             workload: Arc::clone(workload),

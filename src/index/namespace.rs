@@ -442,8 +442,11 @@ impl Namespace {
     // Debts
 
     pub(super) fn pending(&self, key: &WorkloadKey) -> Option<Pending> {
-        let workload = self.objects.workloads.get(&key.into())?;
-        self.debts.pending(workload, &self.objects.sources)
+        let Objects {
+            workloads, sources, ..
+        } = &self.objects;
+        self.debts
+            .pending(workloads.get(&key.into())?, workloads, sources)
     }
 
     pub(super) fn attempt(&mut self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {

@@ -3,38 +3,55 @@
 //!
 //! I/O: none.
 
-use crate::model::{Fingerprint, Workload};
+use std::hash::{DefaultHasher, Hasher};
+
+use crate::model::{Content, Fingerprint, PodTemplate, Workload};
 
 /// So many are told apart.
 const MOST: usize = 4;
 
+/// One of them.
+#[derive(Debug)]
+struct Left {
+    fingerprint: Fingerprint,
+    /// What its markers show: a bit for each, which several contents may share.
+    shown: u64,
+}
+
 /// Since the status last showed that all pods are of the present template.
 #[derive(Debug, Default)]
 pub(super) struct TemplatesLeft {
-    known: Vec<Fingerprint>,
-    /// And any other.
-    or_any: bool,
+    known: Vec<Left>,
+    /// What the markers of those show that there was no room for, if there was none for some.
+    dropped: Option<u64>,
+    /// And others, which were never seen.
+    or_unseen: bool,
 }
 
 impl TemplatesLeft {
     /// Of a workload that was not known.
-    pub(super) const fn of(workload: &Workload) -> Self {
+    pub(super) fn of(workload: &Workload) -> Self {
         Self {
-            known: Vec::new(),
-            or_any: workload.pods.are_moving,
+            or_unseen: workload.pods.are_moving,
+            ..Self::default()
         }
     }
 
     /// The workload has become another. Returns whether its template came back before all its pods were replaced.
     pub(super) fn note(&mut self, before: &Workload, now: &Workload) -> bool {
         // Each change of the spec counts: there may have been another template in between.
-        self.or_any |= now.generation > before.generation.saturating_add(1);
-        let (left, template) = (before.template.fingerprint, now.template.fingerprint);
+        self.or_unseen |= now.generation > before.generation.saturating_add(1);
+        let (fingerprint, template) = (before.template.fingerprint, now.template.fingerprint);
         let has_returned = self.contains(template);
-        if left.differs(template) && !self.known.contains(&left) {
-            self.or_any |= self.known.len() >= MOST;
-            self.known.truncate(MOST - 1);
-            self.known.push(left);
+        let mut known = self.known.iter();
+        if fingerprint.differs(template) && !known.any(|left| left.fingerprint == fingerprint) {
+            if self.known.len() >= MOST
+                && let Some(dropped) = self.known.pop()
+            {
+                self.dropped = Some(self.dropped.unwrap_or_default() | dropped.shown);
+            }
+            let shown = shown(&before.template);
+            self.known.push(Left { fingerprint, shown });
         }
         has_returned
     }
@@ -48,7 +65,31 @@ impl TemplatesLeft {
         !self.known.is_empty()
     }
 
-    fn contains(&self, template: Fingerprint) -> bool {
-        self.or_any || self.known.iter().any(|left| left.is_same(template))
+    /// Whether one of them may show that content.
+    pub(super) fn may_show(&self, content: Content) -> bool {
+        let Content::Present(digest) = content else {
+            // As it was before the source's marker.
+            return self.or_unseen || self.is_any_known();
+        };
+        let bit = bit(&digest.to_string());
+        let mut shown = self.known.iter().map(|left| left.shown).chain(self.dropped);
+        self.or_unseen || shown.any(|shown| shown & bit != 0)
     }
+
+    fn contains(&self, template: Fingerprint) -> bool {
+        let mut known = self.known.iter();
+        self.or_unseen || self.dropped.is_some() || known.any(|left| left.fingerprint.is_same(template))
+    }
+}
+
+fn shown(template: &PodTemplate) -> u64 {
+    let containers = template.containers.iter().chain(&template.init_containers);
+    let markers = containers.flat_map(|container| &container.markers);
+    markers.fold(0, |bits, (_, value)| bits | bit(value))
+}
+
+fn bit(value: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(value.as_bytes());
+    1 << (hasher.finish() % u64::from(u64::BITS))
 }

@@ -20,8 +20,8 @@ use super::{
     templates_left::TemplatesLeft,
 };
 use crate::model::{
-    PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload, WorkloadKey,
-    WorkloadKind,
+    Content, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload,
+    WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -254,6 +254,12 @@ impl Workloads {
     pub(super) fn is_under_replacement(&self, id: &WorkloadId) -> bool {
         let slot = self.slots.get(id);
         slot.is_some_and(|slot| slot.templates_left.is_any_known())
+    }
+
+    /// Whether pods may be left of a template that shows that content.
+    pub(super) fn may_have_left_a_template_with(&self, id: &WorkloadId, content: Content) -> bool {
+        let slot = self.slots.get(id);
+        slot.is_some_and(|slot| slot.templates_left.may_show(content))
     }
 
     /// Whether all its pods have certainly started after that time, by the API server's clock: whole seconds, so that the later

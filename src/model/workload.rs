@@ -283,6 +283,9 @@ pub struct Owed {
     pub content: Content,
     /// The content the workload runs with prints the same digest, so that its marker proves nothing.
     pub look_alike: bool,
+    /// Pods may be left of an earlier template that shows the content: a marker as it had one could bring that template back,
+    /// and they would stay.
+    pub may_bring_back: bool,
     /// What a marker of the source in the pod template proves.
     pub proof: Proof,
     /// When the change was first seen. It is fixed per change, so that a repeated patch is byte-identical and does

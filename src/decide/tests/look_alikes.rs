@@ -15,6 +15,7 @@ fn look_alike(pairs: &[(&str, &str)]) -> Owed {
         },
         content: Content::Present(digest),
         look_alike: true,
+        may_bring_back: false,
         ..owed
     }
 }
@@ -28,6 +29,7 @@ const TWO: &[(&str, &str)] = &[("a", "1"), ("b", "2")];
 fn each_change_between_contents_that_look_alike_is_one_write(#[case] options: Options) {
     let first = Owed {
         look_alike: false,
+        may_bring_back: false,
         ..look_alike(ONE)
     };
     let mut workload = apply(
@@ -49,6 +51,23 @@ fn each_change_between_contents_that_look_alike_is_one_write(#[case] options: Op
     }
 }
 
+/// Pods may be left of an earlier template with the same variable: the template must become another one.
+#[test]
+fn a_marker_that_could_bring_a_template_back_is_beside_an_annotation() {
+    let owed = Owed {
+        may_bring_back: true,
+        ..owed(ConfigMap, "cm", 1, 1)
+    };
+    let restarted = plan(decide(&unmarked(), std::slice::from_ref(&owed), &ENV_VARS));
+    assert!(restarted.annotation().is_some());
+    let workload = apply(unmarked(), &restarted);
+    assert_eq!(
+        decide(&workload, &[owed], &ENV_VARS),
+        Decision::Skip(SkipReason::AlreadyMarked),
+        "by another leader"
+    );
+}
+
 /// Without a trace of the content in between, the marker of the first change would be taken for one of the last.
 #[rstest]
 #[case(ENV_VARS)]
@@ -58,6 +77,7 @@ fn what_was_marked_exactly_once_is_so_until_the_marker_is_another(#[case] option
     let other = owed(ConfigMap, "cm", 9, 1);
     let back = Owed {
         look_alike: false,
+        may_bring_back: false,
         ..look_alike(ONE)
     };
     for owed in [look_alike(TWO), other, back, look_alike(TWO)] {

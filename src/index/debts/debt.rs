@@ -243,9 +243,16 @@ impl Debt {
     }
 
     /// The debt as a worker sees it: the workload is to be brought to `content`. `follows`: its template is another's.
-    pub(super) fn owed(&self, content: Content, source: &Source, follows: bool) -> Owed {
+    pub(super) fn owed(
+        &self,
+        content: Content,
+        source: &Source,
+        follows: bool,
+        may_bring_back: bool,
+    ) -> Owed {
         Owed {
             content,
+            may_bring_back,
             look_alike: matches!(content, Content::Present(digest) if self.belief.is_look_alike(digest)),
             source: source.clone(),
             version: self.version,

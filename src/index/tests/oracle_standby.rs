@@ -191,9 +191,6 @@ impl ApiServer for Cluster {
             next.written_at = Some(UnixSeconds(self.time));
             self.roll(|template| *template = next);
             self.is_ours = true;
-            let now = self.web.template.fingerprint;
-            let left = self.pods.iter_mut().filter(|pod| pod.template == now);
-            left.for_each(|pod| pod.template = Fingerprint::default());
         }
         true
     }
