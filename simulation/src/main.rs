@@ -47,9 +47,9 @@ struct Cli {
     /// Play this plan alone
     #[arg(long, value_name = "FILE", env = "PLAN", conflicts_with = "seed")]
     plan: Option<PathBuf>,
-    /// Make the failing plan small, and print it
-    #[arg(long)]
-    shrink: bool,
+    /// Make the failing plan small, and print it; with a rule, one that breaks that rule
+    #[arg(long, value_name = "RULE", num_args = 0..=1, default_missing_value = "", value_parser = shrink::rule)]
+    shrink: Option<shrink::Wanted>,
     /// Show the plan
     #[arg(long)]
     show: bool,
@@ -160,8 +160,11 @@ fn one(cli: &Cli) -> Result<bool> {
     };
     let result = run.play()?;
     result.print(plan.seed);
-    if !result.findings.is_empty() && cli.shrink {
-        print!("{}", shrink::shrink(&plan, &result, cli.jobs)?.text());
+    if !result.findings.is_empty()
+        && let Some(wanted) = cli.shrink
+    {
+        let rules = wanted.map_or_else(|| result.rules(), |rule| vec![rule]);
+        print!("{}", shrink::shrink(&plan, &rules, cli.jobs).text());
     }
     Ok(result.findings.is_empty())
 }

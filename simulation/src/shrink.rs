@@ -4,17 +4,29 @@
 
 use std::thread;
 
-use anyhow::Result;
-use simulation::plan::{Plan, Timed};
+use simulation::{
+    oracle::Rule,
+    plan::{Plan, Timed},
+};
 
-use crate::runs::{Run, RunResult};
+use crate::runs::Run;
+
+/// The rule that the small plan has to break; `None`: one of those that the plan breaks.
+pub type Wanted = Option<Rule>;
+
+/// Reads a flag.
+pub fn rule(text: &str) -> Result<Wanted, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_value(text.into()).map(Some).map_err(|error| error.to_string())
+}
 
 /// How many runs it may take.
 const RUNS: usize = 600;
 
-/// A smaller plan that breaks one of the same rules.
-pub fn shrink(plan: &Plan, result: &RunResult, jobs: usize) -> Result<Plan> {
-    let rules = result.rules();
+/// A smaller plan that breaks one of the rules.
+pub fn shrink(plan: &Plan, rules: &[Rule], jobs: usize) -> Plan {
     let fails = |plan: &Plan| -> bool {
         let run = Run {
             plan,
@@ -38,7 +50,7 @@ pub fn shrink(plan: &Plan, result: &RunResult, jobs: usize) -> Result<Plan> {
             None => parts *= 2,
         }
     }
-    Ok(best)
+    best
 }
 
 /// The first of the plans that fails.

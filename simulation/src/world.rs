@@ -205,7 +205,19 @@ impl World {
     /// At each commit at most one replica takes itself for the leader.
     async fn observe(self: Arc<Self>) {
         let mut revision = self.store.subscribe();
+        let mut seen = self.store.revision();
         loop {
+            for commit in self.store.commits_since(seen) {
+                seen = commit.revision;
+                tracing::debug!(
+                    "{} {} {}s {}: {}",
+                    commit.caller,
+                    commit.verb,
+                    commit.plural,
+                    commit.name,
+                    commit.after.as_ref().map(|after| after.to_string()).unwrap_or_default()
+                );
+            }
             let leaders: Vec<&str> = self
                 .machines
                 .iter()

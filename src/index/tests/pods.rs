@@ -57,7 +57,9 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     let fixture = Fixture::running();
     if workloads_first {
         fixture.sees(web(31, 2));
-        assert!(fixture.holds_at(30, 2).due.is_empty());
+        let effect = fixture.holds_at(30, 2);
+        assert!(effect.due.is_empty());
+        assert_eq!(effect.settled, [app()], "the ledger hears of it");
     } else {
         assert_eq!(fixture.holds_at(30, 2).due.len(), 1);
         let effect = fixture.sees(web(31, 2));
