@@ -79,8 +79,28 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that does not hold.
-pub fn judge(history: &History) -> Vec<Finding> {
+/// Why a rule need not hold: docs/limits.md says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Excuse {
+    /// A restart was undone while its rollout was under way: pods that were not replaced yet keep what they have.
+    UndoneUnderWay,
+    /// The ledger was deleted, and every process that knew better died before it was written again.
+    LedgerWasGone,
+    /// Two changes by others in one second: times in objects do not show which came first.
+    SameSecond,
+}
+
+/// What the judge says of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Everything that does not hold.
+    pub findings: Vec<Finding>,
+    /// What does not hold either, and need not.
+    pub excused: Vec<(Finding, Excuse)>,
+}
+
+/// Judges a run.
+pub fn judge(history: &History) -> Verdict {
     let mut findings: Vec<Finding> = history
         .failures
         .iter()
@@ -89,8 +109,13 @@ pub fn judge(history: &History) -> Vec<Finding> {
             what: failure.clone(),
         })
         .collect();
-    findings.extend(lost(history));
-    findings.extend(restarts(history));
+    let mut excused = Vec::new();
+    for (finding, excuse) in lost(history).chain(restarts(history)) {
+        match excuse {
+            None => findings.push(finding),
+            Some(excuse) => excused.push((finding, excuse)),
+        }
+    }
     if history.requests_in_peace > REQUESTS_IN_PEACE {
         findings.push(Finding {
             rule: Rule::Busy,
@@ -103,31 +128,75 @@ pub fn judge(history: &History) -> Vec<Finding> {
     findings
 }
 
-fn lost(history: &History) -> impl Iterator<Item = Finding> {
-    history.pods.iter().flat_map(
-        |PodsAtTheEnd {
-             workload,
-             pods,
-             present,
-         }| {
-            pods.iter().enumerate().flat_map(move |(number, read)| {
-                present.iter().filter_map(move |(source, content)| {
-                    let has = read.get(source)?;
-                    (has != content).then(|| Finding {
-                        rule: Rule::Lost,
-                        what: format!(
-                            "pod {number} of {workload} runs with {has} of {source}, which holds {content}"
-                        ),
-                    })
-                })
+fn lost(history: &History) -> impl Iterator<Item = Judged> {
+    let has_gone = ledger_was_gone(history);
+    history.pods.iter().flat_map(move |PodsAtTheEnd { workload, pods, present }| {
+        pods.iter().enumerate().flat_map(move |(number, read)| {
+            present.iter().filter_map(move |(source, content)| {
+                let has = read.get(source)?;
+                let finding = Finding {
+                    rule: Rule::Lost,
+                    what: format!("pod {number} of {workload} runs with {has} of {source}, which holds {content}"),
+                };
+                let excuse = if was_undone_under_way(history, workload, source) {
+                    Some(Excuse::UndoneUnderWay)
+                } else {
+                    has_gone.then_some(Excuse::LedgerWasGone)
+                };
+                (has != content).then_some((finding, excuse))
             })
-        },
-    )
+        })
+    })
+}
+
+/// Since the source changed last, another client brought an earlier template back before the pods were replaced.
+fn was_undone_under_way(history: &History, workload: &str, source: &str) -> bool {
+    let changed = history
+        .commits
+        .iter()
+        .filter(|commit| commit.plural == "configmaps" && commit.name == source && has_changed(commit, "data"))
+        .map(|commit| commit.revision)
+        .next_back()
+        .unwrap_or_default();
+    let rollout = i64::try_from(history.setting.pod_start_ms).unwrap_or(i64::MAX) * 4 + 2000;
+    let mut templates: Vec<(Value, jiff::Timestamp)> = Vec::new();
+    for commit in history.commits.iter().filter(|commit| commit.name == workload && template_has_changed(commit)) {
+        let Some(after) = &commit.after else { continue };
+        let template = after["spec"]["template"].clone();
+        let has_come_back = templates.iter().any(|(earlier, _)| *earlier == template);
+        let since = templates.last().map_or(i64::MAX, |(_, at)| commit.wall.as_millisecond() - at.as_millisecond());
+        if has_come_back && commit.revision > changed && since < rollout && !commit.caller.starts_with("reloader") {
+            return true;
+        }
+        templates.push((template, commit.wall));
+    }
+    false
+}
+
+/// A replica has become leader at a moment when the ledger, which there was, was not there.
+fn ledger_was_gone(history: &History) -> bool {
+    let (mut has_been, mut is_there, mut holder) = (false, false, Value::Null);
+    for commit in &history.commits {
+        if commit.plural == "configmaps" && commit.name.contains("ledger") {
+            is_there = commit.after.is_some();
+            has_been |= is_there;
+        }
+        if commit.plural == "leases"
+            && let Some(after) = &commit.after
+            && after["spec"]["holderIdentity"] != holder
+        {
+            holder = after["spec"]["holderIdentity"].clone();
+            if has_been && !is_there {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Restarts for which there was no reason: the template had been changed since its sources were.
-fn restarts(history: &History) -> Vec<Finding> {
-    let mut findings = Vec::new();
+fn restarts(history: &History) -> Vec<Judged> {
+    let mut judged = Vec::new();
     for (number, setting) in history.setting.workloads.iter().enumerate() {
         let name = pods::workload_name(number);
         let sources: Vec<String> = setting
@@ -157,9 +226,8 @@ fn restarts(history: &History) -> Vec<Finding> {
             } else if is_ours
                 && let Some(rolled) = rolled
                 && changed.is_none_or(|changed| changed.revision < rolled.revision)
-                && !is_undecidable(changed, rolled)
             {
-                findings.push(Finding {
+                let finding = Finding {
                     rule: Rule::Twice,
                     what: format!(
                         "{name} is restarted at {}, but its template was changed at {} by {}, after its sources at {:?}",
@@ -168,12 +236,13 @@ fn restarts(history: &History) -> Vec<Finding> {
                         rolled.caller,
                         changed.map(|changed| changed.revision),
                     ),
-                });
+                };
+                judged.push((finding, is_undecidable(changed, rolled).then_some(Excuse::SameSecond)));
             }
             rolled = Some(commit);
         }
     }
-    findings
+    judged
 }
 
 /// Times in objects have whole seconds: which of two changes by others in one second came first is not known.

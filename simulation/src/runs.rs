@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use simulation::{
     link::Phase,
-    oracle::Rule,
+    oracle::{Excuse, Rule},
     plan::Plan,
     world::{self, try_out},
 };
@@ -46,6 +46,8 @@ impl Death {
 pub struct RunResult {
     /// What does not hold, and where.
     pub findings: Vec<(Rule, String)>,
+    /// What does not hold and need not, and why.
+    pub excused: Vec<(Rule, Excuse)>,
     /// Equal for equal runs.
     pub trace: u64,
     /// How long it took, in virtual time.

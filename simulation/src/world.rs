@@ -491,8 +491,8 @@ fn workload(number: usize, setting: &WorkloadSetting) -> Value {
 ///
 /// # Errors
 /// As [`play`].
-pub fn try_out(plan: &Plan, death: Option<Death>) -> anyhow::Result<(History, Vec<oracle::Finding>)> {
+pub fn try_out(plan: &Plan, death: Option<Death>) -> anyhow::Result<(History, oracle::Verdict)> {
     let history = play(plan, death)?;
-    let findings = oracle::judge(&history);
-    Ok((history, findings))
+    let verdict = oracle::judge(&history);
+    Ok((history, verdict))
 }
