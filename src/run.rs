@@ -21,17 +21,15 @@ mod opening;
 mod patience;
 mod selectors;
 mod supervise;
+pub mod surroundings;
 mod takeover;
 mod throttled;
 mod trust;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use futures::StreamExt;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     admin::{self, health::Health},
@@ -55,6 +53,7 @@ use clients::Clients;
 use notifications::Notifications;
 use selectors::selectors;
 use supervise::{Election, Running};
+use surroundings::{Surroundings, Tasks};
 
 pub use error::RunError;
 
@@ -69,7 +68,16 @@ const MONITOR: Duration = Duration::from_secs(5);
 
 /// Runs the controller until a signal ends it. `lost_lines` is shown on `/metrics`.
 pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> {
-    let mut signals = Signals::new()?;
+    let surroundings = Surroundings::of_process(&config).await?;
+    run_in(surroundings, config, lost_lines).await
+}
+
+/// Runs the controller in these surroundings until it is ordered to stop.
+pub async fn run_in(
+    surroundings: Surroundings,
+    config: Config,
+    lost_lines: LostLines,
+) -> Result<(), RunError> {
     for (level, line) in startup_lines(&config) {
         log(level, &line);
     }
@@ -77,26 +85,30 @@ pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> 
         count_by_namespace: config.count_by_namespace,
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),
     }));
-    let mut listeners = vec![admin::bind(&config.listen_address, "--listen-address").await?];
-    if let Some(address) = &config.health_address {
-        listeners.push(admin::bind(address, "--health-addr").await?);
-    }
-    let clients = Clients::new(&metrics, config.watch_timeout + watch::GRACE).await?;
+    let Surroundings {
+        cluster,
+        tasks,
+        listeners,
+        mut stops,
+    } = surroundings;
+    let clients = Clients::new(cluster, &metrics, config.watch_timeout + watch::GRACE).await?;
     // Without a selector every namespace counts.
     let (selection, selection_known) =
         tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
     let config = Arc::new(config);
-    let (mut running, ledger) = start(&config, &clients, listeners, &metrics, lost_lines, selection)?;
+    let (mut running, ledger) = start(
+        &config, &clients, tasks, listeners, &metrics, lost_lines, selection,
+    )?;
     tokio::select! {
         ended = running.supervise(ledger, &config, selection_known) => return Err(ended),
         rewound = clients.rewound() => return Err(rewound.into()),
         untrusted = clients.untrusted() => return Err(untrusted.into()),
-        () = signals.next() => {}
+        _ = stops.next() => {}
     }
     tracing::info!("Shutting down: finishing the patches in flight");
     tokio::select! {
         () = running.shut_down() => {}
-        () = signals.next() => tracing::warn!("Second signal: exiting at once"),
+        _ = stops.next() => tracing::warn!("Second signal: exiting at once"),
     }
     tracing::info!("Stopped");
     Ok(())
@@ -120,6 +132,7 @@ fn raise_descriptor_limit(streams: &[StreamId]) {
 fn start(
     config: &Config,
     clients: &Clients,
+    tasks: Tasks,
     listeners: Vec<TcpListener>,
     metrics: &Arc<Metrics>,
     lost_lines: LostLines,
@@ -173,7 +186,7 @@ fn start(
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
     report_state(metrics, &context, &health, lost_lines, &streams);
 
-    let mut running = Running::new(worker, election, recording, sending);
+    let mut running = Running::new(worker, tasks, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
     let lister = Lister::default();
     // Watches have connections of their own, so that their load cannot delay a write or a renewal of the lease.
@@ -226,7 +239,9 @@ fn start(
         running.spawn("leadership", show_leadership(leadership, Arc::clone(metrics)));
     }
     // Last, when every watch has its check: without checks `/ready` would succeed.
-    running.spawn("admin", admin::serve(listeners, health, Arc::clone(metrics)));
+    if !listeners.is_empty() {
+        running.spawn("admin", admin::serve(listeners, health, Arc::clone(metrics)));
+    }
     Ok((running, unread))
 }
 
@@ -432,29 +447,6 @@ async fn show_leadership(leadership: Leadership, metrics: Arc<Metrics>) {
         if state.changed().await.is_err() {
             // The election has ended; its supervisor ends the process.
             std::future::pending::<()>().await;
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self, RunError> {
-        let on = |kind| signal(kind).map_err(RunError::Signals);
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -203,6 +203,19 @@ mod checks {
     }
 
     #[test]
+    fn tasks_are_started_in_few_files() {
+        for text in [
+            "use tokio::task;\nfn f() { task::spawn(async {}); }",
+            "fn f() { tokio::spawn(async {}); }",
+            "fn f() { let mut tasks = tokio::task::JoinSet::new(); }",
+            "fn f() { std::thread::spawn(|| {}); }",
+        ] {
+            assert_eq!(complaints("src/worker/report.rs", text).len(), 1, "{text}");
+            assert!(complaints("src/run/supervise.rs", text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
     fn only_main_may_end_the_process_or_give_up() {
         for text in [
             "std::process::exit(1)",

@@ -3,11 +3,12 @@
 //! Input: plain values. Output: [`Settings`]. I/O: [`unique_identity`] reads the kernel's random source.
 
 use std::{
-    fs,
     hash::{BuildHasher, Hasher, RandomState},
     process,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use ring::rand::{SecureRandom, SystemRandom};
 
 /// client-go's `JitterFactor`: a candidate waits up to this many retry periods on top of the one it must wait, and
 /// the renew deadline must leave room for at least that.
@@ -148,14 +149,14 @@ pub enum SettingsError {
 /// `<pod name>_<128 random bits>`: a restarted container keeps its pod's name, and must not mistake its predecessor's
 /// record for its own (the predecessor may still have a write under way).
 ///
-/// The bits come from the kernel (`/proc/sys/kernel/random/uuid`). Where that cannot be read, process id, wall
-/// clock and the standard library's per-process hash keys are hashed instead: not secret, but not repeated.
+/// Where the system gives no random bits, process id, wall clock and the standard library's per-process hash keys are
+/// hashed instead: not secret, but not repeated.
 pub fn unique_identity(pod_name: &str) -> String {
-    let nonce = fs::read_to_string("/proc/sys/kernel/random/uuid")
-        .ok()
-        .map(|text| text.trim().to_owned())
-        .filter(|text| text.len() == 36)
-        .unwrap_or_else(fallback_nonce);
+    let mut bits = [0; 16];
+    let nonce = match SystemRandom::new().fill(&mut bits) {
+        Ok(()) => format!("{:032x}", u128::from_be_bytes(bits)),
+        Err(_) => fallback_nonce(),
+    };
     format!("{pod_name}_{nonce}")
 }
 

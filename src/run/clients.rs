@@ -1,15 +1,21 @@
 //! The API clients, one for each role.
 //!
-//! Input: kubeconfig or the pod's ServiceAccount. Output: [`Clients`]. I/O: reads files.
+//! Input: kubeconfig or the pod's ServiceAccount, or connections made by others. Output: [`Clients`]. I/O: reads files.
 //!
 //! Each client has its own connections, so that load on one cannot starve another, in particular not the renewals of
 //! the lease.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioExecutor;
-use kube::{Client, Config, client::Body, config::Kubeconfig};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+    config::Kubeconfig,
+};
 use tower::{
+    BoxError, Service, ServiceExt,
     layer::layer_fn,
     util::{MapRequestLayer, MapResponseLayer},
 };
@@ -20,6 +26,7 @@ use super::{
     fenced,
     history::{History, Rewound},
     patience::Patience,
+    surroundings::{self, Connect, Transport},
     throttled,
     trust::{Trust, Untrusted},
 };
@@ -28,12 +35,20 @@ use crate::{
     metrics::{Metrics, rest_client::RestClientLayer},
 };
 
+/// Where the connections of the clients come from.
+enum Cluster {
+    /// This process connects.
+    Own(Box<Config>),
+    /// Others connect.
+    Given(Arc<dyn Connect>),
+}
+
 /// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes a client for each role.
 pub(super) struct Clients {
-    config: Config,
+    cluster: Cluster,
     host: String,
     metrics: Arc<Metrics>,
     silence: Duration,
@@ -48,21 +63,21 @@ impl Clients {
     /// `silence` is how long a connection may be silent while something is awaited on it, and a list: without, they would
     /// wait without end on a connection that died silently (the peer's machine is gone, or a firewall dropped the flow).
     /// A watch has such a limit of its own.
-    pub(super) async fn new(metrics: &Arc<Metrics>, silence: Duration) -> Result<Self, RunError> {
-        let mut config = Config::infer().await.map_err(no_cluster)?;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.read_timeout = Some(silence);
-        config.root_cert_file = config.root_cert_file.or_else(authority_file);
-        // Every caller retries in its own way: a retry inside the client could run after the lease's deadline, or be
-        // counted from the wrong moment.
-        config.default_retry = false;
-        let host = config
-            .cluster_url
-            .authority()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+    pub(super) async fn new(
+        cluster: surroundings::Cluster,
+        metrics: &Arc<Metrics>,
+        silence: Duration,
+    ) -> Result<Self, RunError> {
+        let (cluster, host) = match cluster {
+            surroundings::Cluster::Inferred => {
+                let config = inferred(silence).await?;
+                let host = config.cluster_url.authority().map(ToString::to_string);
+                (Cluster::Own(Box::new(config)), host.unwrap_or_default())
+            }
+            surroundings::Cluster::Given(connect) => (Cluster::Given(connect), String::new()),
+        };
         Ok(Self {
-            config,
+            cluster,
             host,
             metrics: Arc::clone(metrics),
             silence,
@@ -73,27 +88,21 @@ impl Clients {
 
     /// A client whose connections stop when this replica no longer leads: for every other write.
     pub(super) fn fenced(&self, leadership: &Leadership) -> Result<Client, RunError> {
-        let builder = fenced::builder(&self.config, leadership, &self.trust).map_err(no_cluster)?;
-        Ok(builder
-            .with_layer(&self.metrics_layer())
-            .with_layer(&MapResponseLayer::new(throttled::with_status))
-            .build())
+        let transport = match &self.cluster {
+            Cluster::Own(config) => {
+                boxed(fenced::builder(config, leadership, &self.trust).map_err(no_cluster)?)
+            }
+            Cluster::Given(connect) => {
+                let leadership = leadership.clone();
+                given(connect.connect(Some(Arc::new(move || leadership.may_write()))))
+            }
+        };
+        Ok(self.client(transport))
     }
 
     /// A client that may send at any time: for reads, for Events, and for the lease.
     pub(super) fn unfenced(&self) -> Result<Client, RunError> {
-        let builder = connection::builder(
-            &self.config,
-            TokioExecutor::new(),
-            &self.trust,
-            Sharing::None,
-            |socket| socket,
-        )
-        .map_err(no_cluster)?;
-        Ok(builder
-            .with_layer(&self.metrics_layer())
-            .with_layer(&MapResponseLayer::new(throttled::with_status))
-            .build())
+        Ok(self.client(self.transport(Sharing::None)?))
     }
 
     /// Completes when the API server's certificate has been refused for too long.
@@ -108,30 +117,77 @@ impl Clients {
 
     /// Clients for so many watches and their lists, which share them in turn. Each client has one connection.
     pub(super) fn watching(&self, watches: usize) -> Result<Vec<Client>, RunError> {
-        (0..connections(watches))
-            .map(|_| {
-                let builder = connection::builder(
-                    &self.config,
-                    TokioExecutor::new(),
-                    &self.trust,
-                    Sharing::All,
-                    |socket| socket,
-                )
-                .map_err(no_cluster)?;
-                Ok(builder
-                    .with_layer(&MapRequestLayer::new(most_recent))
-                    .with_layer(&self.metrics_layer())
-                    .with_layer(&MapResponseLayer::new(throttled::with_status))
-                    .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
-                    .with_layer(&self.history)
-                    .build())
-            })
-            .collect()
+        let client = |_| {
+            Ok(self
+                .transport(Sharing::All)?
+                .with_layer(&MapRequestLayer::new(most_recent))
+                .with_layer(&self.metrics_layer())
+                .with_layer(&MapResponseLayer::new(throttled::with_status))
+                .with_layer(&layer_fn(|client| Patience::new(client, self.silence)))
+                .with_layer(&self.history)
+                .build())
+        };
+        (0..connections(watches)).map(client).collect()
+    }
+
+    /// Connections that may write at any time.
+    fn transport(&self, sharing: Sharing) -> Result<ClientBuilder<Transport>, RunError> {
+        match &self.cluster {
+            Cluster::Own(config) => {
+                connection::builder(config, TokioExecutor::new(), &self.trust, sharing, |socket| {
+                    socket
+                })
+                .map(boxed)
+                .map_err(no_cluster)
+            }
+            Cluster::Given(connect) => Ok(given(connect.connect(None))),
+        }
+    }
+
+    fn client(&self, transport: ClientBuilder<Transport>) -> Client {
+        transport
+            .with_layer(&self.metrics_layer())
+            .with_layer(&MapResponseLayer::new(throttled::with_status))
+            .build()
     }
 
     fn metrics_layer(&self) -> RestClientLayer {
         RestClientLayer::new(Arc::clone(&self.metrics), self.host.as_str())
     }
+}
+
+/// How this process reaches the cluster, as kube finds out.
+async fn inferred(silence: Duration) -> Result<Config, RunError> {
+    let mut config = Config::infer().await.map_err(no_cluster)?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(silence);
+    config.root_cert_file = config.root_cert_file.or_else(authority_file);
+    // Every caller retries in its own way: a retry inside the client could run after the lease's deadline, or be
+    // counted from the wrong moment.
+    config.default_retry = false;
+    Ok(config)
+}
+
+fn given(transport: Transport) -> ClientBuilder<Transport> {
+    ClientBuilder::new(transport, "default")
+}
+
+/// One type for all clients.
+fn boxed<S, B>(builder: ClientBuilder<S>) -> ClientBuilder<Transport>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = BoxError, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    builder.with_layer(&layer_fn(|service: S| {
+        service
+            .map_response(|response: http::Response<B>| {
+                response.map(|body| body.map_err(Into::into).boxed_unsync())
+            })
+            .boxed_clone()
+    }))
 }
 
 /// How many connections so many watches share: one for each of a few, so that they have nothing in common, or one for each

@@ -7,11 +7,12 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    task::{JoinError, JoinHandle, JoinSet},
+    task::{JoinError, JoinSet},
     time::timeout,
 };
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{error::RunError, notifications::Sending, selectors::selectors, takeover};
+use super::{error::RunError, notifications::Sending, selectors::selectors, surroundings::Tasks, takeover};
 use crate::{
     config::{Config, Scope},
     lease,
@@ -35,23 +36,25 @@ const LAST_POSTS: Duration = Duration::from_secs(10);
 /// The election's future.
 pub(super) type Election = Pin<Box<dyn Future<Output = Result<lease::Ended, lease::Error>> + Send>>;
 
-/// The loops of this process.
+/// The loops of this process. Dropped, they end where they are.
 pub(super) struct Running {
     worker: Worker,
+    tasks: Tasks,
     /// Loops that never end by themselves.
     loops: JoinSet<&'static str>,
     /// The leader's workers; none on a standby.
     workers: JoinSet<()>,
-    election: JoinHandle<Result<lease::Ended, lease::Error>>,
+    election: AbortOnDropHandle<Result<lease::Ended, lease::Error>>,
     /// Writes Events until every recorder is dropped.
-    recording: JoinHandle<()>,
+    recording: AbortOnDropHandle<()>,
     /// Posts alerts or calls the webhook until every producer is dropped.
-    sending: Option<JoinHandle<()>>,
+    sending: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
     pub(super) fn new(
         worker: Worker,
+        tasks: Tasks,
         election: Election,
         recording: impl Future<Output = ()> + Send + 'static,
         sending: Option<Sending>,
@@ -60,18 +63,19 @@ impl Running {
             worker,
             loops: JoinSet::new(),
             workers: JoinSet::new(),
-            election: tokio::spawn(election),
-            recording: tokio::spawn(recording),
-            sending: sending.map(tokio::spawn),
+            election: AbortOnDropHandle::new(tokio::spawn(tasks.task(election))),
+            recording: AbortOnDropHandle::new(tokio::spawn(tasks.task(recording))),
+            sending: sending.map(|sending| AbortOnDropHandle::new(tokio::spawn(tasks.task(sending)))),
+            tasks,
         }
     }
 
     /// Adds a loop.
     pub(super) fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        self.loops.spawn(async move {
+        self.loops.spawn(self.tasks.task(async move {
             task.await;
             name
-        });
+        }));
     }
 
     /// Starts acting once this replica leads. Completes when a loop ended that should not have.
@@ -105,7 +109,9 @@ impl Running {
                 () = leadership.acquired(), if candidate.is_some() => {
                     let context = Arc::clone(self.worker.context());
                     let ledger = candidate.take().flatten();
-                    reading.spawn(takeover::take_over(context, Arc::clone(config), ledger, selection_known.clone()));
+                    let takeover =
+                        takeover::take_over(context, Arc::clone(config), ledger, selection_known.clone());
+                    reading.spawn(self.tasks.task(takeover));
                 }
                 Some(read) = reading.join_next() => match read {
                     // Workers start last: what they write rests on the debts that the ledger has.
@@ -120,7 +126,7 @@ impl Running {
                             self.spawn("jobs", self.worker.clone().finish_recreations(namespaces, fields));
                         }
                         for _ in 0..config.workers {
-                            self.workers.spawn(self.worker.clone().run());
+                            self.workers.spawn(self.tasks.task(self.worker.clone().run()));
                         }
                     }
                     Err(error) => return panicked(&error),
@@ -134,6 +140,7 @@ impl Running {
     pub(super) async fn shut_down(self) {
         let Self {
             worker,
+            tasks: _,
             mut loops,
             mut workers,
             election,
@@ -183,7 +190,7 @@ impl Running {
 }
 
 /// Completes when the task, if there is one, has ended.
-async fn ended(task: &mut Option<JoinHandle<()>>) {
+async fn ended(task: &mut Option<AbortOnDropHandle<()>>) {
     match task {
         Some(task) => _ = task.await,
         None => std::future::pending().await,

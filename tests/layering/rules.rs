@@ -132,6 +132,26 @@ const IMPURE: &[&str] = &[
 const ENVIRONMENT: &[&str] = &["env::var", "env::args", "env::vars"];
 const READS_ENVIRONMENT: &[&str] = &["src/main", "src/args"];
 
+/// Ways to start a task, and where that is allowed: elsewhere a task would outlive the replica it belongs to, and the
+/// simulation could neither stop nor delay it.
+const SPAWNS: &[&str] = &[
+    "tokio::spawn",
+    "task::spawn",
+    "spawn_blocking",
+    "thread::spawn",
+    "JoinSet::new",
+];
+const MAY_SPAWN: &[&str] = &[
+    "src/main",
+    // The loops of a replica, in their turns.
+    "src/run/supervise",
+    // Tasks of sockets.
+    "src/run/fenced",
+    "src/admin/server",
+    // The log and the exporter, which belong to the process.
+    "src/telemetry",
+];
+
 /// Ways to give up, which are left to `main`: everywhere else a failure is a value.
 const GIVES_UP: &[&str] = &[
     "process::exit",
@@ -178,6 +198,9 @@ pub fn violations(file: &SourceFile) -> Vec<String> {
         forbid(IMPURE, "in pure code");
     } else if !is_under(module, READS_ENVIRONMENT) {
         forbid(ENVIRONMENT, "outside the command line");
+    }
+    if !is_under(module, MAY_SPAWN) {
+        forbid(SPAWNS, "outside the files that may start tasks");
     }
     if own != "main" {
         forbid(GIVES_UP, "outside main");
