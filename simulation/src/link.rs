@@ -26,7 +26,10 @@ use tokio::{
 };
 use tower::{BoxError, Service, ServiceExt};
 
-use crate::{draws::Draws, server::Front};
+use crate::{
+    draws::Draws,
+    server::{Delay, Front},
+};
 
 /// The time after which the kernel or a ping has noticed a connection that is dead.
 const DEAD: Duration = Duration::from_secs(60);
@@ -293,6 +296,9 @@ impl Connection {
             return;
         }
         let response = self.front.handle(&self.link.name, request);
+        if let Some(Delay(delay)) = response.extensions().get() {
+            sleep(*delay).await;
+        }
         if let Some(spring) = trap {
             spring();
             return;

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{link::Call, plan::Setting, pods, server::Commit};
 
@@ -18,6 +19,8 @@ const REQUESTS_IN_PEACE: usize = 120;
 pub struct History {
     /// What there was.
     pub setting: Setting,
+    /// When the wall clock showed a whole second: the first moment of the run.
+    pub start: Instant,
     /// Every commit of the store.
     pub commits: Vec<Commit>,
     /// The revision when everything had to be in order.
@@ -125,8 +128,11 @@ pub fn judge(history: &History) -> Verdict {
             ),
         });
     }
-    findings
+    Verdict { findings, excused }
 }
+
+/// What does not hold, and why that may be.
+type Judged = (Finding, Option<Excuse>);
 
 fn lost(history: &History) -> impl Iterator<Item = Judged> {
     let has_gone = ledger_was_gone(history);
@@ -154,21 +160,21 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str) -> bool
     let changed = history
         .commits
         .iter()
-        .filter(|commit| commit.plural == "configmaps" && commit.name == source && has_changed(commit, "data"))
+        .filter(|commit| commit.resource == "configmaps" && commit.name == source && has_changed(commit, "data"))
         .map(|commit| commit.revision)
         .next_back()
         .unwrap_or_default();
-    let rollout = i64::try_from(history.setting.pod_start_ms).unwrap_or(i64::MAX) * 4 + 2000;
-    let mut templates: Vec<(Value, jiff::Timestamp)> = Vec::new();
+    let rollout = Duration::from_millis(history.setting.pod_start_ms * 4 + 2000);
+    let mut templates: Vec<(Value, Instant)> = Vec::new();
     for commit in history.commits.iter().filter(|commit| commit.name == workload && template_has_changed(commit)) {
         let Some(after) = &commit.after else { continue };
         let template = after["spec"]["template"].clone();
         let has_come_back = templates.iter().any(|(earlier, _)| *earlier == template);
-        let since = templates.last().map_or(i64::MAX, |(_, at)| commit.wall.as_millisecond() - at.as_millisecond());
+        let since = templates.last().map_or(Duration::MAX, |(_, at)| commit.at - *at);
         if has_come_back && commit.revision > changed && since < rollout && !commit.caller.starts_with("reloader") {
             return true;
         }
-        templates.push((template, commit.wall));
+        templates.push((template, commit.at));
     }
     false
 }
@@ -177,11 +183,11 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str) -> bool
 fn ledger_was_gone(history: &History) -> bool {
     let (mut has_been, mut is_there, mut holder) = (false, false, Value::Null);
     for commit in &history.commits {
-        if commit.plural == "configmaps" && commit.name.contains("ledger") {
+        if commit.resource == "configmaps" && commit.name.contains("ledger") {
             is_there = commit.after.is_some();
             has_been |= is_there;
         }
-        if commit.plural == "leases"
+        if commit.resource == "leases"
             && let Some(after) = &commit.after
             && after["spec"]["holderIdentity"] != holder
         {
@@ -207,7 +213,7 @@ fn restarts(history: &History) -> Vec<Judged> {
         // The last commits that changed one of its sources, and its template.
         let (mut changed, mut rolled): (Option<&Commit>, Option<&Commit>) = (None, None);
         for commit in &history.commits {
-            if commit.plural == "configmaps" && sources.contains(&commit.name) && has_changed(commit, "data")
+            if commit.resource == "configmaps" && sources.contains(&commit.name) && has_changed(commit, "data")
             {
                 changed = Some(commit);
             }
@@ -216,13 +222,14 @@ fn restarts(history: &History) -> Vec<Judged> {
             }
             let is_ours = commit.caller.starts_with("reloader");
             if is_ours && commit.revision > history.settled && commit.revision <= history.restarted {
-                findings.push(Finding {
+                let finding = Finding {
                     rule: Rule::LedgerIsWrong,
                     what: format!(
                         "{name} is restarted at {} although nothing has changed",
                         commit.revision
                     ),
-                });
+                };
+                judged.push((finding, None));
             } else if is_ours
                 && let Some(rolled) = rolled
                 && changed.is_none_or(|changed| changed.revision < rolled.revision)
@@ -237,7 +244,7 @@ fn restarts(history: &History) -> Vec<Judged> {
                         changed.map(|changed| changed.revision),
                     ),
                 };
-                judged.push((finding, is_undecidable(changed, rolled).then_some(Excuse::SameSecond)));
+                judged.push((finding, is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond)));
             }
             rolled = Some(commit);
         }
@@ -246,8 +253,8 @@ fn restarts(history: &History) -> Vec<Judged> {
 }
 
 /// Times in objects have whole seconds: which of two changes by others in one second came first is not known.
-fn is_undecidable(changed: Option<&Commit>, rolled: &Commit) -> bool {
-    let second = |commit: &Commit| commit.wall.as_second();
+fn is_undecidable(history: &History, changed: Option<&Commit>, rolled: &Commit) -> bool {
+    let second = |commit: &Commit| (commit.at - history.start).as_secs();
     !rolled.caller.starts_with("reloader") && changed.is_some_and(|changed| second(changed) == second(rolled))
 }
 

@@ -60,11 +60,17 @@ impl RunResult {
     /// Plays the plan in this process.
     pub fn of(plan: &Plan, death: Option<Death>) -> Result<Self> {
         let death = death.map(|Death { call, phase }| world::Death { call, phase });
-        let (history, findings) = try_out(plan, death)?;
+        let (history, verdict) = try_out(plan, death)?;
         Ok(Self {
-            findings: findings
+            findings: verdict
+                .findings
                 .into_iter()
                 .map(|finding| (finding.rule, finding.what))
+                .collect(),
+            excused: verdict
+                .excused
+                .into_iter()
+                .map(|(finding, excuse)| (finding.rule, excuse))
                 .collect(),
             trace: history.trace,
             virtual_ms: u64::try_from(history.virtual_time.as_millis())?,

@@ -1,25 +1,31 @@
-//! A model of the API server: one store, and API servers over it whose caches may lag.
+//! A model of the API server: etcd with the API's rules over it, and servers with watch caches that may lag behind it.
 //!
-//! Input: HTTP requests. Output: HTTP responses, and every commit in order. I/O: none.
+//! Input: HTTP requests. Output: the answers, as the real server gives them. I/O: none.
 //!
-//! It knows what the controller and the rest of the simulation ask for, and panics where it is asked for something else:
-//! an answer that a real API server would not give proves nothing.
+//! It knows what the controller and the conformance tests ask for; whatever else is asked of it is a panic that begins with
+//! "the model knows no". There is no controller in it: no pod, no garbage collection, no status. A namespace must exist
+//! before an object can be created in it; `default` does from the start.
 
-mod body;
+pub mod body;
+mod cache;
 mod defaults;
 mod fields;
 mod front;
-mod kind;
+pub mod kind;
+mod list;
+mod log;
 mod merge;
 mod path;
-mod read;
+mod query;
 mod refusal;
 mod selector;
 mod store;
-mod streaming;
+mod update;
 mod validate;
+mod watch;
 mod write;
 
 pub use body::Body;
-pub use front::{Front, FrontOptions};
-pub use store::{Commit, Store};
+pub use front::{Delay, Front, FrontOptions};
+pub use log::Commit;
+pub use store::Store;

@@ -67,11 +67,12 @@ pub fn play(plan: &Plan, death: Option<Death>) -> anyhow::Result<History> {
         .build()?;
     runtime.block_on(async {
         entropy::follow_runtime();
-        play_here(plan, death).await
+        let start = Instant::now();
+        play_here(plan, death, start).await
     })
 }
 
-async fn play_here(plan: &Plan, death: Option<Death>) -> anyhow::Result<History> {
+async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow::Result<History> {
     let draws = Draws::new(plan.seed);
     let store = Store::new(entropy::wall);
     let options = FrontOptions {
@@ -142,6 +143,7 @@ async fn play_here(plan: &Plan, death: Option<Death>) -> anyhow::Result<History>
         .unwrap_or_default();
     Ok(History {
         setting: plan.setting.clone(),
+        start,
         commits,
         settled,
         restarted,
@@ -213,7 +215,7 @@ impl World {
                     "{} {} {}s {}: {}",
                     commit.caller,
                     commit.verb,
-                    commit.plural,
+                    commit.resource,
                     commit.name,
                     commit.after.as_ref().map(|after| after.to_string()).unwrap_or_default()
                 );

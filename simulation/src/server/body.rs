@@ -1,32 +1,37 @@
-//! The body of an answer: complete, or the frames of a watch as they come.
-//!
-//! I/O: none.
+//! The body of an answer: complete, or the lines of a watch.
 
 use std::{
     convert::Infallible,
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures::{Stream, stream::BoxStream};
 use http_body::Frame;
-use tokio::sync::mpsc;
 
 /// The body of an answer.
-pub struct Body(Content);
-
-enum Content {
+pub enum Body {
+    /// All of it at once; empty once it was taken.
     Full(Option<Bytes>),
-    Frames(mpsc::UnboundedReceiver<Bytes>),
+    /// The lines of a watch, as they become known.
+    Lines(BoxStream<'static, Bytes>),
 }
 
 impl Body {
-    pub(super) fn full(text: String) -> Self {
-        Self(Content::Full(Some(text.into())))
+    /// All of it at once.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Full(Some(bytes.into()))
     }
+}
 
-    pub(super) const fn frames(frames: mpsc::UnboundedReceiver<Bytes>) -> Self {
-        Self(Content::Frames(frames))
+impl fmt::Debug for Body {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(bytes) => formatter.debug_tuple("Full").field(bytes).finish(),
+            Self::Lines(_) => formatter.write_str("Lines(..)"),
+        }
     }
 }
 
@@ -38,10 +43,14 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = match &mut self.0 {
-            Content::Full(text) => Poll::Ready(text.take()),
-            Content::Frames(frames) => frames.poll_recv(context),
+        let next = match &mut *self {
+            Self::Full(bytes) => Poll::Ready(bytes.take()),
+            Self::Lines(lines) => Pin::new(lines).poll_next(context),
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(None))
     }
 }

@@ -10,7 +10,9 @@ use super::{kind::Kind, refusal::Refusal};
 /// Brings an object into the form in which it is stored.
 pub fn normalize(kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
     if !object.is_object() {
-        return Err(Refusal::bad_request("the object provided is unrecognized (must be of type Object)"));
+        return Err(Refusal::bad_request(
+            "the object provided is unrecognized (must be of type Object)",
+        ));
     }
     for (field, known) in [("apiVersion", kind.api_version()), ("kind", kind.kind.to_owned())] {
         match object[field].as_str() {
@@ -176,10 +178,7 @@ fn stateful_set(spec: &mut Value) {
 fn daemon_set(spec: &mut Value) {
     defaults(
         spec,
-        [
-            ("revisionHistoryLimit", 10.into()),
-            ("updateStrategy", json!({})),
-        ],
+        [("revisionHistoryLimit", 10.into()), ("updateStrategy", json!({}))],
     );
     let strategy = &mut spec["updateStrategy"];
     default(strategy, "type", "RollingUpdate".into());

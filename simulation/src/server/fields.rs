@@ -125,7 +125,13 @@ impl<'a> Comparison<'a> {
                     if !SYSTEM_METADATA.contains(&field.as_str()) {
                         let path = vec!["f:metadata".to_owned(), format!("f:{field}")];
                         let get = |from: Option<&'_ Value>| from.and_then(|from| from.get(&field)).cloned();
-                        self.value(get(metadata.0).as_ref(), get(metadata.1).as_ref(), &path, &field, true);
+                        self.value(
+                            get(metadata.0).as_ref(),
+                            get(metadata.1).as_ref(),
+                            &path,
+                            &field,
+                            true,
+                        );
                     }
                 }
                 continue;
@@ -172,7 +178,13 @@ impl<'a> Comparison<'a> {
                 for field in keys(before, after) {
                     let get = |from: Option<&'_ Value>| from.and_then(|from| from.get(&field)).cloned();
                     let path = child(path, format!("f:{field}"));
-                    self.value(get(before).as_ref(), get(after).as_ref(), &path, &field, in_metadata);
+                    self.value(
+                        get(before).as_ref(),
+                        get(after).as_ref(),
+                        &path,
+                        &field,
+                        in_metadata,
+                    );
                 }
             }
             Shape::Items(keys) => {
@@ -438,9 +450,17 @@ mod tests {
     #[test]
     fn a_changed_value_changes_its_owner() {
         let kind = Kind::of("configmaps");
-        let first = json!({ "metadata": { "name": "a", "labels": { "l": "1" } }, "data": { "a": "1", "b": "1" } });
+        let first =
+            json!({ "metadata": { "name": "a", "labels": { "l": "1" } }, "data": { "a": "1", "b": "1" } });
         let second = json!({ "metadata": { "name": "a" }, "data": { "a": "2", "b": "1", "c": "1" } });
-        let created = after_write(kind, None, &first, &Value::Null, &manager("one"), "2026-01-01T00:00:00Z");
+        let created = after_write(
+            kind,
+            None,
+            &first,
+            &Value::Null,
+            &manager("one"),
+            "2026-01-01T00:00:00Z",
+        );
         let everything = json!({
             "f:metadata": { "f:labels": { ".": {}, "f:l": {} } },
             "f:data": { ".": {}, "f:a": {}, "f:b": {} },
@@ -484,9 +504,9 @@ mod tests {
         let before = pod(json!([{ "name": "A", "value": "1" }]));
         let after = pod(json!([{ "name": "B", "value": "1" }, { "name": "A", "value": "1" }]));
         let written = after_write(kind, Some(&before), &after, &Value::Null, &manager("m"), "");
-        let container = json!({ "f:env": { "k:{\"name\":\"B\"}": { ".": {}, "f:name": {}, "f:value": {} } } });
-        let template =
-            json!({ "f:spec": { "f:containers": { "k:{\"name\":\"app\"}": container } } });
+        let container =
+            json!({ "f:env": { "k:{\"name\":\"B\"}": { ".": {}, "f:name": {}, "f:value": {} } } });
+        let template = json!({ "f:spec": { "f:containers": { "k:{\"name\":\"app\"}": container } } });
         let expected = json!({ "f:spec": { "f:template": template } });
         assert_eq!(fields(&written), [("m".to_owned(), expected)]);
     }

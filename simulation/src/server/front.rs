@@ -1,263 +1,281 @@
-//! One API server: answers requests, from the store or from caches that may lag behind it.
-//!
-//! Input: requests. Output: responses. I/O: reads and changes the store.
+//! One API server over the store.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use serde_json::Value;
-use tokio::{sync::watch, time::Instant};
+use http::{
+    Method, Request, Response,
+    header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    request::Parts,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{
     body::Body,
+    cache::Cache,
     kind::Kind,
-    path::Target,
-    read::{Page, Scope},
+    list::{self, Form},
+    path::{self, Address, Target},
+    query::{self, Query},
     refusal::Refusal,
     store::Store,
-    streaming,
-    write,
+    update::PatchType,
+    watch::Watch,
+    write::{Answer, Writer, unknown},
 };
 
-/// How long caches take to be filled after a start.
-const INITIALIZING: Duration = Duration::from_millis(700);
-
-/// What an API server can do.
+/// What a server can do.
 #[derive(Clone, Copy, Debug)]
 pub struct FrontOptions {
-    /// It sends a list as a stream (`sendInitialEvents`).
+    /// Whether watches may begin with a list (`sendInitialEvents`).
     pub streams_lists: bool,
 }
 
-struct State {
-    lags: HashMap<&'static str, Duration>,
-    /// How far each cache was seen: it never goes back.
-    seen: HashMap<&'static str, u64>,
-    initialized_at: Option<Instant>,
-}
+/// How long the real server would have taken for an answer that the model gives at once: an extension of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delay(pub Duration);
 
-struct Inner {
-    store: Store,
+/// How long a request waits for a cache that is not new enough.
+pub(super) const FRESH_WITHIN: Duration = Duration::from_secs(3);
+
+/// One API server over the store, with a watch cache of its own. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Front {
+    pub(super) store: Store,
     options: FrontOptions,
-    state: Mutex<State>,
-    /// Starts so far, and changes of lags.
-    changes: watch::Sender<(u64, u64)>,
+    cache: Arc<Mutex<Cache>>,
+    /// Counts what watches must look at: a restart, another lag.
+    changed: watch::Sender<u64>,
+    restarts: watch::Sender<u64>,
 }
-
-/// One API server; clones are the same one.
-#[derive(Clone)]
-pub struct Front(Arc<Inner>);
 
 impl Front {
-    /// An API server over that store, with full caches.
+    /// A server whose caches are filled.
     pub fn new(store: &Store, options: FrontOptions) -> Self {
-        Self(Arc::new(Inner {
+        Self {
             store: store.clone(),
             options,
-            state: Mutex::new(State {
-                lags: HashMap::new(),
-                seen: HashMap::new(),
-                initialized_at: None,
-            }),
-            changes: watch::Sender::new((0, 0)),
-        }))
+            cache: Arc::new(Mutex::new(Cache::new(store.revision()))),
+            changed: watch::Sender::new(0),
+            restarts: watch::Sender::new(0),
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn store(&self) -> &Store {
-        &self.0.store
-    }
-
-    pub(super) fn changes(&self) -> watch::Receiver<(u64, u64)> {
-        self.0.changes.subscribe()
-    }
-
-    /// From now on the cache of that kind is behind the store by so much.
+    /// How far the cache of a kind is behind the store: what is written at t is in it at t + `lag`. What it has shown stays.
+    ///
+    /// # Panics
+    /// The model knows no such kind.
     pub fn set_lag(&self, plural: &str, lag: Duration) {
-        self.state().lags.insert(Kind::of(plural).plural, lag);
-        self.0.changes.send_modify(|(_, lags)| *lags += 1);
+        self.cache().set_lag(&self.store.state(), Kind::of(plural), lag);
+        self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Ends its watches. Its caches are empty for a moment.
+    /// Ends its watches and fills the caches anew, which takes a second: until then what needs them is answered with 429.
     pub fn restart(&self) {
-        self.state().initialized_at = Some(Instant::now() + INITIALIZING);
-        self.0.changes.send_modify(|(starts, _)| *starts += 1);
+        self.cache().restart();
+        self.restarts.send_modify(|count| *count += 1);
     }
 
-    /// How far the cache of a kind is, and when it shows the next change.
-    pub(super) fn cached(&self, kind: &'static Kind) -> (u64, Option<Instant>) {
-        let mut state = self.state();
-        let lag = state.lags.get(kind.plural).copied().unwrap_or_default();
-        let now = Instant::now();
-        let shown = self.0.store.revision_at(now.checked_sub(lag).unwrap_or(now));
-        let seen = state.seen.entry(kind.plural).or_default();
-        *seen = shown.max(*seen);
-        (*seen, self.0.store.time_after(*seen).map(|at| at + lag))
-    }
-
-    /// Answers one request. What it changes is changed when this returns.
+    /// Answers one request. What it writes is committed when this is called. A watch's body goes on as the cache does.
+    ///
+    /// # Panics
+    /// The model knows no such request.
     pub fn handle(&self, caller: &str, request: Request<Bytes>) -> Response<Body> {
-        self.answer(caller, request).unwrap_or_else(|refusal| refused(&refusal))
-    }
-
-    fn answer(&self, caller: &str, request: Request<Bytes>) -> Result<Response<Body>, Refusal> {
         let (parts, body) = request.into_parts();
-        let target = Target::of(&parts.uri).ok_or_else(Refusal::no_such_path)?;
-        let verb = verb(&parts.method, &target);
-        let store = &self.0.store;
-        if caller.starts_with("reloader") && store.is_forbidden(verb, target.kind.plural) {
-            return Err(forbidden(&target, verb));
+        let address = match path::parse(parts.uri.path()) {
+            Target::Objects(address) if self.store.state().serves(address.kind) => address,
+            Target::Discovery(api_version) => return self.discover(&api_version),
+            Target::Objects(_) | Target::Unknown => return refused(&Refusal::no_such_path()),
+        };
+        match self.answer(caller, &parts, &body, &address) {
+            Ok(response) => response,
+            Err(refusal) => refused(&refusal),
         }
-        let text = |name: header::HeaderName| {
-            parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    }
+
+    fn answer(
+        &self,
+        caller: &str,
+        parts: &Parts,
+        body: &Bytes,
+        address: &Address,
+    ) -> Result<Response<Body>, Refusal> {
+        let header = |name| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
-        let manager = match target.parameter("fieldManager") {
-            "" => text(header::USER_AGENT).split('/').next().filter(|agent| !agent.is_empty()).unwrap_or(caller).to_owned(),
-            manager => manager.to_owned(),
-        };
-        let write = write::Request {
-            store,
-            caller,
-            manager: &manager,
-            target: &target,
-        };
-        let json = || -> Result<Value, Refusal> {
-            if body.is_empty() {
-                return Ok(Value::Null);
+        let form = Form::accepted(header(ACCEPT));
+        let parameters = query::parameters(parts.uri.query().unwrap_or_default());
+        let authorize = |verb: &str| self.store.state().authorize(caller, verb, address);
+        if parts.method == Method::GET && address.name.is_empty() {
+            let query = Query::parse(address.kind, &parameters, self.options.streams_lists);
+            let is_watch = parameters
+                .get("watch")
+                .is_some_and(|watch| matches!(&**watch, "true" | "1"));
+            authorize(if is_watch { "watch" } else { "list" })?;
+            let query = query?;
+            if query.watch {
+                let watch = Watch::open(self, address, query, form)?;
+                return Ok(respond(200, Body::Lines(watch.lines())));
             }
-            serde_json::from_slice(&body).map_err(|error| Refusal::bad_request(error.to_string()))
+            let answer = list::list(&self.store.state(), &mut self.cache(), address, &query, form);
+            return answer.map(|(code, body)| json_response(code, &body));
+        }
+        if parts.method == Method::GET {
+            authorize("get")?;
+            let version = parameters
+                .get("resourceVersion")
+                .filter(|version| !version.is_empty());
+            let version = version.map(|version| query::version(version)).transpose()?;
+            let answer = list::get(&self.store.state(), &mut self.cache(), address, version);
+            return answer.map(|(code, body)| json_response(code, &form.write(&body)));
+        }
+        let manager = match parameters.get("fieldManager").map(String::as_str) {
+            None | Some("") => header(USER_AGENT).split('/').next().unwrap_or_default(),
+            Some(manager) => manager,
         };
-        let name = target.name.as_deref();
-        let done = match (verb, name) {
-            ("get", Some(name)) => {
-                let namespace = target.namespace.as_deref().unwrap_or_default();
-                let found = store.object(target.kind.plural, namespace, name);
-                let object = found.ok_or_else(|| Refusal::not_found(target.kind, name))?;
-                write::Done { code: 200, object }
-            }
-            ("list", None) => write::Done {
-                code: 200,
-                object: Arc::new(self.list(&target)?),
+        let dry_run = parameters.get("dryRun").is_some_and(|dry_run| dry_run == "All");
+        let sent = read(body)?;
+        let is_dry = dry_run
+            || sent["dryRun"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one == "All"));
+        let writer = |now| Writer {
+            caller: caller.to_owned(),
+            manager: if manager.is_empty() { "unknown" } else { manager }.to_owned(),
+            dry_run: if parts.method == Method::DELETE {
+                is_dry
+            } else {
+                dry_run
             },
-            ("watch", None) => return self.watch(&target),
-            ("create", None) => write.create(json()?)?,
-            ("update", Some(name)) => write.replace(name, json()?)?,
-            ("patch", Some(name)) => {
-                let content_type = text(header::CONTENT_TYPE);
-                write.patch(name, &content_type, &json()?)?
-            }
-            ("delete", Some(name)) => write.delete(name, &json()?)?,
-            #[expect(clippy::panic, reason = "what the model does not know must not pass for an answer")]
-            _ => panic!("the model knows no {} {}", parts.method, parts.uri),
+            now,
         };
-        Ok(answered(done.code, &done.object))
-    }
-
-    fn check_initialized(&self) -> Result<(), Refusal> {
-        let is_empty = self.state().initialized_at.is_some_and(|at| at > Instant::now());
-        if is_empty { Err(Refusal::initializing()) } else { Ok(()) }
-    }
-
-    fn list(&self, target: &Target) -> Result<Value, Refusal> {
-        let (scope, page) = (Scope::of(target)?, Page::of(target)?);
-        let store = &self.0.store;
-        let revision = match (page.revision, target.parameter("resourceVersion")) {
-            (Some(revision), _) if revision < store.compacted() => {
-                return Err(Refusal::expired(
-                    "The provided continue parameter is too old to display a consistent list result. You can start a new \
-                     list without the continue parameter, or use the continue token in this response to retrieve the \
-                     remainder of the results. Continuing with the provided token results in an inconsistent list - objects \
-                     that were created, modified, or deleted between the time the first chunk was returned and now may show \
-                     up in the list.",
-                ));
-            }
-            (Some(revision), _) => revision,
-            (None, "0") => {
-                self.check_initialized()?;
-                self.cached(scope.kind).0
-            }
-            (None, "") => store.revision(),
-            (None, asked) => {
-                let asked = asked.parse().unwrap_or_default();
-                if asked > store.revision() {
-                    return Err(Refusal::too_large_version(asked, store.revision()));
-                }
-                store.revision()
-            }
+        let verb = match parts.method {
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => unknown(&format!("method {}", parts.method)),
         };
-        let state = store.state_at(scope.kind.plural, revision);
-        Ok(scope.page(state, revision, &page))
+        authorize(verb)?;
+        let patch_type = if verb == "patch" {
+            Some(patch_type(address.kind, header(CONTENT_TYPE))?)
+        } else {
+            None
+        };
+        let answer: Answer = self.store.write(|state, now| match (verb, patch_type) {
+            ("create", _) if address.name.is_empty() => state.create(address, sent, &writer(now), "create"),
+            ("update", _) if !address.name.is_empty() => state.replace(address, sent, &writer(now)),
+            ("patch", Some(of)) if !address.name.is_empty() => state.patch(address, &sent, of, &writer(now)),
+            ("delete", _) if !address.name.is_empty() => state.delete(address, &sent, &writer(now)),
+            (verb, _) => unknown(&format!("{verb} of {}", parts.uri.path())),
+        });
+        answer.map(|(code, body)| json_response(code, &body))
     }
 
-    fn watch(&self, target: &Target) -> Result<Response<Body>, Refusal> {
-        self.check_initialized()?;
-        let wants_initial_events = target.parameter("sendInitialEvents") == "true";
-        if wants_initial_events && !self.0.options.streams_lists {
-            let cause = (
-                "FieldValueForbidden",
-                "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
-                "sendInitialEvents",
-            );
-            return Err(Refusal::invalid(target.kind, "", cause));
+    fn discover(&self, api_version: &str) -> Response<Body> {
+        let state = self.store.state();
+        let kinds = state.served(api_version);
+        if kinds.is_empty() {
+            return refused(&Refusal::no_such_path());
         }
-        let mut response = Response::new(streaming::watch(self, target, Scope::of(target)?));
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        Ok(response)
+        let all = ["create", "delete", "get", "list", "patch", "update", "watch"];
+        let some = ["get", "patch", "update"];
+        let resources = kinds.into_iter().flat_map(|kind| {
+            let resource = move |name: String, verbs: &[&str]| {
+                json!({
+                    "name": name,
+                    "singularName": kind.kind.to_lowercase(),
+                    "namespaced": kind.namespaced,
+                    "kind": kind.kind,
+                    "verbs": verbs,
+                })
+            };
+            let status = kind
+                .status
+                .then(|| resource(format!("{}/status", kind.plural), &some));
+            std::iter::once(resource(kind.plural.to_owned(), &all)).chain(status)
+        });
+        let list = json!({
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": api_version,
+            "resources": resources.collect::<Vec<_>>(),
+        });
+        json_response(200, &list)
+    }
+
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn restarts(&self) -> watch::Receiver<u64> {
+        self.restarts.subscribe()
     }
 }
 
-fn verb(method: &Method, target: &Target) -> &'static str {
-    match (method.as_str(), target.name.is_some()) {
-        ("GET", true) => "get",
-        ("GET", false) if target.is_watch() => "watch",
-        ("GET", false) => "list",
-        ("POST", _) => "create",
-        ("PUT", _) => "update",
-        ("PATCH", _) => "patch",
-        ("DELETE", true) => "delete",
-        _ => "unknown",
+fn read(body: &Bytes) -> Result<Value, Refusal> {
+    if body.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("error decoding the body of the request: {error}")))
+}
+
+fn patch_type(kind: &Kind, content_type: &str) -> Result<PatchType, Refusal> {
+    match content_type {
+        "application/merge-patch+json" => Ok(PatchType::Merge),
+        "application/strategic-merge-patch+json" if !kind.custom => Ok(PatchType::Strategic),
+        "application/json-patch+json" | "application/apply-patch+yaml" => {
+            unknown(&format!("patch {content_type}"))
+        }
+        other => Err(Refusal::unsupported_patch(kind, other)),
     }
 }
 
-fn forbidden(target: &Target, verb: &str) -> Refusal {
-    let place = match &target.namespace {
-        Some(namespace) => format!("in the namespace \"{namespace}\""),
-        None => "at the cluster scope".to_owned(),
-    };
-    let why = format!(
-        "User \"system:serviceaccount:reloader:reloader\" cannot {verb} resource \"{}\" in API group \"{}\" {place}",
-        target.kind.plural, target.kind.group
-    );
-    Refusal::forbidden(target.kind, target.name.as_deref().unwrap_or_default(), &why)
+fn json_response(code: u16, body: &Value) -> Response<Body> {
+    respond(code, Body::full(body.to_string()))
 }
 
-fn answered(code: u16, object: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::full(object.to_string()));
-    *response.status_mut() = StatusCode::from_u16(code).unwrap_or_default();
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+fn respond(code: u16, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status(code);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     response
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {
-    let text = match &refusal.body {
+    let body = match &refusal.body {
         Value::String(text) => text.clone(),
         status => status.to_string(),
     };
-    let mut response = Response::new(Body::full(text));
-    *response.status_mut() = StatusCode::from_u16(refusal.code).unwrap_or_default();
-    if let Some(seconds) = refusal.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    let mut response = respond(refusal.code, Body::full(body));
+    if refusal.body.is_string() {
+        let text = http::HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text);
     }
-    if !refusal.body.is_string() {
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    if refusal.code == 504 {
+        response.extensions_mut().insert(Delay(FRESH_WITHIN));
     }
     response
+}
+
+fn status(code: u16) -> http::StatusCode {
+    http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -73,19 +73,51 @@ const CUSTOM: Kind = Kind {
 
 /// Every kind that the model serves.
 pub static KINDS: [Kind; 14] = [
-    Kind { plural: "configmaps", kind: "ConfigMap", ..PLAIN },
-    Kind { plural: "secrets", kind: "Secret", ..PLAIN },
-    Kind { plural: "namespaces", kind: "Namespace", namespaced: false, status: true, ..PLAIN },
-    Kind { plural: "events", kind: "Event", create_on_update: true, ..PLAIN },
+    Kind {
+        plural: "configmaps",
+        kind: "ConfigMap",
+        ..PLAIN
+    },
+    Kind {
+        plural: "secrets",
+        kind: "Secret",
+        ..PLAIN
+    },
+    Kind {
+        plural: "namespaces",
+        kind: "Namespace",
+        namespaced: false,
+        status: true,
+        ..PLAIN
+    },
+    Kind {
+        plural: "events",
+        kind: "Event",
+        create_on_update: true,
+        ..PLAIN
+    },
     Kind {
         plural: "deployments",
         kind: "Deployment",
         generation: Generation::SpecAndAnnotations,
         ..WORKLOAD
     },
-    Kind { plural: "statefulsets", kind: "StatefulSet", ..WORKLOAD },
-    Kind { plural: "daemonsets", kind: "DaemonSet", ..WORKLOAD },
-    Kind { group: "batch", plural: "jobs", kind: "Job", ..WORKLOAD },
+    Kind {
+        plural: "statefulsets",
+        kind: "StatefulSet",
+        ..WORKLOAD
+    },
+    Kind {
+        plural: "daemonsets",
+        kind: "DaemonSet",
+        ..WORKLOAD
+    },
+    Kind {
+        group: "batch",
+        plural: "jobs",
+        kind: "Job",
+        ..WORKLOAD
+    },
     Kind {
         group: "batch",
         plural: "cronjobs",
@@ -122,7 +154,12 @@ pub static KINDS: [Kind; 14] = [
         kind: "SecretProviderClassPodStatus",
         ..CUSTOM
     },
-    Kind { group: "example.com", plural: "widgets", kind: "Widget", ..CUSTOM },
+    Kind {
+        group: "example.com",
+        plural: "widgets",
+        kind: "Widget",
+        ..CUSTOM
+    },
 ];
 
 impl Kind {
@@ -132,7 +169,10 @@ impl Kind {
     /// The model knows no such kind.
     pub fn of(plural: &str) -> &'static Self {
         let found = KINDS.iter().find(|kind| kind.plural == plural);
-        #[expect(clippy::panic, reason = "what the model does not know must not pass for an answer")]
+        #[expect(
+            clippy::panic,
+            reason = "what the model does not know must not pass for an answer"
+        )]
         found.unwrap_or_else(|| panic!("the model knows no kind {plural}"))
     }
 

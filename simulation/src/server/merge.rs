@@ -114,11 +114,9 @@ fn list(target: &[Value], patch: &[Value], name: &str) -> Vec<Value> {
             _ => merged.push(cleaned(item)),
         }
     }
-    let place =
-        |order: &[&Value], item: &Value| order.iter().position(|one| one[key] == item[key]);
-    let (mut patched, kept): (Vec<Value>, Vec<Value>) = merged
-        .into_iter()
-        .partition(|item| place(&plain, item).is_some());
+    let place = |order: &[&Value], item: &Value| order.iter().position(|one| one[key] == item[key]);
+    let (mut patched, kept): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| place(&plain, item).is_some());
     patched.sort_by_key(|item| place(&plain, item));
     let before: Vec<&Value> = target.iter().collect();
     interleave(kept, patched, |one, other| {
@@ -165,7 +163,10 @@ fn cleaned(value: &Value) -> Value {
     }
 }
 
-#[expect(clippy::panic, reason = "what the model does not know must not pass for an answer")]
+#[expect(
+    clippy::panic,
+    reason = "what the model does not know must not pass for an answer"
+)]
 fn unknown(directive: &str) -> ! {
     panic!("the model knows no directive {directive} of strategic merge patches")
 }
@@ -186,7 +187,8 @@ mod tests {
     fn variables_are_merged_by_name_and_new_ones_stand_in_front() {
         let names = |value: &Value| -> Vec<String> {
             let list = value["env"].as_array().unwrap().iter();
-            list.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+            list.map(|item| item["name"].as_str().unwrap().to_owned())
+                .collect()
         };
         let target = json!({ "env": [{ "name": "A", "value": "1" }, { "name": "B", "value": "1" }] });
         for (patch, expected) in [
@@ -199,7 +201,10 @@ mod tests {
             (json!([{ "name": "A", "$patch": "delete" }]), vec!["B"]),
             (json!([{ "$patch": "replace" }, { "name": "Z" }]), vec!["Z"]),
         ] {
-            assert_eq!(names(&patched(target.clone(), &json!({ "env": patch }))), expected);
+            assert_eq!(
+                names(&patched(target.clone(), &json!({ "env": patch }))),
+                expected
+            );
         }
     }
 

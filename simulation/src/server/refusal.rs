@@ -65,13 +65,40 @@ impl Refusal {
 
     /// 409: another version is stored.
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.resource());
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            kind.resource()
+        );
         Self::new(409, "Conflict", message, Some(details(kind, name)))
     }
 
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message, None)
+    }
+
+    /// 400: the object lies in another namespace than the path.
+    pub fn other_namespace() -> Self {
+        Self::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )
+    }
+
+    /// 422: an update without the version that it is based on. Unlike others it names the resource.
+    pub fn no_version(kind: &Kind, name: &str) -> Self {
+        let text = "Invalid value: 0: must be specified for an update";
+        let mut refusal = Self::invalid(
+            kind,
+            name,
+            ("FieldValueInvalid", text, "metadata.resourceVersion"),
+        );
+        let message = format!(
+            "{} \"{name}\" is invalid: metadata.resourceVersion: {text}",
+            kind.resource()
+        );
+        refusal.body["message"] = message.into();
+        refusal.body["details"]["kind"] = kind.plural.into();
+        refusal
     }
 
     /// 422 with one cause. `cause`: its reason, message and field.
@@ -87,6 +114,38 @@ impl Refusal {
         Self::new(422, "Invalid", message, Some(details))
     }
 
+    /// 422 for the parameters of a list or a watch. `causes`: fields that are forbidden, and why.
+    pub fn invalid_options(causes: &[(&str, &str)]) -> Self {
+        let texts: Vec<String> = causes
+            .iter()
+            .map(|(field, why)| format!("{field}: Forbidden: {why}"))
+            .collect();
+        let texts = match &texts[..] {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let causes: Vec<Value> = causes
+            .iter()
+            .map(|(field, why)| {
+                json!({ "reason": "FieldValueForbidden", "message": format!("Forbidden: {why}"), "field": field })
+            })
+            .collect();
+        let details = json!({ "group": "meta.k8s.io", "kind": "ListOptions", "causes": causes });
+        let message = format!("ListOptions.meta.k8s.io \"\" is invalid: {texts}");
+        Self::new(422, "Invalid", message, Some(details))
+    }
+
+    /// 409 for an object that is not the one of the precondition. Unlike others it names the kind.
+    pub fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            kind.qualified_kind()
+        );
+        let mut details = details(kind, name);
+        details["kind"] = kind.kind.into();
+        Self::new(409, "Conflict", message, Some(details))
+    }
+
     /// 403. `name`: empty for a list or a create.
     pub fn forbidden(kind: &Kind, name: &str, why: &str) -> Self {
         let message = match name {
@@ -94,6 +153,18 @@ impl Refusal {
             name => format!("{} \"{name}\" is forbidden: {why}", kind.resource()),
         };
         Self::new(403, "Forbidden", message, Some(details(kind, name)))
+    }
+
+    /// 410 for the token of a paged list, with one to go on with.
+    pub fn expired_token(next: &str) -> Self {
+        let mut refusal = Self::expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+             without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+             results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+             modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+        );
+        refusal.body["metadata"]["continue"] = next.into();
+        refusal
     }
 
     /// 410: the version is no longer known.
@@ -117,7 +188,12 @@ impl Refusal {
     /// 429: the watch cache is not there yet.
     pub fn initializing() -> Self {
         let details = json!({ "retryAfterSeconds": 1 });
-        let mut refusal = Self::new(429, "TooManyRequests", "storage is (re)initializing", Some(details));
+        let mut refusal = Self::new(
+            429,
+            "TooManyRequests",
+            "storage is (re)initializing",
+            Some(details),
+        );
         refusal.retry_after = Some(1);
         refusal
     }

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::refusal::Refusal;
+use super::{kind::Kind, refusal::Refusal};
 
 /// What a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ enum Is {
 
 impl Selector {
     /// Parses both selectors; empty text selects everything.
-    pub fn parse(labels: &str, fields: &str) -> Result<Self, Refusal> {
+    pub fn parse(kind: &Kind, labels: &str, fields: &str) -> Result<Self, Refusal> {
         let parsed = |text: &str| {
             split(text)
                 .into_iter()
@@ -39,10 +39,22 @@ impl Selector {
                 .collect::<Option<Vec<_>>>()
         };
         let unable = |text: &str| Refusal::bad_request(format!("unable to parse requirement: {text}"));
-        Ok(Self {
+        let known = |term: &&Requirement| {
+            matches!(term.key.as_str(), "metadata.name" | "metadata.namespace")
+                || (kind.kind == "Event" && term.key.starts_with("involvedObject."))
+                || (kind.kind == "Secret" && term.key == "type")
+        };
+        let selector = Self {
             labels: parsed(labels).ok_or_else(|| unable(labels))?,
             fields: parsed(fields).ok_or_else(|| unable(fields))?,
-        })
+        };
+        match selector.fields.iter().find(|term| !known(term)) {
+            Some(term) => Err(Refusal::bad_request(format!(
+                "field label not supported: {}",
+                term.key
+            ))),
+            None => Ok(selector),
+        }
     }
 
     /// Whether it selects everything.
@@ -61,7 +73,10 @@ impl Selector {
             }))
         };
         self.labels.iter().all(|term| term.holds(label(&term.key)))
-            && self.fields.iter().all(|term| term.holds(field(&term.key).as_deref()))
+            && self
+                .fields
+                .iter()
+                .all(|term| term.holds(field(&term.key).as_deref()))
     }
 }
 
@@ -147,9 +162,14 @@ mod tests {
             ("", "metadata.namespace!=team", false),
             ("", "metadata.namespace!=x,metadata.namespace!=y", true),
         ] {
-            let selector = Selector::parse(labels, fields).unwrap();
+            let selector = Selector::parse(Kind::of("configmaps"), labels, fields).unwrap();
             assert_eq!(selector.selects(&object), expected, "{labels} {fields}");
         }
-        assert_eq!(Selector::parse("a b", "").unwrap_err().code, 400);
+        assert_eq!(
+            Selector::parse(Kind::of("configmaps"), "a b", "")
+                .unwrap_err()
+                .code,
+            400
+        );
     }
 }

@@ -68,7 +68,12 @@ fn data(kind: &Kind, name: &str, before: Option<&Value>, after: &Value) -> Resul
     for field in ["data", "binaryData"] {
         for (key, _) in pairs(field) {
             let fits = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
-            if key.is_empty() || key.len() > 253 || !key.chars().all(fits) || key == "." || key.starts_with("..") {
+            if key.is_empty()
+                || key.len() > 253
+                || !key.chars().all(fits)
+                || key == "."
+                || key.starts_with("..")
+            {
                 let text = format!(
                     "Invalid value: {key:?}: a valid config key must consist of alphanumeric characters, '-', '_' or '.' \
                      (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
@@ -126,8 +131,15 @@ fn workload(kind: &Kind, name: &str, before: Option<&Value>, after: &Value) -> R
         return Err(Refusal::invalid(kind, name, cause));
     }
     if spec["replicas"].as_i64().is_some_and(|replicas| replicas < 0) {
-        let text = format!("Invalid value: {}: must be greater than or equal to 0", spec["replicas"]);
-        return Err(Refusal::invalid(kind, name, ("FieldValueInvalid", &text, "spec.replicas")));
+        let text = format!(
+            "Invalid value: {}: must be greater than or equal to 0",
+            spec["replicas"]
+        );
+        return Err(Refusal::invalid(
+            kind,
+            name,
+            ("FieldValueInvalid", &text, "spec.replicas"),
+        ));
     }
     pod_template(kind, name, &spec["template"], "spec.template")?;
     let Some(before) = before else {
@@ -135,7 +147,11 @@ fn workload(kind: &Kind, name: &str, before: Option<&Value>, after: &Value) -> R
     };
     if before["spec"]["selector"] != spec["selector"] && kind.kind != "StatefulSet" {
         let text = format!("Invalid value: {}: field is immutable", spec["selector"]);
-        return Err(Refusal::invalid(kind, name, ("FieldValueInvalid", &text, "spec.selector")));
+        return Err(Refusal::invalid(
+            kind,
+            name,
+            ("FieldValueInvalid", &text, "spec.selector"),
+        ));
     }
     if kind.kind == "StatefulSet" {
         const FREE: [&str; 7] = [
@@ -158,7 +174,11 @@ fn workload(kind: &Kind, name: &str, before: Option<&Value>, after: &Value) -> R
             let text = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                         'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \
                         'minReadySeconds' are forbidden";
-            return Err(Refusal::invalid(kind, name, ("FieldValueForbidden", text, "spec")));
+            return Err(Refusal::invalid(
+                kind,
+                name,
+                ("FieldValueForbidden", text, "spec"),
+            ));
         }
     }
     Ok(())

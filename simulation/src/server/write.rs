@@ -1,320 +1,313 @@
-//! Requests that change objects.
+//! Creates and deletes.
 //!
-//! Input: a target, a body. Output: the object, or why not. I/O: changes the store.
+//! As [`registry/store.go`](https://github.com/kubernetes/apiserver/blob/v0.36.3/pkg/registry/generic/registry/store.go) does it.
 
-use std::sync::Arc;
-
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     defaults::normalize,
-    fields::{self, Manager},
+    fields::{Manager, after_write},
     kind::{Generation, Kind},
-    merge,
-    path::Target,
+    path::Address,
     refusal::Refusal,
-    store::{Key, Store, Write},
-    validate,
+    store::{State, Write, uid},
+    validate::check,
 };
 
-/// An answer that is no refusal.
-#[derive(Debug)]
-pub(super) struct Done {
-    pub(super) code: u16,
-    pub(super) object: Arc<Value>,
+/// An answer: the HTTP status and the body.
+pub(super) type Answer = Result<(u16, Value), Refusal>;
+
+/// Who writes, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    pub(super) caller: String,
+    pub(super) manager: String,
+    pub(super) dry_run: bool,
+    pub(super) now: Timestamp,
 }
 
-/// One request.
-pub(super) struct Request<'a> {
-    pub(super) store: &'a Store,
-    pub(super) caller: &'a str,
-    pub(super) manager: &'a str,
-    pub(super) target: &'a Target,
-}
-
-const MODIFIED: &str =
-    "the object has been modified; please apply your changes to the latest version and try again";
-
-impl Request<'_> {
-    fn key(&self, name: &str) -> Key {
-        let namespace = self.target.namespace.clone().unwrap_or_default();
-        (self.target.kind.plural, namespace, name.to_owned())
+impl Writer {
+    /// The time as objects hold it, in whole seconds.
+    pub(super) fn stamp(&self) -> String {
+        self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
-    fn stored(&self, name: &str) -> Option<Arc<Value>> {
-        let (plural, namespace, name) = self.key(name);
-        self.store.object(plural, &namespace, &name)
-    }
-
-    fn write(&self, verb: &'static str, name: &str) -> Write<'_> {
+    pub(super) fn write<'a>(&'a self, address: &'a Address, verb: &'static str) -> Write<'a> {
         Write {
-            caller: self.caller,
+            address,
+            caller: &self.caller,
+            manager: &self.manager,
             verb,
-            key: self.key(name),
         }
     }
+}
 
-    fn manager(&self) -> Manager {
-        Manager {
-            name: self.manager.to_owned(),
-            subresource: self.target.subresource.clone(),
-        }
-    }
+/// The finalizers that deletion policies set.
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
 
-    /// POST.
-    pub(super) fn create(&self, mut object: Value) -> Result<Done, Refusal> {
-        let kind = self.target.kind;
-        if let Some(namespace) = &self.target.namespace {
-            let namespaces = Kind::of("namespaces");
-            if self.store.object("namespaces", "", namespace).is_none() {
-                return Err(Refusal::not_found(namespaces, namespace));
-            }
-            object["metadata"]["namespace"] = json!(namespace);
-        }
-        if object["metadata"]["name"].is_null()
-            && let Some(prefix) = object["metadata"]["generateName"].as_str()
-        {
-            let suffix = self.store.new_uid();
-            object["metadata"]["name"] = json!(format!("{prefix}{}", &suffix[suffix.len() - 5..]));
-        }
-        if !object["metadata"]["resourceVersion"].as_str().unwrap_or_default().is_empty() {
-            return Err(Refusal::bad_request("resourceVersion should not be set on objects to be created"));
-        }
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
-        if kind.status
-            && let Some(object) = object.as_object_mut()
-        {
-            object.remove("status");
-        }
-        normalize(kind, &mut object)?;
-        validate::check(kind, None, &object)?;
-        if self.stored(&name).is_some() {
-            return Err(Refusal::exists(kind, &name));
-        }
-        object["metadata"]["uid"] = json!(self.store.new_uid());
-        object["metadata"]["creationTimestamp"] = json!(self.store.now());
-        if kind.generation != Generation::Absent {
-            object["metadata"]["generation"] = json!(1);
-        }
-        object["metadata"]["managedFields"] =
-            fields::after_write(kind, None, &object, &Value::Null, &self.manager(), &self.store.now());
-        let object = if self.target.is_dry_run() {
-            Arc::new(object)
-        } else {
-            self.store.commit(self.write("create", &name), Some(object))
-        };
-        Ok(Done { code: 201, object })
-    }
-
-    /// PUT.
-    pub(super) fn replace(&self, name: &str, mut object: Value) -> Result<Done, Refusal> {
-        let kind = self.target.kind;
-        let Some(before) = self.stored(name) else {
-            if kind.create_on_update && self.target.subresource.is_empty() {
-                return self.create(object);
-            }
-            return Err(Refusal::not_found(kind, name));
-        };
-        if let Some(namespace) = &self.target.namespace {
-            object["metadata"]["namespace"] = json!(namespace);
-        }
-        self.store_update("update", name, &before, object)
-    }
-
-    /// PATCH.
-    pub(super) fn patch(&self, name: &str, content_type: &str, patch: &Value) -> Result<Done, Refusal> {
-        let kind = self.target.kind;
-        let Some(before) = self.stored(name) else {
-            return Err(Refusal::not_found(kind, name));
-        };
-        let mut object = (*before).clone();
-        match content_type {
-            "application/merge-patch+json" => merge::merge(&mut object, patch),
-            "application/strategic-merge-patch+json" if !kind.custom => {
-                if let (Some(object), Some(patch)) = (object.as_object_mut(), patch.as_object()) {
-                    merge::strategic(object, patch);
-                }
-            }
-            other => return Err(Refusal::unsupported_patch(kind, other)),
-        }
-        self.store_update("patch", name, &before, object)
-    }
-
-    fn store_update(
-        &self,
-        verb: &'static str,
-        name: &str,
-        before: &Arc<Value>,
+impl State {
+    /// Creates an object. `verb`: what the client asked for.
+    pub(super) fn create(
+        &mut self,
+        address: &Address,
         mut object: Value,
-    ) -> Result<Done, Refusal> {
-        let kind = self.target.kind;
-        let metadata = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-        let (version, uid) = (metadata("resourceVersion"), metadata("uid"));
-        if !uid.is_empty() && before["metadata"]["uid"] != uid.as_str() {
-            let stored = before["metadata"]["uid"].as_str().unwrap_or_default();
-            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}");
-            return Err(Refusal::conflict(kind, name, &why));
-        }
-        if version.is_empty() {
-            if !kind.unconditional_update && verb == "update" {
-                let cause = (
-                    "FieldValueInvalid",
-                    "Invalid value: 0: must be specified for an update",
-                    "metadata.resourceVersion",
-                );
-                return Err(Refusal::invalid(kind, name, cause));
-            }
-        } else if before["metadata"]["resourceVersion"] != version.as_str() {
-            return Err(Refusal::conflict(kind, name, MODIFIED));
-        }
-        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
-            put(&mut object["metadata"], field, before["metadata"].get(field));
-        }
-        object["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
-        object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
-        if self.target.subresource == "status" {
-            let status = object["status"].take();
-            let mut merged = (**before).clone();
-            merged["metadata"]["managedFields"] = object["metadata"]["managedFields"].take();
-            put(&mut merged, "status", Some(&status).filter(|status| !status.is_null()));
-            object = merged;
-        } else if kind.status {
-            put(&mut object, "status", before.get("status"));
-        }
+        writer: &Writer,
+        verb: &'static str,
+    ) -> Answer {
+        let kind = address.kind;
         normalize(kind, &mut object)?;
-        validate::check(kind, Some(before), &object)?;
-        if is_same(before, &object) {
-            return Ok(Done {
-                code: 200,
-                object: Arc::clone(before),
-            });
+        let mut address = address.clone();
+        self.name(&mut address, &mut object)?;
+        self.admit(&address)?;
+        let metadata = &mut object["metadata"];
+        if !metadata["resourceVersion"].is_null() {
+            return Err(Refusal::new(
+                500,
+                "InternalError",
+                "Internal error occurred: resourceVersion should not be set on objects to be created",
+                Some(
+                    json!({ "causes": [{ "message": "resourceVersion should not be set on objects to be created" }] }),
+                ),
+            ));
         }
-        let generation = before["metadata"]["generation"].as_i64();
-        if let Some(generation) = generation.filter(|_| raises_generation(kind, before, &object)) {
-            object["metadata"]["generation"] = json!(generation + 1);
+        for field in [
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+            "generation",
+        ] {
+            remove(metadata, field);
         }
-        let entries = match object["metadata"]["managedFields"].take() {
-            Value::Null => before["metadata"]["managedFields"].clone(),
-            entries => entries,
+        metadata["uid"] = uid(self.created + 1).into();
+        metadata["creationTimestamp"] = writer.stamp().into();
+        if kind.generation != Generation::Absent {
+            metadata["generation"] = 1.into();
+        }
+        if kind.status && kind.kind != "Namespace" {
+            if kind.custom {
+                remove(&mut object, "status");
+            } else {
+                object["status"] = json!({});
+            }
+        }
+        if kind.kind == "Job" {
+            label_job(&mut object);
+        }
+        let key = (kind.plural, address.namespace.clone(), address.name.clone());
+        check(kind, None, &object)?;
+        let entries = object["metadata"]["managedFields"].take();
+        remove(&mut object["metadata"], "managedFields");
+        let manager = Manager {
+            name: writer.manager.clone(),
+            subresource: String::new(),
         };
         object["metadata"]["managedFields"] =
-            fields::after_write(kind, Some(before), &object, &entries, &self.manager(), &self.store.now());
-        if self.target.is_dry_run() {
-            return Ok(Done {
-                code: 200,
-                object: Arc::new(object),
-            });
+            after_write(kind, None, &object, &entries, &manager, &writer.stamp());
+        if self.objects.contains_key(&key) {
+            return Err(Refusal::exists(kind, &address.name));
         }
-        let is_gone = !object["metadata"]["deletionTimestamp"].is_null() && !has_finalizers(&object);
-        let after = (!is_gone).then_some(object);
-        Ok(Done {
-            code: 200,
-            object: self.store.commit(self.write(verb, name), after),
-        })
+        self.created += 1;
+        if writer.dry_run {
+            return Ok((201, object));
+        }
+        let stored = self.commit(writer.write(&address, verb), Some(object));
+        Ok((201, stored.map_or(Value::Null, |object| (*object).clone())))
     }
 
-    /// DELETE.
-    pub(super) fn delete(&self, name: &str, options: &Value) -> Result<Done, Refusal> {
-        let kind = self.target.kind;
-        let Some(before) = self.stored(name) else {
+    /// Finds the name and the namespace of an object that is to be created.
+    fn name(&self, address: &mut Address, object: &mut Value) -> Result<(), Refusal> {
+        let kind = address.kind;
+        let metadata = &mut object["metadata"];
+        match metadata["namespace"].as_str().unwrap_or_default() {
+            "" if kind.namespaced => metadata["namespace"] = address.namespace.clone().into(),
+            given if given == address.namespace => {}
+            _ => return Err(Refusal::other_namespace()),
+        }
+        if metadata["namespace"].is_null() {
+            remove(metadata, "namespace");
+        }
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let prefix = metadata["generateName"].as_str().unwrap_or_default();
+        address.name = match (name, prefix) {
+            ("", "") => {
+                let cause = (
+                    "FieldValueRequired",
+                    "Required value: name or generateName is required",
+                    "metadata.name",
+                );
+                return Err(Refusal::invalid(kind, "", cause));
+            }
+            ("", prefix) => format!("{prefix}{:05x}", self.created + 1),
+            (name, _) => name.to_owned(),
+        };
+        metadata["name"] = address.name.clone().into();
+        Ok(())
+    }
+
+    /// The namespace exists and does not end.
+    pub(super) fn admit(&self, address: &Address) -> Result<(), Refusal> {
+        if !address.kind.namespaced {
+            return Ok(());
+        }
+        let namespaces = Kind::of("namespaces");
+        let key = (namespaces.plural, String::new(), address.namespace.clone());
+        match self.objects.get(&key) {
+            None => Err(Refusal::not_found(namespaces, &address.namespace)),
+            Some(namespace) if !namespace["metadata"]["deletionTimestamp"].is_null() => {
+                let why = format!(
+                    "unable to create new content in namespace {} because it is being terminated",
+                    address.namespace
+                );
+                Err(Refusal::forbidden(address.kind, &address.name, &why))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Deletes an object, or marks it as long as finalizers hold it. `options`: a `DeleteOptions`, or null.
+    pub(super) fn delete(&mut self, address: &Address, options: &Value, writer: &Writer) -> Answer {
+        let Address {
+            kind,
+            namespace,
+            name,
+            ..
+        } = address;
+        let key = (kind.plural, namespace.clone(), name.clone());
+        let Some(before) = self.objects.get(&key).cloned() else {
             return Err(Refusal::not_found(kind, name));
         };
-        let preconditions = &options["preconditions"];
-        for (field, label) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
-            if let Some(wanted) = preconditions[field].as_str()
-                && before["metadata"][field] != wanted
-            {
-                let stored = before["metadata"][field].as_str().unwrap_or_default();
-                let why = format!(
-                    "Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {stored}"
-                );
-                return Err(Refusal::conflict(kind, name, &why));
+        preconditions(kind, &before, &options["preconditions"])?;
+        let finalizers = finalizers_for(kind, &before, options);
+        if kind.kind == "Namespace" {
+            unknown("deletion of a Namespace");
+        }
+        if finalizers.is_empty() {
+            let uid = before["metadata"]["uid"].clone();
+            if !writer.dry_run {
+                self.commit(writer.write(address, "delete"), None);
+            }
+            return Ok((200, success(address, &uid)));
+        }
+        let mut after = (*before).clone();
+        let metadata = &mut after["metadata"];
+        metadata["finalizers"] = finalizers.into();
+        if metadata["deletionTimestamp"].is_null() {
+            metadata["deletionTimestamp"] = writer.stamp().into();
+            if let Some(generation) = metadata["generation"].as_i64() {
+                metadata["generation"] = (generation + 1).into();
             }
         }
-        let is_dry_run = self.target.is_dry_run() || options["dryRun"][0] == "All";
-        if has_finalizers(&before) {
-            if !before["metadata"]["deletionTimestamp"].is_null() || is_dry_run {
-                return Ok(Done { code: 200, object: before });
-            }
-            let mut object = (*before).clone();
-            object["metadata"]["deletionTimestamp"] = json!(self.store.now());
-            object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-            if let Some(generation) = object["metadata"]["generation"].as_i64() {
-                object["metadata"]["generation"] = json!(generation + 1);
-            }
-            return Ok(Done {
-                code: 200,
-                object: self.store.commit(self.write("delete", name), Some(object)),
-            });
+        metadata["deletionGracePeriodSeconds"] = 0.into();
+        if after == *before || writer.dry_run {
+            return Ok((200, after));
         }
-        let status = json!({
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Success",
-            "details": {
-                "name": name,
-                "group": kind.group,
-                "kind": kind.plural,
-                "uid": before["metadata"]["uid"],
-            },
-        });
-        if !is_dry_run {
-            self.store.commit(self.write("delete", name), None);
-        }
-        Ok(Done {
-            code: 200,
-            object: Arc::new(status),
-        })
+        let stored = self.commit(writer.write(address, "delete"), Some(after));
+        Ok((200, stored.map_or(Value::Null, |object| (*object).clone())))
     }
 }
 
-fn put(object: &mut Value, field: &str, value: Option<&Value>) {
-    if let Some(object) = object.as_object_mut() {
-        match value {
-            Some(value) => _ = object.insert(field.to_owned(), value.clone()),
-            None => _ = object.remove(field),
+/// A Job's selector and labels, which its controller makes from its uid.
+fn label_job(object: &mut Value) {
+    if object["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (uid, name) = (
+        object["metadata"]["uid"].clone(),
+        object["metadata"]["name"].clone(),
+    );
+    let labels = &mut object["spec"]["template"]["metadata"]["labels"];
+    for (label, value) in [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ] {
+        labels[label] = value.clone();
+    }
+    object["spec"]["selector"]["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid;
+}
+
+fn preconditions(kind: &Kind, stored: &Value, wanted: &Value) -> Result<(), Refusal> {
+    let metadata = &stored["metadata"];
+    let name = metadata["name"].as_str().unwrap_or_default();
+    for (field, title, cause) in [
+        (
+            "uid",
+            "UID",
+            "The object might have been deleted and then recreated",
+        ),
+        (
+            "resourceVersion",
+            "ResourceVersion",
+            "The object might have been modified",
+        ),
+    ] {
+        let (wanted, stored) = (
+            wanted[field].as_str(),
+            metadata[field].as_str().unwrap_or_default(),
+        );
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != stored) {
+            let why = format!(
+                "the {title} in the precondition ({wanted}) does not match the {title} in record ({stored}). {cause}"
+            );
+            return Err(Refusal::precondition(kind, name, &why));
         }
     }
+    Ok(())
 }
 
-fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty())
-}
-
-/// A write that changes nothing but the times of its entries is none.
-fn is_same(before: &Value, after: &Value) -> bool {
-    let without = |object: &Value| {
-        let mut object = object.clone();
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
-        }
-        object
+/// The finalizers after a deletion that was asked for with these options.
+fn finalizers_for(kind: &Kind, stored: &Value, options: &Value) -> Vec<Value> {
+    let present: Vec<Value> = stored["metadata"]["finalizers"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let policy = match (
+        options["propagationPolicy"].as_str(),
+        options["orphanDependents"].as_bool(),
+    ) {
+        (Some(policy), _) => policy,
+        (None, Some(true)) => "Orphan",
+        (None, Some(false)) => "Background",
+        (None, None) if present.iter().any(|finalizer| finalizer == ORPHAN) => "Orphan",
+        (None, None) if present.iter().any(|finalizer| finalizer == FOREGROUND) => "Foreground",
+        // As it was before Jobs had owners.
+        (None, None) if kind.kind == "Job" => "Orphan",
+        (None, None) => "Background",
     };
-    without(before) == without(after)
+    let others = present
+        .into_iter()
+        .filter(|finalizer| finalizer != ORPHAN && finalizer != FOREGROUND);
+    let of_policy = match policy {
+        "Orphan" => Some(ORPHAN),
+        "Foreground" => Some(FOREGROUND),
+        _ => None,
+    };
+    others.chain(of_policy.map(Value::from)).collect()
 }
 
-fn raises_generation(kind: &Kind, before: &Value, after: &Value) -> bool {
-    let differs = |field: &str| before[field] != after[field];
-    match kind.generation {
-        Generation::Absent => false,
-        Generation::Spec => differs("spec"),
-        Generation::SpecAndAnnotations => {
-            differs("spec") || before["metadata"]["annotations"] != after["metadata"]["annotations"]
-        }
-        Generation::Content => {
-            let content = |object: &Value| {
-                let mut object = object.clone();
-                if let Some(object) = object.as_object_mut() {
-                    object.remove("metadata");
-                    object.remove("status");
-                }
-                object
-            };
-            content(before) != content(after)
-        }
+/// What a completed deletion is answered with.
+pub(super) fn success(address: &Address, uid: &Value) -> Value {
+    let Address { kind, name, .. } = address;
+    let mut details = json!({ "name": name, "kind": kind.plural, "uid": uid });
+    if !kind.group.is_empty() {
+        details["group"] = kind.group.into();
     }
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details })
+}
+
+pub(super) fn remove(object: &mut Value, field: &str) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove(field);
+    }
+}
+
+#[expect(
+    clippy::panic,
+    reason = "what the model does not know must not pass for an answer"
+)]
+pub(super) fn unknown(what: &str) -> ! {
+    panic!("the model knows no {what}")
 }
