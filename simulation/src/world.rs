@@ -55,21 +55,26 @@ struct World {
     overlaps: std::sync::Mutex<Vec<String>>,
 }
 
-/// Plays the plan from its start to its end, on this thread, in a runtime of its own.
+/// Plays the plan from its start to its end, on a thread and in a runtime of its own: the standard library draws the keys of
+/// a thread's hash maps once.
 ///
 /// # Errors
 /// The plan's setting is no valid command line, or there is no runtime.
 pub fn play(plan: &Plan, death: Option<Death>) -> anyhow::Result<History> {
-    entropy::seed_thread(plan.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()?;
-    runtime.block_on(async {
-        entropy::follow_runtime();
-        let start = Instant::now();
-        play_here(plan, death, start).await
-    })
+    let run = || {
+        entropy::seed_thread(plan.seed);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()?;
+        runtime.block_on(async {
+            entropy::follow_runtime();
+            let start = Instant::now();
+            play_here(plan, death, start).await
+        })
+    };
+    let ended = std::thread::scope(|scope| scope.spawn(run).join());
+    ended.unwrap_or_else(|_| Err(anyhow::anyhow!("the simulation itself panicked")))
 }
 
 async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow::Result<History> {
