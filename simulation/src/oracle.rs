@@ -136,23 +136,31 @@ type Judged = (Finding, Option<Excuse>);
 
 fn lost(history: &History) -> impl Iterator<Item = Judged> {
     let has_gone = ledger_was_gone(history);
-    history.pods.iter().flat_map(move |PodsAtTheEnd { workload, pods, present }| {
-        pods.iter().enumerate().flat_map(move |(number, read)| {
-            present.iter().filter_map(move |(source, content)| {
-                let has = read.get(source)?;
-                let finding = Finding {
-                    rule: Rule::Lost,
-                    what: format!("pod {number} of {workload} runs with {has} of {source}, which holds {content}"),
-                };
-                let excuse = if was_undone_under_way(history, workload, source) {
-                    Some(Excuse::UndoneUnderWay)
-                } else {
-                    has_gone.then_some(Excuse::LedgerWasGone)
-                };
-                (has != content).then_some((finding, excuse))
+    history.pods.iter().flat_map(
+        move |PodsAtTheEnd {
+                  workload,
+                  pods,
+                  present,
+              }| {
+            pods.iter().enumerate().flat_map(move |(number, read)| {
+                present.iter().filter_map(move |(source, content)| {
+                    let has = read.get(source)?;
+                    let finding = Finding {
+                        rule: Rule::Lost,
+                        what: format!(
+                            "pod {number} of {workload} runs with {has} of {source}, which holds {content}"
+                        ),
+                    };
+                    let excuse = if was_undone_under_way(history, workload, source) {
+                        Some(Excuse::UndoneUnderWay)
+                    } else {
+                        has_gone.then_some(Excuse::LedgerWasGone)
+                    };
+                    (has != content).then_some((finding, excuse))
+                })
             })
-        })
-    })
+        },
+    )
 }
 
 /// Since the source changed last, another client brought an earlier template back before the pods were replaced.
@@ -160,18 +168,28 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str) -> bool
     let changed = history
         .commits
         .iter()
-        .filter(|commit| commit.resource == "configmaps" && commit.name == source && has_changed(commit, "data"))
+        .filter(|commit| {
+            commit.resource == "configmaps" && commit.name == source && has_changed(commit, "data")
+        })
         .map(|commit| commit.revision)
         .next_back()
         .unwrap_or_default();
     let rollout = Duration::from_millis(history.setting.pod_start_ms * 4 + 2000);
     let mut templates: Vec<(Value, Instant)> = Vec::new();
-    for commit in history.commits.iter().filter(|commit| commit.name == workload && template_has_changed(commit)) {
+    for commit in history
+        .commits
+        .iter()
+        .filter(|commit| commit.name == workload && template_has_changed(commit))
+    {
         let Some(after) = &commit.after else { continue };
         let template = after["spec"]["template"].clone();
         let has_come_back = templates.iter().any(|(earlier, _)| *earlier == template);
         let since = templates.last().map_or(Duration::MAX, |(_, at)| commit.at - *at);
-        if has_come_back && commit.revision > changed && since < rollout && !commit.caller.starts_with("reloader") {
+        if has_come_back
+            && commit.revision > changed
+            && since < rollout
+            && !commit.caller.starts_with("reloader")
+        {
             return true;
         }
         templates.push((template, commit.at));
@@ -213,7 +231,9 @@ fn restarts(history: &History) -> Vec<Judged> {
         // The last commits that changed one of its sources, and its template.
         let (mut changed, mut rolled): (Option<&Commit>, Option<&Commit>) = (None, None);
         for commit in &history.commits {
-            if commit.resource == "configmaps" && sources.contains(&commit.name) && has_changed(commit, "data")
+            if commit.resource == "configmaps"
+                && sources.contains(&commit.name)
+                && has_changed(commit, "data")
             {
                 changed = Some(commit);
             }
@@ -244,7 +264,10 @@ fn restarts(history: &History) -> Vec<Judged> {
                         changed.map(|changed| changed.revision),
                     ),
                 };
-                judged.push((finding, is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond)));
+                judged.push((
+                    finding,
+                    is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond),
+                ));
             }
             rolled = Some(commit);
         }

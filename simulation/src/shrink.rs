@@ -19,7 +19,9 @@ pub fn rule(text: &str) -> Result<Wanted, String> {
     if text.is_empty() {
         return Ok(None);
     }
-    serde_json::from_value(text.into()).map(Some).map_err(|error| error.to_string())
+    serde_json::from_value(text.into())
+        .map(Some)
+        .map_err(|error| error.to_string())
 }
 
 /// How many runs it may take.

@@ -222,7 +222,11 @@ impl World {
                     commit.verb,
                     commit.resource,
                     commit.name,
-                    commit.after.as_ref().map(|after| after.to_string()).unwrap_or_default()
+                    commit
+                        .after
+                        .as_ref()
+                        .map(|after| after.to_string())
+                        .unwrap_or_default()
                 );
             }
             let leaders: Vec<&str> = self
