@@ -311,7 +311,11 @@ mod tests {
         assert_eq!(ledger.shared.touched().due, Some(Instant::now() + SETTLED));
         ledger.touch_new(SourceKey::new(SourceKind::Secret, "team", "new"));
         assert_eq!(ledger.shared.touched().due, Some(Instant::now() + NEW));
-        let (number, touched) = ledger.shared.touched().take();
+        let Batch {
+            sources: touched,
+            number,
+            ..
+        } = ledger.shared.touched().take();
         assert_eq!((number, touched.len()), (2, 2));
         assert_eq!(Ledger::none().touch(source()), 0);
     }

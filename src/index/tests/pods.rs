@@ -200,6 +200,48 @@ fn a_restart_within_a_rollout_may_bring_a_template_back(
     assert_eq!(pending.owed[0].may_bring_back, expected);
 }
 
+/// Another client's rollout with the present content of one source is under way when the workload is restarted for another.
+#[test]
+fn a_restart_for_one_source_leaves_what_a_rollout_under_way_settles_of_another() {
+    let fixture = Fixture::running();
+    let uses_both = |version, template| {
+        let mut web = web(version, template);
+        web.template.containers[0].references.push(reference("other"));
+        web
+    };
+    let other_holds = |version, content| {
+        let source = Source {
+            resource_version: version,
+            ..source("other", content)
+        };
+        fixture.event(CONFIGMAPS, Event::SourceSeen(source));
+    };
+    other_holds(11, 1);
+    fixture.sees(Workload {
+        generation: 1,
+        ..uses_both(21, 1)
+    });
+    fixture.sees(uses_both(31, 2));
+    fixture.holds_at(30, 2);
+    assert_eq!(fixture.proof(), None, "the rollout has the present content");
+    other_holds(40, 3);
+    let mut restarted = uses_both(41, 3);
+    restarted.template.written_at = Some(UnixSeconds(60));
+    restarted.template.containers[0].markers =
+        vec![("STAKATER_OTHER_CONFIGMAP".into(), digest(3).to_string().into())];
+    fixture.index.settle(
+        &key("web"),
+        [(reference("other"), Content::Present(digest(3)))],
+        Settled::ByRestart,
+        fixture.now,
+    );
+    fixture.sees(restarted);
+    assert_eq!(
+        fixture.index.pending(&key("web")).map(|pending| pending.owed),
+        None
+    );
+}
+
 /// A conflict reads the workload, or a list shows it: it had the second template in between.
 #[test]
 fn pods_of_a_template_that_was_never_seen_are_left_as_well() {
