@@ -89,6 +89,8 @@ pub enum Excuse {
     UndoneUnderWay,
     /// The ledger was deleted, and every process that knew better died before it was written again.
     LedgerWasGone,
+    /// Another client brought an earlier template back: pods may have been of it all the while, so a restart is due.
+    TemplateCameBack,
     /// Two changes by others in one second: times in objects do not show which came first.
     SameSecond,
 }
@@ -151,7 +153,7 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
                             "pod {number} of {workload} runs with {has} of {source}, which holds {content}"
                         ),
                     };
-                    let excuse = if was_undone_under_way(history, workload, source) {
+                    let excuse = if was_undone_under_way(history, workload, source, content) {
                         Some(Excuse::UndoneUnderWay)
                     } else {
                         has_gone.then_some(Excuse::LedgerWasGone)
@@ -163,33 +165,24 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
     )
 }
 
-/// Since the source changed last, another client brought an earlier template back before the pods were replaced.
-fn was_undone_under_way(history: &History, workload: &str, source: &str) -> bool {
-    let changed = history
-        .commits
-        .iter()
-        .filter(|commit| {
-            commit.resource == "configmaps" && commit.name == source && has_changed(commit, "data")
-        })
-        .map(|commit| commit.revision)
-        .next_back()
-        .unwrap_or_default();
+/// While the source held what it holds at the end, another client brought an earlier template back before the pods were
+/// replaced.
+fn was_undone_under_way(history: &History, workload: &str, source: &str, present: &str) -> bool {
     let rollout = Duration::from_millis(history.setting.pod_start_ms * 4 + 2000);
     let mut templates: Vec<(Value, Instant)> = Vec::new();
-    for commit in history
-        .commits
-        .iter()
-        .filter(|commit| commit.name == workload && template_has_changed(commit))
-    {
+    let mut held = String::new();
+    for commit in &history.commits {
         let Some(after) = &commit.after else { continue };
+        if commit.resource == "configmaps" && commit.name == source {
+            held = pods::content(after);
+        }
+        if commit.name != workload || !template_has_changed(commit) {
+            continue;
+        }
         let template = after["spec"]["template"].clone();
         let has_come_back = templates.iter().any(|(earlier, _)| *earlier == template);
         let since = templates.last().map_or(Duration::MAX, |(_, at)| commit.at - *at);
-        if has_come_back
-            && commit.revision > changed
-            && since < rollout
-            && !commit.caller.starts_with("reloader")
-        {
+        if has_come_back && held == present && since < rollout && !commit.caller.starts_with("reloader") {
             return true;
         }
         templates.push((template, commit.at));
@@ -228,6 +221,8 @@ fn restarts(history: &History) -> Vec<Judged> {
             .iter()
             .map(|source| pods::source_name(*source))
             .collect();
+        let mut templates: Vec<Value> = Vec::new();
+        let mut came_back = false;
         // The last commits that changed one of its sources, and its template.
         let (mut changed, mut rolled): (Option<&Commit>, Option<&Commit>) = (None, None);
         for commit in &history.commits {
@@ -264,12 +259,17 @@ fn restarts(history: &History) -> Vec<Judged> {
                         changed.map(|changed| changed.revision),
                     ),
                 };
-                judged.push((
-                    finding,
-                    is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond),
-                ));
+                let excuse = if came_back {
+                    Some(Excuse::TemplateCameBack)
+                } else {
+                    is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond)
+                };
+                judged.push((finding, excuse));
             }
             rolled = Some(commit);
+            let template = commit.after.as_ref().map(|after| after["spec"]["template"].clone());
+            came_back = !is_ours && template.as_ref().is_some_and(|template| templates.contains(template));
+            templates.extend(template);
         }
     }
     judged
