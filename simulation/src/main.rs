@@ -7,6 +7,7 @@ mod runs;
 mod shrink;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     path::PathBuf,
@@ -186,7 +187,7 @@ fn many(cli: &Cli) -> Result<bool> {
     };
     println!("simulate: seeds from {first}");
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let virtual_ms = AtomicU64::new(0);
+    let (virtual_ms, excused) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..cli.jobs.max(1) {
             scope.spawn(|| {
@@ -199,6 +200,10 @@ fn many(cli: &Cli) -> Result<bool> {
                     let failure = match play_seed(seed, number % PLAYED_TWICE == 0) {
                         Ok(result) => {
                             virtual_ms.fetch_add(result.virtual_ms, Ordering::Relaxed);
+                            for excuse in &result.excused {
+                                let mut excused = excused.lock().unwrap_or_else(PoisonError::into_inner);
+                                *excused.entry(*excuse).or_insert(0) += 1;
+                            }
                             if result.findings.is_empty() {
                                 continue;
                             }
@@ -226,6 +231,9 @@ fn many(cli: &Cli) -> Result<bool> {
         begun.elapsed().as_secs(),
         failed.len()
     );
+    for ((rule, excuse), count) in excused.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        println!("simulate: excused {count} times: {rule:?}, {excuse:?}");
+    }
     if played == 0 {
         bail!("no seed was played; give it more time with --for");
     }

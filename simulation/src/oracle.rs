@@ -9,7 +9,12 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{link::Call, plan::Setting, pods, server::Commit};
+use crate::{
+    link::Call,
+    plan::{Act, Setting},
+    pods,
+    server::Commit,
+};
 
 /// More requests of all replicas than renewals, within a minute without changes, are a loop: a leader renews each 2 s, a
 /// standby looks each 2 s at most.
@@ -21,6 +26,8 @@ pub struct History {
     pub setting: Setting,
     /// When the wall clock showed a whole second: the first moment of the run.
     pub start: Instant,
+    /// What happened, and when.
+    pub acts: Vec<(Instant, Act)>,
     /// Every commit of the store.
     pub commits: Vec<Commit>,
     /// The revision when everything had to be in order.
@@ -91,6 +98,9 @@ pub enum Excuse {
     LedgerWasGone,
     /// Another client brought an earlier template back: pods may have been of it all the while, so a restart is due.
     TemplateCameBack,
+    /// The replica's watches were broken or behind not long before: it acts on what it saw last, and where a list shows a
+    /// template and a source, it does not know which came first.
+    WatchWasBroken,
     /// Two changes by others in one second: times in objects do not show which came first.
     SameSecond,
 }
@@ -261,18 +271,49 @@ fn restarts(history: &History) -> Vec<Judged> {
                 };
                 let excuse = if came_back {
                     Some(Excuse::TemplateCameBack)
+                } else if was_disturbed(history, commit) {
+                    Some(Excuse::WatchWasBroken)
                 } else {
                     is_undecidable(history, changed, rolled).then_some(Excuse::SameSecond)
                 };
                 judged.push((finding, excuse));
             }
             rolled = Some(commit);
-            let template = commit.after.as_ref().map(|after| after["spec"]["template"].clone());
-            came_back = !is_ours && template.as_ref().is_some_and(|template| templates.contains(template));
+            let template = commit
+                .after
+                .as_ref()
+                .map(|after| after["spec"]["template"].clone());
+            came_back = !is_ours
+                && template
+                    .as_ref()
+                    .is_some_and(|template| templates.contains(template));
             templates.extend(template);
         }
     }
     judged
+}
+
+/// How long a watch may be behind after a fault: a list may hang for a minute, and an answer of a proxy's for 295 s.
+const DISTURBED_FOR: Duration = Duration::from_secs(300);
+
+/// Whether the watches of the replica that committed this were disturbed shortly before, or an API server's were.
+fn was_disturbed(history: &History, commit: &Commit) -> bool {
+    let is_own = |replica: usize| {
+        commit
+            .caller
+            .ends_with(&(replica % history.setting.replicas).to_string())
+    };
+    history.acts.iter().any(|(at, act)| {
+        let lasts_ms = match act {
+            Act::Network { replica, for_ms, .. } if replica.is_none_or(is_own) => *for_ms,
+            Act::Stop { replica, for_ms } | Act::Slow { replica, for_ms, .. } if is_own(*replica) => *for_ms,
+            Act::Lag { for_ms, .. } => *for_ms,
+            Act::Forbid { verb, for_ms, .. } if matches!(verb.as_str(), "watch" | "list") => *for_ms,
+            Act::RestartFront { .. } | Act::Compact => 0,
+            _ => return false,
+        };
+        *at <= commit.at && commit.at < *at + Duration::from_millis(lasts_ms) + DISTURBED_FOR
+    })
 }
 
 /// Times in objects have whole seconds: which of two changes by others in one second came first is not known.

@@ -117,6 +117,7 @@ async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow:
     // A first leader, and its first ledger.
     sleep(Duration::from_secs(12)).await;
     tokio::spawn(Arc::clone(&world).observe());
+    let first_act = Instant::now();
     Arc::clone(&world).act().await;
     sleep(LAST_ACT).await;
     let calls = world.machines.first().map(Machine::calls).unwrap_or_default();
@@ -149,6 +150,11 @@ async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow:
     Ok(History {
         setting: plan.setting.clone(),
         start,
+        acts: plan
+            .acts
+            .iter()
+            .map(|timed| (first_act + Duration::from_millis(timed.at_ms), timed.act.clone()))
+            .collect(),
         commits,
         settled,
         restarted,
