@@ -7,7 +7,8 @@
 //! address as in a cluster, with TLS from end to end. Its container has a root of its own with its program, its volumes (the
 //! ServiceAccount's token, bound to the pod, among them) and nothing to write to that the pod does not ask for. Environment,
 //! arguments, probes, restarts, SIGTERM and the grace period are as the pod says. A pod that asks for more than is done here
-//! does not start, and says which field it is. Pods of KWOK's node are not its business.
+//! does not start, and says which field it is. Pods of KWOK's node are not its business. The API server's proxy of pods leads
+//! into them if the control plane was started with [`pod_proxy`](crate::Builder::pod_proxy).
 //!
 //! Left out: memory and CPU limits, seccomp, renewal of tokens (they live for an hour), updates of mounted ConfigMaps.
 //!
@@ -20,6 +21,7 @@ mod probe;
 mod sandbox;
 mod status;
 mod supported;
+mod tunnel;
 mod user_namespace;
 mod variables;
 mod volumes;
@@ -53,7 +55,7 @@ const INSIDE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 1), 443)
 /// A running kubelet; its pods' processes end when it is dropped. If a test panics, their logs are printed then.
 pub struct Kubelet {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// What a kubelet is to run.
@@ -121,8 +123,10 @@ impl Builder<'_> {
             running: Mutex::default(),
             troubles: Mutex::default(),
         });
+        let tunnel = tunnel::listen(&plane.pods_socket())?;
         node::register(&client).await?;
         let tasks = [
+            tokio::spawn(tunnel::serve(tunnel, Arc::clone(&shared))),
             tokio::spawn(run(Arc::clone(&shared))),
             tokio::spawn(node::heartbeat(client)),
         ];
