@@ -45,7 +45,7 @@ use crate::control_plane::ControlPlane;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::session::session;
-pub use node::NAME as NODE;
+pub use node::{NAME as NODE, TAINT};
 use sandbox::Sandbox;
 pub use user_namespace::run_in_namespaces;
 
@@ -62,6 +62,7 @@ pub struct Kubelet {
 pub struct Builder<'a> {
     plane: &'a ControlPlane,
     programs: BTreeMap<String, PathBuf>,
+    is_reserved: bool,
 }
 
 /// A pod's process.
@@ -96,6 +97,13 @@ impl Builder<'_> {
         self
     }
 
+    /// Keeps the node for pods that tolerate its taint [`TAINT`], so that all others go to KWOK's node.
+    #[must_use]
+    pub fn reserved(mut self) -> Self {
+        self.is_reserved = true;
+        self
+    }
+
     /// Registers the node and starts to run what is scheduled to it.
     ///
     /// # Errors
@@ -125,6 +133,9 @@ impl Builder<'_> {
         });
         let tunnel = tunnel::listen(&plane.pods_socket())?;
         node::register(&client).await?;
+        if self.is_reserved {
+            node::taint(&client).await?;
+        }
         let tasks = [
             tokio::spawn(tunnel::serve(tunnel, Arc::clone(&shared))),
             tokio::spawn(run(Arc::clone(&shared))),
@@ -140,6 +151,7 @@ impl Kubelet {
         Builder {
             plane,
             programs: BTreeMap::new(),
+            is_reserved: false,
         }
     }
 

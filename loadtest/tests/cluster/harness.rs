@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Node;
-use kube::{
-    Api, Client,
-    api::{Patch, PatchParams},
-};
+use kube::Client;
 use serde_json::json;
 use testbed::{
     ControlPlane, Kubelet, Replica,
@@ -39,21 +35,16 @@ impl Cluster {
         let plane = ControlPlane::builder().everything().pod_proxy(true);
         let plane = plane.start().await.unwrap();
         let kubelet = Kubelet::builder(&plane)
+            .reserved()
             .image("reloader", controller())
             .start()
             .await
             .unwrap();
         let client = plane.admin();
-        // Pods of workloads are KWOK's.
-        let taint = json!({ "spec": { "taints": [{ "key": "controller", "value": "only", "effect": "NoSchedule" }] } });
-        Api::<Node>::all(client.clone())
-            .patch(kubelet::NODE, &PatchParams::default(), &Patch::Merge(taint))
-            .await
-            .unwrap();
         let values = plane.dir().join("values.json");
         let placement = json!({
             "nodeSelector": { "kubernetes.io/hostname": kubelet::NODE },
-            "tolerations": [{ "key": "controller", "operator": "Exists" }],
+            "tolerations": [{ "key": kubelet::TAINT, "operator": "Exists" }],
         });
         std::fs::write(&values, placement.to_string()).unwrap();
         let before = inventory(&client).await.unwrap();

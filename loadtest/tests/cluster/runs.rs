@@ -61,7 +61,7 @@ fn both_columns_are_measured_with_three_processes_and_nothing_is_left() {
                 ("thousands", "memory, largest pod"),
                 ("thousands", "processor time"),
                 ("s9", "reloads"),
-                    ("failover", "deleted: next leader, longest"),
+                ("failover", "deleted: next leader, longest"),
                 ("failover", "killed: next restart, longest"),
             ] {
                 assert!(
