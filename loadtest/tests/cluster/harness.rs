@@ -8,11 +8,10 @@ use std::{
 };
 
 use kube::Client;
-use serde_json::json;
 use testbed::{
     ControlPlane, Kubelet, Replica,
     binaries::{Binaries, Component},
-    eventually, inventory, kubelet,
+    eventually, inventory,
 };
 
 /// How long anything may take; a wait ends as soon as what it waits for is there.
@@ -41,12 +40,7 @@ impl Cluster {
             .await
             .unwrap();
         let client = plane.admin();
-        let values = plane.dir().join("values.json");
-        let placement = json!({
-            "nodeSelector": { "kubernetes.io/hostname": kubelet::NODE },
-            "tolerations": [{ "key": kubelet::TAINT, "operator": "Exists" }],
-        });
-        std::fs::write(&values, placement.to_string()).unwrap();
+        let values = root().join("loadtest/testbed-values.yaml");
         let before = inventory(&client).await.unwrap();
         Self {
             _kubelet: kubelet,
