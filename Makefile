@@ -168,6 +168,24 @@ bench: ## Measure: speed of the pure parts, then everything on a real API server
 	cargo build --release
 	cargo run --release --package loadtest
 
+# A cluster of its own, with a kubeconfig of its own: the user's is not written.
+KIND ?= kind
+KIND_CLUSTER := reloader-bench
+KIND_KUBECONFIG := target/bench-kind.kubeconfig
+
+.PHONY: bench-kind
+bench-kind: ## Measure on a cluster that kind makes and deletes; needs docker, kind and helm; IMAGE=NAME takes a ready image, BENCH=FLAGS goes to the load test
+	@for program in docker helm $(KIND); do \
+		command -v "$$program" >/dev/null || { echo "bench-kind: $$program is missing; install it" >&2; exit 1; }; \
+	done
+	$(if $(IMAGE),,.ci/image --load --tag reloader:bench)
+	cargo build --release --package loadtest
+	mkdir -p target
+	trap '$(KIND) delete cluster --name $(KIND_CLUSTER) --kubeconfig $(KIND_KUBECONFIG)' EXIT; \
+	$(KIND) create cluster --name $(KIND_CLUSTER) --kubeconfig $(KIND_KUBECONFIG) --config loadtest/kind.yaml --wait 3m; \
+	$(KIND) load docker-image $(or $(IMAGE),reloader:bench) --name $(KIND_CLUSTER); \
+	cargo run --release --package loadtest -- --kubeconfig $(KIND_KUBECONFIG) --image $(or $(IMAGE),reloader:bench) $(BENCH)
+
 ##@ Clean up
 
 .PHONY: clean

@@ -1,12 +1,14 @@
 //! Command `loadtest`: measures the controller on a real API server.
 //!
 //! Input: a built controller. Output: a table, and a stored run. I/O: starts a control plane for each scenario, all of
-//! it on 127.0.0.1 and ended with it; writes one folder below `loadtest/runs`.
+//! it on 127.0.0.1 and ended with it; or, if a cluster is named, works in that one (see [`cluster`]). Writes one folder below
+//! `loadtest/runs`.
 //!
-//! Latencies and counts come from the API server's audit log alone, never from the controller. Where it
+//! On this computer latencies and counts come from the API server's audit log alone, never from the controller. Where it
 //! helps, the *floor* is measured too: what a bare loop of one watch and one PATCH, without any decision, needs in the same
 //! minutes on the same machine. Compare runs by the ratio to the floor: it varies less with the machine than the figures.
 
+mod cluster;
 mod controller;
 mod environment;
 mod floor;
@@ -20,14 +22,14 @@ mod trace;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, ValueEnum};
 
 use environment::Environment;
 use report::{Figure, Run};
 use scenarios::Scenario;
 
-/// Measures the controller on a real API server on this computer.
+/// Measures the controller on a real API server: one on this computer, or with --context or --kubeconfig a cluster that exists.
 ///
 /// Build it with optimisation first: `cargo build --release`. All scenarios together take less than 12 minutes on two
 /// cores. Nothing else should run meanwhile: latencies of milliseconds show every neighbour.
@@ -35,8 +37,11 @@ use scenarios::Scenario;
 #[command(version)]
 struct Cli {
     /// Measure only these scenarios, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<Scenario>,
+    ///
+    /// On this computer: idle, spread, burst, fan-out, cost, scale, storm, rollouts, apply, isolation, upgrade. On a cluster:
+    /// thousands, s1 to s13, failover.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// The program to measure
     #[arg(long, default_value = "target/release/reloader")]
     controller: PathBuf,
@@ -49,6 +54,29 @@ struct Cli {
     /// Print the table only
     #[arg(long)]
     no_store: bool,
+    #[command(flatten)]
+    cluster: cluster::Options,
+}
+
+/// The scenarios of these names; all if there are none.
+fn scenarios<S: ValueEnum>(names: &[String]) -> Result<Vec<S>> {
+    if names.is_empty() {
+        return Ok(S::value_variants().to_vec());
+    }
+    let known = || {
+        let values = S::value_variants()
+            .iter()
+            .filter_map(ValueEnum::to_possible_value);
+        values
+            .map(|value| value.get_name().to_owned())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let one = |name: &String| {
+        S::from_str(name, false)
+            .map_err(|_| anyhow!("there is no scenario `{name}` here; --only takes {}", known()))
+    };
+    names.iter().map(one).collect()
 }
 
 #[tokio::main]
@@ -59,7 +87,16 @@ async fn main() -> Result<()> {
         former,
         runs,
         no_store,
+        cluster,
     } = Cli::parse();
+    if cluster.names_a_cluster() {
+        let runs = (!no_store).then_some(runs.as_path());
+        return cluster::run(&cluster, &scenarios(&only)?, runs).await;
+    }
+    ensure!(
+        !cluster.clean && !cluster.dry_run,
+        "--clean and --dry-run are about a cluster that exists; name it with --context or --kubeconfig"
+    );
     ensure!(
         controller.is_file(),
         "{} does not exist; build it with `cargo build --release`, or name another one with --controller",
@@ -72,7 +109,7 @@ async fn main() -> Result<()> {
             .copied()
             .collect()
     } else {
-        only
+        scenarios(&only)?
     };
     let environment = Environment::of_this_computer(&controller)?;
     let mut figures: Vec<Figure> = Vec::new();

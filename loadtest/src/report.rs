@@ -139,7 +139,7 @@ impl fmt::Display for Figure {
 }
 
 /// Three significant digits are more than two runs agree on.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "none".to_owned(),
         _ if value.fract() == 0.0 => format!("{value:.0}"),
@@ -188,13 +188,17 @@ impl Run {
 
     /// Writes `README.md` and `run.json` into a new folder below `runs`; returns the folder.
     pub fn store(&self, runs: &Path) -> Result<PathBuf> {
-        let folder = runs.join(self.environment.folder_name());
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
         let figures: Vec<Value> = self.figures.iter().map(Figure::json).collect();
         let json = json!({ "environment": self.environment, "figures": figures });
-        fs::write(folder.join("run.json"), format!("{json:#}\n"))?;
         let text = format!("# Load test\n\n{}", self.markdown());
-        fs::write(folder.join("README.md"), text)?;
-        Ok(folder)
+        store(&runs.join(self.environment.folder_name()), &json, &text)
     }
+}
+
+/// Writes a run's `README.md` and `run.json` into a folder; returns the folder.
+pub fn store(folder: &Path, json: &Value, text: &str) -> Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::write(folder.join("run.json"), format!("{json:#}\n"))?;
+    fs::write(folder.join("README.md"), text)?;
+    Ok(folder.to_owned())
 }

@@ -31,11 +31,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Without the controller manager namespaces have no default `ServiceAccount` (and pods need none), Deployments make no pods, and a
 /// deleted namespace stays. Without KWOK there are no nodes, so a scheduled pod has nowhere to go.
+// Switches, each on its own.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     controller_manager: bool,
     scheduler: bool,
     kwok: bool,
+    pod_proxy: bool,
     apiserver_flags: Vec<String>,
 }
 
@@ -65,6 +68,14 @@ impl Builder {
     #[must_use]
     pub fn everything(self) -> Self {
         self.controller_manager(true).scheduler(true).kwok(true)
+    }
+
+    /// Whether the API server's proxy of pods (`.../pods/NAME:PORT/proxy/...`) leads into the pods of a
+    /// [`Kubelet`](crate::Kubelet) (off unless set). It then reaches nothing else in the cluster: no webhook, no other API server.
+    #[must_use]
+    pub fn pod_proxy(mut self, on: bool) -> Self {
+        self.pod_proxy = on;
+        self
     }
 
     /// Adds a flag to kube-apiserver's command line, after the testbed's own, so that it overrides them: `--flag=value`.
@@ -154,6 +165,9 @@ impl ControlPlane {
             // Nobody makes ServiceAccounts then, and this plugin refuses pods without one.
             apiserver_flags.insert(0, "--disable-admission-plugins=ServiceAccount".to_owned());
         }
+        if builder.pod_proxy {
+            apiserver_flags.insert(0, layout.pod_proxy_flag());
+        }
         let etcd = layout.start_process(Component::Etcd, binaries, &[])?;
         let apiserver = layout.start_process(Component::ApiServer, binaries, &apiserver_flags)?;
         let admin = crate::client::client_from(&layout.admin_kubeconfig()).await?;
@@ -236,6 +250,12 @@ impl ControlPlane {
     /// Its folder: data, keys, and the log of each program as `<program>.log`. Room for files of the test, too.
     pub fn dir(&self) -> &Path {
         self.layout.folder()
+    }
+
+    /// Where a kubelet leads the API server's connections into pods.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pods_socket(&self) -> PathBuf {
+        self.layout.pods_socket()
     }
 
     /// The audit log.

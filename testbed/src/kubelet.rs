@@ -7,7 +7,8 @@
 //! address as in a cluster, with TLS from end to end. Its container has a root of its own with its program, its volumes (the
 //! ServiceAccount's token, bound to the pod, among them) and nothing to write to that the pod does not ask for. Environment,
 //! arguments, probes, restarts, SIGTERM and the grace period are as the pod says. A pod that asks for more than is done here
-//! does not start, and says which field it is. Pods of KWOK's node are not its business.
+//! does not start, and says which field it is. Pods of KWOK's node are not its business. The API server's proxy of pods leads
+//! into them if the control plane was started with [`pod_proxy`](crate::Builder::pod_proxy).
 //!
 //! Left out: memory and CPU limits, seccomp, renewal of tokens (they live for an hour), updates of mounted ConfigMaps.
 //!
@@ -20,6 +21,7 @@ mod probe;
 mod sandbox;
 mod status;
 mod supported;
+mod tunnel;
 mod user_namespace;
 mod variables;
 mod volumes;
@@ -43,7 +45,7 @@ use crate::control_plane::ControlPlane;
 use crate::error::{Error, Result};
 use crate::process::Process;
 use crate::session::session;
-pub use node::NAME as NODE;
+pub use node::{NAME as NODE, TAINT};
 use sandbox::Sandbox;
 pub use user_namespace::run_in_namespaces;
 
@@ -53,13 +55,14 @@ const INSIDE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 1), 443)
 /// A running kubelet; its pods' processes end when it is dropped. If a test panics, their logs are printed then.
 pub struct Kubelet {
     shared: Arc<Shared>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 /// What a kubelet is to run.
 pub struct Builder<'a> {
     plane: &'a ControlPlane,
     programs: BTreeMap<String, PathBuf>,
+    is_reserved: bool,
 }
 
 /// A pod's process.
@@ -94,6 +97,13 @@ impl Builder<'_> {
         self
     }
 
+    /// Keeps the node for pods that tolerate its taint [`TAINT`], so that all others go to KWOK's node.
+    #[must_use]
+    pub fn reserved(mut self) -> Self {
+        self.is_reserved = true;
+        self
+    }
+
     /// Registers the node and starts to run what is scheduled to it.
     ///
     /// # Errors
@@ -121,8 +131,13 @@ impl Builder<'_> {
             running: Mutex::default(),
             troubles: Mutex::default(),
         });
+        let tunnel = tunnel::listen(&plane.pods_socket())?;
         node::register(&client).await?;
+        if self.is_reserved {
+            node::taint(&client).await?;
+        }
         let tasks = [
+            tokio::spawn(tunnel::serve(tunnel, Arc::clone(&shared))),
             tokio::spawn(run(Arc::clone(&shared))),
             tokio::spawn(node::heartbeat(client)),
         ];
@@ -136,6 +151,7 @@ impl Kubelet {
         Builder {
             plane,
             programs: BTreeMap::new(),
+            is_reserved: false,
         }
     }
 

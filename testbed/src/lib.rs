@@ -43,6 +43,7 @@ mod digest;
 mod error;
 mod eventually;
 mod http;
+mod inventory;
 #[cfg(target_os = "linux")]
 pub mod kubelet;
 mod pki;
@@ -60,6 +61,7 @@ pub use digest::digest_of;
 pub use error::{Error, Result};
 pub use eventually::{Probe, eventually};
 pub use http::http_get;
+pub use inventory::inventory;
 #[cfg(target_os = "linux")]
 pub use kubelet::Kubelet;
 pub use nix::sys::signal::Signal;

@@ -3,8 +3,9 @@
 //! I/O: standard output carries what another program reads (paths, the `export` line); everything else goes to standard error.
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use testbed::ControlPlane;
 use testbed::binaries::{Binaries, Component};
@@ -72,6 +73,19 @@ struct Up {
     /// Further flag for kube-apiserver, such as `--apiserver-flag=--etcd-compaction-interval=10s`; may be repeated
     #[arg(long, value_name = "FLAG", allow_hyphen_values = true)]
     apiserver_flag: Vec<String>,
+    /// Run pods of this image as processes of this program, on the node `kubelet-1`; may be repeated (Linux only)
+    ///
+    /// Only pods that tolerate the taint `testbed/reserved` are scheduled there; they should also select that node by
+    /// `kubernetes.io/hostname`. Needs root or the permission to make namespaces.
+    #[arg(long, value_name = "IMAGE=PROGRAM", value_parser = image)]
+    image: Vec<(String, PathBuf)>,
+}
+
+fn image(text: &str) -> Result<(String, PathBuf)> {
+    let (image, program) = text.split_once('=').context("write IMAGE=PROGRAM")?;
+    let program = std::path::absolute(program)?;
+    ensure!(program.is_file(), "{} is no file", program.display());
+    Ok((image.to_owned(), program))
 }
 
 #[tokio::main]
@@ -99,7 +113,8 @@ async fn up(options: Up) -> Result<()> {
     let builder = ControlPlane::builder()
         .controller_manager(!options.no_controller_manager)
         .scheduler(!options.no_scheduler)
-        .kwok(!options.no_kwok);
+        .kwok(!options.no_kwok)
+        .pod_proxy(!options.image.is_empty());
     let builder = options
         .apiserver_flag
         .into_iter()
@@ -112,6 +127,8 @@ async fn up(options: Up) -> Result<()> {
         _ = tokio::signal::ctrl_c() => std::process::exit(130),
         _ = terminate.recv() => std::process::exit(143),
     };
+    #[cfg(target_os = "linux")]
+    let _kubelet = start_kubelet(&control_plane, &options.image).await?;
     eprintln!(
         "testbed: {} with its logs in {}",
         control_plane.url(),
@@ -128,4 +145,20 @@ async fn up(options: Up) -> Result<()> {
     }
     eprintln!("testbed: ending");
     Ok(())
+}
+
+/// A kubelet for these images; none if there are none.
+#[cfg(target_os = "linux")]
+async fn start_kubelet(
+    control_plane: &ControlPlane,
+    images: &[(String, PathBuf)],
+) -> Result<Option<testbed::Kubelet>> {
+    if images.is_empty() {
+        return Ok(None);
+    }
+    let builder = testbed::Kubelet::builder(control_plane).reserved();
+    let builder = images
+        .iter()
+        .fold(builder, |builder, (image, program)| builder.image(image, program));
+    Ok(Some(builder.start().await?))
 }

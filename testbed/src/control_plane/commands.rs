@@ -17,6 +17,9 @@ const AUDIT_POLICY: &str = include_str!("../../config/audit-policy.yaml");
 /// How KWOK plays nodes and pods; see the file.
 const KWOK_STAGES: &str = include_str!("../../kwok/stages.yaml");
 
+/// Through what the API server reaches pods; see the file.
+const EGRESS: &str = include_str!("../../config/egress.yaml");
+
 /// The annotation that marks a node as one for KWOK to play.
 pub const KWOK_NODE_ANNOTATION: (&str, &str) = ("kwok.x-k8s.io/node", "fake");
 
@@ -44,6 +47,8 @@ impl Layout {
         layout.write_file("service-account.pub", &public)?;
         layout.write_file("audit-policy.yaml", AUDIT_POLICY)?;
         layout.write_file("kwok-stages.yaml", KWOK_STAGES)?;
+        let socket = layout.pods_socket().display().to_string();
+        layout.write_file("egress.yaml", &EGRESS.replace("SOCKET", &socket))?;
         // Names the RBAC bootstrap roles are bound to; KWOK has none, so it is an administrator.
         for (file, user, groups) in [
             ("admin", "testbed:admin", &["system:masters"][..]),
@@ -70,6 +75,16 @@ impl Layout {
 
     pub fn audit_log(&self) -> PathBuf {
         self.folder.join("audit.log")
+    }
+
+    /// Where the kubelet leads connections into pods.
+    pub fn pods_socket(&self) -> PathBuf {
+        self.folder.join("pods.sock")
+    }
+
+    /// The flag by which the API server uses that socket.
+    pub fn pod_proxy_flag(&self) -> String {
+        self.path_flag("egress-selector-config-file", "egress.yaml")
     }
 
     pub fn admin_kubeconfig(&self) -> PathBuf {

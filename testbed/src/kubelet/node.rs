@@ -16,6 +16,9 @@ use crate::eventually::eventually;
 /// Name of the node, and value of its label `kubernetes.io/hostname`.
 pub const NAME: &str = "kubelet-1";
 
+/// Key of the taint of a node that is kept for some pods; its effect is `NoSchedule`.
+pub const TAINT: &str = "testbed/reserved";
+
 /// How long until pods may be scheduled to it; it takes a second.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -69,6 +72,16 @@ pub async fn register(client: &Client) -> Result<()> {
         }
     })
     .await
+}
+
+/// Lets only pods that tolerate [`TAINT`] be scheduled to the node.
+pub async fn taint(client: &Client) -> Result<()> {
+    let taint = json!({ "spec": { "taints": [{ "key": TAINT, "effect": "NoSchedule" }] } });
+    Api::<Node>::all(client.clone())
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(taint))
+        .await
+        .map(drop)
+        .map_err(Error::kubernetes("taint the node"))
 }
 
 /// Renews the node's Lease for ever.
