@@ -68,6 +68,9 @@ pub fn open(key: &str, sealed: &str, rest: &str) -> Option<Vec<u8>> {
 const NEW: Duration = Duration::from_secs(1);
 /// How long a settled digest may wait to be written.
 const SETTLED: Duration = Duration::from_secs(5);
+/// How long a write waits for the last restart to be of an earlier second, at most: times in objects have whole seconds, and
+/// of a restart in the second of the write it is not known whether the ledger has it.
+const LATER_SECOND: Duration = Duration::from_secs(1);
 /// How long a worker waits for a write: a restart is worth more than that the next leader knows of it.
 const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
@@ -114,7 +117,7 @@ struct Touched {
     due: Option<Instant>,
     /// A workload was restarted for one of them. The ledger says until when it has every restart, so it is written even if no
     /// line differs: a content that has come, gone and come back since leaves the line as it was.
-    is_restarted: bool,
+    restarted_at: Option<Instant>,
     /// Counts touches.
     number: u64,
     /// A task waits in [`Ledger::flush`].
@@ -128,13 +131,22 @@ struct Touched {
 }
 
 impl Touched {
+    /// When it is to be written.
+    fn due(&self) -> Option<Instant> {
+        let due = self.due?;
+        let later = self
+            .restarted_at
+            .map_or(due, |restarted| restarted + LATER_SECOND);
+        Some(later.clamp(due, due + LATER_SECOND))
+    }
+
     fn take(&mut self) -> Batch {
         self.flush = false;
         self.closing = false;
         self.due = None;
         Batch {
             sources: self.sources.drain().collect(),
-            is_restarted: std::mem::take(&mut self.is_restarted),
+            is_restarted: self.restarted_at.take().is_some(),
             number: self.number,
         }
     }
@@ -169,7 +181,7 @@ impl Ledger {
 
     /// As [`Self::touch`], after a workload was restarted for it.
     pub fn touch_restarted(&self, source: SourceKey) -> u64 {
-        self.shared.touched().is_restarted = true;
+        self.shared.touched().restarted_at = Some(Instant::now());
         self.touch(source)
     }
 
@@ -318,5 +330,28 @@ mod tests {
         } = ledger.shared.touched().take();
         assert_eq!((number, touched.len()), (2, 2));
         assert_eq!(Ledger::none().touch(source()), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_waits_for_a_later_second_than_that_of_the_last_restart() {
+        let ledger = Ledger::new();
+        let (begun, half) = (Instant::now(), LATER_SECOND / 2);
+        ledger.touch_restarted(source());
+        assert_eq!(
+            ledger.shared.touched().due(),
+            Some(begun + SETTLED),
+            "it is later anyway"
+        );
+        tokio::time::sleep(SETTLED.checked_sub(half).unwrap()).await;
+        ledger.touch_restarted(source());
+        assert_eq!(ledger.shared.touched().due(), Some(begun + SETTLED + half));
+        tokio::time::sleep(half * 2).await;
+        ledger.touch_restarted(source());
+        let longest = begun + SETTLED + LATER_SECOND;
+        assert_eq!(
+            ledger.shared.touched().due(),
+            Some(longest),
+            "restarts without end"
+        );
     }
 }

@@ -101,7 +101,9 @@ pub enum Excuse {
     /// The replica's watches were broken or behind not long before: it acts on what it saw last, and where a list shows a
     /// template and a source, it does not know which came first.
     WatchWasBroken,
-    /// Two changes by others in one second: times in objects do not show which came first.
+    /// The restart before was sent before the replica saw the change: its pods have it, its marker does not.
+    OnItsWay,
+    /// Two changes in one second: times in objects do not show which came first.
     SameSecond,
 }
 
@@ -254,7 +256,9 @@ fn restarts(history: &History) -> Vec<Judged> {
                         commit.revision
                     ),
                 };
-                judged.push((finding, None));
+                let is_unclear =
+                    rolled.is_some_and(|rolled| ledger_was_written_in_the_second_of(history, rolled));
+                judged.push((finding, is_unclear.then_some(Excuse::SameSecond)));
             } else if is_ours
                 && let Some(rolled) = rolled
                 && changed.is_none_or(|changed| changed.revision < rolled.revision)
@@ -271,6 +275,8 @@ fn restarts(history: &History) -> Vec<Judged> {
                 };
                 let excuse = if came_back {
                     Some(Excuse::TemplateCameBack)
+                } else if was_on_its_way(changed, rolled) {
+                    Some(Excuse::OnItsWay)
                 } else if was_disturbed(history, commit) {
                     Some(Excuse::WatchWasBroken)
                 } else {
@@ -314,6 +320,24 @@ fn was_disturbed(history: &History, commit: &Commit) -> bool {
         };
         *at <= commit.at && commit.at < *at + Duration::from_millis(lasts_ms) + DISTURBED_FOR
     })
+}
+
+/// How long a request and an event may be under way.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
+fn was_on_its_way(changed: Option<&Commit>, rolled: &Commit) -> bool {
+    rolled.caller.starts_with("reloader")
+        && changed.is_some_and(|changed| rolled.at.saturating_duration_since(changed.at) < ON_ITS_WAY)
+}
+
+/// The ledger has the second of its last write, and so has the template: whether the ledger knows of it is not known.
+fn ledger_was_written_in_the_second_of(history: &History, rolled: &Commit) -> bool {
+    let second = |commit: &Commit| (commit.at - history.start).as_secs();
+    let mut ledgers = history
+        .commits
+        .iter()
+        .filter(|commit| commit.resource == "configmaps" && commit.name.contains("ledger"));
+    ledgers.any(|ledger| second(ledger) == second(rolled))
 }
 
 /// Times in objects have whole seconds: which of two changes by others in one second came first is not known.

@@ -161,7 +161,7 @@ impl LedgerWriter {
             let due = {
                 let mut touched = shared.touched();
                 let now = Instant::now();
-                let is_due = touched.flush || touched.due.is_some_and(|due| due <= now);
+                let is_due = touched.flush || touched.due().is_some_and(|due| due <= now);
                 let retry = self.next_retry(now);
                 if is_due || retry.is_some_and(|retry| retry <= now) {
                     return Turn {
@@ -169,7 +169,7 @@ impl LedgerWriter {
                         touched: is_due.then(|| touched.take()),
                     };
                 }
-                touched.due.into_iter().chain(retry).min()
+                touched.due().into_iter().chain(retry).min()
             };
             let timer = async {
                 match due {
