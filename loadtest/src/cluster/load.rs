@@ -174,7 +174,7 @@ impl Ground<'_> {
     }
 
     async fn wait_for_workloads(&self, uses: &[Use]) -> Result<()> {
-        let begun = Instant::now();
+        let (mut progress, mut least) = (Instant::now(), usize::MAX);
         loop {
             let (mut missing, mut unready) = (0, 0);
             {
@@ -189,10 +189,14 @@ impl Ground<'_> {
             if missing + unready == 0 {
                 return Ok(());
             }
-            if begun.elapsed() > self.patience {
+            // A cluster's controllers may need minutes for thousands of workloads, but not for one.
+            if missing + unready < least {
+                (progress, least) = (Instant::now(), missing + unready);
+            }
+            if progress.elapsed() > self.patience {
                 bail!(
-                    "after {} s the watch has not shown {missing} workloads and {unready} have no ready pods; raise \
-                     --patience, lower --pods, or use --no-pods",
+                    "for {} s nothing went on: the watch has not shown {missing} workloads, and {unready} are not ready; \
+                     raise --patience, lower --pods, or use --no-pods",
                     self.patience.as_secs()
                 );
             }
@@ -235,8 +239,10 @@ impl Ground<'_> {
 
     /// Writes a content; gives when that was answered.
     pub async fn change(&self, source: &Source, content: &str) -> Result<Change> {
+        let begun = Instant::now();
         self.patch(source, source.content(content)).await?;
         Ok(Change {
+            begun,
             answered: Instant::now(),
             source: source.id(),
             marker: source.marker(content),
@@ -292,7 +298,7 @@ impl Ground<'_> {
     pub async fn settle(&self, changes: &[Change], uses: &[Use]) -> Count {
         let begun = Instant::now();
         loop {
-            let (counted, quiet, rolling) = {
+            let (mut counted, quiet, rolling) = {
                 let record = self.observer.record();
                 let counted = count(changes, uses, &record);
                 let since = record.last_rollout().map_or(begun, |last| last.max(begun));
@@ -301,6 +307,7 @@ impl Ground<'_> {
             };
             let is_over = counted.missed == 0 && rolling == 0 && quiet >= QUIET;
             if is_over || quiet >= self.patience {
+                counted.unfinished = rolling;
                 return counted;
             }
             sleep(LOOK).await;
@@ -367,6 +374,9 @@ fn figures(scenario: Scenario, changes: usize, counted: &Count, cost: Cost, unse
         for (what, percent) in [("rollout, median", 50.0), ("rollout, 99th", 99.0)] {
             figures.push(figure(what, "ms", percentile(&counted.rollout_times, percent)));
         }
+    }
+    if counted.unfinished > 0 {
+        figures.push(number("rollouts not over in time", counted.unfinished));
     }
     figures.extend([
         figure("API requests", "", cost.requests),
