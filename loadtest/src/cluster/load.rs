@@ -96,13 +96,14 @@ impl Ground<'_> {
             self.release.wait_ready().await?;
         }
         let after = metrics::read(self.client).await?;
+        let taken = begun.elapsed();
         self.remove(&made.shape).await?;
         let unseen = self.observer.record().unseen();
         Ok(figures(
             scenario,
             changes.len(),
             &counted,
-            metrics::cost(&before, &after),
+            metrics::cost(&before, &after, taken),
             unseen,
         ))
     }
@@ -382,6 +383,7 @@ fn figures(scenario: Scenario, changes: usize, counted: &Count, cost: Cost, unse
         figure("API requests", "", cost.requests),
         figure("processor time", "s", cost.cpu),
         figure("memory, largest pod", "MiB", cost.memory),
+        figure("measured for", "s", cost.time.as_secs_f64()),
     ]);
     if unseen > 0 {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]

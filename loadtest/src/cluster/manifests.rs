@@ -115,17 +115,12 @@ impl Workload {
                     let variable = json!({ "name": format!("VALUE_{number}"), "valueFrom": { field: { "name": name, "key": KEY } } });
                     push(&mut main, "env", variable);
                 }
-                Place::Volume if config_map => {
-                    volumes.push(json!({ "name": format!("v{number}"), "configMap": { "name": name } }));
-                }
-                Place::Volume => {
-                    volumes.push(json!({ "name": format!("v{number}"), "secret": { "secretName": name } }));
-                }
-                Place::Projected => {
-                    let field = if config_map { "configMap" } else { "secret" };
-                    let sources = json!([{ field: { "name": name } }]);
-                    volumes
-                        .push(json!({ "name": format!("v{number}"), "projected": { "sources": sources } }));
+                Place::Volume | Place::Projected => {
+                    let volume = format!("v{number}");
+                    let mount =
+                        json!({ "name": volume, "mountPath": format!("/{volume}"), "readOnly": true });
+                    push(&mut main, "volumeMounts", mount);
+                    volumes.push(volume_of(&volume, config_map, name, *place));
                 }
             }
         }
@@ -185,6 +180,19 @@ fn ending_container(image: &str) -> Value {
 fn env_from(config_map: bool, name: &str) -> Value {
     let field = if config_map { "configMapRef" } else { "secretRef" };
     json!({ field: { "name": name } })
+}
+
+fn volume_of(volume: &str, config_map: bool, name: &str, place: Place) -> Value {
+    match (place, config_map) {
+        (Place::Projected, true) => {
+            json!({ "name": volume, "projected": { "sources": [{ "configMap": { "name": name } }] } })
+        }
+        (Place::Projected, false) => {
+            json!({ "name": volume, "projected": { "sources": [{ "secret": { "name": name } }] } })
+        }
+        (_, true) => json!({ "name": volume, "configMap": { "name": name } }),
+        (_, false) => json!({ "name": volume, "secret": { "secretName": name } }),
+    }
 }
 
 fn push(container: &mut Value, list: &str, item: Value) {

@@ -2,7 +2,7 @@
 //!
 //! Input: pods. Output: sums. I/O: asks the API server's proxy of pods.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
@@ -36,6 +36,8 @@ pub struct Cost {
     pub cpu: f64,
     /// The most that one pod held at the end, in MiB.
     pub memory: f64,
+    /// The time between the two.
+    pub time: Duration,
 }
 
 impl Sample {
@@ -60,8 +62,11 @@ impl Sample {
 }
 
 /// Pods that are gone meanwhile are not counted: what they needed is not known. New ones began at 0.
-pub fn cost(before: &Samples, after: &Samples) -> Cost {
-    let mut cost = Cost::default();
+pub fn cost(before: &Samples, after: &Samples, time: Duration) -> Cost {
+    let mut cost = Cost {
+        time,
+        ..Cost::default()
+    };
     for (pod, after) in after {
         let before = before.get(pod).copied().unwrap_or_default();
         cost.requests += (after.requests - before.requests).max(0.0);
@@ -132,7 +137,8 @@ mod tests {
             requests: 8.0,
             cpu: 1.0,
             memory: 18.0,
+            time: Duration::from_secs(9),
         };
-        assert_eq!(cost(&before, &after), expected);
+        assert_eq!(cost(&before, &after, Duration::from_secs(9)), expected);
     }
 }

@@ -17,15 +17,25 @@ fn row(printed: &str, scenario: &str, figure: &str) -> Vec<f64> {
     cells.map(|cell| cell.trim().parse().unwrap()).collect()
 }
 
+/// That a run has missed nothing and done nothing twice in any column.
+fn assert_exact(printed: &str, scenarios: &[&str], columns: usize) {
+    for scenario in scenarios {
+        for figure in ["reloads missed", "reloads twice"] {
+            let values = row(printed, scenario, figure);
+            assert_eq!(values, vec![0.0; columns], "{scenario}: {figure}\n{printed}");
+        }
+    }
+}
+
 #[test]
-fn both_columns_are_measured_with_three_processes_and_nothing_is_left() {
+fn thousands_of_objects_are_measured_with_three_processes_and_nothing_is_left() {
     run(
-        "runs::both_columns_are_measured_with_three_processes_and_nothing_is_left",
+        "runs::thousands_of_objects_are_measured_with_three_processes_and_nothing_is_left",
         async {
             let cluster = Cluster::start().await;
             let (succeeded, printed) = cluster
                 .run(&[
-                    "--only=thousands,s4,s9,failover",
+                    "--only=thousands,s9,s13,failover",
                     "--config-maps=600",
                     "--secrets=200",
                     "--workloads=400",
@@ -34,25 +44,11 @@ fn both_columns_are_measured_with_three_processes_and_nothing_is_left() {
                     "--pods=10",
                     "--duration=3",
                     "--failovers=1",
-                    &format!("--baseline={}", chart()),
-                    &cluster.baseline_values(),
                 ])
                 .await;
             assert!(succeeded, "{printed}");
-            assert_eq!(row(&printed, "thousands", "changes"), [800.0; 2]);
-            for scenario in ["thousands", "s4", "s9", "failover"] {
-                assert_eq!(
-                    row(&printed, scenario, "reloads missed"),
-                    [0.0; 2],
-                    "{scenario}\n{printed}"
-                );
-                assert_eq!(
-                    row(&printed, scenario, "reloads twice"),
-                    [0.0; 2],
-                    "{scenario}\n{printed}"
-                );
-            }
-            assert_eq!(row(&printed, "s4", "reloads"), [0.0; 2]);
+            assert_exact(&printed, &["thousands", "s9", "s13", "failover"], 1);
+            assert_eq!(row(&printed, "thousands", "changes"), [800.0]);
             for (scenario, figure) in [
                 ("thousands", "reloads"),
                 ("thousands", "latency, 99th"),
@@ -61,14 +57,43 @@ fn both_columns_are_measured_with_three_processes_and_nothing_is_left() {
                 ("thousands", "memory, largest pod"),
                 ("thousands", "processor time"),
                 ("s9", "reloads"),
+                ("s13", "reloads"),
                 ("failover", "deleted: next leader, longest"),
                 ("failover", "killed: next restart, longest"),
             ] {
-                assert!(
-                    row(&printed, scenario, figure).iter().all(|value| *value > 0.0),
-                    "{scenario} {figure}\n{printed}"
-                );
+                let value = row(&printed, scenario, figure)[0];
+                assert!(value > 0.0, "{scenario} {figure}\n{printed}");
             }
+            assert_eq!(cluster.left().await, Vec::<String>::new());
+        },
+    );
+}
+
+#[test]
+fn a_baseline_is_measured_the_same_way_in_a_column_of_its_own() {
+    run(
+        "runs::a_baseline_is_measured_the_same_way_in_a_column_of_its_own",
+        async {
+            let cluster = Cluster::start().await;
+            let (succeeded, printed) = cluster
+                .run(&[
+                    "--only=thousands,s4",
+                    "--config-maps=20",
+                    "--secrets=10",
+                    "--workloads=10",
+                    "--rate=50",
+                    "--no-pods",
+                    "--duration=2",
+                    "--baseline-image=reloader:baseline",
+                    &format!("--baseline={}", chart()),
+                    &cluster.baseline_values(),
+                ])
+                .await;
+            assert!(succeeded, "{printed}");
+            assert!(printed.contains("| baseline (reloader:baseline) |"), "{printed}");
+            assert_exact(&printed, &["thousands", "s4"], 2);
+            assert_eq!(row(&printed, "thousands", "changes"), [30.0; 2]);
+            assert_eq!(row(&printed, "s4", "reloads"), [0.0; 2]);
             assert_eq!(cluster.left().await, Vec::<String>::new());
         },
     );
