@@ -175,10 +175,11 @@ impl Ground<'_> {
     }
 
     async fn wait_for_workloads(&self, uses: &[Use]) -> Result<()> {
-        let (mut progress, mut least) = (Instant::now(), usize::MAX);
+        let begun = Instant::now();
         loop {
             let (mut missing, mut unready) = (0, 0);
-            {
+            // A cluster's controllers may need minutes for thousands of workloads, but show that they work.
+            let quiet = {
                 let record = self.observer.record();
                 for (id, _) in uses {
                     match record.get(id) {
@@ -186,15 +187,15 @@ impl Ground<'_> {
                         Some(history) => unready += usize::from(!history.ready),
                     }
                 }
-            }
+                record
+                    .last_event()
+                    .map_or(begun, |last| last.max(begun))
+                    .elapsed()
+            };
             if missing + unready == 0 {
                 return Ok(());
             }
-            // A cluster's controllers may need minutes for thousands of workloads, but not for one.
-            if missing + unready < least {
-                (progress, least) = (Instant::now(), missing + unready);
-            }
-            if progress.elapsed() > self.patience {
+            if quiet > self.patience {
                 bail!(
                     "for {} s nothing went on: the watch has not shown {missing} workloads, and {unready} are not ready; \
                      raise --patience, lower --pods, or use --no-pods",
