@@ -9,6 +9,7 @@
 mod columns;
 mod counting;
 mod failover;
+mod figures;
 mod load;
 mod manifests;
 mod metrics;
