@@ -73,6 +73,17 @@ integration-test: ## Test the program and the testbed against a real API server
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --test integration
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --package testbed --test '*'
 
+# SEEDS=200000: so many instead; SEED=7: that one alone; PLAN=FILE: that plan alone.
+SIMULATE := cargo run --quiet --profile simulation --package simulation --bin simulate --
+
+.PHONY: simulate
+simulate: ## Play random clusters, users and faults for two minutes in virtual time; SEEDS=, SEED= or PLAN= to choose
+	$(SIMULATE) $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(SEED),--seed=$(SEED) --shrink) $(if $(PLAN),--plan=$(PLAN) --logs)
+
+.PHONY: crash-table
+crash-table: ## Kill the leader at each of its calls, before, in and after it, and print what came of it
+	$(SIMULATE) --crash-table
+
 .PHONY: chart-test
 chart-test: ## Test the Helm chart and the plain manifests; two minutes once Helm and the control plane are compiled
 	cargo run --package testbed -- tools

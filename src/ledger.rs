@@ -23,6 +23,7 @@
 //! without a ledger until it may read it. Writing is retried for each ConfigMap by itself. Lines that cannot be parsed are
 //! kept; the present content of their sources counts as settled.
 
+mod batch;
 mod breaks;
 mod chunks;
 mod cipher;
@@ -53,6 +54,7 @@ use crate::{
     model::{SourceKey, UnixSeconds},
 };
 
+use batch::Batch;
 pub(crate) use breaks::Breaks;
 pub(crate) use keeper::Keeper;
 pub(crate) use writer::LedgerWriter;
@@ -110,6 +112,9 @@ struct Touched {
     sources: HashSet<SourceKey>,
     /// When the first of them has to be written; all are then.
     due: Option<Instant>,
+    /// A workload was restarted for one of them. The ledger says until when it has every restart, so it is written even if no
+    /// line differs: a content that has come, gone and come back since leaves the line as it was.
+    is_restarted: bool,
     /// Counts touches.
     number: u64,
     /// A task waits in [`Ledger::flush`].
@@ -123,11 +128,15 @@ struct Touched {
 }
 
 impl Touched {
-    fn take(&mut self) -> (u64, Vec<SourceKey>) {
+    fn take(&mut self) -> Batch {
         self.flush = false;
         self.closing = false;
         self.due = None;
-        (self.number, self.sources.drain().collect())
+        Batch {
+            sources: self.sources.drain().collect(),
+            is_restarted: std::mem::take(&mut self.is_restarted),
+            number: self.number,
+        }
     }
 }
 
@@ -156,6 +165,12 @@ impl Ledger {
     /// Returns the number to pass to [`Ledger::is_written`].
     pub fn touch(&self, source: SourceKey) -> u64 {
         self.touch_within(source, SETTLED)
+    }
+
+    /// As [`Self::touch`], after a workload was restarted for it.
+    pub fn touch_restarted(&self, source: SourceKey) -> u64 {
+        self.shared.touched().is_restarted = true;
+        self.touch(source)
     }
 
     /// As [`Self::touch`], for a source that the ledger does not have yet: it is written sooner.
@@ -296,7 +311,11 @@ mod tests {
         assert_eq!(ledger.shared.touched().due, Some(Instant::now() + SETTLED));
         ledger.touch_new(SourceKey::new(SourceKind::Secret, "team", "new"));
         assert_eq!(ledger.shared.touched().due, Some(Instant::now() + NEW));
-        let (number, touched) = ledger.shared.touched().take();
+        let Batch {
+            sources: touched,
+            number,
+            ..
+        } = ledger.shared.touched().take();
         assert_eq!((number, touched.len()), (2, 2));
         assert_eq!(Ledger::none().touch(source()), 0);
     }

@@ -398,6 +398,9 @@ impl Namespace {
         effect.due.extend(self.objects.workloads.keys(&due));
         let counts = self.is_selected() && transition.as_change(change).is_some();
         effect.changed.extend(counts.then(|| self.key(reference)));
+        // No worker will settle it.
+        let is_settled = counts && due.is_empty() && self.objects.is_opted_into(reference);
+        effect.settled.extend(is_settled.then(|| self.key(reference)));
     }
 
     /// Drops a deleted source that no workload opted into. Returns whether it is gone now.

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hasher};
 use crate::model::{Content, Fingerprint, PodTemplate, Workload};
 
 /// So many are told apart.
-const MOST: usize = 4;
+const MOST: usize = 16;
 
 /// One of them.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use crate::{
     api_error::{ApiError, Class},
     model::{FIELD_MANAGER, LEDGER_LABEL, UnixSeconds},
 };
-use stored::{CHUNKS, COMPLETE, FORMAT, KEY, LINES};
+use stored::{CHUNKS, COMPLETE, FORMAT, KEY, LINES, REPLACES};
 pub(super) use stored::{Format, Header, Stored};
 
 /// An explanation for users who find the object.
@@ -158,11 +158,16 @@ impl Store {
             Complete::WhenStored => Some(stored::WHEN_STORED.to_owned()),
             Complete::Until(until) => until.map(|until| until.0.to_string()),
         };
+        let complete = complete.map(|complete| (COMPLETE.to_owned(), complete));
+        let replaced = chunk
+            .version
+            .clone()
+            .map(|version| (REPLACES.to_owned(), version));
         let object = ConfigMap {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
                 resource_version: chunk.version.clone(),
-                annotations: complete.map(|complete| BTreeMap::from([(COMPLETE.to_owned(), complete)])),
+                annotations: Some(complete.into_iter().chain(replaced).collect()),
                 labels: Some(BTreeMap::from([(
                     LEDGER_LABEL.to_owned(),
                     self.label().to_owned(),

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    batch::Batch,
     breaks::Breaks,
     chunks::Chunks,
     on_store::{OnStore, Place},
@@ -67,8 +68,8 @@ struct Growth {
 
 /// What is to be done next.
 struct Turn {
-    /// Everything that was touched, and the number to pass on when that is written.
-    touched: Option<(u64, Vec<SourceKey>)>,
+    /// Everything that was touched.
+    touched: Option<Batch>,
     /// The process ends: everything is tried once more.
     is_last: bool,
 }
@@ -120,17 +121,23 @@ impl LedgerWriter {
         loop {
             let turn = self.wait(&mut seen).await;
             let mut number = None;
-            if let Some((up_to, touched)) = turn.touched {
-                let mut news = Vec::with_capacity(touched.len());
+            if let Some(batch) = turn.touched {
+                let mut news = Vec::with_capacity(batch.sources.len());
                 let mut breaks = Breaks::new();
-                for key in touched {
+                for key in batch.sources {
                     let status = status(&key);
                     news.push((key, status));
                     breaks.take().await;
                 }
                 self.take_in(news, &full);
-                self.taken_in = up_to;
-                number = Some(up_to);
+                if batch.is_restarted
+                    && self.parts.iter().all(|part| part.state() == State::Written)
+                    && let Some(first) = self.parts.first_mut()
+                {
+                    first.touch();
+                }
+                self.taken_in = batch.number;
+                number = Some(batch.number);
             }
             if !self.is_left_alone {
                 self.write_parts(turn.is_last).await;

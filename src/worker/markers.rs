@@ -49,7 +49,7 @@ impl Markers {
         let touched = plan
             .settled
             .iter()
-            .map(|settled| self.ledger.touch(settled.source.clone()))
+            .map(|settled| self.ledger.touch_restarted(settled.source.clone()))
             .max();
         if !plan.write.leaves_marker() {
             self.ledger.flush().await;

@@ -75,12 +75,14 @@ impl Debts {
         };
         let id = WorkloadId::from(&workload.key);
         let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
-        if replaced.is_restart_beside(workload, reference, target) {
+        let debts = self.by_workload.get_mut(&id);
+        let debt = debts.and_then(|debts| debts.get_mut(reference));
+        let is_replaced = debt.as_ref().is_some_and(|debt| debt.is_replaced());
+        if !is_replaced && replaced.is_restart_beside(workload, reference, target) {
             // They run with what the source holds all the same, but the marker has to follow.
             belief.forget();
         }
-        let debts = self.by_workload.get_mut(&id);
-        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference)) {
+        if let Some(debt) = debt {
             // Where the changes are forgotten, what the source held before the last one is not known.
             let is_known = self.unclaimed.last(reference).is_some() || debt.version() <= span.since;
             let before = debt.state();

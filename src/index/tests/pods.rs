@@ -3,6 +3,8 @@
 use super::*;
 use crate::model::{Fingerprint, HeldBack, Pods, Replacement};
 
+mod rollouts;
+
 const DEPLOYMENTS: Watched = Watched::Workload(WorkloadKind::Deployment);
 const CONFIGMAPS: Watched = Watched::Source(SourceKind::ConfigMap);
 
@@ -57,7 +59,9 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     let fixture = Fixture::running();
     if workloads_first {
         fixture.sees(web(31, 2));
-        assert!(fixture.holds_at(30, 2).due.is_empty());
+        let effect = fixture.holds_at(30, 2);
+        assert!(effect.due.is_empty());
+        assert_eq!(effect.settled, [app()], "the ledger hears of it");
     } else {
         assert_eq!(fixture.holds_at(30, 2).due.len(), 1);
         let effect = fixture.sees(web(31, 2));
@@ -172,30 +176,6 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
         fixture.holds_at(30, 2);
     }
     assert_eq!(fixture.proof(), owes.then_some(Proof::Restart));
-}
-
-/// The variable alone would bring the first template back, and keep its pods.
-#[rstest]
-#[case::of_the_first_template(2, false, true)]
-#[case::of_none(4, false, false)]
-#[case::all_pods_replaced(2, true, false)]
-fn a_restart_within_a_rollout_may_bring_a_template_back(
-    #[case] content: u8,
-    #[case] are_complete: bool,
-    #[case] expected: bool,
-) {
-    let fixture = Fixture::running();
-    for (version, shown) in [(31, 2), (41, 3)] {
-        fixture.holds_at(version - 1, shown);
-        let mut restarted = web(version, u64::from(shown));
-        restarted.template.containers[0].markers =
-            vec![("STAKATER_APP_CONFIGMAP".into(), digest(shown).to_string().into())];
-        restarted.pods.are_complete = are_complete;
-        fixture.sees(restarted);
-    }
-    fixture.holds_at(50, content);
-    let pending = fixture.index.pending(&key("web")).unwrap();
-    assert_eq!(pending.owed[0].may_bring_back, expected);
 }
 
 /// A conflict reads the workload, or a list shows it: it had the second template in between.

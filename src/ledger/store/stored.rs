@@ -19,6 +19,9 @@ pub(super) const CHUNKS: &str = "chunks";
 pub(super) const COMPLETE: &str = "reloader.stakater.com/ledger-complete-until";
 /// Every restart before this ConfigMap was stored.
 pub(super) const WHEN_STORED: &str = "stored";
+/// An annotation: the resourceVersion that it replaced. It makes each write differ: the API server gives one that changes
+/// nothing no time.
+pub(super) const REPLACES: &str = "reloader.stakater.com/ledger-replaces";
 /// An annotation of the first format: the number of chunks.
 const FIRST_FORMAT_CHUNKS: &str = "reloader.stakater.com/ledger-chunks";
 /// Version 0.1.0 had at most so many chunks.
