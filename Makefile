@@ -90,10 +90,11 @@ chart-test: ## Test the Helm chart and the plain manifests; two minutes once Hel
 	cargo test --test chart
 
 .PHONY: install-test
-install-test: ## Install, upgrade and remove the chart for real, and run the commands of the docs; Linux, as root or with user namespaces
+install-test: ## Install, upgrade and remove the chart for real, run the commands of the docs and the load test on a cluster; Linux, as root or with user namespaces
 	cargo run --package testbed -- build
 	cargo run --package testbed -- tools
 	cargo test --test install
+	cargo test --package loadtest --test '*'
 
 .PHONY: alerts-test
 alerts-test: ## Test the chart's alerts and the expressions of its dashboard
@@ -178,6 +179,8 @@ bench-kind: ## Measure on a cluster that kind makes and deletes; needs docker, k
 	@for program in docker helm $(KIND); do \
 		command -v "$$program" >/dev/null || { echo "bench-kind: $$program is missing; install it" >&2; exit 1; }; \
 	done
+	@! $(KIND) get clusters | grep --quiet --line-regexp $(KIND_CLUSTER) || { \
+		echo "bench-kind: a cluster $(KIND_CLUSTER) is there, of another run or of yours; \`$(KIND) delete cluster --name $(KIND_CLUSTER)\` removes it" >&2; exit 1; }
 	$(if $(IMAGE),,.ci/image --load --tag reloader:bench)
 	cargo build --release --package loadtest
 	mkdir -p target

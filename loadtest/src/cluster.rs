@@ -56,6 +56,8 @@ pub async fn run(options: &Options, scenarios: &[Scenario], runs: Option<&Path>)
     if options.dry_run {
         return Ok(());
     }
+    // Before anything that ends in a clean-up: if another run made it meanwhile, all of it is that run's.
+    owned::create(&target.client, SYSTEM).await?;
     let measured = tokio::select! {
         measured = measure(&target, options, scenarios) => measured,
         signal = ended_by_signal() => signal.and_then(|name| bail!("ended by {name}")),
@@ -194,6 +196,7 @@ async fn measure(
     for (name, plan) in options.plans() {
         if !columns.is_empty() {
             clean_up(target, options).await?;
+            owned::create(&target.client, SYSTEM).await?;
         }
         eprintln!("{name}");
         let (figures, lateness) = measure_one(target, options, scenarios, &plan)
@@ -205,7 +208,7 @@ async fn measure(
     Ok((surroundings, columns))
 }
 
-/// Installs a chart and measures every scenario with it; gives also how late a watch is.
+/// Installs a chart into its namespace and measures every scenario with it; gives also how late a watch is.
 async fn measure_one(
     target: &Target,
     options: &Options,
@@ -213,7 +216,6 @@ async fn measure_one(
     plan: &Plan,
 ) -> Result<(Vec<columns::Figure>, Vec<f64>)> {
     let client = &target.client;
-    owned::create(client, SYSTEM).await?;
     let release = Release::new(target, &options.helm, plan);
     release.install(&[]).await?;
     let lateness = observer::lateness(client).await?;

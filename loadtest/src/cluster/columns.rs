@@ -76,8 +76,9 @@ pub fn markdown(surroundings: &Surroundings, columns: &[Column]) -> String {
     let (median, late) = surroundings.lateness;
     let mut text = format!(
         "Kubernetes {} with {} node(s), {}; {}.\n\nA latency runs from the answer to a source's write until a watch shows a new \
-         template. That watch shows a write {} ms after its answer in the median, {} ms in the 99th percentile, so a latency \
-         here is too long by about that. Processor time and requests are of all replicas together.\n\n",
+         template. A watch shows a write {} ms after its answer in the median, {} ms in the 99th percentile: a latency \
+         here is too long by that. It was measured before the scenarios; under their load a watch may be later. \
+         Processor time and requests are of all replicas together.\n\n",
         surroundings.kubernetes,
         surroundings.nodes,
         surroundings.begun,

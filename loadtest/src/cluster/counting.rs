@@ -18,6 +18,8 @@ pub struct Change {
     pub source: Source,
     /// The new content's digest.
     pub marker: String,
+    /// When the write was sent.
+    pub begun: Instant,
     /// When the write was answered.
     pub answered: Instant,
 }
@@ -39,6 +41,8 @@ pub struct Count {
     pub rollouts: usize,
     /// Milliseconds from a rollout's sight to its end, where there are pods.
     pub rollout_times: Vec<f64>,
+    /// Workloads whose last rollout was not over when the wait ended.
+    pub unfinished: usize,
 }
 
 /// Counts for these workloads.
@@ -80,7 +84,7 @@ fn count_one(count: &mut Count, history: &History, sources: &[&[&Change]]) {
                 is_news = true;
                 let late = changes[*arrived..newest]
                     .iter()
-                    .filter(|change| change.answered >= history.first_seen);
+                    .filter(|change| change.begun >= history.first_seen);
                 let after = |change: &&Change| milliseconds(change.answered, rollout.seen);
                 count.latencies.extend(late.map(after));
                 *arrived = newest;
@@ -93,9 +97,10 @@ fn count_one(count: &mut Count, history: &History, sources: &[&[&Change]]) {
             count.rollout_times.push(milliseconds(rollout.seen, complete));
         }
     }
+    // A workload that was made while the write was on its way may have started with the new content.
     let is_missed = |(changes, arrived): (&&[&Change], &usize)| {
         let last = changes.last();
-        *arrived < changes.len() && last.is_some_and(|last| last.answered >= history.first_seen)
+        *arrived < changes.len() && last.is_some_and(|last| last.begun >= history.first_seen)
     };
     count.missed += sources
         .iter()
@@ -120,6 +125,8 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "ns/ConfigMap/a";
+    /// How long a write is on its way, in milliseconds.
+    const SENT: u64 = 5;
 
     fn id() -> Id {
         Id {
@@ -151,6 +158,7 @@ mod tests {
         let change = |(content, at): (usize, &u64)| Change {
             source: SOURCE.to_owned(),
             marker: digest_of(&content.to_string()),
+            begun: begun + Duration::from_millis(at.saturating_sub(SENT)),
             answered: begun + Duration::from_millis(*at),
         };
         times.iter().enumerate().map(change).collect()
@@ -181,6 +189,15 @@ mod tests {
         assert_eq!(counted(&[10, 20], &[(15, 0)]).missed, 1);
         assert_eq!(counted(&[10], &[]).missed, 1);
         assert_eq!(counted(&[], &[]), Count::default());
+    }
+
+    #[test]
+    fn a_workload_that_was_made_during_the_write_misses_nothing() {
+        let begun = Instant::now();
+        let uses = [(id(), vec![SOURCE.to_owned()])];
+        let seen = begun + Duration::from_millis(8);
+        let missed = |at| count(&changes(begun, &[at]), &uses, &record(seen, &[])).missed;
+        assert_eq!((missed(10), missed(8 + SENT)), (0, 1));
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub fn figures(scenario: Scenario, changes: usize, counted: &Count, cost: Cost, 
             figures.push(figure(what, "ms", percentile(&counted.rollout_times, percent)));
         }
     }
+    if counted.unfinished > 0 {
+        figures.push(number("rollouts not over in time", counted.unfinished));
+    }
     figures.extend([
         figure("API requests", "", cost.requests),
         figure("processor time", "s", cost.cpu),

@@ -179,7 +179,8 @@ impl Ground<'_> {
         let begun = Instant::now();
         loop {
             let (mut missing, mut unready) = (0, 0);
-            {
+            // A cluster's controllers may need minutes for thousands of workloads, but show that they work.
+            let quiet = {
                 let record = self.observer.record();
                 for (id, _) in uses {
                     match record.get(id) {
@@ -187,14 +188,18 @@ impl Ground<'_> {
                         Some(history) => unready += usize::from(!history.ready),
                     }
                 }
-            }
+                record
+                    .last_event()
+                    .map_or(begun, |last| last.max(begun))
+                    .elapsed()
+            };
             if missing + unready == 0 {
                 return Ok(());
             }
-            if begun.elapsed() > self.patience {
+            if quiet > self.patience {
                 bail!(
-                    "after {} s the watch has not shown {missing} workloads and {unready} have no ready pods; raise \
-                     --patience, lower --pods, or use --no-pods",
+                    "for {} s nothing went on: the watch has not shown {missing} workloads, and {unready} are not ready; \
+                     raise --patience, lower --pods, or use --no-pods",
                     self.patience.as_secs()
                 );
             }
@@ -237,8 +242,10 @@ impl Ground<'_> {
 
     /// Writes a content; gives when that was answered.
     pub async fn change(&self, source: &Source, content: &str) -> Result<Change> {
+        let begun = Instant::now();
         self.patch(source, source.content(content)).await?;
         Ok(Change {
+            begun,
             answered: Instant::now(),
             source: source.id(),
             marker: source.marker(content),
@@ -294,7 +301,7 @@ impl Ground<'_> {
     pub async fn settle(&self, changes: &[Change], uses: &[Use]) -> Count {
         let begun = Instant::now();
         loop {
-            let (counted, quiet, rolling) = {
+            let (mut counted, quiet, rolling) = {
                 let record = self.observer.record();
                 let counted = count(changes, uses, &record);
                 let since = record.last_rollout().map_or(begun, |last| last.max(begun));
@@ -303,6 +310,7 @@ impl Ground<'_> {
             };
             let is_over = counted.missed == 0 && rolling == 0 && quiet >= QUIET;
             if is_over || quiet >= self.patience {
+                counted.unfinished = rolling;
                 return counted;
             }
             sleep(LOOK).await;

@@ -80,7 +80,7 @@ pub struct Options {
     /// Seconds for which each of the scenarios s1 to s13 changes sources
     #[arg(long, value_name = "SECONDS", default_value = DURATION, value_parser = seconds)]
     pub duration: Duration,
-    /// Seconds without any reload after which one that has not come is missed
+    /// Seconds in which nothing comes after which a reload is missed, or a workload will not be ready
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     pub patience: Duration,
     /// How often the leader's pod is deleted, and how often killed, in the scenario `failover`

@@ -151,6 +151,16 @@ pub async fn delete_all(client: &Client) -> Result<usize> {
         }
         tokio::time::sleep(LOOK).await;
     }
+    // A namespace of that name that is still there is another user's, and so is a release in it.
+    let others = Api::<Namespace>::all(client.clone())
+        .get_metadata_opt(SYSTEM)
+        .await;
+    if others
+        .with_context(|| format!("read namespace {SYSTEM}"))?
+        .is_some()
+    {
+        return Ok(found.len());
+    }
     sweep::<ClusterRoleBinding>(client).await?;
     sweep::<ClusterRole>(client).await?;
     sweep::<FlowSchema>(client).await?;

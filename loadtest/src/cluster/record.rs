@@ -59,6 +59,8 @@ pub struct Record {
     unseen: i64,
     /// When the template of any of them changed last.
     last_rollout: Option<Instant>,
+    /// When anything of any of them changed last.
+    last_event: Option<Instant>,
 }
 
 impl History {
@@ -72,6 +74,7 @@ impl History {
 impl Record {
     /// Takes a workload as it is now.
     pub fn apply(&mut self, id: Id, object: &Value, seen: Instant) {
+        self.last_event = Some(seen);
         let template = &object["spec"]["template"];
         let generation = object["metadata"]["generation"].as_i64().unwrap_or(0);
         let is_complete = is_complete(&id.kind, object);
@@ -118,6 +121,11 @@ impl Record {
     /// Generations that the watch did not show: above 0 there was a gap, and rollouts may be missing.
     pub fn unseen(&self) -> i64 {
         self.unseen
+    }
+
+    /// When the watch showed anything last.
+    pub fn last_event(&self) -> Option<Instant> {
+        self.last_event
     }
 
     /// When the template of any workload changed last.
@@ -207,6 +215,12 @@ mod tests {
         assert_eq!(record.unseen(), 0);
         record.apply(id(), &object(6, DIGEST, 6), now);
         assert_eq!(record.unseen(), 2);
+        let later = now + std::time::Duration::from_secs(1);
+        record.apply(id(), &object(6, DIGEST, 6), later);
+        assert_eq!(
+            (record.last_event(), record.last_rollout()),
+            (Some(later), Some(now))
+        );
         record.delete(&id());
         assert!(record.get(&id()).unwrap().deleted);
     }

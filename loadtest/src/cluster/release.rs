@@ -84,7 +84,8 @@ impl<'a> Release<'a> {
         for file in &self.plan.values {
             args.push(format!("--values={}", file.display()));
         }
-        // Last, so that no file undoes it: the release must not act on namespaces of others.
+        // Last, so that no file undoes it: the release must not act on namespaces of others, nor be in one.
+        args.push("--set-string=namespaceOverride=".to_owned());
         args.push(format!("--set-string=reloader.namespaceSelector={}", selector()));
         args.extend(further.iter().map(|value| format!("--set-string={value}")));
         self.run(&args, &self.plan.defaults().to_string()).await?;

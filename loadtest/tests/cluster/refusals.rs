@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Namespace},
+    rbac::v1::ClusterRole,
 };
 use kube::{
     Api, Client,
@@ -17,6 +18,8 @@ use crate::harness::{CONTEXT, chart, end_of, loadtest, root};
 
 /// A namespace with a name of the load test that another user made.
 const FOREIGN: &str = "reloader-loadtest-n0";
+/// The namespace of the load test's release.
+const SYSTEM: &str = "reloader-loadtest-system";
 
 /// Everything with the load test's name in its own: the API server makes objects by itself.
 async fn named(client: &Client) -> BTreeSet<String> {
@@ -73,6 +76,27 @@ async fn what_the_load_test_did_not_make_is_not_touched() {
     assert!(succeeded, "{printed}");
     assert!(printed.contains("Removed 0 namespaces"), "{printed}");
     assert_eq!(named(&client).await, before);
+}
+
+#[tokio::test]
+async fn a_release_in_a_namespace_of_another_user_keeps_its_cluster_wide_objects() {
+    let plane = ControlPlane::start().await.unwrap();
+    let client = plane.admin();
+    let namespace = serde_json::from_value(json!({ "metadata": { "name": SYSTEM } })).unwrap();
+    let namespaces = Api::<Namespace>::all(client.clone());
+    namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let role = serde_json::from_value(json!({ "metadata": { "name": "theirs", "annotations": {
+        "meta.helm.sh/release-name": "reloader-loadtest", "meta.helm.sh/release-namespace": SYSTEM,
+    } } }))
+    .unwrap();
+    let roles = Api::<ClusterRole>::all(client.clone());
+    roles.create(&PostParams::default(), &role).await.unwrap();
+    let (succeeded, printed) = run(&plane, &[CONTEXT, "--clean"]).await;
+    assert!(succeeded, "{printed}");
+    assert!(roles.get_opt("theirs").await.unwrap().is_some(), "{printed}");
 }
 
 #[tokio::test]
