@@ -66,6 +66,10 @@ impl Form {
             ),
         };
         let mut list = json!({ "kind": name, "apiVersion": api_version, "items": items });
+        if self == Self::Metadata && objects.is_empty() {
+            // A nil slice in Go.
+            list["items"] = Value::Null;
+        }
         list["metadata"] = metadata;
         list
     }

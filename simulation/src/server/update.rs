@@ -42,17 +42,21 @@ impl State {
         if kind.namespaced {
             metadata["namespace"] = namespace.clone().into();
         }
-        let Some(before) = self.objects.get(&address.key()).cloned() else {
-            if !kind.create_on_update || !address.subresource.is_empty() {
-                return Err(Refusal::not_found(kind, name));
-            }
-            return self.create(address, object, writer, "update");
-        };
+        let found = self.objects.get(&address.key()).cloned();
+        let creates = kind.create_on_update && address.subresource.is_empty();
+        if found.is_none() && !creates {
+            return Err(Refusal::not_found(kind, name));
+        }
         let wanted = metadata["uid"].as_str().unwrap_or_default();
-        let stored = before["metadata"]["uid"].as_str().unwrap_or_default();
+        let stored = found.as_ref().and_then(|found| found["metadata"]["uid"].as_str());
+        let stored = stored.unwrap_or_default();
         if !wanted.is_empty() && wanted != stored {
             return Err(Refusal::conflict(kind, name, &other_uid(address, wanted, stored)));
         }
+        let Some(before) = found else {
+            remove(metadata, "resourceVersion");
+            return self.create(address, object, writer, "update");
+        };
         self.update(address, &before, object, writer, "update")
     }
 

@@ -70,6 +70,10 @@ impl Watch {
             query,
         };
         watch.begin()?;
+        // What it shows first is of now, not of when it is read.
+        if !watch.ends {
+            watch.advance();
+        }
         Ok(watch)
     }
 

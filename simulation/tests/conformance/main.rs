@@ -1,6 +1,7 @@
 //! The model of the API server against the real one: generated scripts, the same answers.
 //!
-//! `CONFORMANCE_SCRIPTS` sets how many scripts are run, `CONFORMANCE_SEED` which.
+//! `CONFORMANCE_SCRIPTS` sets how many scripts are run, `CONFORMANCE_SEED` which. With
+//! `CONFORMANCE_SURVEY` every script is run, and the first difference of each is printed.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -85,13 +86,17 @@ fn scripts_agree(streams_lists: bool, otherwise: u64) {
     seed[..8].copy_from_slice(&from_env("CONFORMANCE_SEED", 1).to_le_bytes());
     let config = Config {
         cases: u32::try_from(from_env("CONFORMANCE_SCRIPTS", otherwise)).expect("a number of scripts"),
-        max_shrink_iters: 300,
+        max_shrink_iters: u32::try_from(from_env("CONFORMANCE_SHRINKS", 60)).expect("a number of attempts"),
         failure_persistence: None,
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let outcome = runner.run(&script::script(STEPS), |script| match pair.difference(&script) {
         None => Ok(()),
+        Some(difference) if std::env::var_os("CONFORMANCE_SURVEY").is_some() => {
+            eprintln!("{difference}\n");
+            Ok(())
+        }
         Some(difference) => Err(TestCaseError::fail(difference)),
     });
     if let Err(error) = outcome {

@@ -21,7 +21,7 @@ pub struct Record {
 }
 
 /// How long the real server may take for the next line of a watch.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs a script in a namespace of its own. `lines`: how many each watch is to have; empty: as many as come.
 pub async fn run(server: &Server, namespace: &str, script: &[Step], lines: &[usize]) -> Record {
@@ -150,7 +150,6 @@ impl Run<'_> {
         match at {
             At::Unset => None,
             At::Any => Some("0".to_owned()),
-            At::Old => Some("1".to_owned()),
             At::Answered(back) => {
                 let index = self.versions.len().checked_sub(back + 1);
                 index.map(|index| self.versions[index].clone())
@@ -216,7 +215,7 @@ impl Run<'_> {
             }
             Step::Replace(object, content, version, uid, manner) => {
                 let mut body = content::object(object.0, self.namespace, NAMES[object.1], content);
-                if manner.status {
+                if manner.status && object.0 == 1 {
                     content::status(&mut body, content);
                 }
                 for (known, field) in [(version, "resourceVersion"), (uid, "uid")] {
@@ -233,7 +232,7 @@ impl Run<'_> {
                     return;
                 };
                 content::fill(object.0, &mut body, content);
-                if manner.status {
+                if manner.status && object.0 == 1 {
                     content::status(&mut body, content);
                 }
                 let path = self.path(object, manner.status);
@@ -248,7 +247,7 @@ impl Run<'_> {
                 manner,
             } => {
                 let mut body = content::patch(object.0, strategic, content);
-                if manner.status {
+                if manner.status && object.0 == 1 {
                     content::status(&mut body, content);
                 }
                 if let Some(version) = self.known(object, version, "resourceVersion") {

@@ -41,8 +41,6 @@ pub enum At {
     Unset,
     /// 0.
     Any,
-    /// 1, which is before all that is kept.
-    Old,
     /// That of an answer so many objects ago.
     Answered(usize),
 }
@@ -147,7 +145,6 @@ fn at() -> impl Strategy<Value = At> {
     prop_oneof![
         3 => Just(At::Unset),
         3 => Just(At::Any),
-        1 => Just(At::Old),
         3 => (0..12_usize).prop_map(At::Answered),
     ]
 }
