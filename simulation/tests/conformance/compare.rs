@@ -118,7 +118,16 @@ impl Names {
 
     fn renamed(&self, value: &Value) -> Value {
         match value {
-            Value::Array(items) => items.iter().map(|item| self.renamed(item)).collect(),
+            Value::Array(items) => {
+                let mut items: Vec<Value> = items.iter().map(|item| self.renamed(item)).collect();
+                // The real server's clock goes on meanwhile, and its entries are in the order of their times.
+                if items.iter().any(|item| !item["fieldsV1"].is_null()) {
+                    items.sort_by_key(|item| {
+                        ["manager", "operation", "subresource"].map(|field| item[field].to_string())
+                    });
+                }
+                Value::Array(items)
+            }
             Value::Object(fields) => {
                 let is_list = fields.contains_key("items");
                 let ends_list = fields
