@@ -37,6 +37,12 @@ pub fn normalize(kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
         drop_empty(fields);
         fields.entry("metadata").or_insert_with(|| json!({}));
     }
+    if !kind.status
+        && let Some(fields) = object.as_object_mut()
+    {
+        // No such field: it is dropped.
+        fields.remove("status");
+    }
     match kind.kind {
         "Secret" => secret(object)?,
         "Namespace" => namespace(object),

@@ -66,6 +66,10 @@ impl Form {
             ),
         };
         let mut list = json!({ "kind": name, "apiVersion": api_version, "items": items });
+        if self == Self::Metadata && objects.is_empty() {
+            // A nil slice in Go.
+            list["items"] = Value::Null;
+        }
         list["metadata"] = metadata;
         list
     }
@@ -105,10 +109,12 @@ pub(super) fn get(state: &State, cache: &mut Cache, address: &Address, version: 
 pub(super) fn list(state: &State, cache: &mut Cache, address: &Address, query: &Query, form: Form) -> Answer {
     let kind = address.kind;
     let mut after = String::new();
+    // Its key is known, and it is read as a single object.
+    let is_single = query.selector.is_one_name() && !address.namespace.is_empty();
     let at = if query.token.is_empty() {
         match (query.version, query.version_match) {
             (Some(version), Some(Match::Exact)) => At::Revision(version),
-            (Some(version), None) if version > 0 && query.limit > 0 => At::Revision(version),
+            (Some(version), None) if version > 0 && query.limit > 0 && !is_single => At::Revision(version),
             (Some(_), _) => At::Cached,
             (None, _) => At::Newest,
         }

@@ -62,7 +62,7 @@ impl Query {
             "NotOlderThan" => Some(Match::NotOlderThan),
             other => unknown_match(other),
         };
-        let query = Self {
+        let mut query = Self {
             selector: Selector::parse(kind, text("labelSelector"), text("fieldSelector"))?,
             watch: flag("watch").unwrap_or(false),
             version: match text("resourceVersion") {
@@ -78,6 +78,16 @@ impl Query {
             bookmarks: flag("allowWatchBookmarks").unwrap_or(false),
             timeout: number("timeoutSeconds")?.filter(|seconds| *seconds > 0),
         };
+        // As `SetListOptionsDefaults` there: a watch from nowhere begins with a list.
+        if streams_lists
+            && query.watch
+            && query.initial_events.is_none()
+            && query.version_match.is_none()
+            && query.version.unwrap_or_default() == 0
+        {
+            query.initial_events = Some(true);
+            query.version_match = Some(Match::NotOlderThan);
+        }
         let causes = if query.watch {
             query.watch_causes(streams_lists)
         } else {

@@ -57,9 +57,14 @@ impl Refusal {
         Self::new(404, "NotFound", message, Some(details(kind, name)))
     }
 
-    /// 409: an object of the name exists.
-    pub fn exists(kind: &Kind, name: &str) -> Self {
-        let message = format!("{} \"{name}\" already exists", kind.resource());
+    /// 409: an object of the name exists. `is_ending`: it is deleted, but held by finalizers.
+    pub fn exists(kind: &Kind, name: &str, is_ending: bool) -> Self {
+        let prefix = if is_ending {
+            "object is being deleted: "
+        } else {
+            ""
+        };
+        let message = format!("{prefix}{} \"{name}\" already exists", kind.resource());
         Self::new(409, "AlreadyExists", message, Some(details(kind, name)))
     }
 

@@ -62,6 +62,14 @@ impl Selector {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// Whether it selects the object of one name.
+    pub fn is_one_name(&self) -> bool {
+        let is_name = |term: &Requirement| {
+            term.key == "metadata.name" && matches!(&term.is, Is::OneOf(values) if values.len() == 1)
+        };
+        self.fields.iter().any(is_name)
+    }
+
     /// Whether it selects the object.
     pub fn selects(&self, object: &Value) -> bool {
         let label = |key: &str| object["metadata"]["labels"][key].as_str();

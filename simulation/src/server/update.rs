@@ -42,17 +42,25 @@ impl State {
         if kind.namespaced {
             metadata["namespace"] = namespace.clone().into();
         }
-        let Some(before) = self.objects.get(&address.key()).cloned() else {
-            if !kind.create_on_update || !address.subresource.is_empty() {
-                return Err(Refusal::not_found(kind, name));
-            }
+        let found = self.objects.get(&address.key()).cloned();
+        let creates = kind.create_on_update && address.subresource.is_empty();
+        if found.is_none() && !creates {
+            return Err(Refusal::not_found(kind, name));
+        }
+        let wanted = metadata["uid"].as_str().unwrap_or_default();
+        let stored = found.as_ref().and_then(|found| found["metadata"]["uid"].as_str());
+        let stored = stored.unwrap_or_default();
+        if !wanted.is_empty() && wanted != stored {
+            return Err(Refusal::conflict(
+                kind,
+                name,
+                &other_uid(address, wanted, stored, writer.dry_run),
+            ));
+        }
+        let Some(before) = found else {
+            remove(metadata, "resourceVersion");
             return self.create(address, object, writer, "update");
         };
-        let wanted = metadata["uid"].as_str().unwrap_or_default();
-        let stored = before["metadata"]["uid"].as_str().unwrap_or_default();
-        if !wanted.is_empty() && wanted != stored {
-            return Err(Refusal::conflict(kind, name, &other_uid(address, wanted, stored)));
-        }
         self.update(address, &before, object, writer, "update")
     }
 
@@ -257,22 +265,21 @@ fn generation(kind: &Kind, before: &Value, after: &Value) -> Value {
     (present + i64::from(changed)).into()
 }
 
-fn other_uid(address: &Address, wanted: &str, stored: &str) -> String {
+fn other_uid(address: &Address, wanted: &str, stored: &str, dry_run: bool) -> String {
     let Address {
         kind,
         namespace,
         name,
         ..
     } = address;
-    let folder = match (kind.group, kind.plural) {
-        ("", plural) => plural.to_owned(),
-        ("apps", plural) => plural.to_owned(),
-        ("batch", plural) => plural.to_owned(),
-        ("coordination.k8s.io", plural) => plural.to_owned(),
-        (group, plural) => format!("{group}/{plural}"),
+    let root = if dry_run { "" } else { "/registry" };
+    let folder = if kind.custom {
+        format!("{}/{}", kind.group, kind.plural)
+    } else {
+        kind.plural.to_owned()
     };
     format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{folder}/{namespace}/{name}, ResourceVersion: 0, \
+        "StorageError: invalid object, Code: 4, Key: {root}/{folder}/{namespace}/{name}, ResourceVersion: 0, \
          AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {stored}"
     )
 }

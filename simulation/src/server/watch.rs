@@ -70,6 +70,10 @@ impl Watch {
             query,
         };
         watch.begin()?;
+        // What it shows first is of now, not of when it is read.
+        if !watch.ends {
+            watch.advance();
+        }
         Ok(watch)
     }
 
@@ -233,7 +237,18 @@ impl Watch {
         if ends_list {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
         }
-        let object = json!({ "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata });
+        let mut object = json!({ "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata });
+        // The rest is the kind's empty struct.
+        match kind.kind {
+            "Lease" => object["spec"] = json!({}),
+            "Deployment" => {
+                let template = json!({ "metadata": {}, "spec": { "containers": null } });
+                object["spec"] =
+                    json!({ "replicas": 0, "selector": null, "strategy": {}, "template": template });
+                object["status"] = json!({});
+            }
+            _ => {}
+        }
         self.push_object("BOOKMARK", &object);
     }
 

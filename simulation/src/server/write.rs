@@ -105,8 +105,9 @@ impl State {
         };
         object["metadata"]["managedFields"] =
             after_write(kind, None, &object, &entries, &manager, &writer.stamp());
-        if self.objects.contains_key(&key) {
-            return Err(Refusal::exists(kind, &address.name));
+        if let Some(present) = self.objects.get(&key) {
+            let is_ending = !present["metadata"]["deletionTimestamp"].is_null();
+            return Err(Refusal::exists(kind, &address.name, is_ending));
         }
         self.created += 1;
         if writer.dry_run {
