@@ -96,6 +96,8 @@ pub enum Excuse {
     UndoneUnderWay,
     /// The ledger was deleted, and every process that knew better died before it was written again.
     LedgerWasGone,
+    /// A pod started again while no replica could see anything, and the source came back meanwhile.
+    UnseenPod,
     /// Another client brought an earlier template back: pods may have been of it all the while, so a restart is due.
     TemplateCameBack,
     /// The replica's watches were broken or behind not long before: it acts on what it saw last, and where a list shows a
@@ -200,6 +202,30 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str, present
         templates.push((template, commit.at));
     }
     false
+}
+
+/// A dead connection is noticed within this time.
+const DEAD: Duration = Duration::from_secs(60);
+
+/// A pod of it started again while the network of all replicas was broken.
+fn was_restarted_unseen(history: &History, workload: &str) -> bool {
+    let is_blind = |time: Instant| {
+        history.acts.iter().any(|(at, act)| match act {
+            Act::Network {
+                replica: None,
+                for_ms,
+                ..
+            } => *at <= time && time <= *at + Duration::from_millis(*for_ms) + DEAD,
+            _ => false,
+        })
+    };
+    history.acts.iter().any(|(at, act)| match act {
+        Act::PodDies { workload: number, .. } => {
+            let name = pods::workload_name(number % history.setting.workloads.len());
+            name == workload && is_blind(*at)
+        }
+        _ => false,
+    })
 }
 
 /// A replica has become leader at a moment when the ledger, which there was, was not there.
