@@ -28,7 +28,7 @@ use super::{
     change::{Options, SourceChange, Transition},
     source_status::SourceState,
 };
-use crate::model::{ClassAnnotations, Content, Digest, Source, SourceKey, SourceKind, SourceRef};
+use crate::model::{ClassAnnotations, Content, Digest, Source, SourceKey, SourceKind, SourceRef, Uid};
 
 /// How many deleted sources a namespace remembers so that a recreated one with other content counts as a change.
 /// Bounds tools that give every version of a ConfigMap a new name.
@@ -307,7 +307,7 @@ impl Sources {
         let last = || Slot {
             source: Source {
                 key: key.clone(),
-                uid: Box::default(),
+                uid: Uid::default(),
                 resource_version: 0,
                 modified_at: None,
                 rewritten: false,
