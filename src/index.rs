@@ -510,17 +510,14 @@ impl Index {
             }
             return effect;
         }
-        match &stream.namespace {
-            Some(namespace) => {
-                if let Some(mut inner) = self.namespaces.get_mut(namespace) {
-                    sweep(&mut inner);
-                }
-                self.namespaces.remove_if(namespace, |_, inner| inner.is_empty());
+        if let Some(namespace) = &stream.namespace {
+            if let Some(mut inner) = self.namespaces.get_mut(namespace) {
+                sweep(&mut inner);
             }
-            None => {
-                self.namespaces.iter_mut().for_each(|mut inner| sweep(&mut inner));
-                self.namespaces.retain(|_, inner| !inner.is_empty());
-            }
+            self.namespaces.remove_if(namespace, |_, inner| inner.is_empty());
+        } else {
+            self.namespaces.iter_mut().for_each(|mut inner| sweep(&mut inner));
+            self.namespaces.retain(|_, inner| !inner.is_empty());
         }
         effect
     }

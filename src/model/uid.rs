@@ -37,14 +37,14 @@ impl fmt::Display for Uid {
         match &self.0 {
             Form::Text(text) => f.write_str(text),
             Form::Uuid(bytes) => {
-                let [a, b, c, d, e] = [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| &bytes[part]);
-                for (number, part) in [a, b, c, d, e].into_iter().enumerate() {
-                    if number > 0 {
+                let mut printed = 0;
+                for byte in bytes {
+                    if HYPHENS.contains(&printed) {
                         f.write_str("-")?;
+                        printed += 1;
                     }
-                    for byte in part {
-                        write!(f, "{byte:02x}")?;
-                    }
+                    write!(f, "{byte:02x}")?;
+                    printed += 2;
                 }
                 Ok(())
             }

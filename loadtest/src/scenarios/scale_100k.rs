@@ -91,11 +91,11 @@ impl<'a> Run<'a> {
     }
 
     async fn measure(mut self) -> Result<Measured> {
-        let load = std::fs::read_to_string("/proc/loadavg")?;
-        progress(self.fleet, &format!("load {}", load.trim()));
+        // What the API server does after so many writes is no part of a start.
+        tokio::time::sleep(SETTLE).await;
         let mut measured = Measured::default();
         self.starts(&mut measured).await?;
-        progress(self.fleet, "three replicas");
+        progress(self.fleet, &format!("three replicas, load {}", load()?));
         measured.three_at_once = self.replicas.launch_all().await?;
         self.replicas.wait_until_calm().await?;
         measured.ledger = replicas::ledger(self.lab).await?;
@@ -139,6 +139,7 @@ impl<'a> Run<'a> {
     async fn starts(&self, measured: &mut Measured) -> Result<()> {
         let (mut seconds, mut cpu) = (Vec::new(), Vec::new());
         for number in 0..STARTS {
+            progress(self.fleet, &format!("start alone, load {}", load()?));
             let begun = Instant::now();
             let user = format!("{}-alone-{number}", self.fleet.name);
             let controller = Controller::start(self.lab, &user, &[WINDOW]).await?;
@@ -214,11 +215,11 @@ impl<'a> Run<'a> {
         stream::iter(changes)
             .map(|((space, workload), value, is_mistaken)| async move {
                 let (space, workload) = (fleet::namespace(space), pair(workload));
-                change(&lab.client, &space, &workload, &value).await?;
+                // First, so that it does not meet the PATCH that it is not about.
                 if is_mistaken {
                     mistake(lab, &space, &workload).await?;
                 }
-                anyhow::Ok(())
+                change(&lab.client, &space, &workload, &value).await
             })
             .buffer_unordered(IN_FLIGHT)
             .try_collect::<Vec<()>>()
@@ -239,6 +240,7 @@ impl<'a> Run<'a> {
         let after = self.replicas.cpu()?;
         measured.leader_cpu = per_restart(after.leader, cpu.leader);
         measured.standby_cpu = per_restart(after.standby, cpu.standby);
+        tokio::time::sleep(SETTLE).await;
         (measured.standby_after, measured.leader_after) = self.replicas.memory()?;
         let mistakes = targets.len().div_ceil(MISTAKE_ONE_OF);
         let warned = self.count_events("InvalidAnnotation").await?;
@@ -309,6 +311,12 @@ async fn mistake(lab: &Lab, namespace: &str, name: &str) -> Result<()> {
 #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
 const fn count(things: usize) -> f64 {
     things as f64
+}
+
+/// Processes that wanted a processor in the minute before: above 0.5 others are busy too.
+fn load() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 fn progress(fleet: Fleet, what: &str) {

@@ -164,7 +164,7 @@ fn what_is_kept_beside_the_sources_is_what_they_are() {
         source
     };
     let reference = |name: &str| SourceRef::new(SourceKind::ConfigMap, name);
-    let names = ["a-1", "a-2", "ab", "b-1", "a-3"];
+    let all = ["a-1", "a-2", "ab", "b-1", "a-3"];
     for asks_early in [true, false] {
         let mut sources = Sources::new(NEITHER);
         let beginning = |sources: &Sources, prefix: &str| -> Vec<String> {
@@ -174,7 +174,7 @@ fn what_is_kept_beside_the_sources_is_what_they_are() {
         if asks_early {
             assert_eq!(beginning(&sources, "a"), [""; 0]);
         }
-        for name in names {
+        for name in all {
             sources.seen(named(name, 1), 1, Novelty::Uncertain);
             sources.seen(named(name, 2), 1, Novelty::Uncertain);
         }
