@@ -126,7 +126,8 @@ impl<'a> Run<'a> {
         let before = self.replicas.leader()?.cpu_exact()?;
         self.fleet.create_matching(self.lab).await?;
         self.replicas.wait_until_calm().await?;
-        measured.patterns_cpu = (self.replicas.leader()?.cpu_exact()? - before).as_secs_f64();
+        let after = self.replicas.leader()?.cpu_exact()?;
+        measured.patterns_cpu = after.saturating_sub(before).as_secs_f64();
         measured.terminated_with_patterns = self.terminate().await?;
 
         self.replicas.stop().await?;
@@ -235,8 +236,9 @@ impl<'a> Run<'a> {
         let last = patches.last().copied().unwrap_or(written);
         measured.burst_rate = count(patches.len()) / last.duration_since(since).as_secs_f64();
         measured.burst_tail = last.duration_since(written).as_secs_f64();
-        let per_restart =
-            |after: Duration, before: Duration| (after - before).as_secs_f64() * 1e3 / count(targets.len());
+        let per_restart = |after: Duration, before: Duration| {
+            after.saturating_sub(before).as_secs_f64() * 1e3 / count(targets.len())
+        };
         let after = self.replicas.cpu()?;
         measured.leader_cpu = per_restart(after.leader, cpu.leader);
         measured.standby_cpu = per_restart(after.standby, cpu.standby);

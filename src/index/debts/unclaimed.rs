@@ -88,7 +88,8 @@ impl Unclaimed {
         };
         let history = self.by_source.entry(reference.clone());
         let history = history.or_insert_with(|| History {
-            past: Vec::new(),
+            // Most sources change once while it is remembered; an empty one would take room for four.
+            past: Vec::with_capacity(1),
             last: *change,
         });
         let mut entry = (history.last.seen.at, reference.clone());

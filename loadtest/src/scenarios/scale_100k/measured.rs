@@ -47,125 +47,130 @@ pub struct Measured {
     pub twice: usize,
 }
 
-/// The rows.
-pub fn figures(small: &Measured, large: &Measured) -> Vec<Figure> {
-    let mut rows = Vec::new();
-    let mut row = |what: &str, unit, of: &dyn Fn(&Measured) -> f64, goal, growth| {
-        rows.extend(grown(what, unit, (of(small), of(large)), goal, growth));
-    };
-    row(
-        "start alone → ready",
-        "s",
-        &|m| m.start,
-        LARGE_START,
-        LARGE_GROWTH,
-    );
-    row(
+/// What both sizes are compared by: a figure, its unit, its goal at the large size, and the goal of its growth.
+const ROWS: [Row; 23] = [
+    Row("start alone → ready", "s", |m| m.start, LARGE_START, LARGE_GROWTH),
+    Row(
         "processor time until then",
         "s",
-        &|m| m.start_cpu,
+        |m| m.start_cpu,
         NO_GOAL,
         LARGE_GROWTH,
-    );
-    row(
+    ),
+    Row(
         "start of three at once → all ready",
         "s",
-        &|m| m.three_at_once,
+        |m| m.three_at_once,
         LARGE_THREE,
         NO_GOAL,
-    );
-    row("resident, standby", "MiB", &|m| m.standby, LARGE_STANDBY, NO_GOAL);
-    row("resident, leader", "MiB", &|m| m.leader, LARGE_LEADER, NO_GOAL);
-    row(
+    ),
+    Row("resident, standby", "MiB", |m| m.standby, LARGE_STANDBY, NO_GOAL),
+    Row("resident, leader", "MiB", |m| m.leader, LARGE_LEADER, NO_GOAL),
+    Row(
         "ledger, ConfigMaps",
         "",
-        &|m| count(m.ledger.config_maps),
+        |m| count(m.ledger.config_maps),
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "ledger, size",
         "KiB",
-        &|m| count(m.ledger.bytes) / 1024.0,
+        |m| count(m.ledger.bytes) / 1024.0,
         NO_GOAL,
         NO_GOAL,
-    );
-    row("ledger, lines", "", &|m| count(m.ledger.lines), NO_GOAL, NO_GOAL);
-    row("/metrics", "ms", &|m| m.metrics, NO_GOAL, NO_GOAL);
-    row("change → PATCH, p50", "ms", &|m| m.median, NO_GOAL, NO_GOAL);
-    row("change → PATCH, p99", "ms", &|m| m.p99, NO_GOAL, NO_GOAL);
-    row(
+    ),
+    Row("ledger, lines", "", |m| count(m.ledger.lines), NO_GOAL, NO_GOAL),
+    Row("/metrics", "ms", |m| m.metrics, NO_GOAL, NO_GOAL),
+    Row("change → PATCH, p50", "ms", |m| m.median, NO_GOAL, NO_GOAL),
+    Row("change → PATCH, p99", "ms", |m| m.p99, NO_GOAL, NO_GOAL),
+    Row(
         "SIGTERM → first PATCH",
         "s",
-        &|m| m.terminated.all(),
+        |m| m.terminated.all(),
         LARGE_TAKEOVER,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "SIGTERM: Lease → first PATCH",
         "s",
-        &|m| m.terminated.first_patch,
+        |m| m.terminated.first_patch,
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "SIGKILL: Lease → first PATCH",
         "s",
-        &|m| m.killed.first_patch,
+        |m| m.killed.first_patch,
         NO_GOAL,
         NO_GOAL,
-    );
-    row("SIGKILL → Lease", "s", &|m| m.killed.lease, NO_GOAL, NO_GOAL);
-    row(
+    ),
+    Row("SIGKILL → Lease", "s", |m| m.killed.lease, NO_GOAL, NO_GOAL),
+    Row(
         "burst of a change each Deployment",
         "/s",
-        &|m| m.burst_rate,
+        |m| m.burst_rate,
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "burst: last change → last PATCH",
         "s",
-        &|m| m.burst_tail,
+        |m| m.burst_tail,
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "burst: leader's processor time a restart",
         "ms",
-        &|m| m.leader_cpu,
+        |m| m.leader_cpu,
         NO_GOAL,
         NO_GOAL,
-    );
-    row("burst: a standby's", "ms", &|m| m.standby_cpu, NO_GOAL, NO_GOAL);
-    row(
+    ),
+    Row("burst: a standby's", "ms", |m| m.standby_cpu, NO_GOAL, NO_GOAL),
+    Row(
         "resident after it, standby",
         "MiB",
-        &|m| m.standby_after,
+        |m| m.standby_after,
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "resident after it, leader",
         "MiB",
-        &|m| m.leader_after,
+        |m| m.leader_after,
         NO_GOAL,
         NO_GOAL,
-    );
-    row(
+    ),
+    Row(
         "processor time to take in the workloads with patterns",
         "s",
-        &|m| m.patterns_cpu,
+        |m| m.patterns_cpu,
         NO_GOAL,
         LARGE_GROWTH,
-    );
-    row(
+    ),
+    Row(
         "SIGTERM → first PATCH, with them",
         "s",
-        &|m| m.terminated_with_patterns.all(),
+        |m| m.terminated_with_patterns.all(),
         LARGE_TAKEOVER,
         NO_GOAL,
-    );
+    ),
+];
+
+struct Row(
+    &'static str,
+    &'static str,
+    fn(&Measured) -> f64,
+    Reference,
+    Reference,
+);
+
+/// The rows.
+pub fn figures(small: &Measured, large: &Measured) -> Vec<Figure> {
+    let grown =
+        |Row(what, unit, of, goal, growth): &Row| grown(what, unit, (of(small), of(large)), *goal, *growth);
+    let mut rows: Vec<Figure> = ROWS.iter().flat_map(grown).collect();
     rows.push(Figure::new(
         SCENARIO,
         "change → PATCH, p99, more than the small one's",
