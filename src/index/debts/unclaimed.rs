@@ -103,13 +103,11 @@ impl Unclaimed {
     /// sources.
     pub(super) fn forget_until(&mut self, horizon: Instant) -> Vec<SourceRef> {
         let mut expired = Vec::new();
-        while let Some(oldest) = self.by_age.pop_first() {
-            if oldest.0 > horizon {
-                self.by_age.insert(oldest);
-                break;
-            }
-            self.by_source.remove(&oldest.1);
-            expired.push(oldest.1);
+        while self.by_age.first().is_some_and(|(last, _)| *last <= horizon) {
+            expired.extend(self.by_age.pop_first().map(|(_, reference)| reference));
+        }
+        for reference in &expired {
+            self.by_source.remove(reference);
         }
         expired
     }
