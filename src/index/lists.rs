@@ -3,9 +3,9 @@
 //! Input: workloads that come and go. Output: who lists a source. I/O: none.
 //!
 //! A name is looked up, or matched, once for each distinct list, however many workloads have it; against patterns that
-//! begin with letters, as most do, only if it begins like one of them. Whoever may write in
-//! one namespace may fill it with lists; intake reads all namespaces, and every replica keeps them. So the time that one
-//! name takes and the memory of all lists are bounded, and a list beyond that does not count ([`Lists::has_room`]).
+//! begin with letters, as most do, only if it begins like one of them. Whoever may write in one namespace may fill it with
+//! lists; intake reads all namespaces, and every replica keeps them. So the time that one name takes and the memory of all
+//! lists are bounded, and a list beyond that does not count ([`Lists::has_room`]).
 
 mod prefixes;
 
@@ -14,13 +14,12 @@ use std::{
     sync::Arc,
 };
 
-use prefixes::Prefixes;
-
 use super::change::WorkloadId;
 use crate::model::{
     OptIn, SourceKind, SourceRef,
     opt_in::{NameList, Subject},
 };
+use prefixes::{ListId, Prefixes};
 
 /// What matching one name against all lists of a namespace may cost, in steps of about a nanosecond.
 pub(super) const MAX_STEPS: usize = 256 << 10;
@@ -51,9 +50,6 @@ pub(super) struct Lists {
     asked_by_prefix: Prefixes,
     total: Cost,
 }
-
-/// A distinct list: its address. Equal texts are one list, see [`crate::model::opt_in::SharedLists`].
-type ListId = usize;
 
 /// A list of sources that restart these workloads.
 #[derive(Debug)]

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ListId;
 use crate::model::SourceKind;
+
+/// A distinct list: its address. Equal texts are one list, see [`crate::model::opt_in::SharedLists`].
+pub(super) type ListId = usize;
 
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
