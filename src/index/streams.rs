@@ -122,3 +122,46 @@ impl Streams {
         self.streams.entry(id.clone()).or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(watched: Watched, namespace: Option<&str>) -> StreamId {
+        StreamId {
+            watched,
+            namespace: namespace.map(Arc::from),
+        }
+    }
+
+    /// With thousands of namespaces that are watched one by one.
+    #[test]
+    fn a_namespace_depends_on_the_streams_that_cover_it() {
+        let [one, other] = ["one", "other"].map(Arc::from);
+        let deployments = Watched::Workload(WorkloadKind::Deployment);
+        let secrets = Watched::Source(SourceKind::Secret);
+        let everywhere = stream(Watched::Workload(WorkloadKind::StatefulSet), None);
+        let expected = [
+            stream(deployments, Some("one")),
+            stream(deployments, Some("other")),
+            stream(secrets, Some("one")),
+            everywhere.clone(),
+        ];
+        let begun = Instant::now();
+        let later = begun + CATCHING_UP;
+        let mut streams = Streams::new(expected.clone());
+        assert!(streams.some_workloads_unknown(&one, later));
+        for id in [&expected[0], &expected[2], &everywhere] {
+            streams.note(id, &Event::ListStarted, begun);
+            streams.note(id, &Event::Listed, begun);
+        }
+        assert!(!streams.some_workloads_unknown(&one, later));
+        assert!(streams.some_workloads_unknown(&one, begun));
+        assert!(streams.some_workloads_unknown(&other, later));
+        assert!(streams.has_listed_sources(SourceKind::Secret, &one));
+        assert!(!streams.has_listed_sources(SourceKind::Secret, &other));
+        // A stream that covers all namespaces counts for each.
+        streams.note(&everywhere, &Event::ListStarted, begun);
+        assert!(streams.some_workloads_unknown(&one, later));
+    }
+}
