@@ -14,6 +14,8 @@ const SCENARIO: &str = "scale-100k";
 /// The numbers of one size; times in seconds and memory in MiB, unless another unit is named.
 #[derive(Debug, Default)]
 pub struct Measured {
+    /// Processes that wanted a processor before the starts, in the minute before.
+    pub load: f64,
     pub start: f64,
     pub start_cpu: f64,
     pub three_at_once: f64,
@@ -48,7 +50,14 @@ pub struct Measured {
 }
 
 /// What both sizes are compared by: a figure, its unit, its goal at the large size, and the goal of its growth.
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 24] = [
+    Row(
+        "load of the machine before the starts",
+        "",
+        |m| m.load,
+        NO_GOAL,
+        NO_GOAL,
+    ),
     Row("start alone → ready", "s", |m| m.start, LARGE_START, LARGE_GROWTH),
     Row(
         "processor time until then",
