@@ -455,7 +455,7 @@ impl Index {
     pub fn workloads_in(&self, namespace: &str) -> BTreeMap<WorkloadKind, usize> {
         self.namespaces
             .get(namespace)
-            .map(|inner| inner.workloads().counts())
+            .map(|inner| inner.workloads().counts().clone())
             .unwrap_or_default()
     }
 
@@ -510,15 +510,15 @@ impl Index {
             }
             return effect;
         }
-        match &stream.namespace {
-            Some(namespace) => {
-                if let Some(mut inner) = self.namespaces.get_mut(namespace) {
-                    sweep(&mut inner);
-                }
+        if let Some(namespace) = &stream.namespace {
+            if let Some(mut inner) = self.namespaces.get_mut(namespace) {
+                sweep(&mut inner);
             }
-            None => self.namespaces.iter_mut().for_each(|mut inner| sweep(&mut inner)),
+            self.namespaces.remove_if(namespace, |_, inner| inner.is_empty());
+        } else {
+            self.namespaces.iter_mut().for_each(|mut inner| sweep(&mut inner));
+            self.namespaces.retain(|_, inner| !inner.is_empty());
         }
-        self.namespaces.retain(|_, inner| !inner.is_empty());
         effect
     }
 
@@ -533,7 +533,7 @@ impl Index {
 
     /// Until when every change is known to have been seen by all whom it concerns; `None` while workloads may exist
     /// that no stream has shown.
-    fn horizon(&self, namespace: &str, now: Seen) -> Option<Instant> {
+    fn horizon(&self, namespace: &Arc<str>, now: Seen) -> Option<Instant> {
         let all_known = !self.streams().some_workloads_unknown(namespace, now.at);
         all_known
             .then(|| now.at.checked_sub(self.options.longest_lag))

@@ -13,6 +13,7 @@ pub mod opt_in;
 pub mod pause;
 pub mod pod_status;
 pub mod source;
+pub mod uid;
 pub mod unix_seconds;
 pub mod workload;
 pub mod workload_kind;
@@ -25,6 +26,7 @@ pub use opt_in::{AnnotationKeys, KindKeys, OptIn, Verdict};
 pub use pause::Pause;
 pub use pod_status::{ClassAnnotations, PodStatus};
 pub use source::{Content, LEDGER_LABEL, Source};
+pub use uid::Uid;
 pub use unix_seconds::UnixSeconds;
 pub use workload::{
     Container, FIELD_MANAGER, Fingerprint, HeldBack, LastWrite, Owed, PodTemplate, Pods, Proof, Replacement,

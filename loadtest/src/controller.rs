@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use testbed::{Proxy, Replica, eventually, free_port, http_get};
 
 use crate::{
     lab::{Lab, OWN_NAMESPACE},
     objects::create_administrator,
+    statistics::percentile,
 };
 
 /// Longest start: 29,100 objects on a busy machine.
@@ -135,6 +136,32 @@ impl Controller {
             .map(str::parse::<u32>)
             .sum::<Result<u32, _>>()?;
         Ok(TICK * ticks)
+    }
+
+    /// Processor time of the threads that run, in nanoseconds rather than ticks; what ended threads used is not in it.
+    pub fn cpu_exact(&self) -> Result<Duration> {
+        let folder = format!("/proc/{}/task", self.replica.pid());
+        let mut sum = Duration::ZERO;
+        for thread in std::fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+            let path = thread?.path().join("schedstat");
+            // A thread may end meanwhile.
+            let times = std::fs::read_to_string(path).unwrap_or_default();
+            let used = times.split(' ').next().and_then(|time| time.parse().ok());
+            sum += Duration::from_nanos(used.unwrap_or(0));
+        }
+        Ok(sum)
+    }
+
+    /// Milliseconds until `/metrics` has answered, the median of five.
+    pub async fn metrics_after(&self) -> Result<f64> {
+        let mut waited = Vec::new();
+        for _ in 0..5 {
+            let begun = std::time::Instant::now();
+            let (status, _) = http_get(self.port, "/metrics").await?;
+            ensure!(status == 200, "/metrics answered {status}");
+            waited.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(percentile(&waited, 50.0))
     }
 
     /// Memory now and at most.

@@ -106,6 +106,7 @@ async fn main() -> Result<()> {
         let needs_former = |scenario: &&Scenario| **scenario == Scenario::Upgrade;
         let all = Scenario::value_variants().iter();
         all.filter(|scenario| former.is_some() || !needs_former(scenario))
+            .filter(|scenario| !scenario.is_long())
             .copied()
             .collect()
     } else {

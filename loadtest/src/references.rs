@@ -126,3 +126,25 @@ pub const SWAP_TWICE: Reference = own(0.0);
 pub const SWAP_ROLLED: Reference = own(0.0);
 /// Open descriptors for each namespace that is watched by itself.
 pub const DESCRIPTORS: Reference = own(2.5);
+/// No goal.
+pub const NO_GOAL: Reference = own(f64::INFINITY);
+/// Growth of what may grow as the objects do, ten times.
+pub const LARGE_GROWTH: Reference = own(12.0);
+/// One replica beside 100,000 sources: from start to ready, s.
+pub const LARGE_START: Reference = own(3.0);
+/// The same of three that start at once, s.
+pub const LARGE_THREE: Reference = own(8.0);
+/// Resident memory of a standby there, MiB.
+pub const LARGE_STANDBY: Reference = own(70.0);
+/// Resident memory of the leader there, MiB.
+pub const LARGE_LEADER: Reference = own(80.0);
+/// From SIGTERM to the next leader's first PATCH there, s.
+pub const LARGE_TAKEOVER: Reference = own(0.5);
+/// 99th percentile there beyond that of a tenth of the objects, ms.
+pub const LARGE_P99_GROWTH: Reference = own(10.0);
+/// Warnings lost beside 10,000 restarts.
+pub const LARGE_EVENTS: Reference = own(0.0);
+/// Deployments that do not show their last content there.
+pub const LARGE_WRONG: Reference = own(0.0);
+/// Rollouts for a content that the Deployment had already.
+pub const LARGE_TWICE: Reference = own(0.0);

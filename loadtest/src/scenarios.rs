@@ -8,6 +8,7 @@ mod idle;
 mod isolation;
 mod rollouts;
 mod scale;
+mod scale_100k;
 mod spread;
 mod storm;
 mod upgrade;
@@ -34,6 +35,9 @@ pub enum Scenario {
     Cost,
     /// Memory and start with up to 29,100 objects
     Scale,
+    /// Three replicas beside 100,000 sources and 10,000 Deployments, and beside a tenth of them
+    #[value(name = "scale-100k")]
+    Scale100k,
     /// A storm in one namespace, single changes in another
     Storm,
     /// 20 sources of one Deployment changed
@@ -56,12 +60,18 @@ impl Scenario {
             Self::FanOut => "fan-out",
             Self::Cost => "cost",
             Self::Scale => "scale",
+            Self::Scale100k => "scale-100k",
             Self::Storm => "storm",
             Self::Rollouts => "rollouts",
             Self::Apply => "apply",
             Self::Isolation => "isolation",
             Self::Upgrade => "upgrade",
         }
+    }
+
+    /// Whether it runs only where it is named: it takes 10 minutes.
+    pub fn is_long(self) -> bool {
+        self == Self::Scale100k
     }
 
     /// In words.
@@ -82,6 +92,7 @@ impl Scenario {
             Self::FanOut => fan_out::measure(&lab).await,
             Self::Cost => cost::measure(&lab).await,
             Self::Scale => scale::measure(&lab).await,
+            Self::Scale100k => Box::pin(scale_100k::measure(&lab)).await,
             Self::Storm => storm::measure(&lab).await,
             Self::Rollouts => rollouts::measure(&lab).await,
             Self::Apply => apply::measure(&lab).await,

@@ -169,6 +169,8 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
                     };
                     let excuse = if was_undone_under_way(history, workload, source, content) {
                         Some(Excuse::UndoneUnderWay)
+                    } else if was_restarted_unseen(history, workload) {
+                        Some(Excuse::UnseenPod)
                     } else {
                         has_gone.then_some(Excuse::LedgerWasGone)
                     };

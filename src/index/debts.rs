@@ -17,13 +17,14 @@
 //!   where the one before left its pods behind: they run with what they ran with.
 
 mod belief;
+mod book;
 mod debt;
 mod moved;
 mod released;
 mod told;
 mod unclaimed;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use super::{
     change::{Change, Observed, Pending, Settled, Transition, WorkloadId},
@@ -34,14 +35,14 @@ use super::{
     workloads::Workloads,
 };
 use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
+use book::Book;
 use debt::{Debt, Step};
 use released::Released;
 use unclaimed::{Claim, Unclaimed, Written};
 
 #[derive(Debug, Default)]
 pub(super) struct Debts {
-    /// No workload without debts has an entry.
-    by_workload: HashMap<WorkloadId, HashMap<SourceRef, Debt>>,
+    book: Book,
     /// Changes that workloads may owe which are not known yet, or not as they are now.
     unclaimed: Unclaimed,
     /// Pods that stay without their workload.
@@ -88,8 +89,7 @@ impl Debts {
                 return false;
             };
             let unrecorded = objects.may_be_written_since(id, self.recorded_until);
-            let debts = self.by_workload.entry(id.clone()).or_default();
-            let debt = debts.entry(reference.clone()).or_insert(new);
+            let debt = self.book.get_or_insert(id, reference, || new);
             let step = Step {
                 before: from,
                 pods_moved: objects.workloads.pods_moved_since(id, debt.version()),
@@ -125,7 +125,7 @@ impl Debts {
         let (target, recorded_until) = (objects.sources.target(reference), self.recorded_until);
         let source = objects.sources.present(reference);
         let mut due = Vec::new();
-        self.retain_of(reference, |id, debt| {
+        self.book.retain_of(reference, |id, debt| {
             let is_settled = |source| objects.was_replaced_unseen(id, source, true, recorded_until);
             if debt.is_inherited() && source.is_some_and(is_settled) {
                 return false;
@@ -147,7 +147,7 @@ impl Debts {
             return;
         };
         let recorded_until = self.recorded_until;
-        self.retain_of(reference, |id, debt| {
+        self.book.retain_of(reference, |id, debt| {
             let existed = debt.is_inherited() && objects.was_created_before(id, recorded_until);
             existed || !objects.workloads.is_younger(id, source)
         });
@@ -156,7 +156,7 @@ impl Debts {
     /// The workload was created anew as this: its pods have started with what the sources held then. A later change is
     /// theirs as well: where workloads may not be watched, a Job that was recreated is seen only after the next change.
     pub(super) fn settle_for_new_pods(&mut self, id: &WorkloadId, workload: &Workload, sources: &Sources) {
-        self.retain(id, |reference, debt| {
+        self.book.retain(id, |reference, debt| {
             debt.forget_running();
             match (sources.target(reference), sources.get(reference)) {
                 (Some(Content::Present(_)), Some(source)) => {
@@ -175,14 +175,16 @@ impl Debts {
         version: u64,
         objects: &Objects,
     ) {
-        self.retain_of(reference, |id, _| {
+        self.book.retain_of(reference, |id, _| {
             !objects.workloads.was_created_since(id, version)
         });
     }
 
     /// A workload seen for the first time owes the changes that came before it was seen, unless it is younger.
     pub(super) fn claim_for_new(&mut self, workload: &Workload, is_event: bool, objects: &Objects) {
-        let claims = self.unclaimed.of_new(workload, is_event);
+        let claims = self
+            .unclaimed
+            .of_new(workload, is_event, || candidates(workload, objects));
         self.claim(workload, claims, objects);
     }
 
@@ -195,7 +197,11 @@ impl Debts {
         observed: Observed,
         objects: &Objects,
     ) -> bool {
-        let mut claims = self.unclaimed.of_changed(workload, observed, replaced);
+        let mut claims = {
+            let candidates = || candidates(workload, objects);
+            self.unclaimed
+                .of_changed(workload, observed, replaced, candidates)
+        };
         claims.retain(|claim| {
             let source = objects.sources.get(&claim.reference);
             source.is_some_and(|source| !objects.workloads.concerns(source, &replaced.before))
@@ -254,8 +260,7 @@ impl Debts {
 
     /// A patch for this source is about to be sent.
     pub(super) fn attempt(&mut self, id: &WorkloadId, reference: &SourceRef, sources: &Sources) {
-        let debts = self.by_workload.get_mut(id);
-        if let Some(debt) = debts.and_then(|debts| debts.get_mut(reference))
+        if let Some(debt) = self.book.get_mut(id, reference)
             && let Some(target) = sources.target(reference)
         {
             debt.attempted(target);
@@ -266,7 +271,7 @@ impl Debts {
     pub(super) fn refused(&mut self, id: &WorkloadId, reference: &SourceRef, objects: &Objects) {
         let target = objects.sources.target(reference);
         let unrecorded = objects.may_be_written_since(id, self.recorded_until);
-        self.retain(id, |other, debt| {
+        self.book.retain(id, |other, debt| {
             other != reference || debt.refused(target, unrecorded)
         });
     }
@@ -289,9 +294,8 @@ impl Debts {
         match (moved_on, left_as_it_was) {
             (true, true) => {}
             (true, false) => {
-                let debts = self.by_workload.entry(id.clone()).or_default();
-                let debt = debts.entry(reference.clone());
-                let debt = debt.or_insert_with(|| Debt::new(None, change, source));
+                let new = || Debt::new(None, change, source);
+                let debt = self.book.get_or_insert(id, reference, new);
                 debt.brought_to(content);
                 if let Some(now) = now
                     && source
@@ -302,7 +306,8 @@ impl Debts {
             }
             (false, true) => {
                 // The pods run with what they ran with before the deletion.
-                self.retain(id, |other, debt| other != reference || debt.decline());
+                self.book
+                    .retain(id, |other, debt| other != reference || debt.decline());
             }
             (false, false) => self.forget(id, reference),
         }
@@ -335,8 +340,7 @@ impl Debts {
 
     /// The workloads that there is something to bring to: where a source is absent, that may not be so until it returns.
     pub(super) fn owing<'a>(&'a self, sources: &'a Sources) -> impl Iterator<Item = &'a WorkloadId> {
-        let ids = self.by_workload.keys();
-        ids.filter(|id| {
+        self.book.workloads().filter(|id| {
             self.of(id)
                 .any(|(reference, debt)| debt.is_due() && sources.target(reference).is_some())
         })
@@ -349,8 +353,7 @@ impl Debts {
 
     /// Whether there is a debt for that source, declined or not.
     pub(super) fn contains(&self, id: &WorkloadId, reference: &SourceRef) -> bool {
-        let debts = self.by_workload.get(id);
-        debts.is_some_and(|debts| debts.contains_key(reference))
+        self.book.get(id, reference).is_some()
     }
 
     /// The debt as a later leader has to know it.
@@ -360,7 +363,7 @@ impl Debts {
         reference: &SourceRef,
         objects: &Objects,
     ) -> Option<OwedBy> {
-        let debt = self.by_workload.get(id)?.get(reference)?;
+        let debt = self.book.get(id, reference)?;
         // What this leader was told without the last restart, it does not pass on as complete.
         let lacks_a_restart = || debt.is_inherited() && objects.may_be_written_since(id, self.recorded_until);
         debt.is_recorded().then(|| OwedBy {
@@ -377,49 +380,35 @@ impl Debts {
 
     pub(super) fn forget_source(&mut self, reference: &SourceRef) {
         self.unclaimed.forget(reference);
-        self.retain_of(reference, |_, _| false);
+        self.book.retain_of(reference, |_, _| false);
     }
 
     pub(super) fn forget_workload(&mut self, id: &WorkloadId) {
-        self.by_workload.remove(id);
+        self.book.remove_workload(id);
     }
 
     pub(super) fn clear(&mut self) {
-        self.by_workload.clear();
+        self.book.clear();
         self.unclaimed.clear();
         self.released = Released::default();
     }
 
     fn of(&self, id: &WorkloadId) -> impl Iterator<Item = (&SourceRef, &Debt)> {
-        self.by_workload.get(id).into_iter().flatten()
+        self.book.of(id)
     }
 
     fn insert(&mut self, id: &WorkloadId, reference: &SourceRef, debt: Debt) {
-        let debts = self.by_workload.entry(id.clone()).or_default();
-        debts.insert(reference.clone(), debt);
+        self.book.insert(id, reference, debt);
     }
 
     fn forget(&mut self, id: &WorkloadId, reference: &SourceRef) {
-        self.retain(id, |other, _| other != reference);
+        self.book.remove(id, reference);
     }
+}
 
-    /// Keeps those debts of the workload.
-    fn retain(&mut self, id: &WorkloadId, mut keep: impl FnMut(&SourceRef, &mut Debt) -> bool) {
-        if let Some(debts) = self.by_workload.get_mut(id) {
-            debts.retain(|reference, debt| keep(reference, debt));
-            if debts.is_empty() {
-                self.by_workload.remove(id);
-            }
-        }
-    }
-
-    /// Keeps those debts for the source.
-    fn retain_of(&mut self, reference: &SourceRef, mut keep: impl FnMut(&WorkloadId, &mut Debt) -> bool) {
-        self.by_workload.retain(|id, debts| {
-            if debts.get_mut(reference).is_some_and(|debt| !keep(id, debt)) {
-                debts.remove(reference);
-            }
-            !debts.is_empty()
-        });
-    }
+/// The sources that may concern the workload; `None`: any may, by a pattern.
+fn candidates(workload: &Workload, objects: &Objects) -> Option<BTreeSet<SourceRef>> {
+    let interests = objects.workloads.interests(workload);
+    let named = interests.used.into_iter().chain(interests.listed);
+    interests.asked.is_none().then(|| named.collect())
 }

@@ -2,9 +2,12 @@
 //!
 //! Input: workloads that come and go. Output: who lists a source. I/O: none.
 //!
-//! A name is looked up, or matched, once for each distinct list, however many workloads have it. Whoever may write in
-//! one namespace may fill it with lists; intake reads all namespaces, and every replica keeps them. So the time that one
-//! name takes and the memory of all lists are bounded, and a list beyond that does not count ([`Lists::has_room`]).
+//! A name is looked up, or matched, once for each distinct list, however many workloads have it; against patterns that
+//! begin with letters, as most do, only if it begins like one of them. Whoever may write in one namespace may fill it with
+//! lists; intake reads all namespaces, and every replica keeps them. So the time that one name takes and the memory of all
+//! lists are bounded, and a list beyond that does not count ([`Lists::has_room`]).
+
+mod prefixes;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,6 +19,7 @@ use crate::model::{
     OptIn, SourceKind, SourceRef,
     opt_in::{NameList, Subject},
 };
+use prefixes::{ListId, Prefixes};
 
 /// What matching one name against all lists of a namespace may cost, in steps of about a nanosecond.
 pub(super) const MAX_STEPS: usize = 256 << 10;
@@ -30,6 +34,9 @@ pub(super) const MAX_ENTRIES: usize = 1024;
 /// What an entry takes, in bytes.
 const ENTRY_SIZE: usize = 256;
 
+/// What the prefix of a pattern takes, in bytes.
+const PREFIX_SIZE: usize = 128;
+
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     /// Each distinct list with how often workloads have it, as one of exclusions too.
@@ -39,11 +46,10 @@ pub(super) struct Lists {
     by_name: HashMap<SourceRef, Vec<ListId>>,
     /// The lists that are asked for each source.
     asked: HashSet<(SourceKind, ListId)>,
+    /// The lists that are asked for sources whose names begin like one of their patterns.
+    asked_by_prefix: Prefixes,
     total: Cost,
 }
-
-/// A distinct list: its address. Equal texts are one list, see [`crate::model::opt_in::SharedLists`].
-type ListId = usize;
 
 /// A list of sources that restart these workloads.
 #[derive(Debug)]
@@ -59,14 +65,23 @@ struct Cost {
     bytes: usize,
 }
 
-/// The lists that name one source.
+/// The lists that name one source, in order.
 #[derive(Debug)]
 pub(super) struct Naming(Vec<ListId>);
 
 impl Naming {
     pub(super) fn contains(&self, list: &Arc<NameList>) -> bool {
-        self.0.contains(&id_of(list))
+        self.0.binary_search(&id_of(list)).is_ok()
     }
+}
+
+/// For which sources a workload's lists are asked, beside those that they name one by one.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// For those of a kind whose names begin so.
+    By(Vec<(SourceKind, Box<str>)>),
+    /// For each.
+    ForEach,
 }
 
 impl Lists {
@@ -95,8 +110,9 @@ impl Lists {
         for (kind, list) in listed(opt_in) {
             let id = id_of(list);
             let known = self.listed.entry((kind, id)).or_insert_with(|| {
-                if is_asked(list) {
-                    self.asked.insert((kind, id));
+                match prefixes(list) {
+                    Some(prefixes) => self.asked_by_prefix.add(kind, id, prefixes),
+                    None => _ = self.asked.insert((kind, id)),
                 }
                 for name in entries(list) {
                     let lists = self.by_name.entry(SourceRef::new(kind, name)).or_default();
@@ -122,7 +138,10 @@ impl Lists {
                 continue;
             }
             self.listed.remove(&(kind, id));
-            self.asked.remove(&(kind, id));
+            match prefixes(list) {
+                Some(prefixes) => self.asked_by_prefix.remove(kind, id, prefixes),
+                None => _ = self.asked.remove(&(kind, id)),
+            }
             for name in entries(list) {
                 let reference = SourceRef::new(kind, name);
                 if let Some(lists) = self.by_name.get_mut(&reference) {
@@ -149,13 +168,19 @@ impl Lists {
     pub(super) fn naming(&self, source: &SourceRef) -> Naming {
         let mut naming = self.by_name.get(source).cloned().unwrap_or_default();
         let subject = Subject::new(&source.name);
-        let asked = self.asked.iter().filter(|(kind, _)| *kind == source.kind);
-        for key in asked {
-            let matches = |listed: &Listed| listed.list.matches(&subject);
-            if !naming.contains(&key.1) && self.listed.get(key).is_some_and(matches) {
-                naming.push(key.1);
-            }
-        }
+        let of_kind = self.asked.iter().filter(|(kind, _)| *kind == source.kind);
+        let by_prefix = self.asked_by_prefix.of(source.kind, &source.name);
+        let mut asked: Vec<ListId> = of_kind.map(|(_, id)| *id).chain(by_prefix).collect();
+        // Several patterns of a list may begin alike.
+        asked.sort_unstable();
+        asked.dedup();
+        let matches = |id: &ListId| {
+            let listed = self.listed.get(&(source.kind, *id));
+            listed.is_some_and(|listed| asks(&listed.list, &subject))
+        };
+        naming.extend(asked.into_iter().filter(matches));
+        naming.sort_unstable();
+        naming.dedup();
         Naming(naming)
     }
 
@@ -183,7 +208,9 @@ impl Cost {
     fn of(list: &NameList) -> Self {
         Self {
             steps: list.steps(),
-            bytes: list.size() + entries(list).count() * ENTRY_SIZE,
+            bytes: list.size()
+                + entries(list).count() * ENTRY_SIZE
+                + prefixes(list).map_or(0, Iterator::count) * PREFIX_SIZE,
         }
     }
 
@@ -203,9 +230,17 @@ pub(super) fn names(opt_in: &OptIn) -> impl Iterator<Item = SourceRef> {
     listed(opt_in).flat_map(|(kind, list)| entries(list).map(move |name| SourceRef::new(kind, name)))
 }
 
-/// Whether its lists can name other sources.
-pub(super) fn are_asked(opt_in: &OptIn) -> bool {
-    listed(opt_in).any(|(_, list)| is_asked(list))
+/// For which other sources its lists are asked; `None`: for none.
+pub(super) fn asked(opt_in: &OptIn) -> Option<Asked> {
+    let mut by = Vec::new();
+    for (kind, list) in listed(opt_in) {
+        let prefixes = prefixes(list).map(|prefixes| prefixes.map(|prefix| (kind, prefix.into())));
+        match prefixes {
+            Some(prefixes) => by.extend(prefixes),
+            None => return Some(Asked::ForEach),
+        }
+    }
+    (!by.is_empty()).then_some(Asked::By(by))
 }
 
 fn listed(opt_in: &OptIn) -> impl Iterator<Item = (SourceKind, &Arc<NameList>)> {
@@ -213,8 +248,42 @@ fn listed(opt_in: &OptIn) -> impl Iterator<Item = (SourceKind, &Arc<NameList>)> 
     kinds.filter_map(|kind| Some((kind, opt_in.listed(kind)?)))
 }
 
-fn is_asked(list: &NameList) -> bool {
-    list.has_patterns() || list.names().len() > MAX_ENTRIES
+/// What a name begins with for which the list is asked, if it is not asked for each.
+fn prefixes(list: &NameList) -> Option<impl Iterator<Item = &str>> {
+    let prefixes = list.prefixes()?;
+    let is_short = list.names().len() <= MAX_ENTRIES && prefixes.len() <= MAX_ENTRIES;
+    is_short.then_some(prefixes)
+}
+
+#[cfg(not(test))]
+fn asks(list: &NameList, subject: &Subject<'_>) -> bool {
+    list.matches(subject)
+}
+
+#[cfg(test)]
+use counted::asks;
+
+#[cfg(test)]
+mod counted {
+    use std::cell::Cell;
+
+    use super::{NameList, Subject};
+
+    thread_local! {
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn asks(list: &NameList, subject: &Subject<'_>) -> bool {
+        ASKED.set(ASKED.get() + 1);
+        list.matches(subject)
+    }
+
+    /// How many lists are asked for a name while that is done.
+    pub(in crate::index) fn asked_by(act: impl FnOnce()) -> usize {
+        let before = ASKED.get();
+        act();
+        ASKED.get() - before
+    }
 }
 
 fn entries(list: &NameList) -> impl Iterator<Item = &str> {

@@ -12,7 +12,7 @@ mod class_content;
 use std::{collections::HashMap, sync::Arc};
 
 use super::change::SourceChange;
-use crate::model::{ClassAnnotations, Digest, PodStatus, Source, SourceKey, SourceRef};
+use crate::model::{ClassAnnotations, Digest, PodStatus, Source, SourceKey, SourceRef, Uid};
 use class_content::{ClassContent, Shown, Write};
 
 /// The statuses and classes of one namespace.
@@ -166,7 +166,7 @@ impl Mounted {
         let (digest, write) = self.contents.get(&key.name)?.current()?;
         let annotations = self.classes.get(&key.name).map(|class| &class.annotations);
         Some(Source {
-            uid: Box::default(),
+            uid: Uid::default(),
             resource_version: write.version,
             modified_at: write.at,
             rewritten: false,

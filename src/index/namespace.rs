@@ -129,6 +129,7 @@ impl Namespace {
         observed: Observed,
     ) -> Effect {
         let id = WorkloadId::from(&workload.key);
+        workload.key.namespace = Arc::clone(&self.name);
         self.objects.workloads.lend_template(&mut workload);
         self.objects.workloads.limit_lists(&mut workload);
         let mut effect = self.take_in(Arc::new(workload), generation, Some(observed));
@@ -303,11 +304,13 @@ impl Namespace {
     /// `novelty`: what it means if the source was not known.
     pub(super) fn source_seen(
         &mut self,
-        source: Source,
+        mut source: Source,
         generation: u32,
         novelty: Novelty,
         change: &Change,
     ) -> Effect {
+        // One text for all of them.
+        source.key.namespace = Arc::clone(&self.name);
         let key = source.key.clone();
         let reference = key.reference();
         let was_missing = self.handover.has_appeared(&reference);

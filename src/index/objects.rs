@@ -2,7 +2,9 @@
 //!
 //! Input: none. Output: which workloads a source concerns, and the reverse. I/O: none.
 
-use super::{change::WorkloadId, sources::Sources, workloads::Workloads};
+use std::collections::BTreeSet;
+
+use super::{change::WorkloadId, lists::Asked, sources::Sources, workloads::Workloads};
 use crate::model::{Source, SourceRef, UnixSeconds, Workload};
 
 /// The sources and workloads of one namespace, as the streams show them.
@@ -95,11 +97,22 @@ impl Objects {
                 .concerns_where(source, workload, || is_used(source))
         };
         let named = || interests.used.union(&interests.listed);
-        let mut sources: Vec<SourceRef> = if interests.by_pattern {
-            self.sources.all().filter(concerns).map(reference).collect()
-        } else {
-            let known = named().filter_map(|reference| self.sources.get(reference));
-            known.filter(concerns).map(reference).collect()
+        let mut sources: Vec<SourceRef> = match &interests.asked {
+            Some(Asked::ForEach) => self.sources.all().filter(concerns).map(reference).collect(),
+            asked => {
+                let prefixes = match asked {
+                    Some(Asked::By(prefixes)) => prefixes.as_slice(),
+                    Some(Asked::ForEach) | None => &[],
+                };
+                let matched = prefixes
+                    .iter()
+                    .flat_map(|(kind, prefix)| self.sources.starting_with(*kind, prefix));
+                let candidates: BTreeSet<&SourceRef> = named().chain(matched).collect();
+                let known = candidates
+                    .into_iter()
+                    .filter_map(|reference| self.sources.get(reference));
+                known.filter(concerns).map(reference).collect()
+            }
         };
         let awaited = named().filter(|reference| {
             self.workloads.are_selected()

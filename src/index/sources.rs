@@ -19,13 +19,16 @@
 //! **Tombstones.** A deleted source that some workload opted into keeps its last content, so that the same name with
 //! other content is a change. The number of tombstones is bounded, oldest forgotten first.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::OnceLock,
+};
 
 use super::{
     change::{Options, SourceChange, Transition},
     source_status::SourceState,
 };
-use crate::model::{ClassAnnotations, Content, Digest, Source, SourceKey, SourceKind, SourceRef};
+use crate::model::{ClassAnnotations, Content, Digest, Source, SourceKey, SourceKind, SourceRef, Uid};
 
 /// How many deleted sources a namespace remembers so that a recreated one with other content counts as a change.
 /// Bounds tools that give every version of a ConfigMap a new name.
@@ -38,6 +41,12 @@ pub(super) struct Sources {
     slots: HashMap<SourceRef, Box<Slot>>,
     /// Counts deletions, so that the oldest can be told.
     deletions: u32,
+    /// Those that do not exist, by the number of their deletion.
+    absent: BTreeMap<u32, SourceRef>,
+    /// How many exist, of each kind.
+    present: [usize; SourceKind::ALL.len()],
+    /// All names in order; made when a pattern asks first.
+    ordered: OnceLock<BTreeSet<SourceRef>>,
 }
 
 #[derive(Debug)]
@@ -66,11 +75,13 @@ impl Slot {
     fn is_present(&self) -> bool {
         self.presence == Presence::Here
     }
+}
 
-    const fn deletion(&self) -> Option<u32> {
-        match self.presence {
-            Presence::Here => None,
-            Presence::Gone(number) | Presence::Unconfirmed(number) => Some(number),
+impl Presence {
+    const fn deletion(self) -> Option<u32> {
+        match self {
+            Self::Here => None,
+            Self::Gone(number) | Self::Unconfirmed(number) => Some(number),
         }
     }
 }
@@ -117,6 +128,9 @@ impl Sources {
             options,
             slots: HashMap::new(),
             deletions: 0,
+            absent: BTreeMap::new(),
+            present: [0; SourceKind::ALL.len()],
+            ordered: OnceLock::new(),
         }
     }
 
@@ -142,7 +156,10 @@ impl Sources {
             // A write that only removes keys leaves no time, then or later: it came after the one before all the same.
             slot.source.modified_at = slot.source.modified_at.max(before.source.modified_at);
         }
-        let Some(before) = self.slots.insert(reference, slot) else {
+        let before = self.slots.insert(reference.clone(), slot);
+        let presence = before.as_ref().map(|before| before.presence);
+        self.note(&reference, presence, Some(Presence::Here));
+        let Some(before) = before else {
             return SourceSeen {
                 change: SourceChange::Created,
                 transition: self.first_sight(kind, novelty, to),
@@ -216,8 +233,10 @@ impl Sources {
         self.deletions = self.deletions.wrapping_add(1);
         let slot = self.slots.get_mut(reference).filter(|slot| slot.is_present())?;
         slot.source.resource_version = version;
-        slot.presence = Presence::Gone(self.deletions);
+        let gone = Presence::Gone(self.deletions);
+        let before = std::mem::replace(&mut slot.presence, gone);
         let from = Some(Content::Present(slot.source.digest));
+        self.note(reference, Some(before), Some(gone));
         Some(self.deleted(reference.kind, from))
     }
 
@@ -288,7 +307,7 @@ impl Sources {
         let last = || Slot {
             source: Source {
                 key: key.clone(),
-                uid: Box::default(),
+                uid: Uid::default(),
                 resource_version: 0,
                 modified_at: None,
                 rewritten: false,
@@ -300,11 +319,14 @@ impl Sources {
             inherited: true,
             generation: 0,
         };
-        let slot = self.slots.entry(key.reference());
+        let reference = key.reference();
+        let before = self.slots.get(&reference).map(|slot| slot.presence);
+        let slot = self.slots.entry(reference.clone());
         let slot = slot.or_insert_with(|| Box::new(last()));
         slot.source.digest = digest;
         slot.presence = presence;
         slot.inherited = true;
+        self.note(&reference, before, Some(presence));
     }
 
     /// Whether the creation of a source is a change. A class of the Secrets Store CSI driver is there while pods mount
@@ -388,31 +410,56 @@ impl Sources {
 
     /// The oldest tombstone, where there are more than may be kept.
     pub(super) fn surplus_tombstone(&self) -> Option<SourceRef> {
-        let deleted = self
-            .slots
-            .iter()
-            .filter_map(|(reference, slot)| Some((slot.deletion()?, reference)));
-        if deleted.clone().count() <= TOMBSTONES {
-            return None;
-        }
-        deleted.min().map(|(_, reference)| reference.clone())
+        let oldest = self.absent.values().next();
+        oldest.filter(|_| self.absent.len() > TOMBSTONES).cloned()
     }
 
     pub(super) fn remove(&mut self, reference: &SourceRef) {
-        self.slots.remove(reference);
+        if let Some(slot) = self.slots.remove(reference) {
+            self.note(reference, Some(slot.presence), None);
+        }
     }
 
     pub(super) fn remove_absent(&mut self) {
-        self.slots.retain(|_, slot| slot.is_present());
+        for reference in std::mem::take(&mut self.absent).values() {
+            self.remove(reference);
+        }
     }
 
     /// How many exist, of each kind.
-    pub(super) fn counts(&self) -> [usize; SourceKind::ALL.len()] {
-        let mut counts = [0; SourceKind::ALL.len()];
-        for (reference, slot) in &self.slots {
-            counts[reference.kind as usize] += usize::from(slot.is_present());
+    pub(super) const fn counts(&self) -> [usize; SourceKind::ALL.len()] {
+        self.present
+    }
+
+    /// The sources of that kind whose names begin so.
+    pub(super) fn starting_with<'a>(
+        &'a self,
+        kind: SourceKind,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = &'a SourceRef> {
+        let ordered = self.ordered.get_or_init(|| self.slots.keys().cloned().collect());
+        let from = ordered.range(SourceRef::new(kind, prefix)..);
+        from.take_while(move |reference| reference.kind == kind && reference.name.starts_with(prefix))
+    }
+
+    /// The source is this now and was that before; `None`: not known.
+    fn note(&mut self, reference: &SourceRef, before: Option<Presence>, now: Option<Presence>) {
+        let present = &mut self.present[reference.kind as usize];
+        *present -= usize::from(before == Some(Presence::Here));
+        *present += usize::from(now == Some(Presence::Here));
+        if let Some(number) = before.and_then(Presence::deletion) {
+            self.absent.remove(&number);
         }
-        counts
+        if let Some(number) = now.and_then(Presence::deletion) {
+            self.absent.insert(number, reference.clone());
+        }
+        if let Some(ordered) = self.ordered.get_mut() {
+            match (before, now) {
+                (None, Some(_)) => _ = ordered.insert(reference.clone()),
+                (Some(_), None) => _ = ordered.remove(reference),
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+        }
     }
 
     /// Sources that take up memory, deleted ones included.

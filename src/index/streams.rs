@@ -4,12 +4,13 @@
 //! I/O: none.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
-    model::SourceKind,
+    model::{SourceKind, WorkloadKind},
     watch::{Event, StreamId, Watched},
 };
 
@@ -21,6 +22,9 @@ pub const CATCHING_UP: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Streams {
     streams: HashMap<StreamId, Stream>,
+    /// The kinds of workloads among them: with thousands of namespaces that are watched one by one, a namespace asks for
+    /// its own streams only.
+    kinds: BTreeSet<WorkloadKind>,
 }
 
 #[derive(Debug, Default)]
@@ -37,14 +41,19 @@ struct Stream {
 
 impl Streams {
     pub(super) fn new(expected: impl IntoIterator<Item = StreamId>) -> Self {
-        Self {
-            streams: expected.into_iter().map(|id| (id, Stream::default())).collect(),
+        let mut streams = Self {
+            streams: HashMap::new(),
+            kinds: BTreeSet::new(),
+        };
+        for id in expected {
+            streams.entry(&id);
         }
+        streams
     }
 
     /// Notes the event and returns the generation its object belongs to.
     pub(super) fn note(&mut self, id: &StreamId, event: &Event, now: Instant) -> u32 {
-        let stream = self.streams.entry(id.clone()).or_default();
+        let stream = self.entry(id);
         match event {
             Event::ListStarted => {
                 stream.generation = stream.generation.wrapping_add(1);
@@ -72,12 +81,9 @@ impl Streams {
     }
 
     /// Whether pods of the namespace may show classes of the Secrets Store CSI driver that are not known yet.
-    pub(super) fn is_listing_statuses(&self, namespace: &str) -> bool {
+    pub(super) fn is_listing_statuses(&self, namespace: &Arc<str>) -> bool {
         let statuses = Watched::Source(SourceKind::SecretProviderClass);
-        self.streams
-            .iter()
-            .filter(|(id, _)| id.watched == statuses && id.covers(namespace))
-            .any(|(_, stream)| !stream.listed)
+        self.covering(statuses, namespace).any(|stream| !stream.listed)
     }
 
     /// Whether the stream has shown a complete list at least once.
@@ -86,23 +92,76 @@ impl Streams {
     }
 
     /// As [`Self::has_listed`], of the stream that shows those sources. Where no stream does, nothing is known of them.
-    pub(super) fn has_listed_sources(&self, kind: SourceKind, namespace: &str) -> bool {
-        let mut streams = self.streams.iter();
-        streams.any(|(id, stream)| {
-            stream.listed_once && id.watched == Watched::Source(kind) && id.covers(namespace)
-        })
+    pub(super) fn has_listed_sources(&self, kind: SourceKind, namespace: &Arc<str>) -> bool {
+        let mut covering = self.covering(Watched::Source(kind), namespace);
+        covering.any(|stream| stream.listed_once)
     }
 
     /// Whether the namespace may hold workloads that no stream has shown yet.
-    pub(super) fn some_workloads_unknown(&self, namespace: &str, now: Instant) -> bool {
-        let covering = self
-            .streams
-            .iter()
-            .filter(|(id, _)| matches!(id.watched, Watched::Workload(_)) && id.covers(namespace));
-        covering.into_iter().any(|(_, stream)| {
+    pub(super) fn some_workloads_unknown(&self, namespace: &Arc<str>, now: Instant) -> bool {
+        let kinds = self.kinds.iter().map(|kind| Watched::Workload(*kind));
+        let mut covering = kinds.flat_map(|kind| self.covering(kind, namespace));
+        covering.any(|stream| {
             stream
                 .current_since
                 .is_none_or(|since| now.saturating_duration_since(since) < CATCHING_UP)
         })
+    }
+
+    /// The streams of that kind which show the objects of that namespace: its own and that of all namespaces.
+    fn covering(&self, watched: Watched, namespace: &Arc<str>) -> impl Iterator<Item = &Stream> {
+        let scopes = [None, Some(Arc::clone(namespace))];
+        let ids = scopes.map(|namespace| StreamId { watched, namespace });
+        ids.into_iter().filter_map(|id| self.streams.get(&id))
+    }
+
+    fn entry(&mut self, id: &StreamId) -> &mut Stream {
+        if let Watched::Workload(kind) = id.watched {
+            self.kinds.insert(kind);
+        }
+        self.streams.entry(id.clone()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(watched: Watched, namespace: Option<&str>) -> StreamId {
+        StreamId {
+            watched,
+            namespace: namespace.map(Arc::from),
+        }
+    }
+
+    /// With thousands of namespaces that are watched one by one.
+    #[test]
+    fn a_namespace_depends_on_the_streams_that_cover_it() {
+        let [one, other] = ["one", "other"].map(Arc::from);
+        let deployments = Watched::Workload(WorkloadKind::Deployment);
+        let secrets = Watched::Source(SourceKind::Secret);
+        let everywhere = stream(Watched::Workload(WorkloadKind::StatefulSet), None);
+        let expected = [
+            stream(deployments, Some("one")),
+            stream(deployments, Some("other")),
+            stream(secrets, Some("one")),
+            everywhere.clone(),
+        ];
+        let begun = Instant::now();
+        let later = begun + CATCHING_UP;
+        let mut streams = Streams::new(expected.clone());
+        assert!(streams.some_workloads_unknown(&one, later));
+        for id in [&expected[0], &expected[2], &everywhere] {
+            streams.note(id, &Event::ListStarted, begun);
+            streams.note(id, &Event::Listed, begun);
+        }
+        assert!(!streams.some_workloads_unknown(&one, later));
+        assert!(streams.some_workloads_unknown(&one, begun));
+        assert!(streams.some_workloads_unknown(&other, later));
+        assert!(streams.has_listed_sources(SourceKind::Secret, &one));
+        assert!(!streams.has_listed_sources(SourceKind::Secret, &other));
+        // A stream that covers all namespaces counts for each.
+        streams.note(&everywhere, &Event::ListStarted, begun);
+        assert!(streams.some_workloads_unknown(&one, later));
     }
 }

@@ -3,6 +3,7 @@ mod beliefs;
 mod create_delete;
 mod followers;
 mod handover;
+mod listed;
 mod look_alikes;
 mod model;
 mod mounted;

@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     change::{Observed, WorkloadId},
-    lists::{self, Lists},
+    lists::{self, Asked, Lists},
     replaced::{Replaced, Span, WorkloadSeen, is_paused, is_restart, template_changed},
     templates_left::TemplatesLeft,
 };
@@ -31,6 +31,8 @@ pub(super) struct Workloads {
     /// Otherwise no source concerns any workload here.
     selected: bool,
     slots: HashMap<WorkloadId, Slot>,
+    /// How many there are of each kind of which there is any.
+    counts: BTreeMap<WorkloadKind, usize>,
     /// The reverse index: workloads that a source of that name may concern because they reference it.
     interested: HashMap<SourceRef, HashSet<WorkloadId>>,
     /// What the workloads list.
@@ -69,6 +71,7 @@ impl Workloads {
             auto_reload_all,
             selected,
             slots: HashMap::new(),
+            counts: BTreeMap::new(),
             interested: HashMap::new(),
             lists: Lists::default(),
             followers: HashMap::new(),
@@ -113,6 +116,7 @@ impl Workloads {
                 pods_moved: 0,
                 written: 0,
             };
+            *self.counts.entry(id.kind).or_default() += 1;
             self.slots.insert(id.clone(), slot);
             self.link(&id, workload);
             return WorkloadSeen::New;
@@ -174,6 +178,12 @@ impl Workloads {
 
     pub(super) fn remove(&mut self, id: &WorkloadId) -> Option<Arc<Workload>> {
         let slot = self.slots.remove(id)?;
+        if let Some(count) = self.counts.get_mut(&id.kind) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&id.kind);
+            }
+        }
         self.unlink(id, &slot.workload);
         Some(slot.workload)
     }
@@ -205,12 +215,9 @@ impl Workloads {
         workloads.map(|workload| workload.key.clone()).collect()
     }
 
-    pub(super) fn counts(&self) -> BTreeMap<WorkloadKind, usize> {
-        let mut counts = BTreeMap::new();
-        for id in self.slots.keys() {
-            *counts.entry(id.kind).or_default() += 1;
-        }
-        counts
+    /// How many there are, of each kind of which there is any.
+    pub(super) const fn counts(&self) -> &BTreeMap<WorkloadKind, usize> {
+        &self.counts
     }
 
     /// Those whose annotations may hold a mistake, a list or a pause period, or that have no pod template.
@@ -374,7 +381,7 @@ impl Workloads {
         Interests {
             used: self.used(workload).collect(),
             listed: lists::names(&workload.opt_in).collect(),
-            by_pattern: lists::are_asked(&workload.opt_in),
+            asked: lists::asked(&workload.opt_in),
         }
     }
 
@@ -468,8 +475,8 @@ pub(super) struct Interests {
     pub(super) used: HashSet<SourceRef>,
     /// Those it lists by their exact name.
     pub(super) listed: HashSet<SourceRef>,
-    /// And any other, if its lists name it.
-    pub(super) by_pattern: bool,
+    /// And others, if its lists match them; `None`: they cannot.
+    pub(super) asked: Option<Asked>,
 }
 
 /// Removes the workload from that set, and the set when it is empty.

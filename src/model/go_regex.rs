@@ -116,6 +116,23 @@ impl NamePattern {
         }
     }
 
+    /// What every name that it matches begins with; empty where that is not known.
+    pub fn prefix(&self) -> &str {
+        let text = self.as_str();
+        match self {
+            Self::Exact(_) => text,
+            Self::Wildcard(_) => text.split('.').next().unwrap_or_default(),
+            // `^` and `$` belong to the first and the last alternative only.
+            Self::Regex(..) if text.contains('|') => "",
+            Self::Regex(..) => {
+                let is_literal = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+                let literal = text.bytes().take_while(is_literal).count();
+                let repeated = matches!(text.as_bytes().get(literal), Some(b'*' | b'?' | b'{'));
+                &text[..literal - usize::from(repeated && literal > 0)]
+            }
+        }
+    }
+
     /// How much a match costs at most, in steps of about a nanosecond.
     pub fn steps(&self) -> usize {
         match self {

@@ -1,6 +1,6 @@
 //! A ConfigMap or Secret, reduced: never its data.
 
-use super::{Digest, SourceKey, UnixSeconds};
+use super::{Digest, SourceKey, Uid, UnixSeconds};
 
 /// The label of the ConfigMaps that hold Reloader's own ledger; its value is the ledger's name.
 pub const LEDGER_LABEL: &str = "reloader.stakater.com/ledger";
@@ -30,7 +30,7 @@ pub struct Source {
     /// Which object this is.
     pub key: SourceKey,
     /// `metadata.uid`: distinguishes a recreated object from an updated one.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// `metadata.resourceVersion` as a number; 0 where the text is not one.
     pub resource_version: u64,
     /// When its data was last written, by the API server's clock (the newest of `managedFields[].time` among the entries

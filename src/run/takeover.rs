@@ -181,7 +181,8 @@ async fn restore(context: &Context, config: &Config, loaded: &Loaded, writer: &L
     }
     // Sources that the ledger does not have yet.
     for source in index.known_sources() {
-        if !writer.knows(&source) && index.source_status(&source).is_some() {
+        // Few sources are opted into; to look one up in the ledger takes a hash with its key.
+        if index.source_status(&source).is_some() && !writer.knows(&source) {
             ledger.touch_new(source);
         }
         breaks.take().await;

@@ -77,7 +77,7 @@ impl<D: SourceData> SourceObject<D> {
             resource_version: self.version(),
             modified_at: self.modified_at,
             rewritten: self.rewritten,
-            uid: self.metadata.uid.clone().unwrap_or_default().into(),
+            uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
             key: self.key(),
         }
     }
@@ -356,7 +356,7 @@ mod tests {
             matched,
         } = large.into_source(&AnnotationKeys::default());
         assert_eq!(key, SourceKey::new(SourceKind::Secret, "n", "a"));
-        assert_eq!((&*uid, resource_version, modified_at), ("", 0, None));
+        assert_eq!((uid, resource_version, modified_at), ("".into(), 0, None));
         assert_eq!((kept, ignored, matched), (digest, false, false));
     }
 

@@ -120,7 +120,7 @@ impl Reporter {
         self.metrics.source_flapped(*kind);
         self.recorder.record(Notice {
             about: Subject::Source(source.key.clone()),
-            uid: source.uid.clone(),
+            uid: source.uid.to_string().into(),
             source: *kind,
             severity: events::Severity::Warning,
             reason: "SourceFlaps",

@@ -11,6 +11,7 @@ use super::super::{
 use super::{
     Debts,
     belief::Belief,
+    candidates,
     debt::Debt,
     released::{self, Pods},
 };
@@ -32,7 +33,8 @@ impl Debts {
         let settled = self.started_meanwhile(workload, replaced, objects);
         if workload.pods.are_complete {
             // No pod of the template before is left.
-            self.retain(&WorkloadId::from(&workload.key), |_, debt| !debt.is_replaced());
+            self.book
+                .retain(&WorkloadId::from(&workload.key), |_, debt| !debt.is_replaced());
         }
         settled
     }
@@ -51,8 +53,9 @@ impl Debts {
         };
         let owed = self.of(&id).map(|(reference, _)| reference);
         // Of the many that may have changed lately, those that did so after the workload was seen before.
-        let changed = self.unclaimed.changed_since(span.since);
-        let mut references: Vec<SourceRef> = owed.chain(changed).cloned().collect();
+        let candidates = || candidates(workload, objects);
+        let changed = self.unclaimed.changed_since(span.since, candidates);
+        let mut references: Vec<SourceRef> = owed.cloned().chain(changed).collect();
         references.sort_unstable();
         references.dedup();
         references.retain(|reference| self.pods_started(reference, (workload, replaced), span, all, objects));
@@ -75,8 +78,7 @@ impl Debts {
         };
         let id = WorkloadId::from(&workload.key);
         let mut belief = Belief::of(self.unclaimed.contents(reference, span, target));
-        let debts = self.by_workload.get_mut(&id);
-        let debt = debts.and_then(|debts| debts.get_mut(reference));
+        let debt = self.book.get_mut(&id, reference);
         let is_replaced = debt.as_ref().is_some_and(|debt| debt.is_replaced());
         if !is_replaced && replaced.is_restart_beside(workload, reference, target) {
             // They run with what the source holds all the same, but the marker has to follow.
@@ -113,8 +115,7 @@ impl Debts {
     pub(in crate::index) fn release(&mut self, workload: &Workload, change: &Change, objects: &Objects) {
         let id = WorkloadId::from(&workload.key);
         let held = objects.of_workload(workload).into_iter().filter_map(|reference| {
-            let owed = self.by_workload.get(&id).and_then(|debts| debts.get(&reference));
-            let belief = match owed {
+            let belief = match self.book.get(&id, &reference) {
                 Some(debt) => *debt.belief(),
                 None => Belief::of([Some(objects.sources.target(&reference)?)]),
             };

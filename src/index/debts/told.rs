@@ -23,7 +23,7 @@ impl Debts {
     pub(in crate::index) fn take_for_restore(&mut self, reference: &SourceRef) -> Own {
         self.unclaimed.doubt(reference);
         let mut own = Vec::new();
-        self.retain_of(reference, |id, debt| {
+        self.book.retain_of(reference, |id, debt| {
             own.push((id.clone(), *debt));
             false
         });
@@ -47,7 +47,7 @@ impl Debts {
             .map(|owed| ((owed.kind, &*owed.name), owed.running))
             .collect();
         for (id, mut debt) in own {
-            let told = self.by_workload.get(&id).and_then(|debts| debts.get(reference));
+            let told = self.book.get(&id, reference);
             if told.is_some() || objects.workloads.shows_restarts(&id) && !debt.is_tentative() {
                 debt.merge_told(told);
                 if told.is_none() {

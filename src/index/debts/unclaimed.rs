@@ -8,7 +8,10 @@
 //! workload it may concern has been seen, with what the source held before: a workload from between two changes is known
 //! to run with what it started with.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Instant,
+};
 
 use super::super::{
     change::{Change, Observed},
@@ -25,8 +28,8 @@ const CLOCK_SKEW_SECONDS: i64 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Unclaimed {
     by_source: HashMap<SourceRef, History>,
-    /// No change among them was seen before.
-    oldest: Option<Instant>,
+    /// When the last change of each was seen.
+    by_age: BTreeSet<(Instant, SourceRef)>,
 }
 
 /// A change that a workload seen later may owe.
@@ -85,29 +88,40 @@ impl Unclaimed {
         };
         let history = self.by_source.entry(reference.clone());
         let history = history.or_insert_with(|| History {
-            past: Vec::new(),
+            // Most sources change once while it is remembered; an empty one would take room for four.
+            past: Vec::with_capacity(1),
             last: *change,
         });
+        let mut entry = (history.last.seen.at, reference.clone());
+        self.by_age.remove(&entry);
         history.note(past);
-        self.oldest.get_or_insert(change.seen.at);
+        entry.0 = change.seen.at;
+        self.by_age.insert(entry);
     }
 
     /// Forgets the changes that were seen until then: every workload they may concern has been seen since. Returns their
     /// sources.
     pub(super) fn forget_until(&mut self, horizon: Instant) -> Vec<SourceRef> {
-        if self.oldest.is_none_or(|oldest| oldest > horizon) {
-            return Vec::new();
+        let mut expired = Vec::new();
+        while self.by_age.first().is_some_and(|(last, _)| *last <= horizon) {
+            expired.extend(self.by_age.pop_first().map(|(_, reference)| reference));
         }
-        let is_over = |history: &History| history.last.seen.at <= horizon;
-        let expired = self.by_source.extract_if(|_, history| is_over(history));
-        let expired = expired.map(|(reference, _)| reference).collect();
-        self.oldest = self.by_source.values().map(|history| history.last.seen.at).min();
+        for reference in &expired {
+            self.by_source.remove(reference);
+        }
         expired
     }
 
     /// What a workload that was not known may owe: of each source, from the first change that came after it on.
-    pub(super) fn of_new(&self, workload: &Workload, is_event: bool) -> Vec<Claim> {
-        self.claims(|past| past.is_after_new(workload, is_event))
+    ///
+    /// `candidates`: the sources that may concern it; `None`: any may.
+    pub(super) fn of_new(
+        &self,
+        workload: &Workload,
+        is_event: bool,
+        candidates: impl FnOnce() -> Option<BTreeSet<SourceRef>>,
+    ) -> Vec<Claim> {
+        self.claims(candidates, |past| past.is_after_new(workload, is_event))
     }
 
     /// The same of a workload that was known, and which sources concern only now.
@@ -116,9 +130,10 @@ impl Unclaimed {
         workload: &Workload,
         observed: Observed,
         replaced: &Replaced,
+        candidates: impl FnOnce() -> Option<BTreeSet<SourceRef>>,
     ) -> Vec<Claim> {
         let same_template = replaced.before.template.says_the_same(&workload.template);
-        self.claims(|past| {
+        self.claims(candidates, |past| {
             if observed.is_event {
                 past.version()
                     .is_some_and(|version| workload.resource_version < version)
@@ -128,14 +143,19 @@ impl Unclaimed {
         })
     }
 
-    /// The sources that have changed after that resourceVersion, or may have.
-    pub(super) fn changed_since(&self, version: u64) -> impl Iterator<Item = &SourceRef> {
-        let changed = move |history: &History| {
+    /// Those of the candidates that have changed after that resourceVersion, or may have.
+    pub(super) fn changed_since(
+        &self,
+        version: u64,
+        candidates: impl FnOnce() -> Option<BTreeSet<SourceRef>>,
+    ) -> Vec<SourceRef> {
+        let changed = |history: &History| {
             let last = history.past.last().map_or(0, Past::written_version);
             last == 0 || last > version
         };
-        let sources = self.by_source.iter();
-        sources.filter_map(move |(reference, history)| changed(history).then_some(reference))
+        self.collect(candidates, |reference, history| {
+            changed(history).then(|| reference.clone())
+        })
     }
 
     /// What the source, which holds `now`, has held between these two resourceVersions, both included.
@@ -172,23 +192,57 @@ impl Unclaimed {
     }
 
     pub(super) fn forget(&mut self, reference: &SourceRef) {
-        self.by_source.remove(reference);
+        if let Some(history) = self.by_source.remove(reference) {
+            self.by_age.remove(&(history.last.seen.at, reference.clone()));
+        }
     }
 
     pub(super) fn clear(&mut self) {
         self.by_source.clear();
+        self.by_age.clear();
     }
 
-    fn claims(&self, is_owed: impl Fn(&Past) -> bool) -> Vec<Claim> {
-        let claim = |(reference, history): (&SourceRef, &History)| {
+    fn claims(
+        &self,
+        candidates: impl FnOnce() -> Option<BTreeSet<SourceRef>>,
+        is_owed: impl Fn(&Past) -> bool,
+    ) -> Vec<Claim> {
+        self.collect(candidates, |reference, history| {
             let first = history.past.iter().find(|past| is_owed(past))?;
             Some(Claim {
                 reference: reference.clone(),
                 running: first.before,
                 change: history.last,
             })
+        })
+    }
+
+    /// What there is to say of the candidates; a storm elsewhere in the namespace is not looked through for the few that a
+    /// workload uses.
+    fn collect<T>(
+        &self,
+        candidates: impl FnOnce() -> Option<BTreeSet<SourceRef>>,
+        say: impl Fn(&SourceRef, &History) -> Option<T>,
+    ) -> Vec<T> {
+        if self.by_source.is_empty() {
+            return Vec::new();
+        }
+        let all = || {
+            self.by_source
+                .iter()
+                .filter_map(|(reference, history)| say(reference, history))
         };
-        self.by_source.iter().filter_map(claim).collect()
+        candidates().map_or_else(
+            || all().collect(),
+            |candidates| {
+                let known = candidates
+                    .iter()
+                    .filter_map(|name| self.by_source.get_key_value(name));
+                known
+                    .filter_map(|(reference, history)| say(reference, history))
+                    .collect()
+            },
+        )
     }
 }
 
@@ -243,3 +297,6 @@ impl Past {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,10 +77,32 @@ fn names_and_patterns_lead_to_the_workloads_that_list_them() {
         listed,
         by_name,
         asked,
+        asked_by_prefix,
         total,
     } = scene.lists;
     assert!(uses.is_empty() && listed.is_empty() && by_name.is_empty() && asked.is_empty());
+    assert!(asked_by_prefix.is_empty());
     assert_eq!(total, Cost::default());
+}
+
+/// Thousands of sources and hundreds of workloads with patterns would be millions of matches.
+#[test]
+fn a_name_is_matched_against_patterns_that_begin_like_it() {
+    let mut scene = Scene::default();
+    for number in 0..100 {
+        let patterns = format!("team-{number:02}-.*,team-{number:02}-a.*,x{number:02}-[ab]-.*");
+        assert!(scene.show(number, &patterns));
+    }
+    let asked = counted::asked_by(|| assert_eq!(scene.listing("team-07-app"), ids([7])));
+    assert_eq!(asked, 1);
+    let asked = counted::asked_by(|| assert_eq!(scene.listing("x42-b-1"), ids([42])));
+    assert_eq!(asked, 1);
+    let asked = counted::asked_by(|| assert_eq!(scene.listing("other"), ids([])));
+    assert_eq!(asked, 0);
+    // A pattern that may match any name is asked for each.
+    scene.show(100, ".*-app");
+    let asked = counted::asked_by(|| assert_eq!(scene.listing("team-07-app"), ids([7, 100])));
+    assert_eq!(asked, 2);
 }
 
 #[test]

@@ -154,3 +154,57 @@ fn a_write_that_only_removes_keys_is_no_older_than_the_one_before() {
     let known = sources.get(&source(1).key.reference()).unwrap();
     assert_eq!(known.modified_at, Some(UnixSeconds(7)), "created anew");
 }
+
+/// Counts, tombstones and order are kept beside the sources, so that a deletion looks through none of the others.
+#[test]
+fn what_is_kept_beside_the_sources_is_what_they_are() {
+    let named = |name: &str, content: u8| {
+        let mut source = source(content);
+        source.key = SourceKey::new(SourceKind::ConfigMap, "team", name);
+        source
+    };
+    let reference = |name: &str| SourceRef::new(SourceKind::ConfigMap, name);
+    let all = ["a-1", "a-2", "ab", "b-1", "a-3"];
+    for asks_early in [true, false] {
+        let mut sources = Sources::new(NEITHER);
+        let beginning = |sources: &Sources, prefix: &str| -> Vec<String> {
+            let found = sources.starting_with(SourceKind::ConfigMap, prefix);
+            found.map(|reference| reference.name.to_string()).collect()
+        };
+        if asks_early {
+            assert_eq!(beginning(&sources, "a"), [""; 0]);
+        }
+        for name in all {
+            sources.seen(named(name, 1), 1, Novelty::Uncertain);
+            sources.seen(named(name, 2), 1, Novelty::Uncertain);
+        }
+        sources.gone(&reference("a-2"), 9);
+        sources.gone(&reference("a-2"), 9);
+        sources.gone(&reference("ab"), 9);
+        sources.gone(&reference("b-1"), 9);
+        sources.seen(named("ab", 1), 1, Novelty::Uncertain);
+        sources.remove(&reference("a-1"));
+        let state = SourceState::Deleted(digest(3));
+        sources.restore(&named("a-0", 1).key, state, true);
+        sources.restore(&named("b-1", 1).key, state, true);
+        assert_eq!(beginning(&sources, "a-"), ["a-0", "a-2", "a-3"]);
+        assert_eq!(beginning(&sources, "ab"), ["ab"]);
+        let recount = |sources: &Sources| {
+            let here = sources.slots.values().filter(|slot| slot.is_present()).count();
+            let mut absent: Vec<_> = sources
+                .slots
+                .iter()
+                .filter_map(|(reference, slot)| Some((slot.presence.deletion()?, reference.clone())))
+                .collect();
+            absent.sort();
+            assert_eq!(sources.counts(), [here, 0, 0]);
+            assert_eq!(Vec::from_iter(sources.absent.clone()), absent);
+        };
+        recount(&sources);
+        assert_eq!((sources.counts()[0], sources.absent.len()), (2, 3));
+        sources.remove_absent();
+        recount(&sources);
+        assert_eq!(sources.absent.len(), 0);
+        assert_eq!(beginning(&sources, ""), ["a-3", "ab"]);
+    }
+}

@@ -47,6 +47,47 @@ fn every_item_means_what_it_means_to_go() {
     );
 }
 
+/// Patterns are found by it: one that says too much would lose restarts.
+#[test]
+fn what_a_pattern_matches_begins_with_its_prefix() {
+    let mut lines = CORPUS.lines();
+    let names: Vec<String> = lines.next().unwrap().split('\t').skip(1).map(cell).collect();
+    let mut prefixes = 0;
+    for line in lines {
+        let Ok(pattern) = NamePattern::compile(line.split_once('\t').unwrap().0) else {
+            continue;
+        };
+        let prefix = pattern.prefix();
+        prefixes += usize::from(!prefix.is_empty());
+        // Names that go on or end where the prefix does are the most likely ones to show a mistake.
+        let cut = (0..=prefix.len()).map(|length| prefix[..length].to_owned());
+        for name in names.iter().cloned().chain(cut) {
+            assert!(
+                !pattern.is_match(&name) || name.starts_with(prefix),
+                "{} matches {name}, which does not begin with {prefix}",
+                pattern.as_str()
+            );
+        }
+    }
+    assert!(prefixes >= 40, "only {prefixes} patterns have a prefix");
+}
+
+#[rstest]
+#[case::plain("app", "app")]
+#[case::wildcard("app-.*", "app-")]
+#[case::wildcard_in_front(".*-app", "")]
+#[case::class("app-[a-z]+", "app-")]
+#[case::plus("app+", "app")]
+#[case::star_takes_the_last("app*", "ap")]
+#[case::question_mark_takes_the_last("app?-x", "ap")]
+#[case::count_takes_the_last("app{2}", "ap")]
+#[case::alternatives_may_begin_anyhow("app|zzz", "")]
+#[case::group("app-(x)-.*", "app-")]
+#[case::anchor("^app", "")]
+fn the_prefix_of_a_pattern(#[case] item: &str, #[case] prefix: &str) {
+    assert_eq!(NamePattern::compile(item).unwrap().prefix(), prefix);
+}
+
 #[rstest]
 #[case::star_matches_every_name("*", &["app", "x-cm", ""], &[])]
 #[case::star_suffix_matches_every_end("*-cm", &["app-cm", "-cm"], &["app", "app-cm-2"])]

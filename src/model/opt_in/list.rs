@@ -167,6 +167,12 @@ impl NameList {
         !self.patterns.is_empty()
     }
 
+    /// What the names begin with that its patterns match, one for each of them; `None`: a pattern may match any name.
+    pub fn prefixes(&self) -> Option<impl ExactSizeIterator<Item = &str>> {
+        let all_have_one = self.patterns.iter().all(|pattern| !pattern.prefix().is_empty());
+        all_have_one.then(|| self.patterns.iter().map(NamePattern::prefix))
+    }
+
     /// The items that were skipped, the first 16.
     pub const fn bad_items(&self) -> &[BadItem] {
         &self.bad_items
