@@ -58,7 +58,6 @@ impl State {
             ));
         }
         let Some(before) = found else {
-            remove(metadata, "resourceVersion");
             return self.create(address, object, writer, "update");
         };
         self.update(address, &before, object, writer, "update")

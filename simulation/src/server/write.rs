@@ -62,7 +62,8 @@ impl State {
         self.name(&mut address, &mut object)?;
         self.admit(&address)?;
         let metadata = &mut object["metadata"];
-        if !metadata["resourceVersion"].is_null() {
+        // A PUT that creates may have one; it means nothing.
+        if verb == "create" && !metadata["resourceVersion"].is_null() {
             return Err(Refusal::new(
                 500,
                 "InternalError",

@@ -101,6 +101,12 @@ impl Names {
             Value::Object(fields) => {
                 // A list's version depends on what others write.
                 let is_list = fields.contains_key("items");
+                let ends_list = fields
+                    .get("annotations")
+                    .is_some_and(|annotations| annotations.get("k8s.io/initial-events-end").is_some());
+                if ends_list {
+                    return;
+                }
                 for (key, field) in fields {
                     match (key.as_str(), field) {
                         ("uid" | "resourceVersion", Value::String(text)) => {

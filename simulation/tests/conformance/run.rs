@@ -194,7 +194,8 @@ impl Run<'_> {
             } => {
                 self.freshen(kind).await;
                 let mut query = selecting(self.namespace, everywhere, selectors);
-                if limit > 0 {
+                // Other scripts' objects would count.
+                if limit > 0 && !everywhere {
                     query.push(("limit", limit.to_string()));
                 }
                 if let Some(version) = self.at(at) {
