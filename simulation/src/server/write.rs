@@ -272,12 +272,11 @@ fn finalizers_for(kind: &Kind, stored: &Value, options: &Value) -> Vec<Value> {
     ) {
         (Some(policy), _) => policy,
         (None, Some(true)) => "Orphan",
-        (None, Some(false)) => "Background",
         (None, None) if present.iter().any(|finalizer| finalizer == ORPHAN) => "Orphan",
         (None, None) if present.iter().any(|finalizer| finalizer == FOREGROUND) => "Foreground",
         // As it was before Jobs had owners.
         (None, None) if kind.kind == "Job" => "Orphan",
-        (None, None) => "Background",
+        (None, _) => "Background",
     };
     let others = present
         .into_iter()

@@ -139,7 +139,7 @@ impl Names {
                 let ends_list = fields
                     .get("annotations")
                     .is_some_and(|annotations| annotations.get("k8s.io/initial-events-end").is_some());
-                let fields = fields.iter().filter_map(|(key, field)| {
+                let fields = fields.iter().map(|(key, field)| {
                     let field = match (key.as_str(), field) {
                         ("creationTimestamp" | "deletionTimestamp" | "time", Value::String(_)) => {
                             "<time>".into()
@@ -157,7 +157,7 @@ impl Names {
                         ("message", Value::String(text)) => self.message(text).into(),
                         (_, field) => self.renamed(field),
                     };
-                    Some((key.clone(), field))
+                    (key.clone(), field)
                 });
                 Value::Object(fields.collect())
             }
