@@ -29,3 +29,6 @@ pub use body::Body;
 pub use front::{Delay, Front, FrontOptions};
 pub use log::Commit;
 pub use store::Store;
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,10 @@ pub fn normalize(kind: &Kind, object: &mut Value) -> Result<(), Refusal> {
     match kind.kind {
         "Secret" => secret(object)?,
         "Namespace" => namespace(object),
-        "Deployment" => deployment(&mut object["spec"]),
+        "Deployment" => {
+            deployment(&mut object["spec"]);
+            drop_zeros(&mut object["status"]);
+        }
         "StatefulSet" => stateful_set(&mut object["spec"]),
         "DaemonSet" => daemon_set(&mut object["spec"]),
         "Job" => job(&mut object["spec"]),
@@ -90,6 +93,14 @@ fn drop_empty(fields: &mut Map<String, Value>) {
         }
         true
     });
+}
+
+/// Removes the numbers that Go leaves out where they are 0.
+fn drop_zeros(status: &mut Value) {
+    match status {
+        Value::Object(fields) => fields.retain(|_, value| *value != 0),
+        status => *status = json!({}),
+    }
 }
 
 fn default(object: &mut Value, field: &str, value: Value) {

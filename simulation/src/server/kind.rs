@@ -3,6 +3,10 @@
 //! Input: a path of the API. Output: [`Kind`]. I/O: none.
 
 /// A kind of object.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a table of properties, as the source has them"
+)]
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
     /// The API group; empty for the core group.

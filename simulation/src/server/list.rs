@@ -157,18 +157,23 @@ pub(super) fn list(state: &State, cache: &mut Cache, address: &Address, query: &
         At::Revision(revision) => (revision, query.limit),
     };
     let objects = state.at(kind, revision).into_iter();
-    let mut selected = objects
+    let mut behind = objects
         .filter(|((namespace, _), _)| address.namespace.is_empty() || *namespace == address.namespace)
         .map(|((namespace, name), object)| (key(kind, &namespace, &name), object))
-        .filter(|(key, object)| *key > after && query.selector.selects(object))
-        .peekable();
+        .filter(|(key, _)| *key > after);
     let mut page = Vec::new();
     let mut last = String::new();
-    while let Some((key, object)) = selected.next_if(|_| limit == 0 || page.len() < limit) {
-        last = key;
-        page.push(object);
+    while limit == 0 || page.len() < limit {
+        let Some((key, object)) = behind.next() else {
+            break;
+        };
+        if query.selector.selects(&object) {
+            last = key;
+            page.push(object);
+        }
     }
-    let left = selected.count();
+    // Whether the next page has anything that is selected only shows when it is asked for.
+    let left = if is_single { 0 } else { behind.count() };
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if left > 0 {
         let revision = i64::try_from(revision).unwrap_or(i64::MAX);

@@ -136,9 +136,8 @@ fn interleave(
         let next = match (kept.peek(), patched.peek()) {
             (None, None) => return merged,
             (Some(_), None) => kept.next(),
-            (None, Some(_)) => patched.next(),
             (Some(one), Some(other)) if order(one, other) == Some(Ordering::Less) => kept.next(),
-            (Some(_), Some(_)) => patched.next(),
+            _ => patched.next(),
         };
         merged.extend(next);
     }

@@ -119,6 +119,15 @@ impl Refusal {
         Self::new(422, "Invalid", message, Some(details))
     }
 
+    /// The same, found twice: by the rules of all kinds, and by those of the kind.
+    #[must_use]
+    pub fn twice(mut self) -> Self {
+        if let Some(causes) = self.body["details"]["causes"].as_array_mut() {
+            causes.extend_from_within(..);
+        }
+        self
+    }
+
     /// 422 for the parameters of a list or a watch. `causes`: fields that are forbidden, and why.
     pub fn invalid_options(causes: &[(&str, &str)]) -> Self {
         let texts: Vec<String> = causes

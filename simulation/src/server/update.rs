@@ -58,7 +58,6 @@ impl State {
             ));
         }
         let Some(before) = found else {
-            remove(metadata, "resourceVersion");
             return self.create(address, object, writer, "update");
         };
         self.update(address, &before, object, writer, "update")
@@ -128,7 +127,13 @@ impl State {
             name: writer.manager.clone(),
             subresource: address.subresource.clone(),
         };
-        let entries = after_write(kind, Some(&old), &object, entries, &manager, &writer.stamp());
+        // An object without entries, its last field once removed, is not tracked any more.
+        let is_tracked = entries.as_array().is_some_and(|entries| !entries.is_empty());
+        let entries = if is_tracked {
+            after_write(kind, Some(&old), &object, entries, &manager, &writer.stamp())
+        } else {
+            Value::Null
+        };
         if entries.as_array().is_some_and(|entries| !entries.is_empty()) {
             object["metadata"]["managedFields"] = entries;
         }

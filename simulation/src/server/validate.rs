@@ -18,7 +18,8 @@ pub fn check(kind: &Kind, before: Option<&Value>, after: &Value) -> Result<(), R
         for field in ["name", "namespace", "uid"] {
             if old[field] != new[field] {
                 let text = format!("Invalid value: {}: field is immutable", new[field]);
-                return invalid("FieldValueInvalid", &text, &format!("metadata.{field}"));
+                return invalid("FieldValueInvalid", &text, &format!("metadata.{field}"))
+                    .map_err(Refusal::twice);
             }
         }
         if !old["deletionTimestamp"].is_null() {
@@ -36,7 +37,7 @@ pub fn check(kind: &Kind, before: Option<&Value>, after: &Value) -> Result<(), R
                      []string{{{}}}",
                     added.join(", ")
                 );
-                return invalid("FieldValueForbidden", &text, "metadata.finalizers");
+                return invalid("FieldValueForbidden", &text, "metadata.finalizers").map_err(Refusal::twice);
             }
         }
     }

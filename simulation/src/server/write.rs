@@ -62,7 +62,8 @@ impl State {
         self.name(&mut address, &mut object)?;
         self.admit(&address)?;
         let metadata = &mut object["metadata"];
-        if !metadata["resourceVersion"].is_null() {
+        // A PUT that creates may have one; it means nothing.
+        if verb == "create" && !metadata["resourceVersion"].is_null() {
             return Err(Refusal::new(
                 500,
                 "InternalError",
@@ -271,12 +272,11 @@ fn finalizers_for(kind: &Kind, stored: &Value, options: &Value) -> Vec<Value> {
     ) {
         (Some(policy), _) => policy,
         (None, Some(true)) => "Orphan",
-        (None, Some(false)) => "Background",
         (None, None) if present.iter().any(|finalizer| finalizer == ORPHAN) => "Orphan",
         (None, None) if present.iter().any(|finalizer| finalizer == FOREGROUND) => "Foreground",
         // As it was before Jobs had owners.
         (None, None) if kind.kind == "Job" => "Orphan",
-        (None, None) => "Background",
+        (None, _) => "Background",
     };
     let others = present
         .into_iter()

@@ -101,6 +101,12 @@ impl Names {
             Value::Object(fields) => {
                 // A list's version depends on what others write.
                 let is_list = fields.contains_key("items");
+                let ends_list = fields
+                    .get("annotations")
+                    .is_some_and(|annotations| annotations.get("k8s.io/initial-events-end").is_some());
+                if ends_list {
+                    return;
+                }
                 for (key, field) in fields {
                     match (key.as_str(), field) {
                         ("uid" | "resourceVersion", Value::String(text)) => {
@@ -133,7 +139,7 @@ impl Names {
                 let ends_list = fields
                     .get("annotations")
                     .is_some_and(|annotations| annotations.get("k8s.io/initial-events-end").is_some());
-                let fields = fields.iter().filter_map(|(key, field)| {
+                let fields = fields.iter().map(|(key, field)| {
                     let field = match (key.as_str(), field) {
                         ("creationTimestamp" | "deletionTimestamp" | "time", Value::String(_)) => {
                             "<time>".into()
@@ -151,7 +157,7 @@ impl Names {
                         ("message", Value::String(text)) => self.message(text).into(),
                         (_, field) => self.renamed(field),
                     };
-                    Some((key.clone(), field))
+                    (key.clone(), field)
                 });
                 Value::Object(fields.collect())
             }

@@ -47,6 +47,9 @@ pub async fn run(server: &Server, namespace: &str, script: &[Step], lines: &[usi
     run.record
 }
 
+/// A request's parameters.
+type Query = Vec<(&'static str, String)>;
+
 struct Run<'a> {
     server: &'a Server,
     namespace: &'a str,
@@ -55,11 +58,12 @@ struct Run<'a> {
     /// The versions that were answered.
     versions: Vec<String>,
     /// The path of the last list that has another page, and its token.
-    token: Option<(String, Vec<(&'static str, String)>, String)>,
+    token: Option<(String, Query, String)>,
     open: Vec<(String, Lines)>,
     record: Record,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "most bodies are made for it")]
 fn request(
     method: Method,
     path: &str,
@@ -165,6 +169,10 @@ impl Run<'_> {
             .await;
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table: each kind of step, and its request"
+    )]
     async fn step(&mut self, step: Step) {
         let what = format!("{step:?}");
         match step {
@@ -194,7 +202,8 @@ impl Run<'_> {
             } => {
                 self.freshen(kind).await;
                 let mut query = selecting(self.namespace, everywhere, selectors);
-                if limit > 0 {
+                // Other scripts' objects would count.
+                if limit > 0 && !everywhere {
                     query.push(("limit", limit.to_string()));
                 }
                 if let Some(version) = self.at(at) {
@@ -344,7 +353,7 @@ impl Run<'_> {
     /// Ends with events that each watch shows, whatever it selects.
     async fn finish(&mut self) {
         for kind in 0..KINDS.len() {
-            for name in 0..NAMES.len() {
+            for (name, text) in NAMES.into_iter().enumerate() {
                 let object = (kind, name);
                 let manner = Manner {
                     manager: 1,
@@ -357,7 +366,7 @@ impl Run<'_> {
                     self.send("free".to_owned(), None, sent).await;
                     let sent = request(Method::DELETE, &self.path(object, false), &[], "", Value::Null);
                     self.send("delete".to_owned(), None, sent).await;
-                    let body = content::last(kind, self.namespace, NAMES[name], labels);
+                    let body = content::last(kind, self.namespace, text, labels);
                     let sent = request(
                         Method::POST,
                         &self.folder(kind, false),

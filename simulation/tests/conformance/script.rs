@@ -159,7 +159,7 @@ fn step() -> impl Strategy<Value = Step> {
     let everywhere = prop::bool::weighted(0.15);
     let list = (
         kind.clone(),
-        everywhere.clone(),
+        everywhere,
         selectors(),
         0..3_u8,
         at(),
