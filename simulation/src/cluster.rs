@@ -57,15 +57,15 @@ impl Client {
 
     /// Applies a JSON merge patch.
     pub fn merge(&self, plural: &str, name: &str, patch: &Value) -> StatusCode {
-        let path = format!("{}/{name}", collection(plural, TEAM));
-        self.send(Method::PATCH, &path, "application/merge-patch+json", patch)
+        let url = format!("{}/{name}", collection(plural, TEAM));
+        self.send(Method::PATCH, &url, "application/merge-patch+json", patch)
     }
 
     /// Applies a JSON merge patch to the status.
     pub fn merge_status(&self, plural: &str, name: &str, status: &Value) -> StatusCode {
-        let path = format!("{}/{name}/status", collection(plural, TEAM));
+        let url = format!("{}/{name}/status", collection(plural, TEAM));
         let patch = json!({ "status": status });
-        self.send(Method::PATCH, &path, "application/merge-patch+json", &patch)
+        self.send(Method::PATCH, &url, "application/merge-patch+json", &patch)
     }
 
     /// Deletes an object at once.

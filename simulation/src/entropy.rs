@@ -7,6 +7,13 @@
 //! linker prefers them. On the thread of a simulation they answer from a seed and from tokio's paused clock; elsewhere they
 //! ask the kernel. A replica may have clocks of its own: see [`Clocks`].
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "numbers of the C library's widths, passed on as they are"
+)]
+
 use std::{
     cell::{Cell, RefCell},
     ffi::{c_int, c_long, c_uint, c_void},
@@ -161,23 +168,24 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut libc::timespec) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syscall(
     number: c_long,
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-    e: usize,
-    f: usize,
+    first: usize,
+    second: usize,
+    third: usize,
+    fourth: usize,
+    fifth: usize,
+    sixth: usize,
 ) -> c_long {
     if number == libc::SYS_getrandom && RANDOM.get().is_some() {
+        let buffer = std::ptr::with_exposed_provenance_mut(first);
         // SAFETY: the arguments are those of this call of the kernel.
-        return unsafe { getrandom(std::ptr::with_exposed_provenance_mut(a), b, c as c_uint) as c_long };
+        return unsafe { getrandom(buffer, second, 0) as c_long };
     }
     // SAFETY: the arguments are passed on as they came.
-    unsafe { kernel(number, [a, b, c, d, e, f]) }
+    unsafe { kernel(number, [first, second, third, fourth, fifth, sixth]) }
 }
 
 /// Calls the kernel, and sets `errno` as the C library does.
-unsafe fn kernel(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> c_long {
+unsafe fn kernel(number: c_long, arguments: [usize; 6]) -> c_long {
     let result: c_long;
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the convention of this processor's kernel calls.
@@ -185,7 +193,12 @@ unsafe fn kernel(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> c_long {
         std::arch::asm!(
             "syscall",
             inlateout("rax") number => result,
-            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            in("rdi") arguments[0],
+            in("rsi") arguments[1],
+            in("rdx") arguments[2],
+            in("r10") arguments[3],
+            in("r8") arguments[4],
+            in("r9") arguments[5],
             lateout("rcx") _, lateout("r11") _,
             options(nostack),
         );
@@ -196,8 +209,12 @@ unsafe fn kernel(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> c_long {
         std::arch::asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") a => result,
-            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            inlateout("x0") arguments[0] => result,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            in("x3") arguments[3],
+            in("x4") arguments[4],
+            in("x5") arguments[5],
             options(nostack),
         );
     }

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The time after which the kernel or a ping has noticed a connection that is dead.
-const DEAD: Duration = Duration::from_secs(60);
+const DEAD: Duration = Duration::from_mins(1);
 
 /// What goes wrong on the way, in thousandths of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -207,7 +207,7 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str, present
 }
 
 /// A dead connection is noticed within this time.
-const DEAD: Duration = Duration::from_secs(60);
+const DEAD: Duration = Duration::from_mins(1);
 
 /// A pod of it started again while the network of all replicas was broken.
 fn was_restarted_unseen(history: &History, workload: &str) -> bool {
@@ -328,7 +328,7 @@ fn restarts(history: &History) -> Vec<Judged> {
 }
 
 /// How long a watch may be behind after a fault: a list may hang for a minute, and an answer of a proxy's for 295 s.
-const DISTURBED_FOR: Duration = Duration::from_secs(300);
+const DISTURBED_FOR: Duration = Duration::from_mins(5);
 
 /// Whether the watches of the replica that committed this were disturbed shortly before, or an API server's were.
 fn was_disturbed(history: &History, commit: &Commit) -> bool {

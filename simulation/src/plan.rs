@@ -303,8 +303,8 @@ fn setting(draws: &mut Draws) -> Setting {
 }
 
 fn around_zero(draws: &mut Draws, most: u32) -> i64 {
-    let drawn = draws.within(0..2 * u64::from(most) + 1);
-    i64::try_from(drawn).unwrap_or_default() - i64::from(most)
+    let number = draws.within(0..2 * u64::from(most) + 1);
+    i64::try_from(number).unwrap_or_default() - i64::from(most)
 }
 
 fn usize_within(draws: &mut Draws, range: std::ops::Range<u64>) -> usize {

@@ -29,11 +29,11 @@ const LAST_ACT: Duration = Duration::from_secs(10);
 /// remembers for 305 s is forgotten.
 const SETTLES_WITHIN: Duration = Duration::from_secs(330);
 /// How long the longest fault lasts, and a late request is under way.
-const FAULTS_END: Duration = Duration::from_secs(60);
+const FAULTS_END: Duration = Duration::from_mins(1);
 /// How long replicas that were all started anew are observed: they must find nothing to do.
-const AFTER_RESTART: Duration = Duration::from_secs(60);
+const AFTER_RESTART: Duration = Duration::from_mins(1);
 /// How long a leader is observed that has nothing to do.
-const PEACE: Duration = Duration::from_secs(60);
+const PEACE: Duration = Duration::from_mins(1);
 
 /// A death at one of the calls of the first replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,11 +136,7 @@ async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow:
     let mut trace = DefaultHasher::new();
     for commit in &commits {
         (commit.revision, &commit.caller, &commit.name).hash(&mut trace);
-        commit
-            .after
-            .as_ref()
-            .map(|after| after.to_string())
-            .hash(&mut trace);
+        commit.after.as_ref().map(ToString::to_string).hash(&mut trace);
     }
     let overlaps = world
         .overlaps
@@ -228,11 +224,7 @@ impl World {
                     commit.verb,
                     commit.resource,
                     commit.name,
-                    commit
-                        .after
-                        .as_ref()
-                        .map(|after| after.to_string())
-                        .unwrap_or_default()
+                    commit.after.as_ref().map(ToString::to_string).unwrap_or_default()
                 );
             }
             let leaders: Vec<&str> = self
@@ -265,7 +257,6 @@ impl World {
     }
 
     fn perform(self: &Arc<Self>, act: &Act) {
-        let millis = Duration::from_millis;
         match act.clone() {
             Act::Write { source, content } => self.write(source, content),
             Act::Touch { source } => {
@@ -320,6 +311,14 @@ impl World {
                 self.controllers
                     .restart_pod(workload % self.plan.setting.workloads.len(), pod);
             }
+            fault => self.fail(fault),
+        }
+    }
+
+    /// Something breaks.
+    fn fail(self: &Arc<Self>, fault: Act) {
+        let millis = Duration::from_millis;
+        match fault {
             Act::Network {
                 replica,
                 weather,
@@ -327,7 +326,7 @@ impl World {
             } => {
                 self.set_weather(replica, weather);
                 self.later(for_ms, move |world| {
-                    world.set_weather(replica, Weather::default())
+                    world.set_weather(replica, Weather::default());
                 });
             }
             Act::Lag {
@@ -338,7 +337,7 @@ impl World {
             } => {
                 self.front(front).set_lag(&plural, millis(lag_ms));
                 self.later(for_ms, move |world| {
-                    world.front(front).set_lag(&plural, Duration::ZERO)
+                    world.front(front).set_lag(&plural, Duration::ZERO);
                 });
             }
             Act::RestartFront { front } => self.front(front).restart(),
@@ -381,6 +380,8 @@ impl World {
                 self.store.forbid(&verb, &plural);
                 self.later(for_ms, move |world| world.store.permit(&verb, &plural));
             }
+            // Users do no harm.
+            _ => {}
         }
     }
 
