@@ -73,12 +73,12 @@ integration-test: ## Test the program and the testbed against a real API server
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --test integration
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --package testbed --test '*'
 
-# SEEDS=200000: so many instead; SEED=7: that one alone; PLAN=FILE: that plan alone.
+# SEEDS=200000: so many instead, from FIRST=1 on or new ones; SEED=7: that one alone; PLAN=FILE: that plan alone.
 SIMULATE := cargo run --quiet --profile simulation --package simulation --bin simulate --
 
 .PHONY: simulate
 simulate: ## Play random clusters, users and faults for two minutes in virtual time; SEEDS=, SEED= or PLAN= to choose
-	$(SIMULATE) $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(SEED),--seed=$(SEED) --shrink) $(if $(PLAN),--plan=$(PLAN) --logs)
+	$(SIMULATE) $(if $(SEEDS),--seeds=$(SEEDS)) $(if $(FIRST),--first=$(FIRST)) $(if $(SEED),--seed=$(SEED) --shrink) $(if $(PLAN),--plan=$(PLAN) --logs)
 
 .PHONY: crash-table
 crash-table: ## Kill the leader at each of its calls, before, in and after it, and print what came of it
