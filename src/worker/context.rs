@@ -152,6 +152,14 @@ impl Context {
         }
     }
 
+    /// As [`Self::enqueue`], of an answer about the workload that a worker has in hand: others may use its template, and
+    /// sources may be settled by what it is now.
+    pub(super) fn enqueue_beside(&self, mut effect: Effect, workload: &WorkloadKey) {
+        effect.due.retain(|due| due != workload);
+        effect.woken.retain(|woken| woken != workload);
+        self.enqueue(effect);
+    }
+
     /// Reports the mistakes in the workload's annotations: only the leader does so in public.
     pub(crate) fn report_annotations(&self, workload: &Workload) {
         self.parts.reporter.annotations(workload, self.role());

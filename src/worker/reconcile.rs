@@ -63,12 +63,7 @@ impl Worker {
         writer: patch::Writer,
         recreated: mpsc::UnboundedSender<WorkloadKey>,
     ) -> Self {
-        let writer = FencedWriter::new(
-            writer,
-            context.leadership().clone(),
-            Arc::clone(context.index()),
-            Arc::clone(context.metrics()),
-        );
+        let writer = FencedWriter::new(writer, Arc::clone(&context));
         Self {
             markers: Arc::new(Markers::new(context.ledger().clone())),
             resumer: Resumer::new(Arc::clone(&context), writer.clone()),

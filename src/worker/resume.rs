@@ -63,7 +63,9 @@ impl Resumer {
             };
             match read {
                 // The same object in a newer state: decided upon again.
-                Ok(Some(stored)) if stored.uid == workload.uid => _ = index.read(stored),
+                Ok(Some(stored)) if stored.uid == workload.uid => {
+                    context.enqueue_beside(index.read(stored), key);
+                }
                 // Another object of that name: the one that was paused is gone.
                 Ok(_) => return None,
                 Err(error) if error.class == Class::NotFound => return None,

@@ -4,12 +4,10 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
+use super::context::Context;
 use crate::{
     api_error::ApiError,
     decide::Plan,
-    index::Index,
-    lease::Leadership,
-    metrics::Metrics,
     model::{Workload, WorkloadKey},
     patch::{self, Applied, DroppedMarker, Recreator},
 };
@@ -35,25 +33,13 @@ pub(super) enum WriteError {
 #[derive(Clone)]
 pub(super) struct FencedWriter {
     inner: patch::Writer,
-    leadership: Leadership,
-    index: Arc<Index>,
-    metrics: Arc<Metrics>,
+    context: Arc<Context>,
 }
 
 impl FencedWriter {
-    /// Fences `inner`; its answers go into `index`.
-    pub(super) const fn new(
-        inner: patch::Writer,
-        leadership: Leadership,
-        index: Arc<Index>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            inner,
-            leadership,
-            index,
-            metrics,
-        }
+    /// Fences `inner`; its answers go into the index of `context`.
+    pub(super) const fn new(inner: patch::Writer, context: Arc<Context>) -> Self {
+        Self { inner, context }
     }
 
     /// Writes the plan. The workload as stored is in the index when this returns. An answer without the plan's markers is
@@ -61,8 +47,9 @@ impl FencedWriter {
     /// template in another way: new pods start.
     pub(super) async fn write(&self, plan: &Plan) -> Result<Applied, WriteError> {
         // The lease is asked before every step of the request, not only once before it.
-        let Some(answer) = self.leadership.fence(self.inner.apply(plan)).await else {
-            self.metrics.write_fenced();
+        let context = &self.context;
+        let Some(answer) = context.leadership().fence(self.inner.apply(plan)).await else {
+            context.metrics().write_fenced();
             return Err(WriteError::Fenced);
         };
         let mut applied = answer.map_err(WriteError::Api)?;
@@ -70,7 +57,7 @@ impl FencedWriter {
         if let Some(stored) = applied.stored.take() {
             let checked = patch::check_stored(plan, &stored);
             let (key, after) = (stored.key.clone(), NonZeroU64::new(stored.resource_version));
-            self.index.written(stored);
+            context.enqueue_beside(context.index().written(stored), &plan.workload);
             if let Err(dropped) = checked {
                 if !self.template_moved(&key, applied.based_on, after).await {
                     return Err(WriteError::Dropped(dropped));
