@@ -96,7 +96,7 @@ pub enum Excuse {
     UndoneUnderWay,
     /// The ledger was deleted, and every process that knew better died before it was written again.
     LedgerWasGone,
-    /// A pod started again while no replica could see anything, and the source came back meanwhile.
+    /// A pod started while the leader could not see anything, and the source came back before another process took over.
     UnseenPod,
     /// Another client brought an earlier template back: pods may have been of it all the while, so a restart is due.
     TemplateCameBack,
@@ -169,7 +169,7 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
                     };
                     let excuse = if was_undone_under_way(history, workload, source, content) {
                         Some(Excuse::UndoneUnderWay)
-                    } else if was_restarted_unseen(history, workload) {
+                    } else if started_unseen(history, workload) {
                         Some(Excuse::UnseenPod)
                     } else {
                         has_gone.then_some(Excuse::LedgerWasGone)
@@ -209,24 +209,25 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str, present
 /// A dead connection is noticed within this time.
 const DEAD: Duration = Duration::from_mins(1);
 
-/// A pod of it started again while the network of all replicas was broken.
-fn was_restarted_unseen(history: &History, workload: &str) -> bool {
+/// Pods of it started by themselves, or by another client's write, while the network of a replica was broken: it may have been
+/// the leader, whose ledger is all that a new process knows.
+fn started_unseen(history: &History, workload: &str) -> bool {
     let is_blind = |time: Instant| {
         history.acts.iter().any(|(at, act)| match act {
-            Act::Network {
-                replica: None,
-                for_ms,
-                ..
-            } => *at <= time && time <= *at + Duration::from_millis(*for_ms) + DEAD,
+            Act::Network { for_ms, .. } => *at <= time && time <= *at + Duration::from_millis(*for_ms) + DEAD,
             _ => false,
         })
     };
-    history.acts.iter().any(|(at, act)| match act {
-        Act::PodDies { workload: number, .. } => {
-            let name = pods::workload_name(number % history.setting.workloads.len());
-            name == workload && is_blind(*at)
-        }
-        _ => false,
+    history.acts.iter().any(|(at, act)| {
+        let number = match act {
+            Act::PodDies { workload, .. }
+            | Act::Upgrade { workload, .. }
+            | Act::Edit { workload }
+            | Act::Scale { workload, .. } => *workload,
+            _ => return false,
+        };
+        let name = pods::workload_name(number % history.setting.workloads.len());
+        name == workload && is_blind(*at)
     })
 }
 
