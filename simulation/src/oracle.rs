@@ -272,6 +272,7 @@ fn restarts(history: &History) -> Vec<Judged> {
                 && has_changed(commit, "data")
             {
                 changed = Some(commit);
+                came_back = false;
             }
             if commit.name != name || !template_has_changed(commit) {
                 continue;
@@ -318,7 +319,7 @@ fn restarts(history: &History) -> Vec<Judged> {
                 .after
                 .as_ref()
                 .map(|after| after["spec"]["template"].clone());
-            came_back = !is_ours
+            came_back |= !is_ours
                 && template
                     .as_ref()
                     .is_some_and(|template| templates.contains(template));
