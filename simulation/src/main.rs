@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -42,6 +42,9 @@ struct Cli {
     /// The first seed; without, one that was never played
     #[arg(long, value_name = "N")]
     first: Option<u64>,
+    /// End with the first seed that fails
+    #[arg(long)]
+    first_failure: bool,
     /// Play this seed alone
     #[arg(long, value_name = "N", env = "SEED")]
     seed: Option<u64>,
@@ -181,7 +184,9 @@ fn many(cli: &Cli) -> Result<bool> {
     };
     let begun = Instant::now();
     let limit = Duration::from_secs(cli.seconds);
+    let has_failed = AtomicBool::new(false);
     let is_over = |played: u64| match cli.seeds {
+        _ if cli.first_failure && has_failed.load(Ordering::Relaxed) => true,
         Some(seeds) => played >= seeds,
         None => begun.elapsed() >= limit,
     };
@@ -215,6 +220,7 @@ fn many(cli: &Cli) -> Result<bool> {
                             Some(error)
                         }
                     };
+                    has_failed.store(true, Ordering::Relaxed);
                     failed
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
