@@ -221,6 +221,8 @@ impl Row {
             .await;
         let controller = self.come_back(&world, controller).await;
         sentinel.pass().await;
+        // What is owed since before the start is behind the sentinel's change.
+        controller.wait_idle().await;
         self.check(&world, "first", |story| self.rollouts(story).0);
         if self.presence == KilledInBetween {
             // What was done and is not written down yet is the one thing that another leader cannot know.
