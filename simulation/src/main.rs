@@ -32,6 +32,10 @@ use runs::{Death, Run, RunResult};
 /// its plan small, `--seed N --logs` shows what each replica did.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "switches of a command line, each on its own"
+)]
 struct Cli {
     /// How many seeds to play
     #[arg(long, value_name = "N", env = "SEEDS")]
