@@ -207,7 +207,7 @@ impl Namespace {
         }
         let wakes = replaced.differs(workload) && self.debts.owes(&id);
         effect.woken.extend(wakes.then(|| workload.key.clone()));
-        if replaced.interests_differ(workload) {
+        if recreated || replaced.interests_differ(workload) {
             let touched = self.objects.of_workload(before);
             effect.touched.extend(self.keys(&touched));
             let touched = self.objects.of_workload(workload);

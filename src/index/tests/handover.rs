@@ -206,3 +206,25 @@ fn a_rollout_after_the_ledger_was_stored_settles_what_it_says_is_owed(
     fixture.pass(1);
     assert_eq!(!fixture.owed("web").is_empty(), owes);
 }
+
+/// As after its deletion: the next leader would take it that the new one still owes what the old one did.
+#[test]
+fn the_ledger_hears_of_a_workload_that_is_listed_as_another_of_its_name() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.source("app", 2);
+    let app = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+    assert_eq!(fixture.index.source_status(&app).unwrap().owed.len(), 1);
+    let recreated = Workload {
+        uid: "another".into(),
+        created_at: Some(UnixSeconds(i64::MAX)),
+        ..workload("web", AUTO, 100)
+    };
+    let effect = fixture.event(
+        Watched::Workload(WorkloadKind::Deployment),
+        Event::WorkloadSeen(Box::new(recreated)),
+    );
+    assert!(fixture.index.source_status(&app).unwrap().owed.is_empty());
+    assert!(effect.touched.contains(&app) || effect.settled.contains(&app));
+}
