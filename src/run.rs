@@ -68,6 +68,10 @@ const MONITOR: Duration = Duration::from_secs(5);
 
 /// Runs the controller until a signal ends it. `lost_lines` is shown on `/metrics`.
 pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> {
+    // Before anything can fail: they warn of settings.
+    for (level, line) in startup_lines(&config) {
+        log(level, &line);
+    }
     let surroundings = Surroundings::of_process(&config).await?;
     run_in(surroundings, config, lost_lines).await
 }
@@ -78,9 +82,6 @@ pub async fn run_in(
     config: Config,
     lost_lines: LostLines,
 ) -> Result<(), RunError> {
-    for (level, line) in startup_lines(&config) {
-        log(level, &line);
-    }
     let metrics = Arc::new(Metrics::new(MetricsOptions {
         count_by_namespace: config.count_by_namespace,
         lease_name: config.lease.as_ref().map(|lease| lease.name.clone()),

@@ -15,6 +15,9 @@ pub const TEAM: &str = "team";
 /// The namespace of Reloader.
 pub const HOME: &str = "reloader";
 
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// A client of that name.
 #[derive(Clone)]
 pub struct Client {
@@ -46,40 +49,35 @@ impl Client {
 
     /// Creates an object.
     pub fn create(&self, plural: &str, namespace: &str, object: &Value) -> StatusCode {
-        self.send(Method::POST, &collection(plural, namespace), "", object)
+        self.send(Method::POST, &collection(plural, namespace), JSON, object)
     }
 
     /// Replaces an object; its resourceVersion, if it has one, must be the stored one.
     pub fn replace(&self, plural: &str, name: &str, object: &Value) -> StatusCode {
         let path = format!("{}/{name}", collection(plural, TEAM));
-        self.send(Method::PUT, &path, "", object)
+        self.send(Method::PUT, &path, JSON, object)
     }
 
     /// Applies a JSON merge patch.
     pub fn merge(&self, plural: &str, name: &str, patch: &Value) -> StatusCode {
         let url = format!("{}/{name}", collection(plural, TEAM));
-        self.send(Method::PATCH, &url, "application/merge-patch+json", patch)
+        self.send(Method::PATCH, &url, MERGE_PATCH, patch)
     }
 
     /// Applies a JSON merge patch to the status.
     pub fn merge_status(&self, plural: &str, name: &str, status: &Value) -> StatusCode {
         let url = format!("{}/{name}/status", collection(plural, TEAM));
         let patch = json!({ "status": status });
-        self.send(Method::PATCH, &url, "application/merge-patch+json", &patch)
+        self.send(Method::PATCH, &url, MERGE_PATCH, &patch)
     }
 
     /// Deletes an object at once.
     pub fn delete(&self, plural: &str, namespace: &str, name: &str) -> StatusCode {
         let path = format!("{}/{name}", collection(plural, namespace));
-        self.send(Method::DELETE, &path, "", &Value::Null)
+        self.send(Method::DELETE, &path, JSON, &Value::Null)
     }
 
-    fn send(&self, method: Method, path: &str, patch_type: &str, body: &Value) -> StatusCode {
-        let media = if patch_type.is_empty() {
-            "application/json"
-        } else {
-            patch_type
-        };
+    fn send(&self, method: Method, path: &str, media: &'static str, body: &Value) -> StatusCode {
         let body = if body.is_null() {
             Bytes::new()
         } else {
@@ -91,18 +89,10 @@ impl Client {
         if let Ok(uri) = uri.parse() {
             *request.uri_mut() = uri;
         }
-        request.headers_mut().insert(
-            http::header::CONTENT_TYPE,
-            http::HeaderValue::from_static(static_media(media)),
-        );
+        request
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(media));
         self.front.handle(self.name, request).status()
-    }
-}
-
-fn static_media(media: &str) -> &'static str {
-    match media {
-        "application/merge-patch+json" => "application/merge-patch+json",
-        _ => "application/json",
     }
 }
 

@@ -4,17 +4,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Result, bail};
-use simulation::{link::Phase, plan::Plan};
+use simulation::{link::Phase, plan::Plan, world::Death};
 
-use crate::runs::{Death, Run, RunResult};
+use crate::runs::{Run, RunResult, beside_each_other};
 
 const PHASES: [Phase; 3] = [Phase::BeforeSending, Phase::AfterCommit, Phase::AfterAnswer];
 /// A small cluster in which the first replica becomes the leader.
@@ -79,32 +75,25 @@ pub fn print(jobs: usize) -> Result<bool> {
 }
 
 fn play(plan: &Plan, deaths: &[Death], jobs: usize) -> Result<Vec<RunResult>> {
-    let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(death) = deaths.get(at) else { return };
-                    let run = Run {
-                        plan,
-                        death: Some(*death),
-                        logs: None,
-                    };
-                    let result = run.play();
-                    results
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .insert(at, result);
-                }
-            });
-        }
+    let results = Mutex::new(BTreeMap::new());
+    beside_each_other(jobs, |number| {
+        let Some(death) = usize::try_from(number).ok().and_then(|at| deaths.get(at)) else {
+            return false;
+        };
+        let run = Run {
+            plan,
+            death: Some(*death),
+            logs: None,
+        };
+        let result = run.play();
+        results
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, result);
+        true
     });
-    results
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_values()
-        .collect()
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.into_values().collect()
 }
 
 /// The path without names.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The time after which the kernel or a ping has noticed a connection that is dead.
-const DEAD: Duration = Duration::from_mins(1);
+pub const DEAD: Duration = Duration::from_mins(1);
 
 /// What goes wrong on the way, in thousandths of the requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -84,7 +84,6 @@ pub struct Call {
 }
 
 struct State {
-    weather: Weather,
     /// Every call so far.
     calls: Vec<Call>,
     /// How often each call was made.
@@ -99,7 +98,7 @@ pub struct Link {
     fronts: Vec<Front>,
     draws: Draws,
     state: Mutex<State>,
-    /// Changes of the weather.
+    /// What goes wrong at present.
     weather: watch::Sender<Weather>,
     /// Set when the process is gone: nothing is sent any more.
     dead: watch::Sender<bool>,
@@ -109,19 +108,17 @@ pub struct Link {
 impl Link {
     /// The connections of the process of that name to these API servers.
     pub fn new(name: &str, fronts: &[Front], draws: Draws) -> Arc<Self> {
-        let weather = Weather::default();
         Arc::new(Self {
             name: name.to_owned(),
             fronts: fronts.to_vec(),
             draws,
             state: Mutex::new(State {
-                weather,
                 calls: Vec::new(),
                 ordinals: BTreeMap::new(),
                 connections: 0,
                 trap: None,
             }),
-            weather: watch::Sender::new(weather),
+            weather: watch::Sender::new(Weather::default()),
             dead: watch::Sender::new(false),
             fence: Mutex::new(None),
         })
@@ -133,7 +130,6 @@ impl Link {
 
     /// From now on this goes wrong.
     pub fn set_weather(&self, weather: Weather) {
-        self.state().weather = weather;
         self.weather.send_replace(weather);
     }
 
@@ -224,10 +220,7 @@ impl Connection {
     async fn send(self, request: Request<Body>) -> Result<Response<Answer>, BoxError> {
         let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts, body.collect().await?.to_bytes());
-        let is_watch = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.contains("watch=true"));
+        let is_watch = is_watch(&request);
         let call = Call {
             verb: if is_watch {
                 "WATCH".to_owned()
@@ -276,11 +269,8 @@ impl Connection {
         answer: oneshot::Sender<Result<Response<Answer>, BoxError>>,
         trap: Option<Box<dyn FnOnce() + Send>>,
     ) {
-        let weather = self.link.state().weather;
-        let is_watch = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.contains("watch=true"));
+        let weather = *self.link.weather.borrow();
+        let is_watch = is_watch(&request);
         sleep(Duration::from_millis(1 + draws.of("there", 0).skewed(8))).await;
         if draws.of("late", 0).permille(weather.late) {
             sleep(Duration::from_millis(
@@ -315,6 +305,11 @@ impl Connection {
         };
         let _ = answer.send(Ok(Response::from_parts(parts, body)));
     }
+}
+
+fn is_watch<B>(request: &Request<B>) -> bool {
+    let query = request.uri().query();
+    query.is_some_and(|query| query.contains("watch=true"))
 }
 
 /// What an overloaded API server or a proxy before it answers.

@@ -14,17 +14,17 @@ use std::{
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use simulation::{entropy::mix, plan::Plan, replica};
+use simulation::{entropy::mix, plan::Plan, replica, world::Death};
 use tracing_subscriber::fmt::{format::Writer, time::FormatTime};
 
-use runs::{Death, Run, RunResult};
+use runs::{Run, RunResult, beside_each_other};
 
 /// Plays random plans against the controller in virtual time: replicas, API servers, users, pods and faults in one thread.
 ///
@@ -74,7 +74,7 @@ struct Cli {
     #[arg(long, hide = true)]
     child: bool,
     /// Kill the first replica at that call
-    #[arg(long, hide = true, value_parser = Death::parse)]
+    #[arg(long, hide = true, value_parser = str::parse::<Death>)]
     death: Option<Death>,
 }
 
@@ -188,58 +188,46 @@ fn many(cli: &Cli) -> Result<bool> {
     };
     let begun = Instant::now();
     let limit = Duration::from_secs(cli.seconds);
-    let has_failed = AtomicBool::new(false);
-    let is_over = |played: u64| match cli.seeds {
-        _ if cli.first_failure && has_failed.load(Ordering::Relaxed) => true,
-        Some(seeds) => played >= seeds,
-        None => begun.elapsed() >= limit,
-    };
+    let (virtual_ms, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let excused = Mutex::new(BTreeMap::new());
     println!("simulate: seeds from {first}");
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let (virtual_ms, excused) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..cli.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if is_over(number) {
-                        return;
-                    }
-                    let seed = first.wrapping_add(number);
-                    let failure = match play_seed(seed, number % PLAYED_TWICE == 0) {
-                        Ok(result) => {
-                            virtual_ms.fetch_add(result.virtual_ms, Ordering::Relaxed);
-                            for excuse in &result.excused {
-                                let mut excused = excused.lock().unwrap_or_else(PoisonError::into_inner);
-                                *excused.entry(*excuse).or_insert(0) += 1;
-                            }
-                            if result.findings.is_empty() {
-                                continue;
-                            }
-                            result.print(seed);
-                            None
-                        }
-                        Err(error) => {
-                            println!("seed {seed}: {error:#}");
-                            Some(error)
-                        }
-                    };
-                    has_failed.store(true, Ordering::Relaxed);
-                    failed
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push((seed, failure));
-                }
-            });
+    let played = beside_each_other(cli.jobs, |number| {
+        let is_over = match cli.seeds {
+            _ if cli.first_failure && failed.load(Ordering::Relaxed) > 0 => true,
+            Some(seeds) => number >= seeds,
+            None => begun.elapsed() >= limit,
+        };
+        if is_over {
+            return false;
         }
+        let seed = first.wrapping_add(number);
+        let holds = match play_seed(seed, number % PLAYED_TWICE == 0) {
+            Ok(result) => {
+                virtual_ms.fetch_add(result.virtual_ms, Ordering::Relaxed);
+                for excuse in &result.excused {
+                    let mut excused = excused.lock().unwrap_or_else(PoisonError::into_inner);
+                    *excused.entry(*excuse).or_insert(0) += 1;
+                }
+                let holds = result.findings.is_empty();
+                if !holds {
+                    result.print(seed);
+                }
+                holds
+            }
+            Err(error) => {
+                println!("seed {seed}: {error:#}");
+                false
+            }
+        };
+        failed.fetch_add(u64::from(!holds), Ordering::Relaxed);
+        true
     });
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let played = next.into_inner().saturating_sub(cli.jobs.max(1) as u64);
+    let failed = failed.into_inner();
     println!(
         "simulate: {played} seeds from {first}, {} h of virtual time in {} s, {} failed",
         virtual_ms.into_inner() / 3_600_000,
         begun.elapsed().as_secs(),
-        failed.len()
+        failed
     );
     for ((rule, excuse), count) in excused.into_inner().unwrap_or_else(PoisonError::into_inner) {
         println!("simulate: excused {count} times: {rule:?}, {excuse:?}");
@@ -247,7 +235,7 @@ fn many(cli: &Cli) -> Result<bool> {
     if played == 0 {
         bail!("no seed was played; give it more time with --for");
     }
-    Ok(failed.is_empty())
+    Ok(failed == 0)
 }
 
 fn play_seed(seed: u64, twice: bool) -> Result<RunResult> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    link::Call,
+    link::{Call, DEAD},
     plan::{Act, Setting},
     pods,
     server::Commit,
@@ -46,6 +46,13 @@ pub struct History {
     pub trace: u64,
     /// How long it took, in virtual time.
     pub virtual_time: Duration,
+}
+
+impl History {
+    /// As times in objects show it.
+    fn second(&self, commit: &Commit) -> u64 {
+        (commit.at - self.start).as_secs()
+    }
 }
 
 /// The pods of a workload.
@@ -89,7 +96,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why a rule need not hold: docs/limits.md says so.
+/// Why a rule need not hold: mostly docs/limits.md says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Excuse {
     /// A restart was undone while its rollout was under way: pods that were not replaced yet keep what they have.
@@ -198,16 +205,13 @@ fn was_undone_under_way(history: &History, workload: &str, source: &str, present
         let template = after["spec"]["template"].clone();
         let has_come_back = templates.iter().any(|(earlier, _)| *earlier == template);
         let since = templates.last().map_or(Duration::MAX, |(_, at)| commit.at - *at);
-        if has_come_back && held == present && since < rollout && !commit.caller.starts_with("reloader") {
+        if has_come_back && held == present && since < rollout && !is_ours(commit) {
             return true;
         }
         templates.push((template, commit.at));
     }
     false
 }
-
-/// A dead connection is noticed within this time.
-const DEAD: Duration = Duration::from_mins(1);
 
 /// Pods of it started by themselves, or by another client's write, while the network of a replica was broken: it may have been
 /// the leader, whose ledger is all that a new process knows.
@@ -235,7 +239,7 @@ fn started_unseen(history: &History, workload: &str) -> bool {
 fn ledger_was_gone(history: &History) -> bool {
     let (mut has_been, mut is_there, mut holder) = (false, false, Value::Null);
     for commit in &history.commits {
-        if commit.resource == "configmaps" && commit.name.contains("ledger") {
+        if is_of_ledger(commit) {
             is_there = commit.after.is_some();
             has_been |= is_there;
         }
@@ -277,7 +281,7 @@ fn restarts(history: &History) -> Vec<Judged> {
             if commit.name != name || !template_has_changed(commit) {
                 continue;
             }
-            let is_ours = commit.caller.starts_with("reloader");
+            let is_ours = is_ours(commit);
             if is_ours && commit.revision > history.settled && commit.revision <= history.restarted {
                 let finding = Finding {
                     rule: Rule::LedgerIsWrong,
@@ -356,24 +360,28 @@ fn was_disturbed(history: &History, commit: &Commit) -> bool {
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 fn was_on_its_way(changed: Option<&Commit>, rolled: &Commit) -> bool {
-    rolled.caller.starts_with("reloader")
+    is_ours(rolled)
         && changed.is_some_and(|changed| rolled.at.saturating_duration_since(changed.at) < ON_ITS_WAY)
 }
 
 /// The ledger has the second of its last write, and so has the template: whether the ledger knows of it is not known.
 fn ledger_was_written_in_the_second_of(history: &History, rolled: &Commit) -> bool {
-    let second = |commit: &Commit| (commit.at - history.start).as_secs();
-    let mut ledgers = history
-        .commits
-        .iter()
-        .filter(|commit| commit.resource == "configmaps" && commit.name.contains("ledger"));
-    ledgers.any(|ledger| second(ledger) == second(rolled))
+    let mut ledgers = history.commits.iter().filter(|commit| is_of_ledger(commit));
+    ledgers.any(|ledger| history.second(ledger) == history.second(rolled))
 }
 
 /// Times in objects have whole seconds: which of two changes by others in one second came first is not known.
 fn is_undecidable(history: &History, changed: Option<&Commit>, rolled: &Commit) -> bool {
-    let second = |commit: &Commit| (commit.at - history.start).as_secs();
-    !rolled.caller.starts_with("reloader") && changed.is_some_and(|changed| second(changed) == second(rolled))
+    !is_ours(rolled) && changed.is_some_and(|changed| history.second(changed) == history.second(rolled))
+}
+
+/// Whether a replica wrote it.
+fn is_ours(commit: &Commit) -> bool {
+    commit.caller.starts_with("reloader")
+}
+
+fn is_of_ledger(commit: &Commit) -> bool {
+    commit.resource == "configmaps" && commit.name.contains("ledger")
 }
 
 fn has_changed(commit: &Commit, field: &str) -> bool {

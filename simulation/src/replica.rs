@@ -66,7 +66,7 @@ impl Scheduler {
 }
 
 impl Turns for Scheduler {
-    fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>) -> bool) {
+    fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>)) {
         let (clocks, slow_permille) = {
             let mut state = self.state();
             if state.is_stopped {

@@ -6,40 +6,17 @@ use std::{
     env,
     io::Write as _,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use simulation::{
-    link::Phase,
     oracle::{Excuse, Rule},
     plan::Plan,
-    world::{self, try_out},
+    world::{Death, try_out},
 };
-
-/// A death of the first replica, as a flag gives it: `12:AfterCommit`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Death {
-    /// Which call, from 0.
-    pub call: usize,
-    /// When in it.
-    pub phase: Phase,
-}
-
-impl Death {
-    /// Reads a flag.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let (call, phase) = text.split_once(':').ok_or("expected CALL:PHASE")?;
-        Ok(Self {
-            call: call.parse().map_err(|error| format!("{call}: {error}"))?,
-            phase: serde_json::from_value(phase.into()).map_err(|error| error.to_string())?,
-        })
-    }
-
-    fn text(self) -> String {
-        format!("{}:{:?}", self.call, self.phase)
-    }
-}
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +36,6 @@ pub struct RunResult {
 impl RunResult {
     /// Plays the plan in this process.
     pub fn of(plan: &Plan, death: Option<Death>) -> Result<Self> {
-        let death = death.map(|Death { call, phase }| world::Death { call, phase });
         let (history, verdict) = try_out(plan, death)?;
         Ok(Self {
             findings: verdict
@@ -125,7 +101,7 @@ impl Run<'_> {
             command.env_remove(variable);
         }
         if let Some(death) = self.death {
-            command.arg(format!("--death={}", death.text()));
+            command.arg(format!("--death={death}"));
         }
         if let Some(level) = self.logs {
             command.arg(format!("--logs={level}"));
@@ -148,4 +124,20 @@ impl Run<'_> {
         }
         serde_json::from_str(&text).context("the run printed something else than its result")
     }
+}
+
+/// Calls `play` with 0, 1, 2 and so on, so many beside each other, until it says that there is no more. Returns how many were
+/// played.
+pub fn beside_each_other(jobs: usize, play: impl Fn(u64) -> bool + Sync) -> u64 {
+    let (next, played) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while play(next.fetch_add(1, Ordering::Relaxed)) {
+                    played.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    played.into_inner()
 }

@@ -3,7 +3,9 @@
 //! Input: a [`Plan`]. Output: [`History`]. I/O: none.
 
 use std::{
+    fmt,
     hash::{DefaultHasher, Hash, Hasher},
+    str::FromStr,
     sync::Arc,
     time::Duration,
 };
@@ -35,13 +37,31 @@ const AFTER_RESTART: Duration = Duration::from_mins(1);
 /// How long a leader is observed that has nothing to do.
 const PEACE: Duration = Duration::from_mins(1);
 
-/// A death at one of the calls of the first replica.
+/// A death at one of the calls of the first replica; as text `12:AfterCommit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Death {
     /// Which call, from 0.
     pub call: usize,
     /// When in it.
     pub phase: Phase,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{:?}", self.call, self.phase)
+    }
+}
+
+impl FromStr for Death {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (call, phase) = text.split_once(':').ok_or("expected CALL:PHASE")?;
+        Ok(Self {
+            call: call.parse().map_err(|error| format!("{call}: {error}"))?,
+            phase: serde_json::from_value(phase.into()).map_err(|error| error.to_string())?,
+        })
+    }
 }
 
 struct World {
@@ -51,7 +71,7 @@ struct World {
     controllers: Controllers,
     machines: Vec<Machine>,
     plan: Plan,
-    /// Templates that a workload had, by its number.
+    /// When several replicas took themselves for the leader.
     overlaps: std::sync::Mutex<Vec<String>>,
 }
 

@@ -41,9 +41,8 @@ pub trait Connect: Send + Sync {
 
 /// Gives the tasks of a replica their turns.
 pub trait Turns: Send + Sync {
-    /// Is called where a task would be polled; `poll` polls it and says whether it is done. One that lets a task wait
-    /// must wake `context` later.
-    fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>) -> bool);
+    /// Is called where a task would be polled; `poll` polls it. One that lets a task wait must wake `context` later.
+    fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>));
 }
 
 /// Where tasks get their turns from: tokio alone, or one that stands between tokio and them.
@@ -80,10 +79,7 @@ impl<F: Future> Future for Task<F> {
             return future.as_mut().poll(context);
         };
         let mut outcome = Poll::Pending;
-        turns.turn(context, &mut |context| {
-            outcome = future.as_mut().poll(context);
-            outcome.is_ready()
-        });
+        turns.turn(context, &mut |context| outcome = future.as_mut().poll(context));
         outcome
     }
 }
@@ -141,7 +137,7 @@ mod tests {
     struct After(std::sync::atomic::AtomicUsize);
 
     impl Turns for After {
-        fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>) -> bool) {
+        fn turn(&self, context: &mut Context<'_>, poll: &mut dyn FnMut(&mut Context<'_>)) {
             if self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1 {
                 poll(context);
             }
