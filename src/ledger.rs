@@ -8,9 +8,9 @@
 //! change like any other.
 //!
 //! # When it is written
-//! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled, and before the process ends. A ledger
-//! that lags behind is safe, because the marker on the workload shows that the restart has happened. Where the marker
-//! cannot show it (the annotations strategy shows only the last source), the worker asks for [`Ledger::flush`] first.
+//! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled (6 while workloads are restarted), and before
+//! the process ends. A ledger that lags behind is safe, because the marker on the workload shows that the restart has
+//! happened. Where the marker cannot show it (the annotations strategy shows only the last source), the worker asks for [`Ledger::flush`] first.
 //! When nothing changes, nothing is written. It says until when it is complete: restarts since then may be missing. A
 //! restart is noted before it is sent, and not sent while a write is under way that says so.
 //!
