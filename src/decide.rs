@@ -7,19 +7,17 @@ use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc};
 
 use crate::model::{
     Container, Content, Digest, LastReloadedFrom, Owed, Proof, Restart, SourceKey, SourceKind, UnixSeconds,
-    Verdict, Workload, opt_in::Refusal,
+    Verdict, Workload, env_name, opt_in::Refusal,
 };
 
 mod container;
 mod decision;
-mod env_name;
 mod marker;
 mod options;
 pub mod pause;
 mod write;
 
 pub use decision::{Decision, Mark, PauseChange, Plan, Settlement, SkipReason, SourceOutcome};
-pub use env_name::env_name;
 pub use options::{Options, ParseStrategyError, Strategy};
 pub use write::{Write, unique_name};
 

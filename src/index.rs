@@ -13,6 +13,7 @@
 //! | [`change`] | the values that pass between the parts |
 //! | [`sources`] | the sources of a namespace; decides what it means that one comes, changes, goes or returns |
 //! | [`workloads`] | its workloads, and the reverse map from a source to those it may concern |
+//! | [`course`], [`rollouts`] | how far their rollouts are |
 //! | [`lists`] | what workloads list by names and patterns, and how much of that one namespace may have |
 //! | [`objects`] | both, and which of them belong together |
 //! | [`debts`] | what each workload owes, and what its pods are believed to run with |
@@ -20,7 +21,8 @@
 //! | [`mounted`] | what pods mount through the Secrets Store CSI driver, turned into sources |
 //! | [`namespace`] | conducts the parts of one namespace |
 //! | [`streams`], [`selection`] | how far each watch stream is trusted; which namespaces count |
-//! | [`source_status`] | what the ledger writes down of a source |
+//! | [`source_status`], [`view`] | what the ledger writes down of a source, what users are shown |
+//! | [`listing`] | what workloads ask for and the cluster does not have |
 //!
 //! Pods can only use sources of their own namespace, so everything is kept by namespace, each behind its own lock.
 //! Where namespaces are selected by their labels, what lives in the others is kept, and nothing there owes a restart.
@@ -32,25 +34,28 @@
 //! Complete lists carry a generation. What the list did not show is gone when it ends, since no deletion is sent for it.
 
 mod change;
+mod course;
 mod debts;
 mod handover;
+mod listing;
 mod lists;
 mod mounted;
 mod namespace;
 mod objects;
 mod replaced;
+mod rollouts;
 mod selection;
 mod source_status;
 mod sources;
 mod streams;
 mod templates_left;
+mod view;
 mod workloads;
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -58,20 +63,20 @@ use std::{
 use dashmap::DashMap;
 
 use crate::{
-    model::{
-        Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
-    },
+    model::{Content, Source, SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey},
     watch::{Event, Observation, StreamId, Watched},
 };
 use change::{Change, Observed};
-pub use change::{Effect, Options, Pending, PutBack, Seen, Settled, SourceChange};
+pub use change::{Effect, Options, Pending, PutBack, RolloutChange, Seen, Settled, SourceChange};
 use handover::Unrecorded;
 use namespace::{Lists, Namespace};
+pub use rollouts::Member;
 use selection::Selection;
 pub use source_status::{OwedBy, SourceState, SourceStatus};
 use sources::Novelty;
 pub use streams::CATCHING_UP;
 use streams::Streams;
+pub use view::{Debt, SourceStanding, Standing, Tally};
 
 /// The index. Written by the task that reads the watch streams and, after a patch, by the workers.
 #[derive(Debug)]
@@ -82,16 +87,22 @@ pub struct Index {
     streams: Mutex<Streams>,
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
+    /// How many rollouts are in progress.
+    in_progress: Arc<AtomicUsize>,
+    /// An annotation was seen by which restarts depend on others.
+    has_limits: AtomicBool,
     unrecorded: OnceLock<Unrecorded>,
     /// Until when the ledger is complete that is restored.
     recorded_until: OnceLock<UnixSeconds>,
 }
 
 impl Index {
-    /// An empty index that expects these streams. With one of namespaces among them, only those that it shows count.
+    /// An empty index that expects these streams. With one of namespaces among them, only those that it shows count, unless
+    /// [`Options::every_namespace_counts`].
     pub fn new(options: Options, expected: impl IntoIterator<Item = StreamId>) -> Self {
         let expected: Vec<StreamId> = expected.into_iter().collect();
-        let by_labels = expected.iter().any(|stream| stream.watched == Watched::Namespace);
+        let are_shown = expected.iter().any(|stream| stream.watched == Watched::Namespace);
+        let by_labels = are_shown && !options.every_namespace_counts;
         let streams = Mutex::new(Streams::new(expected));
         Self {
             options,
@@ -99,6 +110,8 @@ impl Index {
             selection: Selection::new(by_labels),
             streams,
             order: AtomicU64::new(0),
+            in_progress: Arc::default(),
+            has_limits: AtomicBool::new(false),
             unrecorded: OnceLock::new(),
             recorded_until: OnceLock::new(),
         }
@@ -106,13 +119,14 @@ impl Index {
 
     /// Takes in what a watch stream showed.
     pub fn apply(&self, observation: Observation, now: Seen) -> Effect {
-        let Observation { stream, event } = observation;
+        let Observation { stream, event, .. } = observation;
         let generation = self.streams().note(&stream, &event, now.at);
         match event {
             ref event if event.shows_no_kind(&stream) => self.sweep(&stream, generation, now),
             Event::ListStarted | Event::Failed(_) | Event::NotServed | Event::Resumed => Effect::default(),
             Event::Listed => self.sweep(&stream, generation, now),
             Event::SourceSeen(source) => {
+                let has_limits = self.note_limits(source.policy.as_deref());
                 let namespace = Arc::clone(&source.key.namespace);
                 let novelty = if self.streams().has_listed(&stream) {
                     Novelty::Certain
@@ -122,6 +136,7 @@ impl Index {
                 let change = self.change(now);
                 let horizon = self.horizon(&namespace, now);
                 self.namespace(namespace, |inner| {
+                    inner.note_limits(has_limits);
                     if let Some(horizon) = horizon {
                         inner.forget_changes_until(horizon);
                     }
@@ -162,13 +177,15 @@ impl Index {
                 self.existing(&key.namespace, |inner| inner.class_gone(&key.reference()))
             }
             Event::WorkloadSeen(workload) => {
+                let has_limits = self.note_limits(workload.policy.as_deref());
                 let namespace = Arc::clone(&workload.key.namespace);
                 let horizon = self.horizon(&namespace, now);
                 let observed = Observed {
                     is_event: !self.is_listing(&stream),
-                    ..self.read_now()
+                    ..self.read_at(now)
                 };
                 self.namespace(namespace, |inner| {
+                    inner.note_limits(has_limits);
                     if let Some(horizon) = horizon {
                         inner.all_workloads_known();
                         inner.forget_changes_until(horizon);
@@ -177,20 +194,21 @@ impl Index {
                 })
             }
             Event::NamespaceListed { namespace, workloads } => {
-                self.namespace_listed(&stream, namespace, workloads)
+                self.namespace_listed(&stream, namespace, workloads, now)
             }
             Event::WorkloadGone(key) => self.existing(&key.namespace, |inner| inner.workload_gone(&key)),
             Event::WorkloadReleased(key) => {
                 let change = self.next_change(now);
                 self.existing(&key.namespace, |inner| inner.workload_released(&key, &change))
             }
-            Event::NamespaceSeen(name) => {
-                self.selection.add(Arc::clone(&name), generation);
+            Event::NamespaceSeen { name, policy } => {
+                self.selection.add(Arc::clone(&name), policy, generation);
                 self.existing(&name, Namespace::select)
             }
             Event::NamespaceGone(name) => {
-                self.selection.remove(&name);
-                self.existing(&name, Namespace::deselect)
+                let counted = self.selection.remove(&name);
+                let deselect = || self.existing(&name, Namespace::deselect);
+                counted.then(deselect).unwrap_or_default()
             }
         }
     }
@@ -203,9 +221,9 @@ impl Index {
     /// Takes in a workload from the answer to a patch: the next decision must not rest on the state before it
     /// ([staleness](https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions)). Older than what
     /// is known, or of one that is gone meanwhile: ignored.
-    pub fn written(&self, workload: Workload) -> Effect {
+    pub fn written(&self, workload: Workload, now: Seen) -> Effect {
         let (key, version) = (workload.key.clone(), workload.resource_version);
-        let effect = self.shown(workload, true); // As an event's, the version is that of the write.
+        let effect = self.shown(workload, true, now); // As an event's, the version is that of the write.
         if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
             inner.written(&key, version);
         }
@@ -213,14 +231,14 @@ impl Index {
     }
 
     /// As [`Self::written`], of a workload that was read.
-    pub fn read(&self, workload: Workload) -> Effect {
-        self.shown(workload, false)
+    pub fn read(&self, workload: Workload, now: Seen) -> Effect {
+        self.shown(workload, false, now)
     }
 
-    fn shown(&self, workload: Workload, is_event: bool) -> Effect {
+    fn shown(&self, workload: Workload, is_event: bool, now: Seen) -> Effect {
         let observed = Observed {
             is_event,
-            ..self.read_now()
+            ..self.read_at(now)
         };
         let namespace = Arc::clone(&workload.key.namespace);
         self.existing(&namespace, |inner| {
@@ -290,6 +308,7 @@ impl Index {
     /// before.
     pub fn refused(&self, key: &WorkloadKey, sources: impl IntoIterator<Item = SourceRef>) {
         if let Some(mut inner) = self.namespaces.get_mut(&key.namespace) {
+            inner.changes();
             inner.refused(key, sources);
         }
     }
@@ -305,7 +324,10 @@ impl Index {
     ) -> bool {
         let change = self.next_change(now);
         match self.namespaces.get_mut(&key.namespace) {
-            Some(mut inner) => inner.settle(key, settled, by, &change),
+            Some(mut inner) => {
+                inner.changes();
+                inner.settle(key, settled, by, &change)
+            }
             None => false,
         }
     }
@@ -345,17 +367,6 @@ impl Index {
         let source = inner.sources().get(&source.reference())?;
         let id = inner.workloads().concerned(source).into_iter().next()?;
         inner.workloads().get(&id).cloned()
-    }
-
-    /// Every source that some workload opted into or, with [`Options::reload_on_create`], waits for.
-    #[cfg(test)]
-    fn opted_sources(&self) -> Vec<SourceKey> {
-        let mut sources = Vec::new();
-        for inner in &self.namespaces {
-            sources.extend(inner.opted_sources());
-            sources.extend(inner.awaited_sources());
-        }
-        sources
     }
 
     /// What will be restored is complete until that time, by the API server's clock: a leader says so before it restores.
@@ -404,12 +415,14 @@ impl Index {
             .collect()
     }
 
-    /// Checks the markers of one workload that restarts may be missing of.
-    pub fn check_unrecorded(&self, key: &WorkloadKey) {
-        self.existing(&key.namespace, |inner| {
-            inner.check_unrecorded(key);
-            Effect::default()
-        });
+    /// Checks the markers of one workload that restarts may be missing of. Returns its sources: what is known of them now
+    /// belongs into the ledger, which may lack what settled them as well.
+    pub fn check_unrecorded(&self, key: &WorkloadKey) -> Vec<SourceKey> {
+        self.existing(&key.namespace, |inner| Effect {
+            touched: inner.check_unrecorded(key),
+            ..Effect::default()
+        })
+        .touched
     }
 
     /// Whether a complete list of that stream is under way.
@@ -426,22 +439,6 @@ impl Index {
             .cloned()
     }
 
-    /// Every workload of a selected namespace that Reloader has paused.
-    pub fn paused(&self) -> Vec<WorkloadKey> {
-        self.namespaces
-            .iter()
-            .flat_map(|entry| entry.value().workloads().paused())
-            .collect()
-    }
-
-    /// Every workload that may have a mistake in its annotations: a list or a pause period.
-    pub fn workloads_to_check(&self) -> Vec<Arc<Workload>> {
-        self.namespaces
-            .iter()
-            .flat_map(|entry| entry.value().workloads().to_check())
-            .collect()
-    }
-
     /// The namespaces in which a workload owes a restart, or may owe one without being known yet.
     pub fn unsettled_namespaces(&self) -> Vec<Arc<str>> {
         let unsettled = self
@@ -449,14 +446,6 @@ impl Index {
             .iter()
             .filter(|entry| entry.value().is_unsettled());
         unsettled.map(|entry| Arc::clone(entry.key())).collect()
-    }
-
-    /// How many workloads live in the namespace, of each kind of which there is any.
-    pub fn workloads_in(&self, namespace: &str) -> BTreeMap<WorkloadKind, usize> {
-        self.namespaces
-            .get(namespace)
-            .map(|inner| inner.workloads().counts().clone())
-            .unwrap_or_default()
     }
 
     /// How many objects of that kind are tracked.
@@ -476,14 +465,21 @@ impl Index {
     }
 
     /// Takes in the workloads of one kind and namespace; all workloads there that owe a restart are due now.
-    fn namespace_listed(&self, stream: &StreamId, name: Arc<str>, workloads: Vec<Workload>) -> Effect {
+    fn namespace_listed(
+        &self,
+        stream: &StreamId,
+        name: Arc<str>,
+        workloads: Vec<Workload>,
+        now: Seen,
+    ) -> Effect {
         let Watched::Workload(kind) = stream.watched else {
             return Effect::default();
         };
         self.namespace(name, |inner| {
             let mut effect = inner.retain_workloads(kind, &workloads);
             for workload in workloads {
-                effect.merge(inner.workload_seen(workload, None, self.read_now()));
+                inner.note_limits(self.note_limits(workload.policy.as_deref()));
+                effect.merge(inner.workload_seen(workload, None, self.read_at(now)));
             }
             effect.due = inner.owing();
             effect
@@ -494,6 +490,7 @@ impl Index {
     fn sweep(&self, stream: &StreamId, generation: u32, now: Seen) -> Effect {
         let mut effect = Effect::default();
         let mut sweep = |inner: &mut Namespace| {
+            inner.changes();
             effect.merge(match stream.watched {
                 Watched::Source(SourceKind::SecretProviderClass) => {
                     inner.sweep_statuses(generation, &self.change(now))
@@ -541,9 +538,10 @@ impl Index {
     }
 
     /// How a workload is seen that is read at this moment.
-    fn read_now(&self) -> Observed {
+    fn read_at(&self, now: Seen) -> Observed {
         Observed {
             is_event: false,
+            at: now.unix,
             order: self.order.load(Ordering::Relaxed),
         }
     }
@@ -573,8 +571,10 @@ impl Index {
         let key = Arc::clone(&name);
         let mut inner = self.namespaces.entry(name).or_insert_with(|| {
             let selected = self.selection.contains(&key);
-            Namespace::new(key, self.options, selected, self.unrecorded.get().copied())
+            let unrecorded = self.unrecorded.get().copied();
+            Namespace::new(key, self.options, selected, unrecorded, &self.in_progress)
         });
+        inner.changes();
         act(&mut inner)
     }
 
@@ -582,6 +582,7 @@ impl Index {
         let Some(mut inner) = self.namespaces.get_mut(name) else {
             return Effect::default();
         };
+        inner.changes();
         let effect = act(&mut inner);
         let empty = inner.is_empty();
         drop(inner);

@@ -179,7 +179,7 @@ impl Ledger {
         self.touch_within(source, SETTLED)
     }
 
-    /// As [`Self::touch`], after a workload was restarted for it.
+    /// As [`Self::touch`], after a workload was restarted for it, by this leader or by the one before.
     pub fn touch_restarted(&self, source: SourceKey) -> u64 {
         self.shared.touched().restarted_at = Some(Instant::now());
         self.touch(source)

@@ -3,6 +3,7 @@
 //! Input: a [`Plan`]. Output: the workload as stored, or an [`ApiError`] that says how to retry. I/O: writes.
 
 pub mod body;
+mod cause;
 pub mod events;
 pub mod job;
 mod jobs;
@@ -63,6 +64,7 @@ pub struct Writer {
     client: Client,
     reading: Reading,
     recreator: Recreator,
+    notes_causes: bool,
 }
 
 impl Writer {
@@ -74,7 +76,14 @@ impl Writer {
             client,
             reading,
             recreator,
+            notes_causes: false,
         }
+    }
+
+    /// The same, which notes in workloads what they were restarted for, if `notes_causes`.
+    #[must_use]
+    pub fn noting_causes(self, notes_causes: bool) -> Self {
+        Self { notes_causes, ..self }
     }
 
     /// Finishes recreations of Jobs that were interrupted.
@@ -87,7 +96,9 @@ impl Writer {
         let mut based_on = plan.resource_version;
         let stored = match &plan.write {
             Write::Strategic => {
-                let body = Patch::Strategic(body::strategic_merge(plan, &self.reading.keys));
+                let cause = self.cause(plan);
+                let body =
+                    Patch::Strategic(body::strategic_merge(plan, &self.reading.keys, cause.as_deref()));
                 self.patch(&plan.workload, &body).await?
             }
             Write::Live(target) => {
@@ -135,6 +146,10 @@ impl Writer {
         after: NonZeroU64,
     ) -> Result<bool, ApiError> {
         past::template_moved(&self.api(key), key, before, after).await
+    }
+
+    fn cause(&self, plan: &Plan) -> Option<String> {
+        cause::of(plan).filter(|_| self.notes_causes)
     }
 
     async fn patch<P: serde::Serialize + std::fmt::Debug>(
@@ -204,7 +219,11 @@ impl Writer {
         live: RawObject,
     ) -> Result<Option<Workload>, ApiError> {
         let (path, keys) = (target.kind.template_path(), &self.reading.keys);
-        let body = template::merge(live.value(), &path, plan, keys).map_err(stale)?;
+        let mut body = template::merge(live.value(), &path, plan, keys).map_err(stale)?;
+        let cause = self.cause(plan).filter(|_| *target == plan.workload);
+        if let (Some(body), Some(cause)) = (&mut body, cause) {
+            body["metadata"]["annotations"][cause::ANNOTATION] = cause.into();
+        }
         match body {
             Some(body) => self.patch(target, &Patch::Merge(body)).await,
             // Another client, or an attempt whose answer was lost, has done it.

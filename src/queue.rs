@@ -35,6 +35,7 @@ mod namespace;
 mod outcome;
 mod priority;
 mod settings;
+mod standing;
 mod stats;
 mod turns;
 
@@ -53,7 +54,8 @@ use tokio::{
 
 use self::core::{Core, Handout};
 pub use self::{
-    backoff::Retry, limits::Rate, outcome::Outcome, priority::Priority, settings::Settings, stats::Stats,
+    backoff::Retry, limits::Rate, outcome::Outcome, priority::Priority, settings::Settings,
+    standing::Standing, stats::Stats,
 };
 use crate::model::WorkloadKey;
 
@@ -144,6 +146,11 @@ impl Queue {
     /// Tickets out now.
     pub fn in_flight(&self) -> usize {
         self.stats().in_flight
+    }
+
+    /// How that key stands; `None`: it is not in the queue.
+    pub fn standing(&self, key: &WorkloadKey) -> Option<Standing> {
+        self.shared.lock().core.standing(key)
     }
 
     /// Depths, counters and running times of one moment.

@@ -6,6 +6,7 @@
 //! An object is reduced while it is decoded: of a ConfigMap or Secret only its digest is left ([`source`]), of a
 //! workload only what a decision needs ([`workload`]), of the Secrets Store CSI driver's objects a digest and two
 //! annotations ([`csi`]). Nothing downstream can log or keep what it never had.
+//! Mistakes in annotations are found at the same time, while their text is there ([`Found`]).
 //!
 //! # What is not guaranteed
 //! As with every informer, each object shows a subsequence of its states in order, there is no order across objects,
@@ -14,8 +15,10 @@
 
 mod classes_first;
 pub mod csi;
+mod found;
 mod lenient;
 mod namespace;
+mod notes;
 mod on_demand;
 mod selectors;
 pub mod source;
@@ -27,10 +30,11 @@ pub mod workload;
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::model::{
-    ClassAnnotations, PodStatus, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
+    ClassAnnotations, PodStatus, Policy, Source, SourceKey, SourceKind, Workload, WorkloadKey, WorkloadKind,
 };
 
 pub use classes_first::ClassesKnown;
+pub use found::Found;
 pub use on_demand::Lister;
 pub use selectors::Selectors;
 pub use stream::{Discovery, GRACE, Settings, watch};
@@ -44,7 +48,8 @@ pub enum Watched {
     Class,
     /// Workloads of one kind.
     Workload(WorkloadKind),
-    /// Namespaces with the labels of `--namespace-selector`; not watched without it.
+    /// Namespaces with the labels of `--namespace-selector`, or all of them for `--namespace-policies`; not watched without
+    /// either.
     Namespace,
 }
 
@@ -122,6 +127,19 @@ pub struct Observation {
     pub stream: StreamId,
     /// What it showed.
     pub event: Event,
+    /// What is wrong with the annotations of the objects that it shows; empty, and without a heap, where all is right.
+    pub found: Vec<Found>,
+}
+
+impl Observation {
+    /// Of objects whose annotations are right.
+    pub const fn of(stream: StreamId, event: Event) -> Self {
+        Self {
+            stream,
+            event,
+            found: Vec::new(),
+        }
+    }
 }
 
 /// What a watch stream can show.
@@ -159,8 +177,13 @@ pub enum Event {
     WorkloadGone(WorkloadKey),
     /// A workload is being deleted, and its pods stay for whoever comes under its name (`--cascade=orphan`).
     WorkloadReleased(WorkloadKey),
-    /// A namespace has the labels that are asked for.
-    NamespaceSeen(Arc<str>),
+    /// A namespace has the labels that are asked for, if any are.
+    NamespaceSeen {
+        /// Its name.
+        name: Arc<str>,
+        /// What its annotations say about when restarts may happen.
+        policy: Option<Box<Policy>>,
+    },
     /// A namespace was deleted or has lost these labels.
     NamespaceGone(Arc<str>),
     /// All workloads of the stream's kind in one namespace, where they may not be watched.
@@ -213,7 +236,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure that is neither a refusal nor a network error.
-    fn other(message: &str) -> Self {
+    pub(crate) fn other(message: &str) -> Self {
         Self {
             category: "other",
             denied: false,

@@ -74,6 +74,17 @@ pub struct Plan {
     pub settled: Vec<Settlement>,
 }
 
+impl Plan {
+    /// The sources whose change the write restarts the workload for.
+    pub fn restarted_for(&self) -> impl Iterator<Item = &SourceKey> {
+        let is_restarting = |outcome| matches!(outcome, SourceOutcome::Marked | SourceOutcome::Superseded);
+        self.settled
+            .iter()
+            .filter(move |settled| is_restarting(settled.outcome))
+            .map(|settled| &settled.source)
+    }
+}
+
 /// The marker of one source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {

@@ -3,8 +3,8 @@ use rstest::rstest;
 
 use super::{Strategy, *};
 use crate::model::{
-    AnnotationKeys, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKind, SourceRef,
-    UnixSeconds, WorkloadKey, WorkloadKind,
+    AnnotationKeys, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Rollout, Source, SourceKind,
+    SourceRef, UnixSeconds, WorkloadKey, WorkloadKind,
 };
 use SourceKind::{ConfigMap, Secret};
 
@@ -37,7 +37,9 @@ pub(super) fn workload(auto: bool, containers: Vec<Container>) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        rollout: Rollout::default(),
         written_by: None,
+        policy: None,
         lacks_template: false,
         opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
         template: PodTemplate {
@@ -72,6 +74,7 @@ pub(super) fn owed(kind: SourceKind, name: &str, digest: u8, order: u64) -> Owed
             digest: Digest::from_bytes([digest; 20]),
             ignored: false,
             matched: false,
+            policy: None,
         },
         version: 1,
         content: Content::Present(Digest::from_bytes([digest; 20])),

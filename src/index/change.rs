@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::{Content, Owed, SourceKey, UnixSeconds, Workload, WorkloadKey, WorkloadKind};
+use crate::model::{
+    Content, Owed, RolloutState, SourceKey, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+};
 
 /// The moment at which something was seen, on both clocks that matter.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,8 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Options {
+    /// Namespaces are watched for their annotations only: without `--namespace-selector`.
+    pub every_namespace_counts: bool,
     /// Workloads without annotations are opted in (`--auto-reload-all`).
     pub auto_reload_all: bool,
     /// The creation of a source is a change (`--reload-on-create`).
@@ -60,6 +64,8 @@ pub struct Effect {
     pub opted: Vec<Arc<Workload>>,
     /// Workloads whose template another client put back after a restart.
     pub put_back: Vec<PutBack>,
+    /// Workloads whose rollout stands otherwise than before. None of one that opts into nothing or does not count.
+    pub rollouts: Vec<RolloutChange>,
     /// The object's namespace is not selected: whatever happened to it, no workload owes a restart.
     pub unselected: bool,
 }
@@ -85,6 +91,7 @@ impl Effect {
             settled,
             opted,
             put_back,
+            rollouts,
             unselected: _,
         } = other;
         self.due.extend(due);
@@ -96,6 +103,7 @@ impl Effect {
         self.settled.extend(settled);
         self.opted.extend(opted);
         self.put_back.extend(put_back);
+        self.rollouts.extend(rollouts);
     }
 }
 
@@ -110,6 +118,21 @@ pub struct PutBack {
     pub restarted_at: UnixSeconds,
     /// The manager that wrote it last since then; `None`: `metadata.managedFields` do not show it.
     pub manager: Option<Box<str>>,
+}
+
+/// A rollout that stands otherwise than before, where the workload was known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutChange {
+    /// Whose rollout it is.
+    pub key: WorkloadKey,
+    /// `metadata.uid` of it as it is now: it may have been recreated.
+    pub uid: Box<str>,
+    /// How far it was.
+    pub from: RolloutState,
+    /// How far it is.
+    pub to: RolloutState,
+    /// Every pod that is asked for is available.
+    pub is_healthy: bool,
 }
 
 /// How a workload was brought up to date.
@@ -213,6 +236,8 @@ pub(super) struct Observed {
     pub(super) is_event: bool,
     /// How many changes had been seen by then.
     pub(super) order: u64,
+    /// When.
+    pub(super) at: UnixSeconds,
 }
 
 /// A workload inside its namespace.

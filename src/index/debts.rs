@@ -36,7 +36,7 @@ use super::{
 };
 use crate::model::{Content, Source, SourceRef, UnixSeconds, Workload};
 use book::Book;
-use debt::{Debt, Step};
+use debt::{Debt, Step, Template};
 use released::Released;
 use unclaimed::{Claim, Unclaimed, Written};
 
@@ -328,7 +328,17 @@ impl Debts {
         let owed = due().filter_map(|(reference, debt)| {
             let content = sources.target(reference)?;
             let may_bring_back = workloads.may_have_left_a_template_with(&id, content);
-            Some(debt.owed(content, sources.get(reference)?, follows, may_bring_back))
+            let source = sources.get(reference)?;
+            // Times have whole seconds: of one second, the versions tell which came first.
+            let is_of_one_second = source
+                .modified_at
+                .is_some_and(|at| workload.template.written_at == Some(at));
+            let template = Template {
+                follows,
+                may_bring_back,
+                is_older: is_of_one_second && workloads.was_written_before(&id, debt.version()),
+            };
+            Some(debt.owed(content, source, template))
         });
         Some(Pending {
             workload: Arc::clone(workload),
@@ -349,6 +359,23 @@ impl Debts {
     /// Whether the workload owes a restart for any source, absent ones included.
     pub(super) fn owes(&self, id: &WorkloadId) -> bool {
         self.of(id).any(|(_, debt)| debt.is_due())
+    }
+
+    /// Whether the workload owes a restart for that source.
+    pub(super) fn is_due(&self, id: &WorkloadId, reference: &SourceRef) -> bool {
+        self.book.get(id, reference).is_some_and(Debt::is_due)
+    }
+
+    /// Every debt of the workload, declined ones too.
+    pub(super) fn standings(&self, id: &WorkloadId) -> impl Iterator<Item = (&SourceRef, DebtStanding)> {
+        self.of(id).map(|(reference, debt)| {
+            let standing = DebtStanding {
+                since: debt.since(),
+                running: debt.belief().only(),
+                is_due: debt.is_due(),
+            };
+            (reference, standing)
+        })
     }
 
     /// Whether there is a debt for that source, declined or not.
@@ -404,6 +431,17 @@ impl Debts {
     fn forget(&mut self, id: &WorkloadId, reference: &SourceRef) {
         self.book.remove(id, reference);
     }
+}
+
+/// What users are shown of a debt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DebtStanding {
+    /// When the first change was seen.
+    pub(super) since: Instant,
+    /// The one content that the pods run with; `None`: several are possible.
+    pub(super) running: Option<Content>,
+    /// Whether it is due.
+    pub(super) is_due: bool,
 }
 
 /// The sources that may concern the workload; `None`: any may, by a pattern.

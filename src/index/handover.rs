@@ -20,6 +20,7 @@ use super::{
     change::{Change, WorkloadId},
     debts::Debts,
     objects::Objects,
+    replaced::{Replaced, is_restart},
     source_status::{OwedBy, SourceState, SourceStatus},
 };
 use crate::model::{Content, Source, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey};
@@ -34,6 +35,11 @@ pub(super) struct Handover {
     unrecorded: Option<Unrecorded>,
     /// The sources that the ledger has, until every workload is known.
     recorded: HashSet<SourceRef>,
+    /// As `unrecorded`, for as long as this replica leads: its own watches may show what an earlier leader did minutes later.
+    inherited: Option<Unrecorded>,
+    /// Workloads that an earlier leader restarted for a content that the source is not known to have held. Kept until the source
+    /// is seen again.
+    restarted: HashMap<SourceRef, HashSet<WorkloadId>>,
 }
 
 /// A workload owes a restart for a source, according to the ledger.
@@ -61,6 +67,8 @@ impl Handover {
             inheritance: HashMap::new(),
             unrecorded,
             recorded: HashSet::new(),
+            inherited: unrecorded,
+            restarted: HashMap::new(),
         }
     }
 
@@ -139,6 +147,7 @@ impl Handover {
     /// written by this leader.
     pub(super) fn begin_check(&mut self, unrecorded: Unrecorded, objects: &Objects) -> Vec<WorkloadKey> {
         self.unrecorded = Some(unrecorded);
+        self.inherited = Some(unrecorded);
         let workloads = objects.workloads.all();
         let since = Some(unrecorded.since);
         let unknown =
@@ -214,6 +223,70 @@ impl Handover {
         }
     }
 
+    /// The workload has become another. Where an earlier leader restarted it, which a watch shows only now, its pods may run
+    /// with what the source has not been seen to hold. Returns whether it may owe a restart that it did not owe before.
+    ///
+    /// Where the source was last written before that restart, its stream is behind as well: what it shows next decides.
+    pub(super) fn check_restart(
+        &mut self,
+        workload: &Workload,
+        replaced: &Replaced,
+        objects: &Objects,
+        debts: &mut Debts,
+    ) -> bool {
+        let (before, template) = (&replaced.before, &workload.template);
+        let Some(Unrecorded { since, change }) = self.inherited else {
+            return false;
+        };
+        if template.written_at < Some(since) || !is_restart(before, workload) {
+            return false;
+        }
+        let id = WorkloadId::from(&workload.key);
+        let mut is_news = false;
+        for reference in objects.of_workload(workload) {
+            let shown = template.newly_shown(&reference, &before.template);
+            let (Some(source), Some(shown)) = (objects.sources.present(&reference), shown) else {
+                continue;
+            };
+            if *shown == *Content::Present(source.digest).shown().to_string() {
+                continue;
+            }
+            if source.modified_at >= template.written_at {
+                is_news |= debts.check_restart(&id, source, Some(&shown), &change);
+            } else {
+                self.restarted.entry(reference).or_default().insert(id.clone());
+            }
+        }
+        is_news
+    }
+
+    /// The workload is gone.
+    pub(super) fn forget_workload(&mut self, id: &WorkloadId) {
+        self.restarted.retain(|_, restarted| {
+            restarted.remove(id);
+            !restarted.is_empty()
+        });
+    }
+
+    /// The source was seen again: as [`Self::check_restart`].
+    pub(super) fn check_restarted(
+        &mut self,
+        reference: &SourceRef,
+        objects: &Objects,
+        debts: &mut Debts,
+    ) -> Vec<WorkloadId> {
+        let Some(restarted) = self.restarted.remove(reference) else {
+            return Vec::new();
+        };
+        let (Some(source), Some(inherited)) = (objects.sources.present(reference), self.inherited) else {
+            return Vec::new();
+        };
+        let is_news = |id: &WorkloadId| {
+            objects.workloads.get(id).is_some() && debts.check_restart(id, source, None, &inherited.change)
+        };
+        restarted.into_iter().filter(is_news).collect()
+    }
+
     /// Every workload that existed when this replica began to lead is known now.
     pub(super) fn end(&mut self) {
         self.inheritance.clear();
@@ -225,6 +298,7 @@ impl Handover {
     pub(super) fn clear(&mut self) {
         self.end();
         self.missing.clear();
+        self.restarted.clear();
     }
 }
 

@@ -193,6 +193,13 @@ impl Lists {
         lists.flat_map(|listed| &listed.workloads)
     }
 
+    /// The workloads that list the source by its exact name; one of several lists counts for each.
+    pub(super) fn listing(&self, source: &SourceRef) -> impl Iterator<Item = &WorkloadId> {
+        let lists = self.by_name.get(source).into_iter().flatten();
+        let listed = lists.filter_map(|id| self.listed.get(&(source.kind, *id)));
+        listed.flat_map(|listed| &listed.workloads)
+    }
+
     /// The sources that are looked up by their name.
     pub(super) fn by_name(&self) -> impl Iterator<Item = &SourceRef> {
         self.by_name.keys()

@@ -75,6 +75,11 @@ impl Mounted {
         self.classes.len()
     }
 
+    /// Whether the class exists, whatever mounts it.
+    pub(super) fn has_class(&self, name: &str) -> bool {
+        self.classes.contains_key(name)
+    }
+
     /// Every class whose content is known.
     pub(super) fn contents(&self) -> Vec<Arc<str>> {
         self.contents.keys().cloned().collect()
@@ -173,6 +178,7 @@ impl Mounted {
             digest,
             ignored: annotations.is_some_and(|class| class.ignored),
             matched: annotations.is_some_and(|class| class.matched),
+            policy: None,
             key: key.clone(),
         })
     }

@@ -7,8 +7,12 @@
 //! they owe, what follows for the queue and the ledger ([`Effect`]).
 
 mod classes;
+mod limits;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
+};
 
 use super::{
     change::{Change, Effect, Observed, Options, Pending, Settled, SourceChange, Transition, WorkloadId},
@@ -34,6 +38,10 @@ pub(super) struct Namespace {
     handover: Handover,
     /// Where sources of the Secrets Store CSI driver come from.
     mounted: Mounted,
+    /// Rises with everything that happens here.
+    version: u64,
+    /// An annotation was seen here by which restarts depend on others.
+    has_limits: bool,
 }
 
 /// How a leader stands when it reads the ledger.
@@ -53,16 +61,19 @@ impl Namespace {
         options: Options,
         selected: bool,
         unrecorded: Option<Unrecorded>,
+        in_progress: &Arc<AtomicUsize>,
     ) -> Self {
         Self {
             name,
             objects: Objects {
                 sources: Sources::new(options),
-                workloads: Workloads::new(options.auto_reload_all, selected),
+                workloads: Workloads::new(options.auto_reload_all, selected, Arc::clone(in_progress)),
             },
             debts: Debts::default(),
             handover: Handover::new(unrecorded),
             mounted: Mounted::default(),
+            version: 0,
+            has_limits: false,
         }
     }
 
@@ -79,6 +90,10 @@ impl Namespace {
 
     pub(super) const fn sources(&self) -> &Sources {
         &self.objects.sources
+    }
+
+    pub(super) const fn debts(&self) -> &Debts {
+        &self.debts
     }
 
     pub(super) const fn mounted(&self) -> &Mounted {
@@ -196,6 +211,14 @@ impl Namespace {
             effect.settled = self.keys(&settled);
             effect.due.extend(self.key_if_owing(workload));
         }
+        let Self {
+            handover,
+            objects,
+            debts,
+            ..
+        } = self;
+        let may_owe = handover.check_restart(workload, replaced, objects, debts);
+        effect.due.extend(may_owe.then(|| workload.key.clone()));
         if self.is_selected() {
             let key = replaced.affects_pauses(workload).then(|| workload.key.clone());
             effect.pauses.extend(key);
@@ -204,6 +227,9 @@ impl Namespace {
                 .extend(replaced.is_news(workload).then(|| Arc::clone(workload)));
             let put_back = replaced.put_back(workload);
             effect.put_back.extend(put_back.filter(|_| !owed));
+        }
+        if self.objects.workloads.may_be_concerned(workload) {
+            effect.rollouts.extend(replaced.rollout_change(workload));
         }
         let wakes = replaced.differs(workload) && self.debts.owes(&id);
         effect.woken.extend(wakes.then(|| workload.key.clone()));
@@ -259,6 +285,7 @@ impl Namespace {
             return Effect::default();
         };
         self.debts.forget_workload(&id);
+        self.handover.forget_workload(&id);
         let sources = self.objects.of_workload(&workload);
         for reference in &sources {
             self.forget_tombstone(reference);
@@ -347,6 +374,10 @@ impl Namespace {
                 .check_source(&reference, &self.objects, &mut self.debts);
             effect.due.extend(self.objects.workloads.keys(&to_check));
         }
+        let restarted = self
+            .handover
+            .check_restarted(&reference, &self.objects, &mut self.debts);
+        effect.due.extend(self.objects.workloads.keys(&restarted));
         effect
     }
 
@@ -549,7 +580,11 @@ impl Namespace {
         self.handover.begin_check(unrecorded, &self.objects)
     }
 
-    pub(super) fn check_unrecorded(&mut self, key: &WorkloadKey) {
-        self.handover.check(&key.into(), &self.objects, &mut self.debts);
+    pub(super) fn check_unrecorded(&mut self, key: &WorkloadKey) -> Vec<SourceKey> {
+        let id = WorkloadId::from(key);
+        self.handover.check(&id, &self.objects, &mut self.debts);
+        let workload = self.objects.workloads.get(&id);
+        let sources = workload.map(|workload| self.objects.of_workload(workload));
+        self.keys(&sources.unwrap_or_default())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::change::PutBack;
+use super::change::{PutBack, RolloutChange};
 use crate::model::{Content, SourceRef, Workload};
 
 /// Two resourceVersions between which something has happened, at the second at the latest.
@@ -74,6 +74,19 @@ impl Replaced {
             uid: now.uid.clone(),
             restarted_at,
             manager: last_write.map(|write| write.manager.clone()),
+        })
+    }
+
+    /// Its rollout stands otherwise than before.
+    pub(super) fn rollout_change(&self, now: &Workload) -> Option<RolloutChange> {
+        let (before, after) = (self.before.rollout, now.rollout);
+        let differs = (before.state, before.is_healthy) != (after.state, after.is_healthy);
+        differs.then(|| RolloutChange {
+            key: now.key.clone(),
+            uid: now.uid.clone(),
+            from: before.state,
+            to: after.state,
+            is_healthy: after.is_healthy,
         })
     }
 

@@ -75,6 +75,14 @@ impl Slot {
     fn is_present(&self) -> bool {
         self.presence == Presence::Here
     }
+
+    /// Whether the other is what the watch showed after this one, with the same data: nothing was between them.
+    fn shows_the_next(&self, other: &Self) -> bool {
+        self.is_present()
+            && self.generation == other.generation
+            && self.source.uid == other.source.uid
+            && self.source.digest == other.source.digest
+    }
 }
 
 impl Presence {
@@ -155,6 +163,10 @@ impl Sources {
         {
             // A write that only removes keys leaves no time, then or later: it came after the one before all the same.
             slot.source.modified_at = slot.source.modified_at.max(before.source.modified_at);
+            if before.shows_the_next(&slot) && kind != SourceKind::SecretProviderClass {
+                // Who owns the data has written something else: a label.
+                slot.source.modified_at = before.source.modified_at;
+            }
         }
         let before = self.slots.insert(reference.clone(), slot);
         let presence = before.as_ref().map(|before| before.presence);
@@ -314,6 +326,7 @@ impl Sources {
                 digest,
                 ignored: false,
                 matched: false,
+                policy: None,
             },
             presence,
             inherited: true,

@@ -37,6 +37,8 @@ struct Stream {
     listed_once: bool,
     /// Since when events flow; `None` during a list and after a failure.
     current_since: Option<Instant>,
+    /// Since when it has failed without anything in between; `None`: it has not, or is not permitted.
+    failing_since: Option<Instant>,
 }
 
 impl Streams {
@@ -54,6 +56,13 @@ impl Streams {
     /// Notes the event and returns the generation its object belongs to.
     pub(super) fn note(&mut self, id: &StreamId, event: &Event, now: Instant) -> u32 {
         let stream = self.entry(id);
+        match event {
+            Event::Failed(failure) if !failure.denied && !failure.not_installed => {
+                stream.failing_since.get_or_insert(now);
+            }
+            Event::ListStarted => {}
+            _ => stream.failing_since = None,
+        }
         match event {
             Event::ListStarted => {
                 stream.generation = stream.generation.wrapping_add(1);
@@ -93,7 +102,12 @@ impl Streams {
 
     /// As [`Self::has_listed`], of the stream that shows those sources. Where no stream does, nothing is known of them.
     pub(super) fn has_listed_sources(&self, kind: SourceKind, namespace: &Arc<str>) -> bool {
-        let mut covering = self.covering(Watched::Source(kind), namespace);
+        self.has_listed_all(Watched::Source(kind), namespace)
+    }
+
+    /// As [`Self::has_listed`], of the stream that shows what of that sort lives in the namespace.
+    pub(super) fn has_listed_all(&self, watched: Watched, namespace: &Arc<str>) -> bool {
+        let mut covering = self.covering(watched, namespace);
         covering.any(|stream| stream.listed_once)
     }
 
@@ -105,6 +119,25 @@ impl Streams {
             stream
                 .current_since
                 .is_none_or(|since| now.saturating_duration_since(since) < CATCHING_UP)
+        })
+    }
+
+    /// Whether one of the streams that show the namespace's workloads has failed for that long: what it showed is old.
+    pub(super) fn workloads_fail_for(&self, namespace: &Arc<str>, time: Duration, now: Instant) -> bool {
+        let kinds = self.kinds.iter().map(|kind| Watched::Workload(*kind));
+        let mut covering = kinds.flat_map(|kind| self.covering(kind, namespace));
+        covering.any(|stream| {
+            stream
+                .failing_since
+                .is_some_and(|since| now.saturating_duration_since(since) >= time)
+        })
+    }
+
+    /// Whether every stream of workloads has shown a complete list at least once, or shows a kind that is not served.
+    pub(super) fn has_listed_workloads(&self) -> bool {
+        let mut streams = self.streams.iter();
+        streams.all(|(id, stream)| {
+            stream.listed || stream.listed_once || !matches!(id.watched, Watched::Workload(_))
         })
     }
 
@@ -126,6 +159,7 @@ impl Streams {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watch::Failure;
 
     fn stream(watched: Watched, namespace: Option<&str>) -> StreamId {
         StreamId {
@@ -160,6 +194,22 @@ mod tests {
         assert!(streams.some_workloads_unknown(&other, later));
         assert!(streams.has_listed_sources(SourceKind::Secret, &one));
         assert!(!streams.has_listed_sources(SourceKind::Secret, &other));
+        // What is not permitted is no failure of a watch.
+        let minute = Duration::from_mins(1);
+        let fails = |denied| {
+            Event::Failed(Failure {
+                denied,
+                ..Failure::other("broken")
+            })
+        };
+        streams.note(&expected[0], &fails(false), begun);
+        assert!(!streams.workloads_fail_for(&one, minute, begun + minute / 2));
+        streams.note(&expected[0], &Event::ListStarted, begun + minute / 2);
+        assert!(streams.workloads_fail_for(&one, minute, begun + minute));
+        assert!(!streams.workloads_fail_for(&other, minute, begun + minute));
+        streams.note(&expected[0], &fails(true), begun + minute);
+        assert!(!streams.workloads_fail_for(&one, minute, begun + 2 * minute));
+        streams.note(&expected[0], &Event::Listed, begun);
         // A stream that covers all namespaces counts for each.
         streams.note(&everywhere, &Event::ListStarted, begun);
         assert!(streams.some_workloads_unknown(&one, later));

@@ -3,7 +3,7 @@
 //!
 //! I/O: none.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::model::{Content, Fingerprint, PodTemplate, Workload};
 
@@ -18,12 +18,19 @@ struct Left {
     shown: u64,
 }
 
+/// Those that there was no room for: a bit for each, which several may share.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dropped {
+    fingerprints: u64,
+    /// What their markers show.
+    shown: u64,
+}
+
 /// Since the status last showed that all pods are of the present template.
 #[derive(Debug, Default)]
 pub(super) struct TemplatesLeft {
     known: Vec<Left>,
-    /// What the markers of those show that there was no room for, if there was none for some.
-    dropped: Option<u64>,
+    dropped: Dropped,
     /// And others, which were never seen.
     or_unseen: bool,
 }
@@ -48,7 +55,8 @@ impl TemplatesLeft {
             if self.known.len() >= MOST
                 && let Some(dropped) = self.known.pop()
             {
-                self.dropped = Some(self.dropped.unwrap_or_default() | dropped.shown);
+                self.dropped.fingerprints |= bit_of(dropped.fingerprint);
+                self.dropped.shown |= dropped.shown;
             }
             let shown = shown(&before.template);
             self.known.push(Left { fingerprint, shown });
@@ -72,13 +80,14 @@ impl TemplatesLeft {
             return self.or_unseen || self.is_any_known();
         };
         let bit = bit(&digest.to_string());
-        let mut shown = self.known.iter().map(|left| left.shown).chain(self.dropped);
-        self.or_unseen || shown.any(|shown| shown & bit != 0)
+        let mut shown = self.known.iter().map(|left| left.shown);
+        self.or_unseen || self.dropped.shown & bit != 0 || shown.any(|shown| shown & bit != 0)
     }
 
     fn contains(&self, template: Fingerprint) -> bool {
         let mut known = self.known.iter();
-        self.or_unseen || self.dropped.is_some() || known.any(|left| left.fingerprint.is_same(template))
+        let is_dropped = self.dropped.fingerprints & bit_of(template) != 0;
+        self.or_unseen || is_dropped || known.any(|left| left.fingerprint.is_same(template))
     }
 }
 
@@ -89,7 +98,18 @@ fn shown(template: &PodTemplate) -> u64 {
 }
 
 fn bit(value: &str) -> u64 {
+    bit_by(|hasher| hasher.write(value.as_bytes()))
+}
+
+fn bit_of(template: Fingerprint) -> u64 {
+    bit_by(|hasher| template.hash(hasher))
+}
+
+fn bit_by(hash: impl FnOnce(&mut DefaultHasher)) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(value.as_bytes());
+    hash(&mut hasher);
     1 << (hasher.finish() % u64::from(u64::BITS))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,10 @@ mod oracle_standby;
 mod pauses;
 mod pods;
 mod put_back;
+mod rollouts;
 mod selection;
 mod unclaimed;
+mod view;
 mod worker;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -23,8 +25,8 @@ use rstest::rstest;
 use super::*;
 use crate::{
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Proof, Replacement, Restart, Source,
-        SourceKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Proof, Replacement, Restart, Rollout,
+        Source, SourceKind, WorkloadKind,
     },
     watch::Failure,
 };
@@ -86,13 +88,13 @@ impl Fixture {
 
     fn event(&self, watched: Watched, event: Event) -> Effect {
         self.index.apply(
-            Observation {
-                stream: StreamId {
+            Observation::of(
+                StreamId {
                     watched,
                     namespace: None,
                 },
                 event,
-            },
+            ),
             self.now,
         )
     }
@@ -147,7 +149,7 @@ impl Fixture {
     }
 }
 
-const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
+pub(super) const AUTO: (&str, &str) = ("reloader.stakater.com/auto", "true");
 
 fn key(name: &str) -> WorkloadKey {
     WorkloadKey::new(WorkloadKind::Deployment, "team", name)
@@ -171,10 +173,11 @@ fn source(name: &str, content: u8) -> Source {
         digest: digest(content),
         ignored: false,
         matched: false,
+        policy: None,
     }
 }
 
-fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Workload {
+pub(super) fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Workload {
     let container = Container {
         name: "main".into(),
         references: vec![reference("app")],
@@ -191,7 +194,9 @@ fn workload(name: &str, (annotation, value): (&str, &str), version: u64) -> Work
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        rollout: Rollout::default(),
         written_by: None,
+        policy: None,
         lacks_template: false,
         opt_in: OptIn::parse(
             &AnnotationKeys::default(),

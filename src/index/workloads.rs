@@ -10,11 +10,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use super::{
     change::{Observed, WorkloadId},
+    course::{Course, InProgress},
     lists::{self, Asked, Lists},
     replaced::{Replaced, Span, WorkloadSeen, is_paused, is_restart, template_changed},
     templates_left::TemplatesLeft,
@@ -39,6 +40,7 @@ pub(super) struct Workloads {
     lists: Lists,
     /// Workloads that use the pod template of the Deployment of that name.
     followers: HashMap<Arc<str>, HashSet<WorkloadId>>,
+    in_progress: InProgress,
 }
 
 #[derive(Debug)]
@@ -63,10 +65,12 @@ struct Slot {
     pods_moved: u64,
     /// The resourceVersion that this process, or another replica as far as it is seen, wrote last.
     written: u64,
+    course: Course,
 }
 
 impl Workloads {
-    pub(super) fn new(auto_reload_all: bool, selected: bool) -> Self {
+    /// `in_progress`: how many workloads of all namespaces are.
+    pub(super) fn new(auto_reload_all: bool, selected: bool, in_progress: Arc<AtomicUsize>) -> Self {
         Self {
             auto_reload_all,
             selected,
@@ -75,6 +79,7 @@ impl Workloads {
             interested: HashMap::new(),
             lists: Lists::default(),
             followers: HashMap::new(),
+            in_progress: InProgress::new(selected, in_progress),
         }
     }
 
@@ -89,6 +94,7 @@ impl Workloads {
 
     /// From now on sources concern workloads here, or do not. Returns whether that is new.
     pub(super) fn select(&mut self, selected: bool) -> bool {
+        self.in_progress.select(selected);
         std::mem::replace(&mut self.selected, selected) != selected
     }
 
@@ -102,6 +108,7 @@ impl Workloads {
     ) -> WorkloadSeen {
         let id = WorkloadId::from(&workload.key);
         let version = workload.resource_version;
+        let is_in_progress = self.is_in_progress(workload);
         let Some(slot) = self.slots.get_mut(&id) else {
             let slot = Slot {
                 workload: Arc::clone(workload),
@@ -115,7 +122,9 @@ impl Workloads {
                 template_returned: false,
                 pods_moved: 0,
                 written: 0,
+                course: Course::new(workload, observed.map_or(UnixSeconds(0), |observed| observed.at)),
             };
+            self.in_progress.note(false, is_in_progress);
             *self.counts.entry(id.kind).or_default() += 1;
             self.slots.insert(id.clone(), slot);
             self.link(&id, workload);
@@ -161,7 +170,12 @@ impl Workloads {
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
             slot.read_at = observed.order;
         }
+        if let Some(observed) = observed {
+            slot.course = slot.course.next(&slot.workload, workload, observed.at);
+        }
         let before = std::mem::replace(&mut slot.workload, Arc::clone(workload));
+        self.in_progress
+            .note(self.is_in_progress(&before), is_in_progress);
         let replaced = Replaced {
             before,
             read_at,
@@ -184,6 +198,7 @@ impl Workloads {
                 self.counts.remove(&id.kind);
             }
         }
+        self.in_progress.note(self.is_in_progress(&slot.workload), false);
         self.unlink(id, &slot.workload);
         Some(slot.workload)
     }
@@ -204,6 +219,33 @@ impl Workloads {
 
     pub(super) fn get(&self, id: &WorkloadId) -> Option<&Arc<Workload>> {
         Some(&self.slots.get(id)?.workload)
+    }
+
+    /// And how far its rollout is.
+    pub(super) fn with_course(&self, id: &WorkloadId) -> Option<(&Arc<Workload>, Course)> {
+        let slot = self.slots.get(id)?;
+        Some((&slot.workload, slot.course))
+    }
+
+    /// How many that opted in have a rollout in progress; none where the namespace does not count.
+    pub(super) const fn in_progress(&self) -> usize {
+        self.in_progress.here()
+    }
+
+    /// How many of these have made no progress since then.
+    pub(super) fn stalled(&self, since: UnixSeconds) -> usize {
+        if self.in_progress() == 0 {
+            return 0;
+        }
+        let stalled = self
+            .slots
+            .values()
+            .filter(|slot| slot.course.progressed_at <= since && self.is_in_progress(&slot.workload));
+        stalled.count()
+    }
+
+    fn is_in_progress(&self, workload: &Workload) -> bool {
+        workload.rollout.state.is_in_progress() && (self.auto_reload_all || !workload.opt_in.is_empty())
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Workload>> {
@@ -292,6 +334,12 @@ impl Workloads {
         }
     }
 
+    /// Whether its markers are certainly older than that resourceVersion.
+    pub(super) fn was_written_before(&self, id: &WorkloadId, version: u64) -> bool {
+        let slot = self.slots.get(id).filter(|slot| slot.written > 0);
+        slot.is_some_and(|slot| slot.written < version)
+    }
+
     /// Whether pods may have started after that resourceVersion: its template has changed since, or pods came or went.
     pub(super) fn pods_may_start_since(&self, id: &WorkloadId, version: u64) -> bool {
         let slot = self.slots.get(id);
@@ -374,6 +422,19 @@ impl Workloads {
         let only_listed = listed.filter(|reference| !self.interested.contains_key(*reference));
         let named = self.interested.keys().chain(only_listed);
         named.filter(|_| self.selected)
+    }
+
+    /// How many workloads opted into each source by referencing it or listing its exact name.
+    pub(super) fn users_by_name(&self) -> Vec<(SourceRef, usize)> {
+        let users = |reference: &SourceRef| {
+            let using = self.interested.get(reference);
+            let listing = self.lists.listing(reference);
+            let only_listing = listing.filter(|id| using.is_none_or(|using| !using.contains(*id)));
+            using.map_or(0, HashSet::len) + only_listing.count()
+        };
+        self.named()
+            .map(|reference| (reference.clone(), users(reference)))
+            .collect()
     }
 
     /// The sources that may concern the workload.

@@ -11,6 +11,7 @@ use std::{
     task::Poll,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub struct State {
     pub role: Role,
     /// `holderIdentity` of the record seen last; `None` while no process holds the lease.
     pub holder: Option<Arc<str>>,
+    /// When it got this role, by this machine's clock; `None`: it has never had another one.
+    pub since: Option<Timestamp>,
 }
 
 /// Counts since the start of the process, for metrics.
@@ -73,6 +76,7 @@ impl Leadership {
         let (state, receiver) = watch::channel(State {
             role: Role::Standby,
             holder: None,
+            since: None,
         });
         let leadership = Self {
             shared: Arc::clone(&shared),
@@ -94,6 +98,7 @@ impl Leadership {
         let (sender, state) = watch::channel(State {
             role: Role::Leader,
             holder: None,
+            since: None,
         });
         Self {
             shared,
@@ -202,7 +207,10 @@ impl Publisher {
                     .fetch_add(u64::from(state.holder.is_some()), Ordering::Relaxed);
             }
             let role_changed = state.role != role;
-            state.role = role;
+            if role_changed {
+                state.role = role;
+                state.since = Some(self.shared.clock.wall());
+            }
             holder_changed || role_changed
         });
     }
@@ -228,8 +236,6 @@ impl Drop for Publisher {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
-
-    use k8s_openapi::jiff::Timestamp;
 
     use super::*;
 

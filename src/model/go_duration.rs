@@ -5,7 +5,7 @@
 use std::{fmt, time::Duration};
 
 /// Why a text is not a duration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DurationError {
     /// Nothing, a sign, or a unit without a number.
     #[error("expected a duration like 100ms, 2s or 1m30s")]

@@ -121,6 +121,12 @@ impl SourceKey {
     }
 }
 
+impl fmt::Display for SourceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
 impl fmt::Display for SourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
@@ -152,5 +158,57 @@ impl WorkloadKey {
 impl fmt::Display for WorkloadKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// An object of either sort.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKey {
+    /// A workload.
+    Workload(WorkloadKey),
+    /// A source.
+    Source(SourceKey),
+}
+
+impl ObjectKey {
+    /// `metadata.namespace`.
+    pub const fn namespace(&self) -> &Arc<str> {
+        match self {
+            Self::Workload(key) => &key.namespace,
+            Self::Source(key) => &key.namespace,
+        }
+    }
+
+    /// `metadata.name`.
+    pub const fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Workload(key) => &key.name,
+            Self::Source(key) => &key.name,
+        }
+    }
+
+    /// Its `apiVersion`.
+    pub fn api_version(&self) -> String {
+        match self {
+            Self::Workload(key) => key.kind.api_version(),
+            Self::Source(key) => key.kind.api_version().to_owned(),
+        }
+    }
+
+    /// Its kind as the API spells it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Workload(key) => key.kind.as_str(),
+            Self::Source(key) => key.kind.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload(key) => key.fmt(f),
+            Self::Source(key) => key.fmt(f),
+        }
     }
 }

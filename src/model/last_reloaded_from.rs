@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::{Content, Digest, SourceKey, SourceKind};
+use super::{Content, Digest, SourceKey, SourceKind, SourceRef};
 
 /// Longest annotation that is parsed, in bytes. A marker has a few hundred; anything longer is not one.
 const MAX_MARKER_LENGTH: usize = 4096;
@@ -60,11 +60,30 @@ impl<'a> LastReloadedFrom<'a> {
         self.is_of(source.kind, &source.name) && self.fields.as_ref().is_some_and(shows)
     }
 
+    /// The hash that it shows of that source; `None` where it names another one.
+    pub fn hash_of(&self, kind: SourceKind, name: &str) -> Option<&str> {
+        let fields = self.fields.as_ref().filter(|_| self.is_of(kind, name))?;
+        Some(&fields.hash)
+    }
+
+    /// The source that it names.
+    pub fn source(&self) -> Option<SourceRef> {
+        let fields = self.fields.as_ref()?;
+        let is_it = |kind: &SourceKind| fields.kind.eq_ignore_ascii_case(kind.type_name());
+        let kind = SourceKind::ALL.into_iter().find(is_it)?;
+        Some(SourceRef::new(kind, &*fields.name))
+    }
+
     /// Whether it names that source and a content exactly. Such a marker has to move with the content, or it would show
     /// that one again when the content has come back to it.
     pub fn is_exact(&self, source: &SourceKey) -> bool {
         self.is_of(source.kind, &source.name)
             && self.fields.as_ref().is_some_and(|fields| fields.exact.is_some())
+    }
+
+    /// The digest that it shows, as text.
+    pub fn hash(&self) -> Option<&str> {
+        self.fields.as_ref().map(|fields| &*fields.hash)
     }
 
     /// Whether it names that source.

@@ -8,15 +8,24 @@ use std::{fmt, sync::Arc};
 use super::{Source, SourceKind, go_values::parse_go_bool};
 
 mod list;
+mod ruling;
 
 pub use super::go_regex::Subject;
-pub use list::{BadItem, BadPatternReason, NameList, SharedLists};
+pub use list::{BadItem, BadPatternReason, NameList, SharedLists, items};
+pub use ruling::{Place, Refusal, Ruling, Verdict};
 
 /// The annotation on the pod template that holds the annotations strategy's marker. Not configurable.
 pub const LAST_RELOADED_FROM: &str = "reloader.stakater.com/last-reloaded-from";
 
+/// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
+/// is not a workload. Not configurable.
+pub const RECREATES: &str = "reloader.stakater.com/recreates";
+
 /// On a Rollout: what a restart is. Not configurable.
 pub const ROLLOUT_STRATEGY: &str = "reloader.stakater.com/rollout-strategy";
+
+/// The annotations that no flag renames: those above.
+pub const FIXED_KEYS: [&str; 2] = [LAST_RELOADED_FROM, ROLLOUT_STRATEGY];
 
 /// The names of the annotations, which flags can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +90,23 @@ impl Default for AnnotationKeys {
 }
 
 impl AnnotationKeys {
+    /// All of them, in no particular order.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        let of_kinds = SourceKind::ALL.into_iter().flat_map(|kind| {
+            let keys = self.of(kind);
+            [&keys.auto, &keys.reload, &keys.exclude]
+        });
+        let others = [
+            &self.auto,
+            &self.search,
+            &self.match_,
+            &self.ignore,
+            &self.pause_period,
+            &self.paused_at,
+        ];
+        of_kinds.chain(others).map(String::as_str)
+    }
+
     /// Those for that kind of source.
     pub const fn of(&self, kind: SourceKind) -> &KindKeys {
         match kind {
@@ -89,28 +115,6 @@ impl AnnotationKeys {
             SourceKind::SecretProviderClass => &self.class,
         }
     }
-}
-
-/// The result of a workload's annotations for a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The source does not restart the workload.
-    No(Refusal),
-    /// The workload names the source: its pods need not visibly use it.
-    Named,
-    /// The workload is restarted for the source if its pods use it.
-    Auto,
-}
-
-/// Why a source does not restart a workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The source carries the ignore annotation.
-    Ignored,
-    /// The workload excludes the source by name.
-    Excluded,
-    /// Nothing in the workload's annotations covers the source.
-    NotOptedIn,
 }
 
 /// A workload's reload annotations, parsed. One pointer when there are none.
@@ -133,6 +137,22 @@ struct Rule {
     listed: Option<Arc<NameList>>,
     search: bool,
     auto: Auto,
+    /// The annotation that decided about `auto`, the first of the two that say what it is.
+    auto_key: AutoKey,
+    /// All but the exclusions are the pod template's. False where there are none.
+    of_template: bool,
+}
+
+/// An automatic opt-in annotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum AutoKey {
+    /// Neither has a value.
+    #[default]
+    Neither,
+    /// [`AnnotationKeys::auto`].
+    General,
+    /// [`KindKeys::auto`].
+    OfKind,
 }
 
 /// The combined result of the two automatic opt-in annotations.
@@ -153,6 +173,8 @@ static NO_RULE: Rule = Rule {
     listed: None,
     search: false,
     auto: Auto::Unset,
+    auto_key: AutoKey::Neither,
+    of_template: false,
 };
 
 impl OptIn {
@@ -250,8 +272,23 @@ impl OptIn {
         auto_reload_all: bool,
         names: impl FnOnce(&Arc<NameList>) -> bool,
     ) -> Verdict {
+        self.ruling_where(source, auto_reload_all, names).verdict()
+    }
+
+    /// As [`Self::verdict`], with the rule that decides.
+    pub fn ruling(&self, source: &Source, auto_reload_all: bool) -> Ruling {
+        let subject = Subject::new(&source.key.name);
+        self.ruling_where(source, auto_reload_all, |list| list.matches(&subject))
+    }
+
+    fn ruling_where(
+        &self,
+        source: &Source,
+        auto_reload_all: bool,
+        names: impl FnOnce(&Arc<NameList>) -> bool,
+    ) -> Ruling {
         if source.ignored {
-            return Verdict::No(Refusal::Ignored);
+            return Ruling::Ignored;
         }
         let (rule, name) = (self.rule(source.key.kind), &*source.key.name);
         if rule
@@ -259,16 +296,48 @@ impl OptIn {
             .as_ref()
             .is_some_and(|excluded| excluded.holds(name))
         {
-            return Verdict::No(Refusal::Excluded);
+            return Ruling::Excluded;
         }
         // An absent list is one empty item to upstream, and an empty item matches an empty name.
         if rule.listed.as_ref().map_or(name.is_empty(), names) {
-            return Verdict::Named;
+            return Ruling::Listed;
         }
-        if (rule.search && source.matched) || rule.is_auto(auto_reload_all) {
-            return Verdict::Auto;
+        match rule.auto {
+            _ if rule.search && source.matched => Ruling::Searched,
+            Auto::On => Ruling::Auto,
+            Auto::Unset if auto_reload_all => Ruling::ByFlag,
+            Auto::Unset | Auto::Off if rule.search => Ruling::Unmatched,
+            Auto::Off => Ruling::Off,
+            Auto::Unset => Ruling::NotAsked,
         }
-        Verdict::No(Refusal::NotOptedIn)
+    }
+
+    /// The annotation behind a ruling about a source of that kind, and where it is; `None` where it is no annotation, or
+    /// none of the workload's.
+    pub fn annotation<'a>(
+        &self,
+        keys: &'a AnnotationKeys,
+        kind: SourceKind,
+        ruling: Ruling,
+    ) -> Option<(&'a str, Place)> {
+        let (rule, of_kind) = (self.rule(kind), keys.of(kind));
+        let place = if rule.of_template {
+            Place::Template
+        } else {
+            Place::Workload
+        };
+        Some(match ruling {
+            Ruling::Ignored => (&keys.ignore, Place::Source),
+            Ruling::Excluded => (&of_kind.exclude, Place::Workload),
+            Ruling::Listed => (&of_kind.reload, place),
+            Ruling::Searched | Ruling::Unmatched => (&keys.search, place),
+            Ruling::Auto | Ruling::Off => match rule.auto_key {
+                AutoKey::Neither => return None,
+                AutoKey::General => (&keys.auto, place),
+                AutoKey::OfKind => (&of_kind.auto, place),
+            },
+            Ruling::ByFlag | Ruling::NotAsked => return None,
+        })
     }
 
     /// The items of all lists that were skipped, the first 16 of each, and which kind of source they list.
@@ -332,15 +401,23 @@ impl Rule {
         let [reload, auto, typed_auto, search] = values;
 
         let excluded = workload(&of_kind.exclude).unwrap_or_default();
+        let is_true = |text: &str| parse_go_bool(text) == Some(true);
+        let (auto, auto_key) = match [auto, typed_auto] {
+            ["", ""] => (Auto::Unset, AutoKey::Neither),
+            [auto, _] if is_true(auto) => (Auto::On, AutoKey::General),
+            [_, of_kind] if is_true(of_kind) => (Auto::On, AutoKey::OfKind),
+            ["", _] => (Auto::Off, AutoKey::OfKind),
+            _ => (Auto::Off, AutoKey::General),
+        };
+        let listed = lists.get(reload, NameList::parse);
+        let search = search == "true";
         Self {
+            of_template: !own && (listed.is_some() || search || auto != Auto::Unset),
             excluded: lists.get(excluded, NameList::of_names),
-            listed: lists.get(reload, NameList::parse),
-            search: search == "true",
-            auto: match [auto, typed_auto] {
-                ["", ""] => Auto::Unset,
-                texts if texts.into_iter().any(|text| parse_go_bool(text) == Some(true)) => Auto::On,
-                _ => Auto::Off,
-            },
+            listed,
+            search,
+            auto,
+            auto_key,
         }
     }
 

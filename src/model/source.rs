@@ -1,6 +1,6 @@
 //! A ConfigMap or Secret, reduced: never its data.
 
-use super::{Digest, SourceKey, Uid, UnixSeconds};
+use super::{Digest, Policy, SourceKey, Uid, UnixSeconds};
 
 /// The label of the ConfigMaps that hold Reloader's own ledger; its value is the ledger's name.
 pub const LEDGER_LABEL: &str = "reloader.stakater.com/ledger";
@@ -45,4 +45,6 @@ pub struct Source {
     pub ignored: bool,
     /// It carries the match annotation with exactly `true`: workloads that search find it.
     pub matched: bool,
+    /// What its annotations say about when restarts for it may happen; `None` of most sources.
+    pub policy: Option<Box<Policy>>,
 }

@@ -2,6 +2,8 @@
 //!
 //! Input: a [`Timestamp`]. Output: [`UnixSeconds`]. I/O: none; nothing here reads a clock.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
@@ -17,6 +19,12 @@ impl UnixSeconds {
     #[must_use]
     pub const fn saturating_add(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
+    }
+
+    /// How long before `now` it was; zero for a time to come, which a clock that was set back leaves.
+    pub fn elapsed(self, now: Self) -> Duration {
+        let seconds = now.0.saturating_sub(self.0);
+        Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
     }
 }
 
@@ -47,6 +55,17 @@ mod tests {
         assert_eq!(
             Timestamp::from(UnixSeconds(1_767_323_045)).to_string(),
             "2026-01-02T03:04:05Z"
+        );
+    }
+
+    #[test]
+    fn a_time_to_come_is_no_time_ago() {
+        let (then, now) = (UnixSeconds(5), UnixSeconds(7));
+        assert_eq!(then.elapsed(now), Duration::from_secs(2));
+        assert_eq!(now.elapsed(then), Duration::ZERO);
+        assert_eq!(
+            UnixSeconds(i64::MIN).elapsed(now).as_secs(),
+            i64::MAX.unsigned_abs()
         );
     }
 

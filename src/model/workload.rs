@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Content, LastReloadedFrom, OptIn, Pause, Source, SourceRef, UnixSeconds, WorkloadKey};
+use super::{
+    Content, LastReloadedFrom, OptIn, Pause, Policy, Rollout, Source, SourceRef, UnixSeconds, WorkloadKey,
+    env_name,
+};
 
 /// The field manager of every write; upstream's, so that `managedFields` name one owner.
 pub const FIELD_MANAGER: &str = "Reloader";
@@ -27,6 +30,8 @@ pub struct Workload {
     pub opt_in: OptIn,
     /// Its pause settings; `None` on most workloads, and so one pointer.
     pub pause: Option<Box<Pause>>,
+    /// What its annotations say about when it may restart; `None` on most workloads.
+    pub policy: Option<Box<Policy>>,
     /// The pod template, reduced.
     pub template: PodTemplate,
     /// The Deployment of the same namespace whose pod template this is (a Rollout's `workloadRef`); `None`: its own.
@@ -37,6 +42,8 @@ pub struct Workload {
     pub replacement: Replacement,
     /// What its status says of its pods.
     pub pods: Pods,
+    /// How far its status says that the rollout of its present template is; the default where it opts into nothing.
+    pub rollout: Rollout,
     /// The last write of another manager than [`FIELD_MANAGER`] that was later than its: by `metadata.managedFields`, status
     /// and scale left out. Those know a manager only by what it set: who only removes fields is not among them. Within one
     /// second another manager counts as the later. None of a workload that opts into nothing.
@@ -115,6 +122,12 @@ pub enum Restart {
 }
 
 impl Workload {
+    /// Its place in the order of restarts for one source: lower ones go first.
+    pub fn wave(&self) -> i32 {
+        let limits = Policy::limits_of(self.policy.as_deref());
+        limits.and_then(|limits| limits.wave).unwrap_or_default()
+    }
+
     /// Whether it was created after the source was last written, so that its pods have always had this content.
     ///
     /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was seen
@@ -197,6 +210,29 @@ impl PodTemplate {
                     .is_some_and(|text| text.contains(&digest))
     }
 
+    /// The text by which a marker of that source shows its content, where it was another in the template `before` or none.
+    pub fn newly_shown(&self, source: &SourceRef, before: &Self) -> Option<Box<str>> {
+        let name = env_name(source.kind, &source.name);
+        let value = |template: &Self| {
+            let mut markers = template
+                .containers
+                .iter()
+                .flat_map(|container| &container.markers);
+            let (_, value) = markers.find(|(other, _)| **other == *name)?;
+            Some(value.clone())
+        };
+        let annotation = |template: &Self| {
+            let text = template.last_reloaded_from.as_deref()?;
+            let marker = LastReloadedFrom::read(text);
+            let hash = marker.hash().filter(|_| marker.is_of(source.kind, &source.name));
+            hash.map(Into::into)
+        };
+        let new = |shown: Option<Box<str>>, before: Option<Box<str>>| {
+            shown.filter(|shown| Some(shown) != before.as_ref())
+        };
+        new(value(self), value(before)).or_else(|| new(annotation(self), annotation(before)))
+    }
+
     /// Whether the annotation is the only marker that differs from those of the template `before`, and is not of that source.
     pub fn newly_names_another(&self, source: &SourceRef, before: &Self) -> bool {
         let markers = |template: &Self| -> Vec<_> {
@@ -220,7 +256,7 @@ impl PodTemplate {
 /// A hash of a whole pod template, comparable inside this process; the default stands for a template that is not kept.
 ///
 /// It is of values as well, and so prints nothing.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
@@ -293,6 +329,17 @@ pub struct Owed {
     pub seen_at: UnixSeconds,
     /// Orders changes: the later of two has the larger number.
     pub order: u64,
+}
+
+impl Owed {
+    /// When the source was changed, as far as it is known: a deletion leaves no time.
+    pub fn changed_at(&self) -> UnixSeconds {
+        let written = match self.content {
+            Content::Present(_) => self.source.modified_at,
+            Content::Absent => None,
+        };
+        written.unwrap_or(self.seen_at)
+    }
 }
 
 /// What a marker of a source in the pod template proves.

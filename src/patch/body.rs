@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt::Debug};
 
 use serde::Serialize;
 
+use super::cause::ANNOTATION;
 use crate::{
     decide::{PauseChange, Plan, Strategy},
     model::{AnnotationKeys, Content, opt_in::LAST_RELOADED_FROM},
@@ -19,7 +20,13 @@ use crate::{
 ///
 /// A pause is begun and ended in the same patch. Upstream sends one of its own for it, before the marker's: what is
 /// stored in the end is the same, but here there is no moment with only one of them.
-pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Serialize + Debug + use<'a> {
+///
+/// `cause`: what is noted beside the marker, for `kubectl rollout history`.
+pub fn strategic_merge<'a>(
+    plan: &'a Plan,
+    keys: &'a AnnotationKeys,
+    cause: Option<&'a str>,
+) -> impl Serialize + Debug + use<'a> {
     let template = Template {
         metadata: plan.annotation().map(|value| TemplateMetadata {
             annotations: BTreeMap::from([(LAST_RELOADED_FROM, value)]),
@@ -28,10 +35,14 @@ pub fn strategic_merge<'a>(plan: &'a Plan, keys: &'a AnnotationKeys) -> impl Ser
             containers: containers(plan),
         }),
     };
-    let paused_at = plan.pause.map(paused_at);
+    let paused_at = plan
+        .pause
+        .map(|change| (keys.paused_at.as_str(), paused_at(change)));
+    let cause = cause.map(|cause| (ANNOTATION, Some(cause.to_owned())));
+    let annotations: BTreeMap<_, _> = paused_at.into_iter().chain(cause).collect();
     let metadata = Metadata {
         resource_version: plan.resource_version.map(|version| version.to_string()),
-        annotations: paused_at.map(|value| BTreeMap::from([(keys.paused_at.as_str(), value)])),
+        annotations: (!annotations.is_empty()).then_some(annotations),
     };
     Body {
         metadata: (metadata != Metadata::default()).then_some(metadata),
@@ -181,11 +192,11 @@ pub(super) mod tests {
     }
 
     fn text(plan: &Plan) -> String {
-        serde_json::to_string(&strategic_merge(plan, &AnnotationKeys::default())).unwrap()
+        serde_json::to_string(&strategic_merge(plan, &AnnotationKeys::default(), None)).unwrap()
     }
 
     fn value(plan: &Plan) -> Json {
-        serde_json::to_value(strategic_merge(plan, &AnnotationKeys::default())).unwrap()
+        serde_json::to_value(strategic_merge(plan, &AnnotationKeys::default(), None)).unwrap()
     }
 
     #[test]
@@ -282,6 +293,16 @@ pub(super) mod tests {
             r#""spec":{"paused":true,"#
         );
         assert_eq!(text(&pausing), without.replacen(r#"{"spec":{"#, with_pause, 1));
+    }
+
+    #[test]
+    fn a_cause_goes_with_the_marker() {
+        let plan = plan(Strategy::EnvVars, &[("main", "app")]);
+        let keys = AnnotationKeys::default();
+        let noted = serde_json::to_string(&strategic_merge(&plan, &keys, Some("it changed"))).unwrap();
+        let with_cause =
+            r#"{"metadata":{"annotations":{"kubernetes.io/change-cause":"it changed"}},"spec":{"#;
+        assert_eq!(noted, text(&plan).replacen(r#"{"spec":{"#, with_cause, 1));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod writers;
 mod written;
 
 use std::{
+    fmt::Write as _,
     hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
@@ -19,17 +20,18 @@ use std::{
 
 use k8s_openapi::{
     api::core::v1::{Event, EventSource, ObjectReference},
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time},
 };
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 
 use crate::{
-    api_error::ApiError,
+    api_error::{ApiError, Class},
     mailbox::{self, Rank},
 };
 use notice::{Queued, WAITING};
@@ -41,6 +43,12 @@ pub use notice::{Fate, Notice, Severity, Subject};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The API server's limit on `message`.
 const LONGEST_MESSAGE: usize = 1024;
+/// Its limit on `reportingInstance`.
+const LONGEST_INSTANCE: usize = 128;
+/// In place of an instance that is not known: with `eventTime`, there has to be one.
+const NO_INSTANCE: &str = "reloader";
+/// Bytes of a hash in an Event's name.
+const HASH_BYTES: usize = 8;
 
 type Report = Arc<dyn Fn(Fate) + Send + Sync>;
 
@@ -56,9 +64,13 @@ impl Recorder {
     /// each Event goes to `report`.
     pub fn new(
         client: Client,
-        instance: String,
+        mut instance: String,
         report: impl Fn(Fate) + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        instance.truncate(instance.floor_char_boundary(LONGEST_INSTANCE));
+        if instance.is_empty() {
+            NO_INSTANCE.clone_into(&mut instance);
+        }
         let report: Report = Arc::new(report);
         let (sender, waiting) = mailbox::mailbox(WAITING);
         let recorder = Self {
@@ -109,7 +121,11 @@ async fn write(
     {
         event.message = event.message.map(|message| cut(message + &text));
     }
-    ApiError::within(TIMEOUT, api.create(&PostParams::default(), &event)).await?;
+    match ApiError::within(TIMEOUT, api.create(&PostParams::default(), &event)).await {
+        // It was said: by the leader before, or by this one and the answer was lost.
+        Err(error) if error.class == Class::Exists && queued.notice.once.is_some() => {}
+        created => drop(created?),
+    }
     Ok(Written {
         name: event.metadata.name.unwrap_or_default(),
         count: 1,
@@ -123,22 +139,28 @@ fn cut(mut message: String) -> String {
 }
 
 fn event(Queued { notice, at }: &Queued, instance: &str) -> Event {
+    let event_time = MicroTime(*at);
     let at = Time(*at);
     let about = &notice.about;
-    let (api_version, kind) = about.kind();
     let component = format!("reloader-{}", notice.source.resource());
     // Unique within the namespace; client-go uses the time in the same place. Names may have 253 characters.
-    let suffix = RandomState::new().hash_one((notice, at.0.as_nanosecond()));
+    let suffix = match &notice.once {
+        Some(said) => hash_of(&[&notice.uid, notice.reason, said]),
+        None => format!(
+            "{:016x}",
+            RandomState::new().hash_one((notice, at.0.as_nanosecond()))
+        ),
+    };
     let stem: String = about.name().chars().take(230).collect();
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{stem}.{suffix:016x}")),
+            name: Some(format!("{stem}.{suffix}")),
             namespace: Some(about.namespace().to_string()),
             ..ObjectMeta::default()
         },
         involved_object: ObjectReference {
-            api_version: Some(api_version),
-            kind: Some(kind),
+            api_version: Some(about.api_version()),
+            kind: Some(about.kind().to_owned()),
             name: Some(about.name().to_string()),
             namespace: Some(about.namespace().to_string()),
             uid: Some(notice.uid.to_string()),
@@ -151,6 +173,14 @@ fn event(Queued { notice, at }: &Queued, instance: &str) -> Event {
             }
             .to_owned(),
         ),
+        related: notice.related.as_ref().map(|source| ObjectReference {
+            api_version: Some(source.kind.api_version().to_owned()),
+            kind: Some(source.kind.to_string()),
+            name: Some(source.name.to_string()),
+            namespace: Some(source.namespace.to_string()),
+            ..ObjectReference::default()
+        }),
+        action: Some(notice.action().to_owned()),
         reason: Some(notice.reason.to_owned()),
         message: Some(notice.message.clone()),
         source: Some(EventSource {
@@ -160,10 +190,26 @@ fn event(Queued { notice, at }: &Queued, instance: &str) -> Event {
         reporting_component: Some(component),
         reporting_instance: Some(instance.to_owned()),
         count: Some(1),
+        event_time: Some(event_time),
         first_timestamp: Some(at.clone()),
         last_timestamp: Some(at),
         ..Event::default()
     }
+}
+
+/// The same for the same parts, in every process.
+fn hash_of(parts: &[&str]) -> String {
+    let mut hash = Sha1::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut digits = String::new();
+    for byte in hash.finalize().iter().take(HASH_BYTES) {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 #[cfg(test)]
@@ -175,6 +221,8 @@ mod tests {
         Notice {
             about,
             uid: "uid-1".into(),
+            related: Some(SourceKey::new(SourceKind::Secret, "team", "password")),
+            once: None,
             source: SourceKind::Secret,
             severity: Severity::Warning,
             reason: "ReloadFail",
@@ -196,8 +244,35 @@ mod tests {
                 Some("reloader-secrets")
             );
             assert_eq!(event.type_.as_deref(), Some("Warning"));
+            assert_eq!(event.action.as_deref(), Some("Restart"));
+            assert_eq!(
+                event.event_time.map(|at| at.0),
+                event.first_timestamp.map(|at| at.0)
+            );
+            let related = event.related.unwrap();
+            assert_eq!(
+                (related.kind.as_deref(), related.name.as_deref(), related.uid),
+                (Some("Secret"), Some("password"), None)
+            );
             assert!(event.metadata.name.is_some_and(|name| name.starts_with("db.")));
         }
+    }
+
+    #[test]
+    fn what_is_said_once_has_the_same_name_in_every_process() {
+        let name = |uid: &str, said: Option<&str>| {
+            let notice = Notice {
+                uid: uid.into(),
+                once: said.map(Into::into),
+                ..notice(workload())
+            };
+            event(&Queued::now(notice), "pod-1").metadata.name.unwrap()
+        };
+        assert_eq!(name("u", Some("a")), name("u", Some("a")));
+        assert_eq!(name("u", Some("a")).len(), "db.".len() + 2 * HASH_BYTES);
+        assert_ne!(name("u", Some("a")), name("u", Some("b")));
+        assert_ne!(name("u", Some("a")), name("v", Some("a")));
+        assert_ne!(name("u", None), name("u", None));
     }
 
     fn recorder() -> (Recorder, mailbox::Receiver<Queued>) {

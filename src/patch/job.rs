@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     decide::{Plan, unique_name},
-    model::{UnixSeconds, is_dns_subdomain},
-    watch::workload::RECREATES,
+    model::{UnixSeconds, is_dns_subdomain, opt_in::RECREATES},
 };
 
 /// On a copy: the seal of the annotation [`RECREATES`].

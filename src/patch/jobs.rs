@@ -38,8 +38,8 @@ use super::{
 use crate::{
     api_error::{ApiError, Class},
     decide::Plan,
-    model::{WorkloadKey, WorkloadKind},
-    watch::workload::{Decoded, RECREATES, RawObject, Reading},
+    model::{WorkloadKey, WorkloadKind, opt_in::RECREATES},
+    watch::workload::{Decoded, RawObject, Reading},
 };
 pub(super) use steps::Progress;
 use steps::{Copy, HELD, finish, put_copy, with_room};
@@ -333,6 +333,7 @@ impl Recreator {
         };
         let pauses = || pauses(ATTEMPTS);
         let mut waits = pauses();
+        let mut is_reported = false;
         loop {
             let mut all_done = true;
             for scope in &scopes {
@@ -342,15 +343,20 @@ impl Recreator {
                         tracing::debug!("Recreations that were interrupted cannot be looked for: {error}");
                     }
                     Err(error) => {
+                        all_done = false;
+                        if std::mem::replace(&mut is_reported, true) {
+                            tracing::debug!("Recreations of Jobs could not be looked for again: {error}");
+                            continue;
+                        }
                         tracing::warn!(
                             category = error.category(),
                             "Recreations of Jobs that were interrupted could not be looked for, trying again: {error}"
                         );
-                        all_done = false;
                     }
                 }
             }
             if all_done {
+                is_reported = false;
                 waits = pauses();
                 self.shared.left_over.notified().await;
             } else {

@@ -17,6 +17,7 @@ use super::{
     outcome::Outcome,
     priority::Priority,
     settings::Settings,
+    standing::Standing,
     stats::Stats,
     turns::Turns,
 };
@@ -422,6 +423,18 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// How the key stands.
+    pub fn standing(&self, key: &WorkloadKey) -> Option<Standing> {
+        let entry = self.namespaces.get(&key.namespace)?.entries.get(key)?;
+        Some(Standing {
+            failures: entry.failures,
+            due: match entry.state {
+                State::Waiting { position, .. } | State::Ready { position, .. } => Some(position.due),
+                State::Running { .. } => None,
+            },
+        })
     }
 
     /// Depths, counters and running times.

@@ -5,15 +5,21 @@
 //! The objects that a status lists are names and versions, never values; even so they are hashed and dropped. Every field
 //! may be absent, null or of another type: the kinds are custom resources, and one object must not hide the others.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use serde::Deserialize;
 
-use super::lenient::wire;
-use crate::model::{
-    AnnotationKeys, ClassAnnotations, Digest, PodStatus, SourceKey, SourceKind, UnixSeconds,
-    digest::Canonical,
+use super::{
+    lenient::wire,
+    notes::{LabelKeys, Notes},
+};
+use crate::{
+    diagnose::{Checker, Finding},
+    model::{
+        AnnotationKeys, ClassAnnotations, Digest, PodStatus, SourceKey, SourceKind, UnixSeconds,
+        digest::Canonical,
+    },
 };
 
 const GROUP: &str = "secrets-store.csi.x-k8s.io";
@@ -58,25 +64,38 @@ impl PodStatusObject {
     }
 }
 
-/// A SecretProviderClass as the client decodes it: which annotations are `true`. What it mounts is skipped.
+/// A SecretProviderClass as the client decodes it: annotations, keys of labels. What it mounts is skipped.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "ClassObjectWire")]
 pub struct ClassObject {
-    /// Name and namespace only.
+    /// Name, namespace, uid and resourceVersion only.
     metadata: ObjectMeta,
-    /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
-    true_annotations: Vec<String>,
+    annotations: Notes,
+    labels: LabelKeys,
 }
 
 impl ClassObject {
     /// Its annotations under the configured keys.
     pub fn into_annotations(self, keys: &AnnotationKeys) -> ClassAnnotations {
-        let says_true = |key: &str| self.true_annotations.iter().any(|have| have == key);
         ClassAnnotations {
-            ignored: says_true(&keys.ignore),
-            matched: says_true(&keys.match_),
+            ignored: self.annotations.says_true(&keys.ignore),
+            matched: self.annotations.says_true(&keys.match_),
             key: self.key(),
         }
+    }
+
+    /// What is wrong with its annotations.
+    pub fn findings(&self, checker: &Checker) -> Vec<Finding> {
+        checker.source(
+            SourceKind::SecretProviderClass,
+            self.annotations.pairs(),
+            &self.labels.0,
+        )
+    }
+
+    /// `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        text(self.metadata.uid.as_ref())
     }
 
     /// Which object this is.
@@ -160,13 +179,10 @@ impl From<StatusObjectWire> for PodStatusObject {
 }
 
 impl From<ClassObjectWire> for ClassObject {
-    fn from(ClassObjectWire { metadata }: ClassObjectWire) -> Self {
-        let annotations = metadata.annotations.iter();
+    fn from(ClassObjectWire { mut metadata }: ClassObjectWire) -> Self {
         Self {
-            true_annotations: annotations
-                .filter(|(_, value)| value.as_deref() == Some("true"))
-                .map(|(key, _)| key.clone())
-                .collect(),
+            annotations: std::mem::take(&mut metadata.annotations),
+            labels: std::mem::take(&mut metadata.labels),
             metadata: metadata.identity(),
         }
     }
@@ -194,7 +210,8 @@ wire! {
         resource_version: Option<String>,
         creation_timestamp: Option<String>,
         generation: i64,
-        annotations: BTreeMap<String, Option<String>>,
+        annotations: Notes,
+        labels: LabelKeys,
         managed_fields: Vec<WriteWire>,
     }
     WriteWire { time: Option<String>, subresource: String }

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Event, Failure, Observation, Settings, StreamId, Watched,
+    Event, Failure, Found, Observation, Settings, StreamId, Watched,
     workload::{Decoded, RawObject, WorkloadObject},
 };
 use crate::{
@@ -79,12 +79,13 @@ impl Lister {
             });
             let list = async |(namespace, stream): (Option<Arc<str>>, StreamId)| {
                 match list(&client, &settings, &stream, namespace.as_deref()).await {
-                    Ok(workloads) => {
-                        for (namespace, workloads) in by_namespace(namespace, workloads) {
+                    Ok(listed) => {
+                        for (namespace, Listed { workloads, found }) in by_namespace(namespace, listed) {
                             let event = Event::NamespaceListed { namespace, workloads };
                             let stream = stream.clone();
+                            let observation = Observation { stream, event, found };
                             // An error means that the process is ending.
-                            let _ = sink.send(Observation { stream, event }).await;
+                            let _ = sink.send(observation).await;
                         }
                     }
                     // No task may wait for what is not permitted.
@@ -98,7 +99,8 @@ impl Lister {
                             retry_after: error.pause(Duration::ZERO),
                             message: error.message,
                         });
-                        let _ = sink.send(Observation { stream, event }).await;
+                        let found = Vec::new();
+                        let _ = sink.send(Observation { stream, event, found }).await;
                     }
                     Err(error) => self.ask_again(namespace, stream, &error).await,
                 }
@@ -122,18 +124,24 @@ impl Lister {
     }
 }
 
-/// The workloads of one namespace, even if there are none; or those of every namespace that has some.
-fn by_namespace(
-    namespace: Option<Arc<str>>,
+/// Workloads, and what is wrong with some of them.
+#[derive(Default)]
+struct Listed {
     workloads: Vec<Workload>,
-) -> impl Iterator<Item = (Arc<str>, Vec<Workload>)> {
-    let mut grouped: HashMap<Arc<str>, Vec<Workload>> = HashMap::new();
-    grouped.extend(namespace.map(|name| (name, Vec::new())));
-    for workload in workloads {
-        grouped
-            .entry(Arc::clone(&workload.key.namespace))
-            .or_default()
-            .push(workload);
+    found: Vec<Found>,
+}
+
+/// The workloads of one namespace, even if there are none; or those of every namespace that has some.
+fn by_namespace(namespace: Option<Arc<str>>, listed: Listed) -> impl Iterator<Item = (Arc<str>, Listed)> {
+    let mut grouped: HashMap<Arc<str>, Listed> = HashMap::new();
+    grouped.extend(namespace.map(|name| (name, Listed::default())));
+    for workload in listed.workloads {
+        let of_namespace = grouped.entry(Arc::clone(&workload.key.namespace)).or_default();
+        of_namespace.workloads.push(workload);
+    }
+    for found in listed.found {
+        let of_namespace = grouped.entry(Arc::clone(found.about.namespace())).or_default();
+        of_namespace.found.push(found);
     }
     grouped.into_iter()
 }
@@ -143,14 +151,14 @@ async fn list(
     settings: &Settings,
     stream: &StreamId,
     namespace: Option<&str>,
-) -> Result<Vec<Workload>, ApiError> {
+) -> Result<Listed, ApiError> {
     match stream.watched {
         Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
             pages::<RawObject>(client, settings, kind, namespace).await
         }
         Watched::Workload(kind) => pages::<WorkloadObject>(client, settings, kind, namespace).await,
         // Sources must be watched: otherwise there is nothing to react to.
-        Watched::Source(_) | Watched::Class | Watched::Namespace => Ok(Vec::new()),
+        Watched::Source(_) | Watched::Class | Watched::Namespace => Ok(Listed::default()),
     }
 }
 
@@ -159,24 +167,26 @@ async fn pages<T: Decoded>(
     settings: &Settings,
     kind: WorkloadKind,
     namespace: Option<&str>,
-) -> Result<Vec<Workload>, ApiError> {
+) -> Result<Listed, ApiError> {
     let api: Api<T> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
     let fields = settings.selectors.fields(Watched::Workload(kind));
     let mut params = ListParams::default().fields(&fields).limit(settings.page_size);
-    let mut workloads = Vec::new();
+    let mut listed = Listed::default();
     loop {
         let page = ApiError::within(TIMEOUT, api.list(&params)).await?;
-        workloads.extend(
-            page.items
-                .into_iter()
-                .filter_map(|object| settings.reading.read(object.into_object(kind), kind)),
-        );
+        for object in page.items {
+            let read = settings.reading.read_and_check(object.into_object(kind), kind);
+            if let Some((workload, findings)) = read {
+                listed.found.extend(Found::in_workload(&workload, findings));
+                listed.workloads.push(workload);
+            }
+        }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok(workloads),
+            None => return Ok(listed),
         }
     }
 }
@@ -196,7 +206,9 @@ mod tests {
             replacement: crate::model::Replacement::default(),
             generation: 1,
             pods: crate::model::Pods::default(),
+            rollout: crate::model::Rollout::default(),
             written_by: None,
+            policy: None,
             lacks_template: false,
             created_at: None,
             opt_in: OptIn::default(),
@@ -207,9 +219,12 @@ mod tests {
 
     #[test]
     fn a_list_of_all_namespaces_is_one_for_each() {
-        let listed = vec![workload("a", "1"), workload("b", "1"), workload("a", "2")];
+        let listed = Listed {
+            workloads: vec![workload("a", "1"), workload("b", "1"), workload("a", "2")],
+            found: Vec::new(),
+        };
         let mut grouped: Vec<_> = by_namespace(None, listed)
-            .map(|(namespace, workloads)| (namespace.to_string(), workloads.len()))
+            .map(|(namespace, listed)| (namespace.to_string(), listed.workloads.len()))
             .collect();
         grouped.sort();
         assert_eq!(grouped, [("a".to_owned(), 2), ("b".to_owned(), 1)]);
@@ -217,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_namespace_without_workloads_is_reported_too() {
-        let grouped: Vec<_> = by_namespace(Some("a".into()), Vec::new()).collect();
+        let grouped: Vec<_> = by_namespace(Some("a".into()), Listed::default()).collect();
         assert_eq!(grouped.len(), 1);
-        assert!(grouped[0].1.is_empty());
+        assert!(grouped[0].1.workloads.is_empty());
     }
 }

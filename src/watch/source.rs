@@ -11,8 +11,17 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-use super::lenient::{Lenient, Loose, wire};
-use crate::model::{AnnotationKeys, Digest, Source, SourceKey, SourceKind, UnixSeconds, digest::Canonical};
+use super::{
+    lenient::{Lenient, Loose, wire},
+    notes::{LabelKeys, Notes},
+};
+use crate::{
+    diagnose::{Checker, Finding},
+    model::{
+        AnnotationKeys, Digest, Policy, Source, SourceKey, SourceKind, UnixSeconds, digest::Canonical,
+        policy::RESTART_WINDOW,
+    },
+};
 
 /// A source kind that can be watched: defines how its data becomes canonical entries.
 pub trait SourceData: Clone + fmt::Debug + Send + Sync + 'static {
@@ -51,13 +60,13 @@ impl SourceData for SecretData {
     }
 }
 
-/// A ConfigMap or Secret as the client decodes it: identity, digest, and which annotations are `true`.
+/// A ConfigMap or Secret as the client decodes it: identity, digest, annotations, keys of labels.
 #[derive(Clone)]
 pub struct SourceObject<D> {
     /// Name, namespace, uid and resourceVersion only.
     metadata: ObjectMeta,
-    /// Keys of the annotations whose value is exactly `true`: the only value that means anything on a source.
-    true_annotations: Vec<String>,
+    annotations: Notes,
+    labels: LabelKeys,
     digest: Digest,
     /// When its data was last written.
     modified_at: Option<UnixSeconds>,
@@ -69,10 +78,11 @@ pub struct SourceObject<D> {
 impl<D: SourceData> SourceObject<D> {
     /// The source, with its annotations read under the configured keys.
     pub fn into_source(self, keys: &AnnotationKeys) -> Source {
-        let says_true = |key: &str| self.true_annotations.iter().any(|have| have == key);
         Source {
-            ignored: says_true(&keys.ignore),
-            matched: says_true(&keys.match_),
+            ignored: self.annotations.says_true(&keys.ignore),
+            matched: self.annotations.says_true(&keys.match_),
+            // A window on a source means nothing, and may be long.
+            policy: Policy::parse(|key| self.annotations.get(key).filter(|_| key != RESTART_WINDOW)),
             digest: self.digest,
             resource_version: self.version(),
             modified_at: self.modified_at,
@@ -80,6 +90,11 @@ impl<D: SourceData> SourceObject<D> {
             uid: self.metadata.uid.as_deref().unwrap_or_default().into(),
             key: self.key(),
         }
+    }
+
+    /// What is wrong with its annotations.
+    pub fn findings(&self, checker: &Checker) -> Vec<Finding> {
+        checker.source(D::KIND, self.annotations.pairs(), &self.labels.0)
     }
 
     /// Its resourceVersion as a number; 0 where the text is not one.
@@ -170,16 +185,13 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
             namespace,
             uid,
             resource_version,
-            annotations: Pairs(annotations),
+            annotations,
+            labels,
             managed_fields,
             creation_timestamp,
         } = metadata;
         let created_at = creation_timestamp.and_then(|text| text.parse::<Timestamp>().ok());
         let modified_at = data_written_at(&managed_fields);
-        let true_annotations = annotations
-            .into_iter()
-            .filter_map(|(key, value)| (value == "true").then_some(key))
-            .collect();
         Ok(SourceObject {
             metadata: ObjectMeta {
                 name,
@@ -188,7 +200,8 @@ impl<'de, D: SourceData> Visitor<'de> for SourceVisitor<D> {
                 resource_version,
                 ..ObjectMeta::default()
             },
-            true_annotations,
+            annotations,
+            labels,
             digest: canonical.finish(),
             modified_at,
             rewritten: created_at.is_some_and(|created_at| modified_at > Some(created_at.into())),
@@ -203,7 +216,8 @@ wire! {
         namespace: Option<String>,
         uid: Option<String>,
         resource_version: Option<String>,
-        annotations: Pairs,
+        annotations: Notes,
+        labels: LabelKeys,
         managed_fields: Vec<ManagedFields>,
         creation_timestamp: Option<String>,
     }
@@ -331,7 +345,8 @@ mod tests {
         let (small, large) = (decode("canary"), decode(&"canary".repeat(100_000)));
         let SourceObject {
             metadata,
-            true_annotations,
+            annotations,
+            labels,
             digest,
             modified_at,
             rewritten,
@@ -339,8 +354,8 @@ mod tests {
         } = large.clone();
         assert_eq!(metadata, small.metadata);
         assert_eq!(
-            (true_annotations, modified_at, rewritten),
-            (Vec::new(), None, false)
+            (annotations, labels, modified_at, rewritten),
+            (Notes::default(), LabelKeys::default(), None, false)
         );
         let data = "canary".repeat(100_000);
         assert_eq!(digest, Digest::of_secret([("key", data.as_bytes())]));
@@ -354,10 +369,11 @@ mod tests {
             digest: kept,
             ignored,
             matched,
+            policy,
         } = large.into_source(&AnnotationKeys::default());
         assert_eq!(key, SourceKey::new(SourceKind::Secret, "n", "a"));
         assert_eq!((uid, resource_version, modified_at), ("".into(), 0, None));
-        assert_eq!((kept, ignored, matched), (digest, false, false));
+        assert_eq!((kept, ignored, matched, policy), (digest, false, false, None));
     }
 
     #[rstest::rstest]

@@ -7,7 +7,7 @@
 mod course;
 mod discovery;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{fmt::Debug, time::Duration};
 
 use futures::StreamExt;
 use kube::{
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    ClassesKnown, Event, Failure, Observation, Selectors, StreamId, Watched,
+    ClassesKnown, Event, Failure, Found, Observation, Selectors, StreamId, Watched,
     csi::{ClassObject, PodStatusObject},
     namespace::NamespaceObject,
     source::{ConfigMapData, SecretData, SourceData, SourceObject},
@@ -26,12 +26,12 @@ use super::{
 };
 use crate::{
     api_error::ApiError,
-    model::{AnnotationKeys, SourceKind, WorkloadKey, WorkloadKind},
+    model::{ObjectKey, SourceKind, WorkloadKey, WorkloadKind},
 };
 pub use discovery::Discovery;
 
 use course::{Course, Item, Listing, Point, Step, Then};
-use discovery::Found;
+use discovery::Found as Kind;
 
 /// How much longer than its timeout a watch may be silent before its connection is taken for dead: what kube's watcher
 /// allows.
@@ -57,7 +57,7 @@ pub struct Settings {
 
 /// Watches one stream until `sink` is closed. Every failure is reported as [`Event::Failed`] and tried again.
 pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: mpsc::Sender<Observation>) {
-    let keys = Arc::clone(&settings.reading.keys);
+    let reading = settings.reading;
     let output = Output {
         stream: stream.clone(),
         selected: settings.selectors.config(stream.watched),
@@ -67,21 +67,30 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
         sink,
     };
     match stream.watched {
-        Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, keys).await,
-        Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, keys).await,
+        Watched::Source(SourceKind::ConfigMap) => sources::<ConfigMapData>(client, output, reading).await,
+        Watched::Source(SourceKind::Secret) => sources::<SecretData>(client, output, reading).await,
         Watched::Source(SourceKind::SecretProviderClass) => {
             output.classes.wait(&output.stream).await;
             let api = output.api(client);
-            output.run(api, status_seen, status_gone).await;
+            output
+                .run(api, |object| status_seen(object).into(), status_gone)
+                .await;
         }
         Watched::Class => {
-            let seen = move |object: ClassObject| Event::ClassSeen(object.into_annotations(&keys));
+            let seen = move |object: ClassObject| {
+                let findings = object.findings(&reading.checker);
+                let found = Found::new(|| ObjectKey::Source(object.key()), object.uid(), findings);
+                Shown {
+                    event: Event::ClassSeen(object.into_annotations(&reading.keys)),
+                    found,
+                }
+            };
             let gone = |object: ClassObject| Event::ClassGone(object.key());
             let api = output.api(client);
             output.run(api, seen, gone).await;
         }
         Watched::Workload(kind @ WorkloadKind::Custom(_)) => {
-            workloads::<RawObject>(client, output, kind, settings.reading).await;
+            workloads::<RawObject>(client, output, kind, reading).await;
         }
         Watched::Workload(kind) => {
             if let Some(discovery) = settings.discovery.filter(|discovery| discovery.kind() == kind)
@@ -89,18 +98,41 @@ pub async fn watch(client: Client, stream: StreamId, settings: Settings, sink: m
             {
                 return;
             }
-            workloads::<WorkloadObject>(client, output, kind, settings.reading).await;
+            workloads::<WorkloadObject>(client, output, kind, reading).await;
         }
         Watched::Namespace => {
-            let seen = |object: NamespaceObject| Event::NamespaceSeen(object.into_name());
-            let gone = |object: NamespaceObject| Event::NamespaceGone(object.into_name());
+            let seen = |object: NamespaceObject| {
+                let (name, policy) = object.into_parts();
+                Event::NamespaceSeen { name, policy }.into()
+            };
+            let gone = |object: NamespaceObject| Event::NamespaceGone(object.into_parts().0);
             output.run(Api::all(client), seen, gone).await;
         }
     }
 }
 
-async fn sources<D: SourceData>(client: Client, output: Output, keys: Arc<AnnotationKeys>) {
-    let seen = move |object: SourceObject<D>| Event::SourceSeen(object.into_source(&keys));
+/// What an object leads to.
+struct Shown {
+    event: Event,
+    found: Option<Found>,
+}
+
+impl From<Event> for Shown {
+    fn from(event: Event) -> Self {
+        Self { event, found: None }
+    }
+}
+
+async fn sources<D: SourceData>(client: Client, output: Output, reading: Reading) {
+    let seen = move |object: SourceObject<D>| {
+        let findings = object.findings(&reading.checker);
+        let source = object.into_source(&reading.keys);
+        let found = Found::in_source(&source, findings);
+        Shown {
+            event: Event::SourceSeen(source),
+            found,
+        }
+    };
     let gone = |object: SourceObject<D>| Event::SourceGone {
         key: object.key(),
         version: object.version(),
@@ -131,11 +163,14 @@ async fn workloads<T: Decoded>(client: Client, output: Output, kind: WorkloadKin
         let key = key(&object);
         let object = object.into_object(kind);
         let is_orphaning = object.is_orphaning();
-        match reading.read(object, kind) {
-            Some(workload) => Event::WorkloadSeen(Box::new(workload)),
-            None if is_orphaning => Event::WorkloadReleased(key),
+        match reading.read_and_check(object, kind) {
+            Some((workload, findings)) => Shown {
+                found: Found::in_workload(&workload, findings),
+                event: Event::WorkloadSeen(Box::new(workload)),
+            },
+            None if is_orphaning => Event::WorkloadReleased(key).into(),
             // It may have been one before: a Job that has finished.
-            None => Event::WorkloadGone(key),
+            None => Event::WorkloadGone(key).into(),
         }
     };
     let gone = move |object: T| Event::WorkloadGone(key(&object));
@@ -174,17 +209,17 @@ impl Output {
         loop {
             let known = found.borrow_and_update().clone();
             match known {
-                Found::Served => return Ok(()),
-                Found::Unknown => {}
-                Found::Absent => self.send(Event::NotServed).await?,
-                Found::Failed(failure) => self.send(Event::Failed(failure)).await?,
+                Kind::Served => return Ok(()),
+                Kind::Unknown => {}
+                Kind::Absent => self.send(Event::NotServed, None).await?,
+                Kind::Failed(failure) => self.send(Event::Failed(failure), None).await?,
             }
             // `discovery` keeps the sender.
             let _ = found.changed().await;
         }
     }
 
-    async fn run<K>(self, api: Api<K>, seen: impl Fn(K) -> Event, gone: impl Fn(K) -> Event)
+    async fn run<K>(self, api: Api<K>, seen: impl Fn(K) -> Shown, gone: impl Fn(K) -> Event)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -198,11 +233,14 @@ impl Output {
                     Some(patience) => tokio::time::timeout(patience, events.next()).await,
                     None => Ok(events.next().await),
                 };
+                let mut found = None;
                 let item = match next {
                     Ok(Some(Ok(watcher::Event::Init))) => Item::ListStarted,
                     Ok(Some(Ok(watcher::Event::InitDone))) => Item::Listed,
                     Ok(Some(Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)))) => {
-                        Item::Object(seen(object))
+                        let shown = seen(object);
+                        found = shown.found;
+                        Item::Object(shown.event)
                     }
                     Ok(Some(Ok(watcher::Event::Delete(object)))) => Item::Object(gone(object)),
                     Ok(Some(Err(error))) => Item::Failed {
@@ -214,7 +252,7 @@ impl Output {
                 };
                 let Step { event, pause, then } = course.on(item);
                 if let Some(event) = event
-                    && self.send(event).await.is_err()
+                    && self.send(event, found).await.is_err()
                 {
                     return;
                 }
@@ -228,10 +266,16 @@ impl Output {
         }
     }
 
-    async fn send(&self, event: Event) -> Result<(), mpsc::error::SendError<Observation>> {
+    async fn send(
+        &self,
+        event: Event,
+        found: Option<Found>,
+    ) -> Result<(), mpsc::error::SendError<Observation>> {
         let classes_are_known = ClassesKnown::after(&self.stream, &event);
         let stream = self.stream.clone();
-        self.sink.send(Observation { stream, event }).await?;
+        let found = found.into_iter().collect();
+        let observation = Observation { stream, event, found };
+        self.sink.send(observation).await?;
         // Not before the intake has been sent the classes: statuses that are seen first would not find them.
         if classes_are_known {
             self.classes.add(&self.stream);

@@ -181,7 +181,7 @@ impl Kind {
                 format!("{:?}", object.into_annotations(&keys))
             }),
             Self::Namespace => objects(text, is_list, |object: NamespaceObject| {
-                object.into_name().to_string()
+                object.into_parts().0.to_string()
             }),
         }
     }

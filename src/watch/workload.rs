@@ -8,6 +8,7 @@
 mod managed_fields;
 mod raw;
 mod reading;
+mod rollout;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -21,15 +22,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::{Resource, core::DynamicResourceScope};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::model::{
-    Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, Replacement, SourceKind, SourceRef,
-    UnixSeconds, Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+use super::notes::LabelKeys;
+use crate::{
+    diagnose::Pairs,
+    model::{
+        Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, Replacement, SourceKind, SourceRef,
+        UnixSeconds, Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
+    },
 };
 
 use managed_fields::MARKER_PREFIX;
 pub use raw::RawObject;
-pub use reading::{RECREATES, Reading};
-use status::ConditionWire;
+pub use reading::Reading;
+use status::StatusWire;
 use wire::{
     ContainerWire, EnvFromWire, EnvWire, ManagerWire, MetaWire, NameWire, PodSpecWire, SpecWire,
     StrategyWire, TemplateWire, TriggerWire, UpdateStrategyWire, VolumeWire, Wire, WorkloadRefWire,
@@ -63,6 +68,7 @@ pub struct WorkloadObject {
     metadata: ObjectMeta,
     annotations: Annotations,
     template_annotations: Annotations,
+    labels: LabelKeys,
     /// `spec.paused`, which only Deployments, Rollouts and DeploymentConfigs have.
     paused: bool,
     /// What `spec.updateStrategy` keeps from being replaced.
@@ -71,6 +77,11 @@ pub struct WorkloadObject {
     deployer: Replacement,
     template: PodTemplate,
     pods: Pods,
+    status: StatusWire,
+    /// `spec.replicas`.
+    replicas: Option<i64>,
+    /// `spec.updateStrategy.rollingUpdate.partition`.
+    partition: Option<i64>,
     /// It is being deleted (`metadata.deletionTimestamp`), and finalizers hold it.
     is_terminating: bool,
     /// It is being deleted, and its pods stay (`kubectl delete --cascade=orphan`).
@@ -101,6 +112,18 @@ impl WorkloadObject {
     /// Whether it is being deleted and its pods stay.
     pub const fn is_orphaning(&self) -> bool {
         self.is_orphaning
+    }
+
+    /// What its pods use, each as often as it is named.
+    pub fn references(&self) -> Vec<SourceRef> {
+        self.template.references().cloned().collect()
+    }
+
+    /// Whether its own pod template says what its pods are: it is no patch, and uses no other object's.
+    pub fn shows_pods(&self) -> bool {
+        let has_containers =
+            !(self.template.containers.is_empty() && self.template.init_containers.is_empty());
+        has_containers && self.template_of.is_none() && !self.lacks_template
     }
 
     /// Which object this is.
@@ -140,7 +163,7 @@ macro_rules! resource_of_any_kind {
 use resource_of_any_kind;
 resource_of_any_kind!(WorkloadObject);
 
-type Annotations = BTreeMap<String, String>;
+type Annotations = Pairs;
 
 impl From<Wire> for WorkloadObject {
     fn from(wire: Wire) -> Self {
@@ -182,6 +205,7 @@ impl From<Wire> for WorkloadObject {
             generation,
             finalizers,
             annotations,
+            labels,
             owner_references,
             managed_fields,
         } = metadata;
@@ -195,9 +219,6 @@ impl From<Wire> for WorkloadObject {
         let touched_at = newest(|entry| !entry.is_reloaders() && entry.fields_v1.own_template);
         let replaced_at = newest(|entry| !entry.is_reloaders() && entry.fields_v1.own_template_only);
         let time = |text: Option<String>| text.and_then(|text| text.parse().ok()).map(Time);
-        let is_true = |condition: &ConditionWire| condition.status.as_deref() == Some("True");
-        let is_last =
-            |condition: &ConditionWire| matches!(condition.r#type.as_deref(), Some("Complete" | "Failed"));
         let template_annotations = without_absent(template_metadata.annotations);
         Self {
             metadata: ObjectMeta {
@@ -230,19 +251,20 @@ impl From<Wire> for WorkloadObject {
                 fingerprint,
             },
             template_annotations,
+            labels,
             pods: status.pods(replicas, generation),
+            replicas,
+            partition: update_strategy.rolling_update.partition,
             is_orphaning: deletion_timestamp.is_some() && finalizers.iter().any(|name| name == ORPHAN),
             is_terminating: deletion_timestamp.is_some(),
             is_controlled: owner_references.iter().any(|owner| owner.controller),
-            is_finished: status
-                .conditions
-                .iter()
-                .any(|condition| is_last(condition) && is_true(condition)),
+            is_finished: status.is_finished(),
             is_suspended: suspend,
             written_by,
             lacks_template: false,
             restart_at: time(restart_at),
             template_of: workload_ref.and_then(WorkloadRefWire::deployment),
+            status,
         }
     }
 }

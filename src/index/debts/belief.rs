@@ -188,6 +188,12 @@ impl Belief {
             .any(|content| matches!(content, Content::Present(other) if digest.is_look_alike_of(&other)))
     }
 
+    /// Whether one of the contents is that of a marker with this text.
+    pub(super) fn shows(&self, marker: &str) -> bool {
+        self.contents()
+            .any(|content| content.shown().to_string() == marker)
+    }
+
     fn contains(&self, content: Content) -> bool {
         self.contents.contains(&Some(content))
     }

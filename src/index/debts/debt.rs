@@ -120,6 +120,10 @@ impl Debt {
     /// The template was changed by somebody else, and all its pods start with one of these. Returns whether the debt
     /// [`Self::remains`].
     pub(super) fn rolled(&mut self, with: &Belief, target: Content) -> bool {
+        if self.tentative && with.is_any() {
+            // A restart for another source: still nothing is known to have changed of this one.
+            return true;
+        }
         self.tentative = false;
         self.dormant = with.is(Some(target)).then_some(Dormant::Replaced);
         if self.dormant.is_some() {
@@ -242,30 +246,36 @@ impl Debt {
         self.version
     }
 
-    /// The debt as a worker sees it: the workload is to be brought to `content`. `follows`: its template is another's.
-    pub(super) fn owed(
-        &self,
-        content: Content,
-        source: &Source,
-        follows: bool,
-        may_bring_back: bool,
-    ) -> Owed {
+    /// The debt as a worker sees it: the workload is to be brought to `content`.
+    pub(super) fn owed(&self, content: Content, source: &Source, template: Template) -> Owed {
         Owed {
             content,
-            may_bring_back,
+            may_bring_back: template.may_bring_back,
             look_alike: matches!(content, Content::Present(digest) if self.belief.is_look_alike(digest)),
             source: source.clone(),
             version: self.version,
             proof: match self.belief.proof(content) {
                 _ if self.tentative && self.belief.is_told() => Proof::Unrecorded,
                 _ if self.tentative => Proof::Change,
-                Proof::Nothing if follows => Proof::Restart,
+                Proof::Nothing | Proof::Restart if template.follows => Proof::Restart,
+                Proof::Restart if template.is_older => Proof::Nothing,
                 proof => proof,
             },
             seen_at: self.last.seen.unix,
             order: self.last.order,
         }
     }
+}
+
+/// What is known of the pod template of a workload that owes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Template {
+    /// It is another workload's, which its own versions say nothing of.
+    pub(super) follows: bool,
+    /// Pods may be left of an earlier template that showed the content.
+    pub(super) may_bring_back: bool,
+    /// Its markers are certainly older than the source's present content, although both are of one second.
+    pub(super) is_older: bool,
 }
 
 /// A change of a source that a workload owed already.

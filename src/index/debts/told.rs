@@ -104,6 +104,24 @@ impl Debts {
         true
     }
 
+    /// An earlier leader has restarted the workload for a content that it is not known to have run with, by the text of its
+    /// marker; `None`: it is not known which. Returns whether the workload may owe a restart that it did not owe before.
+    pub(in crate::index) fn check_restart(
+        &mut self,
+        id: &WorkloadId,
+        source: &Source,
+        shown: Option<&str>,
+        tentative: &Change,
+    ) -> bool {
+        if let Some(debt) = self.book.get_mut(id, &source.key.reference()) {
+            if !shown.is_some_and(|shown| debt.belief().shows(shown)) {
+                debt.forget_running();
+            }
+            return false;
+        }
+        self.check_marker(id, source, tentative)
+    }
+
     /// What the workload owes, which ran with this; `None` where the change was inherited and somebody else has settled it.
     pub(super) fn new_debt(
         &self,

@@ -23,6 +23,7 @@ const MARKERS: Options = Options {
     ..CREATE
 };
 const NEITHER: Options = Options {
+    every_namespace_counts: false,
     auto_reload_all: false,
     reload_on_create: false,
     reload_on_delete: false,
@@ -40,6 +41,7 @@ fn source(content: u8) -> Source {
         digest: digest(content),
         ignored: false,
         matched: false,
+        policy: None,
     }
 }
 
@@ -207,4 +209,27 @@ fn what_is_kept_beside_the_sources_is_what_they_are() {
         assert_eq!(sources.absent.len(), 0);
         assert_eq!(beginning(&sources, ""), ["a-3", "ab"]);
     }
+}
+
+/// Data and labels of one manager have one time in `metadata.managedFields`.
+#[rstest]
+#[case::a_label(2, 1, 1)]
+#[case::other_data(3, 1, 9)]
+#[case::it_may_have_gone_and_come_between_two_lists(2, 2, 9)]
+fn data_is_as_old_as_the_write_that_brought_it(
+    #[case] content: u8,
+    #[case] generation: u32,
+    #[case] modified_at: i64,
+) {
+    let mut sources = Sources::new(NEITHER);
+    sources.seen(source(2), 1, Novelty::Uncertain);
+    let written = Source {
+        resource_version: 9,
+        modified_at: Some(UnixSeconds(9)),
+        ..source(content)
+    };
+    let reference = written.key.reference();
+    sources.seen(written, generation, Novelty::Uncertain);
+    let known = sources.present(&reference).unwrap();
+    assert_eq!(known.modified_at, Some(UnixSeconds(modified_at)));
 }

@@ -7,7 +7,9 @@ fn an_older_state_of_a_workload_never_replaces_a_newer_one() {
     let mut fixture = Fixture::settled();
     fixture.source("app", 1);
     fixture.workload("web", AUTO);
-    fixture.index.written(workload("web", ("unrelated", ""), 9));
+    fixture
+        .index
+        .written(workload("web", ("unrelated", ""), 9), fixture.now);
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     fixture.event(
         deployments,
@@ -27,7 +29,7 @@ fn the_answer_to_a_patch_does_not_bring_a_deleted_workload_back() {
     fixture.workload("web", AUTO);
     let deployments = Watched::Workload(WorkloadKind::Deployment);
     fixture.event(deployments, Event::WorkloadGone(key("web")));
-    fixture.index.written(workload("web", AUTO, 9));
+    fixture.index.written(workload("web", AUTO, 9), fixture.now);
     assert_eq!(fixture.index.count(deployments), 0);
 }
 
@@ -43,11 +45,11 @@ fn an_answer_may_be_about_a_workload_that_was_recreated() {
         created_at: Some(UnixSeconds(i64::MAX)),
         ..workload("web", AUTO, 9)
     };
-    fixture.index.written(recreated);
+    fixture.index.written(recreated, fixture.now);
     assert!(fixture.owed("web").is_empty());
     assert_eq!(*fixture.index.workload(&key("web")).unwrap().uid, *"another");
 
-    fixture.index.written(workload("web", AUTO, 8));
+    fixture.index.written(workload("web", AUTO, 8), fixture.now);
     assert_eq!(
         *fixture.index.workload(&key("web")).unwrap().uid,
         *"another",

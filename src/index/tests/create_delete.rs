@@ -3,6 +3,7 @@
 use super::*;
 
 const CREATE: Options = Options {
+    every_namespace_counts: false,
     auto_reload_all: false,
     reload_on_create: true,
     reload_on_delete: false,
@@ -97,7 +98,7 @@ fn a_list_makes_nothing_look_new_in_another_namespace() {
     let streams = ["fast", "slow"].map(|namespace| Watched::all().map(move |kind| of(namespace, kind)));
     let index = Index::new(CREATE, streams.into_iter().flatten());
     let fixture = Fixture::settled();
-    let show = |stream: StreamId, event| index.apply(Observation { stream, event }, fixture.now);
+    let show = |stream: StreamId, event| index.apply(Observation::of(stream, event), fixture.now);
     let source_in = |namespace: &str| {
         let mut source = source("app", 1);
         source.key.namespace = namespace.into();

@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     index::{Effect, Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKey,
-        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Rollout, Source,
+        SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -20,7 +20,7 @@ fn apply(index: &Index, watched: Watched, event: Event) -> Effect {
         at: Instant::now(),
         unix: UnixSeconds(1_790_000_000),
     };
-    index.apply(Observation { stream, event }, now)
+    index.apply(Observation::of(stream, event), now)
 }
 
 fn see(index: &Index, workload: Workload) -> Effect {
@@ -38,6 +38,7 @@ fn change(index: &Index, content: u8) -> Effect {
         digest: Digest::from_bytes([content; 20]),
         ignored: false,
         matched: false,
+        policy: None,
     };
     apply(
         index,
@@ -71,7 +72,9 @@ fn workload(kind: WorkloadKind, uses: &[&str], version: u64) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        rollout: Rollout::default(),
         written_by: None,
+        policy: None,
         lacks_template: false,
     }
 }

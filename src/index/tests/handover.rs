@@ -1,6 +1,7 @@
 //! Restarts that an earlier leader did not come to write down.
 
 use super::*;
+use crate::model::Fingerprint;
 
 const LEDGER_WRITTEN: UnixSeconds = UnixSeconds(1_790_000_000);
 
@@ -105,6 +106,38 @@ fn nothing_is_doubted_once_all_is_known() {
     fixture.written("new", Some(LEDGER_WRITTEN.saturating_add(61)));
     assert_eq!(fixture.only_if_marked("web"), None);
     assert_eq!(fixture.only_if_marked("new"), None);
+}
+
+/// The first lists of a large namespace take a while, and what was found changed is restarted meanwhile.
+#[test]
+fn a_restart_for_another_source_is_no_change_of_what_only_a_marker_makes_due() {
+    let fixture = Fixture::settled();
+    let source = Source {
+        resource_version: 5,
+        ..source("app", 1)
+    };
+    fixture.event(Watched::Source(SourceKind::ConfigMap), Event::SourceSeen(source));
+    let web = |version: u64, template: u64, written_at| {
+        let mut web = workload("web", AUTO, version);
+        web.generation = i64::try_from(template).unwrap();
+        web.template.fingerprint = Fingerprint::new(template);
+        web.template.written_at = Some(written_at);
+        web
+    };
+    let sees = |fixture: &Fixture, web: Workload| {
+        fixture.event(
+            Watched::Workload(WorkloadKind::Deployment),
+            Event::WorkloadSeen(Box::new(web)),
+        );
+    };
+    sees(&fixture, web(10, 1, LEDGER_WRITTEN));
+    fixture.take_over();
+    assert_eq!(fixture.only_if_marked("web"), Some(true));
+    let mut restarted = web(20, 2, LEDGER_WRITTEN.saturating_add(5));
+    restarted.template.containers[0].markers =
+        vec![("STAKATER_OTHER_CONFIGMAP".into(), digest(7).to_string().into())];
+    sees(&fixture, restarted);
+    assert_eq!(fixture.only_if_marked("web"), Some(true));
 }
 
 #[test]
@@ -227,4 +260,84 @@ fn the_ledger_hears_of_a_workload_that_is_listed_as_another_of_its_name() {
     );
     assert!(fixture.index.source_status(&app).unwrap().owed.is_empty());
     assert!(effect.touched.contains(&app) || effect.settled.contains(&app));
+}
+
+/// This leader's watches were dead while the leader before restarted the workload for 2, and died before it wrote that down;
+/// the source is back to 1. The workload's watch is the first to come back, or the source's, or the source's was not dead.
+#[rstest]
+#[case::source_last(&[20, 40], true)]
+#[case::source_first(&[40, 20], true)]
+#[case::the_source_is_as_it_was(&[20], false)]
+#[case::the_source_was_touched_before(&[0, 20], false)]
+fn a_restart_that_a_dead_watch_shows_late_is_checked(
+    #[values(false, true)] by_annotation: bool,
+    #[case] shown: &[i64],
+    #[case] owes: bool,
+) {
+    let mut fixture = Fixture::settled();
+    let holds = |fixture: &Fixture, at: i64| {
+        // It was deleted and created meanwhile, or a list shows it: an event would prove that nothing was in between.
+        let uid = if at < 40 { "before" } else { "since" };
+        let source = Source {
+            uid: uid.into(),
+            modified_at: Some(LEDGER_WRITTEN.saturating_add(at)),
+            resource_version: u64::try_from(1000 + at).unwrap(),
+            ..source("app", 1)
+        };
+        fixture.event(Watched::Source(SourceKind::ConfigMap), Event::SourceSeen(source))
+    };
+    holds(&fixture, -60);
+    let web = |version: u64| Workload {
+        generation: i64::try_from(version).unwrap(),
+        ..workload("web", AUTO, version)
+    };
+    let deployments = Watched::Workload(WorkloadKind::Deployment);
+    fixture.event(deployments, Event::WorkloadSeen(Box::new(web(900))));
+    fixture.take_over();
+    assert_eq!(fixture.only_if_marked("web"), None);
+    let mut restarted = web(901);
+    restarted.template.written_at = Some(LEDGER_WRITTEN.saturating_add(20));
+    if by_annotation {
+        let text = format!(r#"{{"type":"CONFIGMAP","name":"app","hash":"{}"}}"#, digest(2));
+        restarted.template.last_reloaded_from = Some(text.into());
+    } else {
+        let marker = ("STAKATER_APP_CONFIGMAP".into(), digest(2).to_string().into());
+        restarted.template.containers[0].markers.push(marker);
+    }
+    let mut due = Vec::new();
+    for at in shown {
+        due.extend(match at {
+            20 => {
+                fixture
+                    .event(deployments, Event::WorkloadSeen(Box::new(restarted.clone())))
+                    .due
+            }
+            at => holds(&fixture, *at).due,
+        });
+    }
+    assert_eq!(fixture.only_if_marked("web"), owes.then_some(true));
+    assert_eq!(due, Vec::from_iter(owes.then(|| key("web"))));
+    fixture.pass(400);
+    // Whatever it waits for, the source's watch shows it sooner or later.
+    holds(&fixture, 41);
+    assert_eq!(fixture.only_if_marked("web"), Some(true));
+}
+
+/// Its own restarts, and those whose content the source has been seen to hold, are no news.
+#[test]
+fn a_restart_for_what_the_source_holds_is_no_news() {
+    let mut fixture = Fixture::settled();
+    fixture.source("app", 1);
+    fixture.workload("web", AUTO);
+    fixture.take_over();
+    let mut restarted = workload("web", AUTO, fixture.version + 1);
+    restarted.template.written_at = Some(LEDGER_WRITTEN.saturating_add(20));
+    let marker = ("STAKATER_APP_CONFIGMAP".into(), digest(1).to_string().into());
+    restarted.template.containers[0].markers.push(marker);
+    fixture.event(
+        Watched::Workload(WorkloadKind::Deployment),
+        Event::WorkloadSeen(Box::new(restarted)),
+    );
+    fixture.source("app", 1);
+    assert_eq!(fixture.only_if_marked("web"), None);
 }

@@ -239,7 +239,7 @@ proptest! {
     ) {
         let longest_lag = Duration::from_secs(if lags { 305 } else { 0 });
         let options = Options {
-            auto_reload_all: false, reload_on_create, reload_on_delete, trust_markers: false, longest_lag,
+            every_namespace_counts: false, auto_reload_all: false, reload_on_create, reload_on_delete, trust_markers: false, longest_lag,
         };
         let mut game = Game::new(options, annotations, source);
         for step in &steps {

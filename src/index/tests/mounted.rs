@@ -62,7 +62,7 @@ impl Fixture {
             watched,
             namespace: None,
         };
-        self.index.apply(Observation { stream, event }, self.now)
+        self.index.apply(Observation::of(stream, event), self.now)
     }
 
     fn list(&mut self, watched: Watched, seen: impl FnOnce(&mut Self)) -> Effect {
@@ -93,7 +93,9 @@ impl Fixture {
             replacement: crate::model::Replacement::default(),
             generation: 1,
             pods: crate::model::Pods::default(),
+            rollout: crate::model::Rollout::default(),
             written_by: None,
+            policy: None,
             lacks_template: false,
             created_at: Some(created_at),
             opt_in: OptIn::parse(&AnnotationKeys::default(), annotation, |_| None),
@@ -272,7 +274,13 @@ fn what_happens_in_a_namespace_that_is_not_selected_is_owed_by_nobody() {
     fixture.status("a", 1, false);
     let rotated = fixture.status("a", 2, true);
     assert!(rotated.unselected && rotated.due.is_empty());
-    fixture.event(namespaces, Event::NamespaceSeen("team".into()));
+    fixture.event(
+        namespaces,
+        Event::NamespaceSeen {
+            name: "team".into(),
+            policy: None,
+        },
+    );
     assert!(fixture.owed().is_empty());
     let rotated = fixture.status("a", 3, true);
     assert!(!rotated.unselected);

@@ -182,7 +182,7 @@ fn pods_of_a_template_that_comes_back_run_with_what_they_ran_with(
 #[test]
 fn pods_of_a_template_that_was_never_seen_are_left_as_well() {
     let fixture = Fixture::running();
-    fixture.index.read(web(32, 3));
+    fixture.index.read(web(32, 3), fixture.now);
     fixture.holds_at(40, 2);
     let undone = Workload {
         generation: 4,
@@ -272,9 +272,9 @@ fn a_template_that_does_not_replace_all_pods_settles_nothing(#[case] replacement
 fn a_template_that_is_read_settles_only_what_came_before_it_was_read_last() {
     let fixture = Fixture::running();
     fixture.holds_at(30, 2);
-    fixture.index.read(web(31, 2));
+    fixture.index.read(web(31, 2), fixture.now);
     assert!(fixture.proof().is_some(), "before or after the source");
-    fixture.index.read(web(32, 3));
+    fixture.index.read(web(32, 3), fixture.now);
     assert_eq!(fixture.proof(), None);
 }
 
@@ -357,13 +357,16 @@ fn a_rollout_after_one_that_settles_counts_by_its_own_time() {
     fixture.holds_at(50, 2);
     fixture.sees(web(31, 2));
     assert_eq!(fixture.proof(), None, "of the present content");
-    fixture.index.read(Workload {
-        pods: Pods {
-            are_complete: true,
-            ..Pods::default()
+    fixture.index.read(
+        Workload {
+            pods: Pods {
+                are_complete: true,
+                ..Pods::default()
+            },
+            ..web(52, 3)
         },
-        ..web(52, 3)
-    });
+        fixture.now,
+    );
     assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 

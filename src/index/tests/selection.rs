@@ -21,7 +21,13 @@ impl Fixture {
     }
 
     fn select(&self) -> Effect {
-        self.event(NAMESPACES, Event::NamespaceSeen("team".into()))
+        self.event(
+            NAMESPACES,
+            Event::NamespaceSeen {
+                name: "team".into(),
+                policy: None,
+            },
+        )
     }
 
     fn deselect(&self) -> Effect {

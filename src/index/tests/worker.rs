@@ -43,7 +43,7 @@ pub(super) fn work(fixture: &Fixture, server: &mut impl ApiServer, outcome: Outc
         };
         let plan = match decision(&pending) {
             Decision::Skip(_) if pending.is_uncertain && !std::mem::replace(&mut has_looked, true) => {
-                index.read(server.web().clone());
+                index.read(server.web().clone(), fixture.now);
                 continue;
             }
             Decision::Skip(_) => {
@@ -64,12 +64,12 @@ pub(super) fn work(fixture: &Fixture, server: &mut impl ApiServer, outcome: Outc
         let before = server.web().resource_version;
         if !server.apply(&plan) {
             index.refused(&key("web"), [reference("app")]);
-            index.read(server.web().clone());
+            index.read(server.web().clone(), fixture.now);
             continue;
         }
         let has_restarted = server.web().resource_version != before;
         if matches!(outcome, Outcome::Answered) {
-            index.written(server.web().clone());
+            index.written(server.web().clone(), fixture.now);
             settle(fixture, &pending, Settled::ByRestart);
         }
         return has_restarted;

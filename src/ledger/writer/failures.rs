@@ -21,6 +21,7 @@ pub(super) struct Failures {
 #[derive(Debug)]
 struct Failing {
     error: ApiError,
+    /// How many failures in turn were of this category.
     times: u32,
     /// The category that was reported.
     told: Option<&'static str>,
@@ -33,6 +34,9 @@ impl Failures {
             times: 0,
             told: None,
         });
+        if failing.error.category() != error.category() {
+            failing.times = 0;
+        }
         failing.error = error.clone();
         failing.times = failing.times.saturating_add(1);
     }
@@ -51,8 +55,7 @@ impl Failures {
         let mut news: BTreeMap<&'static str, (Vec<usize>, ApiError)> = BTreeMap::new();
         for (chunk, failing) in &mut self.failing {
             let category = failing.error.category();
-            let is_believed = !failing.error.is_forbidden() || failing.times > NOT_BELIEVED;
-            if is_believed && failing.told != Some(category) {
+            if failing.is_believed() && failing.told != Some(category) {
                 failing.told = Some(category);
                 let entry = news
                     .entry(category)
@@ -73,6 +76,13 @@ impl Failures {
                 tracing::warn!(category, "{text}");
             }
         }
+    }
+}
+
+impl Failing {
+    /// An API server that has just started refuses everything: a 403 counts once it repeats, whatever failed before it.
+    fn is_believed(&self) -> bool {
+        !self.error.is_forbidden() || self.times > NOT_BELIEVED
     }
 }
 
@@ -126,5 +136,19 @@ mod tests {
         assert_eq!(text.contains("Grant"), advised, "{text}");
         assert_eq!(text.contains("not noticed"), code < 500, "{text}");
         assert_eq!(text.contains("ledger-3"), !advised, "{text}");
+    }
+
+    #[test]
+    fn a_refusal_after_an_outage_counts_once_it_repeats() {
+        let error = |code| ApiError::from_status(&kube::core::Status::failure("no", "no").with_code(code));
+        let mut failures = Failures::default();
+        (0..10).for_each(|_| failures.failed(0, &error(503)));
+        assert!(failures.failing[&0].is_believed());
+        for _ in 0..NOT_BELIEVED {
+            failures.failed(0, &error(403));
+            assert!(!failures.failing[&0].is_believed());
+        }
+        failures.failed(0, &error(403));
+        assert!(failures.failing[&0].is_believed());
     }
 }

@@ -317,7 +317,7 @@ impl fmt::Debug for SharedLists {
 }
 
 /// The trimmed, non-empty items of a comma list. An empty item could match an empty name only, which no object has.
-fn items(list: &str) -> impl Iterator<Item = &str> {
+pub fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 

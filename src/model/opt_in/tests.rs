@@ -42,6 +42,7 @@ fn source(kind: SourceKind, name: &str) -> Source {
         digest: Digest::from_bytes([0; 20]),
         ignored: false,
         matched: false,
+        policy: None,
     }
 }
 
@@ -123,7 +124,7 @@ fn the_verdict_is_upstreams(
     );
 }
 
-/// The table "Annotations that do nothing" of docs/restarts.md: read without an error, and without effect on `app-cm`.
+/// The table "Annotations that do nothing" of docs/troubleshooting.md: read without an error, and without effect on `app-cm`.
 #[rstest]
 #[case::a_boolean_for_a_list(&[(CONFIGMAP_RELOAD, "true")])]
 #[case::an_empty_list(&[(CONFIGMAP_RELOAD, "")])]

@@ -2,20 +2,21 @@
 //!
 //! I/O: none.
 
-use std::{fmt, sync::Arc};
-
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     mailbox::Bounds,
-    model::{SourceKey, SourceKind, WorkloadKey},
+    model::{SourceKey, SourceKind},
 };
+
+pub use crate::model::ObjectKey as Subject;
 
 /// Events that wait to be written at most, of about 600 bytes each.
 pub(super) const WAITING: Bounds = Bounds {
     namespace: 4000,
     total: 8000,
 };
+
 /// The type of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
@@ -25,48 +26,6 @@ pub enum Severity {
     Warning,
 }
 
-/// What an Event is about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Subject {
-    /// A workload.
-    Workload(WorkloadKey),
-    /// A source.
-    Source(SourceKey),
-}
-
-impl Subject {
-    pub(super) const fn namespace(&self) -> &Arc<str> {
-        match self {
-            Self::Workload(key) => &key.namespace,
-            Self::Source(key) => &key.namespace,
-        }
-    }
-
-    pub(super) const fn name(&self) -> &Arc<str> {
-        match self {
-            Self::Workload(key) => &key.name,
-            Self::Source(key) => &key.name,
-        }
-    }
-
-    /// Its `apiVersion` and `kind`.
-    pub(super) fn kind(&self) -> (String, String) {
-        match self {
-            Self::Workload(key) => (key.kind.api_version(), key.kind.to_string()),
-            Self::Source(key) => (key.kind.api_version().to_owned(), key.kind.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Workload(key) => key.fmt(f),
-            Self::Source(key) => key.fmt(f),
-        }
-    }
-}
-
 /// One Event to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notice {
@@ -74,15 +33,33 @@ pub struct Notice {
     pub about: Subject,
     /// `metadata.uid` of the object.
     pub uid: Box<str>,
+    /// The source that led to it; of several, the first.
+    pub related: Option<SourceKey>,
+    /// What is said once of the object, whichever replica says it: the Event's name follows from it, so that the API server
+    /// refuses a second one. `None`: what repeats raises a count.
+    pub once: Option<Box<str>>,
     /// The kind of source that led to it: names the reporting component as upstream does.
     pub source: SourceKind,
     /// `Normal` or `Warning`.
     pub severity: Severity,
     /// CamelCase, of a fixed set: `Reloaded`, `ReloadFail`, `MarkerDropped`, `ResumeFail`, `InvalidAnnotation`,
-    /// `NoPodTemplate`, `RestartReverted`, `SourceFlaps`.
+    /// `NoPodTemplate`, `RestartDeferred`, `RestartReverted`, `RolloutFailed`, `RolloutHalted`, `SourceFlaps`, `LedgerFull`.
     pub reason: &'static str,
     /// The text; cut at 1024 bytes. Never holds object data.
     pub message: String,
+}
+
+impl Notice {
+    /// What Reloader did, or tried to do.
+    pub(super) fn action(&self) -> &'static str {
+        match self.reason {
+            "Reloaded" | "ReloadFail" | "RestartDeferred" | "MarkerDropped" | "RestartReverted"
+            | "RolloutFailed" | "RolloutHalted" => "Restart",
+            "ResumeFail" => "Resume",
+            "LedgerFull" => "Record",
+            _ => "Check",
+        }
+    }
 }
 
 /// What became of an Event.

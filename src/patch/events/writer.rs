@@ -152,6 +152,8 @@ mod tests {
         Notice {
             about: Subject::Workload(WorkloadKey::new(WorkloadKind::Deployment, namespace, name)),
             uid: "u".into(),
+            related: None,
+            once: None,
             source: SourceKind::ConfigMap,
             severity: Severity::Normal,
             reason,

@@ -64,6 +64,8 @@ mod tests {
         Notice {
             about: Subject::Workload(WorkloadKey::new(WorkloadKind::Deployment, namespace, "web")),
             uid: "u".into(),
+            related: None,
+            once: None,
             source: SourceKind::Secret,
             severity: Severity::Warning,
             reason: "ReloadFail",

@@ -15,7 +15,8 @@ use super::super::{
 };
 use crate::{
     api_error::{ApiError, Class},
-    watch::workload::{RECREATES, RawObject},
+    model::opt_in::RECREATES,
+    watch::workload::RawObject,
 };
 
 /// How far a recreation got.

@@ -5,21 +5,29 @@
 
 use std::sync::Arc;
 
-use super::WorkloadObject;
-use crate::model::{
-    AnnotationKeys, HeldBack, OptIn, Pause, PodTemplate, Replacement, Restart, Workload, WorkloadKind,
-    opt_in::{ROLLOUT_STRATEGY, SharedLists},
+use super::{
+    WorkloadObject,
+    rollout::{Asked, rollout},
+};
+use crate::{
+    diagnose::{Checker, Finding, WorkloadText},
+    model::{
+        AnnotationKeys, HeldBack, OptIn, Pause, PodTemplate, Policy, Replacement, Restart, Rollout, Workload,
+        WorkloadKind,
+        opt_in::{RECREATES, ROLLOUT_STRATEGY, SharedLists},
+    },
 };
 
-/// On a Job that is the copy of another one which is being deleted and created: the Job to create, as JSON. Such a Job
-/// is not a workload.
-pub const RECREATES: &str = "reloader.stakater.com/recreates";
+/// Where a Deployment says which of its ReplicaSets is the present one.
+const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// The settings for what is kept of a workload.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// The configured annotation keys.
     pub keys: Arc<AnnotationKeys>,
+    /// Finds mistakes under the same keys.
+    pub checker: Arc<Checker>,
     /// What workloads list, each list once.
     pub lists: Arc<SharedLists>,
     /// Workloads without annotations are opted in, so their pod templates matter.
@@ -35,10 +43,46 @@ impl Reading {
     /// for what is being deleted: it counts as gone, and what comes back under its name as new. A workload that opts into
     /// nothing keeps no pod template: on most clusters that is most of them.
     pub fn read(&self, object: WorkloadObject, kind: WorkloadKind) -> Option<Workload> {
-        if object.is_terminating {
-            return None;
-        }
         let opt_in = self.opt_in(&object, kind)?;
+        Some(self.reduced(object, kind, opt_in))
+    }
+
+    /// The same, and what is wrong with its annotations.
+    pub fn read_and_check(
+        &self,
+        object: WorkloadObject,
+        kind: WorkloadKind,
+    ) -> Option<(Workload, Vec<Finding>)> {
+        let opt_in = self.opt_in(&object, kind)?;
+        let findings = self.findings(&object, kind, &opt_in);
+        Some((self.reduced(object, kind, opt_in), findings))
+    }
+
+    fn findings(&self, object: &WorkloadObject, kind: WorkloadKind, opt_in: &OptIn) -> Vec<Finding> {
+        let (own, template, labels) = (
+            &object.annotations,
+            &object.template_annotations,
+            &object.labels.0,
+        );
+        // On most clusters that is most workloads.
+        if ![own, template, labels]
+            .into_iter()
+            .any(|pairs| self.checker.concern(pairs))
+        {
+            return Vec::new();
+        }
+        self.checker.workload(&WorkloadText {
+            kind: Some(kind),
+            own,
+            template,
+            labels,
+            opt_in,
+            references: &object.references(),
+            has_template: object.shows_pods(),
+        })
+    }
+
+    fn reduced(&self, object: WorkloadObject, kind: WorkloadKind, opt_in: OptIn) -> Workload {
         let key = object.key(kind);
         let WorkloadObject {
             metadata,
@@ -51,6 +95,9 @@ impl Reading {
             restart_at,
             template_of,
             pods,
+            status,
+            replicas,
+            partition,
             written_by,
             lacks_template,
             ..
@@ -64,7 +111,22 @@ impl Reading {
         );
         let wants_nothing = opt_in.is_empty() && !self.auto_reload_all;
         let is_followed = self.follow_references && kind == WorkloadKind::Deployment;
-        Some(Workload {
+        let replacement = replacement(kind, paused, held_back, deployer);
+        let rollout = if wants_nothing {
+            Rollout::default()
+        } else {
+            let asked = Asked {
+                kind,
+                replacement,
+                generation: metadata.generation,
+                replicas,
+                partition,
+                restart_at: restart_at.as_ref().map(|time| time.0.into()),
+                revision: annotation(REVISION),
+            };
+            rollout(&asked, &status)
+        };
+        Workload {
             key,
             uid: metadata.uid.as_deref().unwrap_or_default().into(),
             resource_version: metadata
@@ -83,6 +145,11 @@ impl Reading {
                 template
             },
             pause: pause.map(Box::new),
+            policy: if wants_nothing {
+                None
+            } else {
+                Policy::parse(annotation)
+            },
             template_of: template_of.map(Arc::from).filter(|_| !wants_nothing),
             restart: match kind {
                 WorkloadKind::CronJob => Restart::NewJob {
@@ -100,18 +167,22 @@ impl Reading {
                 }
                 _ => Restart::Template,
             },
-            replacement: replacement(kind, paused, held_back, deployer),
+            replacement,
+            rollout,
             written_by: written_by.filter(|_| !wants_nothing),
             opt_in,
-        })
+        }
     }
 
-    /// What the workload opts into.
+    /// What the workload opts into; `None`: it is none of Reloader's.
     ///
     /// A finished Job is run again only if its own annotations opt in: a migration that is run a second time because
     /// `--auto-reload-all` was turned on does harm. A Job that a controller owns (a CronJob's, a workflow's) would be
     /// replaced by one that its controller did not create. Neither is kept: there can be thousands of them.
     fn opt_in(&self, object: &WorkloadObject, kind: WorkloadKind) -> Option<OptIn> {
+        if object.is_terminating {
+            return None;
+        }
         let own = |key: &str| object.annotations.get(key).map(String::as_str);
         let of_template = |key: &str| object.template_annotations.get(key).map(String::as_str);
         let is_job = kind == WorkloadKind::Job;

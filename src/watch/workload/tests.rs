@@ -2,7 +2,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::{Replacement, Restart, SourceRef, UnixSeconds, Workload};
+use crate::model::{Replacement, Restart, SourceRef, UnixSeconds, Workload, opt_in::RECREATES};
 
 fn reading() -> Reading {
     Reading::default()

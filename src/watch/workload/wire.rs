@@ -16,13 +16,16 @@ use super::{
 };
 use crate::{
     model::Fingerprint,
-    watch::lenient::{Lenient, wire},
+    watch::{
+        lenient::{Lenient, wire},
+        notes::LabelKeys,
+    },
 };
 
 /// A pod template, and a hash of all of it. The API server always writes an object in the same way.
 #[derive(Default)]
 pub(super) struct TemplateWire {
-    pub(super) metadata: MetaWire,
+    pub(super) metadata: TemplateMetaWire,
     pub(super) spec: PodSpecWire,
     pub(super) fingerprint: Fingerprint,
 }
@@ -61,9 +64,11 @@ wire! {
         generation: Option<i64>,
         finalizers: Vec<String>,
         annotations: BTreeMap<String, Option<String>>,
+        labels: LabelKeys,
         owner_references: Vec<OwnerWire>,
         managed_fields: Vec<ManagerWire>,
     }
+    TemplateMetaWire { annotations: BTreeMap<String, Option<String>> }
     ManagerWire { manager: Option<String>, time: Option<String>, fields_v1: ManagedFields, subresource: Option<String> }
     OwnerWire { controller: bool }
     SpecWire {

@@ -67,3 +67,30 @@ fn a_restart_for_one_source_leaves_what_a_rollout_under_way_settles_of_another()
         None
     );
 }
+
+/// Times have whole seconds: of a marker and a source of one second, the versions tell which came first.
+#[test]
+fn a_marker_of_the_same_second_proves_nothing_where_it_is_certainly_older() {
+    let fixture = Fixture::running();
+    let written = |version| {
+        let mut web = web(version, 2);
+        web.template.written_at = source("app", 2).modified_at;
+        web
+    };
+    fixture.holds_at(30, 2);
+    fixture.index.written(written(35), fixture.now);
+    fixture.settle("web", 2);
+    fixture.holds_at(40, 3);
+    let pods = Pods {
+        counts: 1,
+        ..Pods::default()
+    };
+    fixture.sees(Workload { pods, ..written(41) });
+    fixture.holds_at(50, 2);
+    assert_eq!(fixture.proof(), Some(Proof::Nothing), "a pod may run with 3");
+
+    fixture
+        .index
+        .written(Workload { pods, ..written(55) }, fixture.now);
+    assert_eq!(fixture.proof(), Some(Proof::Restart));
+}

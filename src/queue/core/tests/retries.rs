@@ -137,3 +137,17 @@ fn waking_what_did_not_fail_is_adding_it() {
     assert_eq!(bench.next_event(), Some(150));
     assert_eq!(bench.at(150).take().unwrap().priority, Priority::High);
 }
+
+#[test]
+fn are_shown_with_their_time() {
+    let mut bench = Bench::eager();
+    assert_eq!(bench.core.standing(&key("a/x")), None);
+    let next = failed(&mut bench, 3, Retry::Rejected);
+    let standing = bench.core.standing(&key("a/x")).unwrap();
+    assert_eq!((standing.failures, standing.due), (3, Some(next)));
+    bench.now = next;
+    let handout = bench.take().unwrap();
+    assert_eq!(bench.core.standing(&key("a/x")).unwrap().due, None);
+    bench.done(&handout, Outcome::Settled);
+    assert_eq!(bench.core.standing(&key("a/x")), None);
+}

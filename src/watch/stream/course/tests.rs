@@ -33,7 +33,10 @@ fn paging() -> Course {
 }
 
 fn object() -> Item {
-    Item::Object(Event::NamespaceSeen("team".into()))
+    Item::Object(Event::NamespaceSeen {
+        name: "team".into(),
+        policy: None,
+    })
 }
 
 fn failed(at: Point) -> Item {
@@ -57,7 +60,7 @@ fn shown(step: &Step) -> (&'static str, Option<Duration>, Then) {
         None => "",
         Some(Event::ListStarted) => "list started",
         Some(Event::Listed) => "listed",
-        Some(Event::NamespaceSeen(_)) => "seen",
+        Some(Event::NamespaceSeen { .. }) => "seen",
         Some(Event::Failed(_)) => "failed",
         Some(Event::Resumed) => "resumed",
         other => panic!("{other:?}"),

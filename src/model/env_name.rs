@@ -2,7 +2,7 @@
 //!
 //! Input: a source's kind and name. Output: the variable's name. I/O: none.
 
-use crate::model::SourceKind;
+use super::SourceKind;
 
 /// The name of the variable that marks the source: `STAKATER_`, the name in upper case with every run of other
 /// characters turned into one `_`, then `_CONFIGMAP`, `_SECRET` or `_SECRETPROVIDERCLASS`.
