@@ -20,6 +20,7 @@ use crate::{
     lease::{Leadership, Role, Settings},
     model::{SourceKey, SourceKind},
     notify::{self, Webhook},
+    telemetry::RELOAD_SPAN_TARGET,
     watch::{Event, StreamId, Watched},
 };
 use backlog::{Backlog, Holder};
@@ -148,6 +149,14 @@ impl Announcer {
             posted: Posted { source, change },
             seen,
         } = announcement;
+        // The call's receiver continues the trace of the change.
+        let _span = tracing::info_span!(
+            target: RELOAD_SPAN_TARGET, "change",
+            otel.name = format!("{} {} {}/{}", change.as_str(), source.kind, source.namespace, source.name),
+            "k8s.namespace.name" = %source.namespace, source.kind = %source.kind, source.name = %source.name,
+            change = change.as_str(),
+        )
+        .entered();
         self.webhook.changed(source, *change, *seen);
     }
 }

@@ -4,24 +4,31 @@
 //! ledger. I/O: none of its own.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use dashmap::DashSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    report::{Reporter, log_pause},
+    gate::{Gate, is_stuck},
+    mistakes::{Counts, Mistakes},
+    outcomes::Outcomes,
+    report::{Past, Reporter, log_pause},
     resumes::{Resumes, Scheduled},
+    waits::Waits,
 };
 use crate::{
+    admit::{Admission, Flags, Reason, Texts, Wait},
     decide::{self, Decision, PauseChange, Plan, pause::Resume},
-    index::{Effect, Index, Pending, Seen},
+    diagnose::Finding,
+    index::{Effect, Index, Pending, RolloutChange, Seen},
     lease::{Leadership, Role},
-    ledger::Ledger,
+    ledger::{Breaks, Ledger},
     metrics::Metrics,
-    model::{SourceKey, UnixSeconds, Workload, WorkloadKey, pause::Paused},
+    model::{SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey, pause::Paused},
     queue::{Priority, Queue},
 };
 
@@ -50,6 +57,10 @@ pub struct ContextParts {
     pub metrics: Arc<Metrics>,
     /// How to decide.
     pub options: decide::Options,
+    /// When restarts may begin.
+    pub windows: Arc<Texts>,
+    /// How many may be under way.
+    pub limits: Flags,
     /// Logs, Events and alerts.
     pub reporter: Reporter,
 }
@@ -57,7 +68,11 @@ pub struct ContextParts {
 /// The state of one replica, shared by all that changes it.
 pub struct Context {
     parts: ContextParts,
+    gate: Gate,
     resumes: Resumes,
+    waits: Arc<Waits>,
+    mistakes: Arc<Mistakes>,
+    outcomes: Arc<Outcomes>,
     /// Workloads whose last patch was stored without its marker.
     unmarked: DashSet<WorkloadKey>,
 }
@@ -65,9 +80,22 @@ pub struct Context {
 impl Context {
     /// A context in which no resume is scheduled yet.
     pub fn new(parts: ContextParts) -> Self {
+        let waits: Arc<Waits> = Arc::default();
+        let is_stuck = {
+            let (waits, refused) = (Arc::clone(&waits), parts.reporter.refused());
+            move |key: &WorkloadKey, source: &SourceRef| {
+                let waits_for_another = waits.reason(key).is_some_and(|reason| is_stuck(&reason, source));
+                waits_for_another || refused(key)
+            }
+        };
+        let (index, windows) = (Arc::clone(&parts.index), Arc::clone(&parts.windows));
         Self {
+            gate: Gate::new(index, windows, parts.limits, Arc::new(is_stuck)),
             parts,
             resumes: Resumes::default(),
+            waits,
+            mistakes: Arc::default(),
+            outcomes: Arc::default(),
             unmarked: DashSet::new(),
         }
     }
@@ -102,9 +130,61 @@ impl Context {
         &self.parts.reporter
     }
 
+    /// The last failure of the workload's restarts or, without one, of the end of its pause; `None` without any since the
+    /// last success.
+    pub fn last_failure(&self, key: &WorkloadKey) -> Option<String> {
+        self.parts.reporter.last_failure(key)
+    }
+
+    /// The restarts that this replica wrote last, the latest first.
+    pub fn recent_restarts(&self) -> Vec<Past> {
+        self.parts.reporter.recent()
+    }
+
+    /// What is wrong with the workload's annotations: in words as far as they are kept, and the names of the others.
+    pub fn findings(&self, key: &WorkloadKey) -> (Vec<Finding>, Vec<&'static str>) {
+        self.mistakes.of(key)
+    }
+
     /// When paused Deployments are to be resumed.
     pub(super) fn resumes(&self) -> &Resumes {
         &self.resumes
+    }
+
+    /// Which restarts are deferred.
+    pub(super) fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    /// Tells how many restarts are deferred, by the word for the reason. It does not keep the context.
+    pub(crate) fn deferred(&self) -> impl Fn() -> HashMap<&'static str, usize> + Send + Sync + use<> {
+        let waits = Arc::clone(&self.waits);
+        move || waits.counts()
+    }
+
+    /// Tells how late the restart of a workload is; `None` while it waits on purpose. It does not keep the context.
+    pub(crate) fn lateness(&self) -> impl Fn(&Pending) -> Option<Duration> + Send + Sync + use<> {
+        let (gate, waits) = (self.gate.clone(), Arc::clone(&self.waits));
+        move |pending| {
+            let late = waits.lateness(&pending.workload.key, pending.since)?;
+            (gate.admission(pending) == Admission::Now).then_some(late)
+        }
+    }
+
+    /// What becomes of restarts.
+    pub(super) fn outcomes(&self) -> &Arc<Outcomes> {
+        &self.outcomes
+    }
+
+    /// Which objects have mistakes in their annotations.
+    pub(super) fn mistakes(&self) -> &Mistakes {
+        &self.mistakes
+    }
+
+    /// Tells how many objects of selected namespaces have which mistakes. It does not keep the context.
+    pub(crate) fn misconfigured(&self) -> impl Fn() -> Counts + Send + Sync + use<> {
+        let (mistakes, index) = (Arc::clone(&self.mistakes), Arc::clone(&self.parts.index));
+        move || mistakes.counts(|namespace| index.selects(namespace))
     }
 
     /// Whether this replica leads; any state but leading counts as standing by.
@@ -121,6 +201,57 @@ impl Context {
         decide::decide(&pending.workload, &pending.owed, &self.parts.options)
     }
 
+    /// Whether workloads may restart.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The workload's restart has to wait.
+    pub(super) fn defer(&self, pending: &Pending, wait: &Wait) {
+        if !self.waits.wait(&pending.workload.key, wait) {
+            return;
+        }
+        match &wait.reason {
+            Reason::Halted(halt) => self.parts.reporter.halted(pending, halt),
+            reason if reason.is_its_own() => self.parts.reporter.deferred(pending, wait),
+            // That others go first is no news of each.
+            reason => tracing::debug!("The restart of {} waits: {reason}", pending.workload.key),
+        }
+    }
+
+    /// The round on the workload is over: it needs no place among the restarts in flight but the one that it is seen to take.
+    pub(super) fn give_back(&self, key: &WorkloadKey) {
+        if self.gate.give_back(key) {
+            self.waits.rolled(&key.namespace);
+        }
+    }
+
+    /// Looks at deferred restarts whenever one may have become possible. Never ends.
+    pub async fn look_after_waits(self: Arc<Self>) {
+        let mut breaks = Breaks::new();
+        loop {
+            for key in self.waits.due().await {
+                self.look_at_wait(&key);
+                breaks.take().await;
+            }
+        }
+    }
+
+    fn look_at_wait(&self, key: &WorkloadKey) {
+        let Some(pending) = self.parts.index.pending(key) else {
+            self.waits.end(key);
+            return;
+        };
+        if let Decision::Patch(_) = self.decide(&pending)
+            && let Admission::Wait(wait) = self.gate.claim(&pending)
+        {
+            self.defer(&pending, &wait);
+        } else {
+            self.waits.release(key);
+            self.parts.queue.add(key.clone(), Priority::Low);
+        }
+    }
+
     /// Acts on what the index made of an observation: queues what is due, forgets what is gone. For the leader.
     pub(super) fn enqueue(&self, effect: Effect) {
         for key in effect.due {
@@ -133,12 +264,19 @@ impl Context {
         for key in &effect.pauses {
             self.schedule_resume(key);
         }
+        for RolloutChange { key, .. } in &effect.rollouts {
+            self.look_at_rollout(key);
+            self.waits.rolled(&key.namespace);
+        }
         for put_back in &effect.put_back {
             self.parts.reporter.put_back(put_back, now());
         }
         for key in effect.gone {
             self.parts.queue.remove(&key);
             self.parts.reporter.forget(&key);
+            self.waits.end(&key);
+            self.gate.forget(&key);
+            self.outcomes.forget(&key);
             self.unmarked.remove(&key);
             self.schedule_resume(&key);
         }
@@ -160,9 +298,11 @@ impl Context {
         self.enqueue(effect);
     }
 
-    /// Reports the mistakes in the workload's annotations: only the leader does so in public.
-    pub(crate) fn report_annotations(&self, workload: &Workload) {
-        self.parts.reporter.annotations(workload, self.role());
+    /// Reports that the workload has no pod template, where it has none.
+    pub(crate) fn report_template(&self, workload: &Workload) {
+        if workload.lacks_template {
+            self.parts.reporter.lacks_template(workload, self.role());
+        }
     }
 
     /// Reports sources that return to earlier contents again and again.

@@ -2,6 +2,7 @@
 //!
 //! Input: [`Observation`]s of all streams. Output: keys into the queue; states for `/ready`. I/O: none of its own.
 
+mod affected;
 mod counts;
 mod health;
 mod lists;
@@ -31,6 +32,7 @@ use crate::{
     model::WorkloadKey,
     watch::{Event, Lister, Observation, StreamId, Watched},
 };
+use affected::Affected;
 use health::{Before, Level, Next, Status};
 use lists::Lists;
 use outage::{News, Outages};
@@ -39,6 +41,9 @@ use sign::Sign;
 
 /// How often the loop shows that it lives while nothing happens.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// How often namespaces with deferred restarts are listed where workloads may not be watched.
+const LIST_WAITING: Duration = Duration::from_secs(30);
 
 /// How long the resumes of paused Deployments wait for the first lists of all sources, at most.
 const SOURCES_KNOWN: Duration = Duration::from_secs(15);
@@ -70,6 +75,10 @@ pub struct Intake {
     lists: Lists,
     /// Since when resumes wait for sources; `None`: not any more.
     resumes_wait_since: Option<Instant>,
+    /// When namespaces with deferred restarts were last listed.
+    waits_listed_at: Instant,
+    /// Every stream was listed once, or cannot be, and that is logged.
+    has_said_synced: bool,
 }
 
 impl Intake {
@@ -99,6 +108,8 @@ impl Intake {
             refused_since: HashMap::new(),
             outages: Outages::default(),
             resumes_wait_since: Some(Instant::now()),
+            waits_listed_at: Instant::now(),
+            has_said_synced: false,
         }
     }
 
@@ -110,6 +121,7 @@ impl Intake {
         loop {
             beat.beat();
             self.lists.follow_election();
+            self.list_what_waits();
             self.release_resumes();
             if let Some(announcer) = &mut self.announcer {
                 announcer.follow();
@@ -129,26 +141,51 @@ impl Intake {
         }
     }
 
-    fn take(&mut self, observation: Observation) {
+    /// Where workloads may not be watched, only a list shows that a deferred one need not wait any more.
+    fn list_what_waits(&mut self) {
+        if self.waits_listed_at.elapsed() >= LIST_WAITING {
+            self.waits_listed_at = Instant::now();
+            for namespace in self.context.waits().namespaces() {
+                self.lists.request(&namespace);
+            }
+        }
+    }
+
+    fn take(&mut self, mut observation: Observation) {
         let context = Arc::clone(&self.context);
         let index = context.index();
         let stream = observation.stream.clone();
         // What the observation says about its stream. Health first: it goes by what was allowed before.
         let mut consequence = Consequence::Nothing;
-        if let Some(sign) = Sign::of(&observation.event, || index.is_listing(&stream)) {
+        let sign = Sign::of(&observation.event, || index.is_listing(&stream));
+        let is_sign = sign.is_some();
+        if let Some(sign) = sign {
             self.note_health(&stream, sign);
             consequence = self.lists.note(&stream, sign);
         }
         counts::namespace(&context, &observation.event);
+        let found = std::mem::take(&mut observation.found);
+        // In webhook mode no annotation means anything.
+        if self.announcer.is_none() {
+            context.mistakes().observed(&stream, &observation.event, found);
+        }
+        let affected = Affected::of(&observation.event);
         // What it says about its object. The index takes the observation, so whatever is asked later is kept here.
         let subject = self.announcer.is_some().then(|| Subject::of(&observation.event));
         let deleted_in = match &observation.event {
             Event::SourceGone { key, .. } => Some(Arc::clone(&key.namespace)),
             _ => None,
         };
-        let selection_is_known =
-            stream.watched == Watched::Namespace && matches!(observation.event, Event::Listed);
+        // Without the right to read them, what they say about restarts is not obeyed. A selector is.
+        let is_denied = |check: &WatchCheck| matches!(check.state(), WatchState::Denied { .. });
+        let selection_is_known = stream.watched == Watched::Namespace
+            && (matches!(observation.event, Event::Listed)
+                || self.checks.get(&stream).is_some_and(is_denied));
         let mut effect = index.apply(observation, now());
+        affected.tell(context.waits());
+        if is_sign {
+            self.say_synced();
+        }
         if selection_is_known {
             self.selection_known.send_replace(true);
         }
@@ -163,7 +200,7 @@ impl Intake {
             }
         }
         for workload in &effect.opted {
-            context.report_annotations(workload);
+            context.report_template(workload);
         }
         if context.leadership().is_leader() {
             context.report_changes(&effect);
@@ -222,6 +259,7 @@ impl Intake {
                 .get(stream)
                 .map_or(Duration::ZERO, Instant::elapsed),
             access: self.lists.access(stream),
+            selects: self.context.index().selects_by_labels(),
         };
         match sign {
             Sign::Failed(failure) if failure.denied => {
@@ -271,6 +309,19 @@ impl Intake {
         {
             self.resumes_wait_since = None;
             self.context.resumes().release();
+        }
+    }
+
+    /// Says once what is watched, when that is known.
+    fn say_synced(&mut self) {
+        let is_known =
+            |check: &WatchCheck| !matches!(check.state(), WatchState::Unsynced | WatchState::Failing { .. });
+        if !self.has_said_synced && self.checks.values().all(is_known) {
+            self.has_said_synced = true;
+            let is_listed = |check: &WatchCheck| check.state() == WatchState::Synced;
+            let listed = self.checks.iter().filter(|(_, check)| is_listed(check));
+            let watched: BTreeSet<Watched> = listed.map(|(stream, _)| stream.watched).collect();
+            tracing::info!("Synced: {}", counts::watched(self.context.index(), &watched));
         }
     }
 

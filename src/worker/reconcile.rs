@@ -5,10 +5,14 @@
 //! A worker never acts on an event: it looks at what the workload owes *now*. A retry, a duplicate or a takeover
 //! therefore ends in the same place as the first attempt.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::{
     context::{Context, now},
@@ -19,14 +23,18 @@ use super::{
     write::{FencedWriter, MAX_CONFLICTS, WriteError},
 };
 use crate::{
+    admit::Admission,
     api_error::{ApiError, Class},
     decide::{Decision, Plan, SkipReason, Write},
     index::{Effect, Pending, Settled},
-    model::{Workload, WorkloadKey},
+    model::{SourceKey, Workload, WorkloadKey},
     patch::{self, Applied, Recreated},
     queue::{self, Priority, Retry, Ticket},
     telemetry::RELOAD_SPAN_TARGET,
 };
+
+/// Sources that a span names at most.
+const SOURCES_OF_SPAN: usize = 10;
 
 /// One of several equal workers; clones share everything.
 #[derive(Clone)]
@@ -95,27 +103,35 @@ impl Worker {
 
     /// A Job was created again, later than its ticket was done.
     async fn recreated_later(&self, recreated: &Recreated) {
-        let context = &self.context;
-        let (plan, uid, took) = match recreated {
-            Recreated::Waited { plan, uid, took } => (plan, uid, took),
+        match recreated {
+            // The span of the deletion ended when that was accepted.
+            Recreated::Waited { plan, uid, took } => {
+                self.finish_recreation(plan, uid, *took)
+                    .instrument(span(plan, *took, 0))
+                    .await;
+            }
             // Its marker settles what it owed, once a watch or a list shows it.
             Recreated::LeftOver { job, uid } => {
                 let _ = self.recreated.send(job.clone());
-                context.reporter().job_recreated(job, uid);
-                return;
+                self.context.reporter().job_recreated(job, uid);
             }
-        };
-        let key = &plan.workload;
+        }
+    }
+
+    /// The plan's Job is there again, `took` after its deletion was asked for.
+    async fn finish_recreation(&self, plan: &Plan, uid: &str, took: Duration) {
+        let (context, key) = (&self.context, &plan.workload);
         self.settle(plan).await;
         context
             .metrics()
-            .reload_succeeded(key.kind, &key.namespace, *took, *took);
+            .reload_succeeded(key.kind, &key.namespace, took, took);
+        Span::current().record("result", "success");
         context.reporter().restart_succeeded(key);
         // An error means that the intake is gone, which ends the process.
         let _ = self.recreated.send(key.clone());
         context
             .reporter()
-            .restarted(plan, uid, *took, Restarted::default());
+            .restarted(plan, uid, took, Restarted::default());
     }
 
     /// Works until the queue is shut down; the ticket in hand is finished first.
@@ -126,6 +142,8 @@ impl Worker {
             let pending = self.context.index().pending(key);
             // What it owed may have been settled since it was queued: that is not counted.
             if pending.is_none() && !self.context.is_resume_due(key) {
+                self.context.waits().end(key);
+                self.context.give_back(key);
                 ticket.done(queue::Outcome::Skipped);
                 continue;
             }
@@ -135,11 +153,16 @@ impl Worker {
                 Some(pending) => self.restart(&ticket, pending).await,
                 None => Round::Skipped,
             };
+            self.context.give_back(key);
+            // Nothing is left that had to wait.
+            if matches!(round, Round::Written | Round::Skipped) {
+                self.context.waits().end(key);
+            }
             // A restart that is refused does not hold up the end of a pause. One that the API server did not answer does:
             // it would not answer the resume either.
             if matches!(
                 round,
-                Round::Written | Round::Skipped | Round::Failed(Retry::Rejected)
+                Round::Written | Round::Skipped | Round::Deferred | Round::Failed(Retry::Rejected)
             ) && let Some(resumed) = self.resumer.resume(key).await
                 && !matches!(round, Round::Failed(_))
             {
@@ -176,8 +199,10 @@ impl Worker {
                 }
                 Decision::Patch(plan) => plan,
             };
-            // Where workloads may not be watched, this is the first time that their annotations are read.
-            self.context.report_annotations(&pending.workload);
+            if let Admission::Wait(wait) = self.context.gate().claim(&pending) {
+                self.context.defer(&pending, &wait);
+                return Round::Deferred;
+            }
             if conflicts >= MAX_CONFLICTS {
                 // Another client writes faster than an answer takes, and the workload has to restart all the same.
                 plan.resource_version = None;
@@ -185,13 +210,7 @@ impl Worker {
                 // Only on the very state it was decided on: another client may have taken the pause over.
                 plan.pause = self.context.pause_with_restart(&pending.workload);
             }
-            // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
-            let span = tracing::info_span!(
-                target: RELOAD_SPAN_TARGET, "reload",
-                "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
-                source.count = i64::try_from(plan.marks.len()).unwrap_or(i64::MAX),
-                attempt = i64::from(ticket.attempt()), result = tracing::field::Empty,
-            );
+            let span = span(&plan, pending.since.elapsed(), ticket.attempt());
             match self.write(&pending, &plan).instrument(span).await {
                 Attempt::Done(round) => return round,
                 Attempt::Conflict => conflicts += 1,
@@ -200,7 +219,13 @@ impl Worker {
             match self.look(key).await {
                 Ok(Look::Pending(now)) => pending = *now,
                 Ok(Look::Nothing) => return Round::Skipped,
-                Ok(Look::Forbidden) => conflicts = MAX_CONFLICTS,
+                Ok(Look::Forbidden) => {
+                    conflicts = MAX_CONFLICTS;
+                    match self.context.index().pending(key) {
+                        Some(now) => pending = now,
+                        None => return Round::Skipped,
+                    }
+                }
                 Err(error) => return Round::failed(&error),
             }
         }
@@ -210,7 +235,7 @@ impl Worker {
     async fn look(&self, key: &WorkloadKey) -> Result<Look, ApiError> {
         match self.writer.read(key).await {
             Ok(Some(workload)) => {
-                let effect = self.context.index().read(workload);
+                let effect = self.context.index().read(workload, now());
                 // What it owes is in hand.
                 self.context.enqueue(Effect {
                     due: Vec::new(),
@@ -284,12 +309,12 @@ impl Worker {
         }
         if error.class == Class::Conflict && plan.resource_version.is_some() {
             tracing::debug!("{key} has changed: deciding again");
-            tracing::Span::current().record("result", error.category());
+            Span::current().record("result", error.category());
             return Attempt::Conflict;
         }
         if error.is_not_found() && self.is_gone(&pending.workload).await {
             tracing::debug!("{key} is gone: nothing is left to restart");
-            tracing::Span::current().record("result", error.category());
+            Span::current().record("result", error.category());
             return Attempt::Done(Round::Skipped);
         }
         self.failed(plan, &error, begun);
@@ -308,11 +333,16 @@ impl Worker {
         let context = &self.context;
         let key = &plan.workload;
         self.settle(plan).await;
-        let latency = pending.since.elapsed();
+        context.gate().restarted(pending, now().unix);
+        // A wait that was wanted is none of the latency.
+        let latency = context
+            .waits()
+            .released(key)
+            .unwrap_or_else(|| pending.since.elapsed());
         context
             .metrics()
             .reload_succeeded(key.kind, &key.namespace, begun.elapsed(), latency);
-        tracing::Span::current().record("result", "success");
+        Span::current().record("result", "success");
         context.reporter().restart_succeeded(key);
         context.set_unmarked(key, false);
         if applied.dropped.is_some() {
@@ -329,6 +359,10 @@ impl Worker {
             dropped: applied.dropped.as_ref(),
         };
         context.reporter().restarted(plan, uid, latency, outcome);
+        let sources: HashSet<&SourceKey> = plan.restarted_for().collect();
+        let owed = pending.owed.iter();
+        let restarted_for: Vec<_> = owed.filter(|owed| sources.contains(&owed.source.key)).collect();
+        context.follow(key, uid, &restarted_for);
         context.pause_written(&pending.workload, plan);
     }
 
@@ -351,7 +385,9 @@ impl Worker {
         let key = &plan.workload;
         metrics.reload_failed(key.kind, &key.namespace, begun.elapsed());
         metrics.failed(error.category());
-        tracing::Span::current().record("result", error.category());
+        let span = Span::current();
+        span.record("result", error.category());
+        span.record("otel.status_code", "ERROR");
         self.context.reporter().restart_failed(plan, error);
     }
 
@@ -366,4 +402,40 @@ impl Worker {
         }
         is_gone
     }
+}
+
+/// One attempt of a restart that was owed for that long.
+///
+/// It has no link to a span of the change, because there is none: what is owed follows from the state of the source, which a
+/// watch, a list or the ledger may have shown, and one restart settles any number of changes. `sources` and `owed_ms` take its
+/// place: whose changes, and how long before the span the oldest of them was seen.
+fn span(plan: &Plan, owed_for: Duration, attempt: u32) -> Span {
+    let key = &plan.workload;
+    let mut sources: Vec<_> = plan.marks.iter().map(|mark| &mark.source).collect();
+    sources.sort();
+    let shown = sources.iter().take(SOURCES_OF_SPAN);
+    let names: Vec<String> = shown
+        .map(|source| format!("{}/{}", source.kind, source.name))
+        .collect();
+    // i64 is the only integer that becomes a number in OpenTelemetry; others arrive as text.
+    tracing::info_span!(
+        target: RELOAD_SPAN_TARGET, "reload", otel.name = span_name(key, &sources),
+        "k8s.namespace.name" = %key.namespace, workload.kind = %key.kind, workload.name = %key.name,
+        sources = names.join(","), source.count = i64::try_from(sources.len()).unwrap_or(i64::MAX),
+        owed_ms = i64::try_from(owed_for.as_millis()).unwrap_or(i64::MAX),
+        attempt = i64::from(attempt), result = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+    )
+}
+
+/// Which workload is restarted, and for what: the first of several sources in the order of their names.
+fn span_name(workload: &WorkloadKey, sources: &[&SourceKey]) -> String {
+    let of = sources.first().map_or_else(String::new, |source| {
+        let more = match sources.len() {
+            0 | 1 => String::new(),
+            several => format!(" and {} more", several - 1),
+        };
+        format!(" for {} {}{more}", source.kind, source.name)
+    });
+    format!("restart {workload}{of}")
 }

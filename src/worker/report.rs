@@ -4,18 +4,24 @@
 //!
 //! Texts that upstream has, too, are upstream's to the byte.
 
-mod complaint;
+mod deferred;
 mod failures;
 mod flapping;
 mod kept;
+mod mistake;
+mod recent;
+mod rollouts;
 
 use std::{
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use dashmap::{DashMap, DashSet};
+use k8s_openapi::jiff::Timestamp;
 
+use super::mistakes::{LeftOut, Said};
 use crate::{
     api_error::ApiError,
     decide::{self, Plan, SkipReason},
@@ -31,16 +37,20 @@ use crate::{
     notify::Alerts,
     patch::events::{self, Notice, Recorder, Subject},
 };
-use complaint::{Complaint, Severity, complaints};
 use failures::{Failure, Failures, Operation};
 use flapping::{Flap, Flapping};
+use recent::Recent;
 
 pub(super) use kept::{Restarted, kept_pods};
+pub use recent::Past;
+pub(super) use rollouts::log_recovered;
 
 /// How long after a restart its rollout may be under way, in seconds: Kubernetes' `progressDeadlineSeconds` by default.
 const ROLLOUT_SECONDS: i64 = 600;
 /// How often it is reported of one workload that its template is put back.
 const PUT_BACK_EVERY: Duration = Duration::from_hours(1);
+/// Bytes for the names of the sources of a restart in its Event, whose text has 1024.
+const LONGEST_NAMES: usize = 600;
 
 /// Reports each outcome once, wherever it is to be reported.
 pub struct Reporter {
@@ -49,14 +59,16 @@ pub struct Reporter {
     metrics: Arc<Metrics>,
     keys: Arc<AnnotationKeys>,
     /// The last failures: each is reported from time to time, not once an attempt.
-    failures: Failures,
-    /// By workload, the mistakes that were reported: the watch and the takeover may both come across them.
-    complaints: DashMap<WorkloadKey, Vec<Complaint>>,
+    failures: Arc<Failures>,
     /// Kinds of which an object without a pod template was reported.
     without_template: DashSet<WorkloadKind>,
     flapping: Mutex<Flapping>,
     /// By workload, when it was last reported that another client put its template back.
     put_back: DashMap<WorkloadKey, Instant>,
+    /// By source, the version of the content whose halt was reported.
+    halted: DashMap<SourceKey, u64>,
+    /// What this replica wrote last.
+    recent: Recent,
 }
 
 impl Reporter {
@@ -67,19 +79,35 @@ impl Reporter {
             alerts,
             metrics,
             keys,
-            failures: Failures::default(),
-            complaints: DashMap::new(),
+            failures: Arc::default(),
             without_template: DashSet::new(),
             flapping: Mutex::new(Flapping::new()),
             put_back: DashMap::new(),
+            halted: DashMap::new(),
+            recent: Recent::default(),
         }
+    }
+
+    /// The last failure of the workload's restarts or, without one, of the end of its pause.
+    pub(super) fn last_failure(&self, key: &WorkloadKey) -> Option<String> {
+        self.failures.last(key)
+    }
+
+    /// Tells whether the API server refused a workload's last restart.
+    pub(super) fn refused(&self) -> impl Fn(&WorkloadKey) -> bool + Send + Sync + use<> {
+        let failures = Arc::clone(&self.failures);
+        move |key| failures.is_refused(key)
+    }
+
+    /// The last restarts that were written, the latest first.
+    pub(super) fn recent(&self) -> Vec<Past> {
+        self.recent.all()
     }
 
     /// The workload is gone.
     pub(super) fn forget(&self, key: &WorkloadKey) {
         self.restart_succeeded(key);
         self.resume_succeeded(key);
-        self.complaints.remove(key);
         self.put_back.remove(key);
     }
 
@@ -116,11 +144,13 @@ impl Reporter {
             GoDuration(Duration::from_secs(within.as_secs().max(1))),
             self.keys.ignore,
         );
-        tracing::warn!("{message}");
+        tracing::warn!(%namespace, %kind, %name, "{message}");
         self.metrics.source_flapped(*kind);
         self.recorder.record(Notice {
             about: Subject::Source(source.key.clone()),
             uid: source.uid.to_string().into(),
+            related: None,
+            once: None,
             source: *kind,
             severity: events::Severity::Warning,
             reason: "SourceFlaps",
@@ -136,33 +166,50 @@ impl Reporter {
             Some(_) => (events::Severity::Warning, "MarkerDropped"),
         };
         let note = outcome.note();
+        self.recent
+            .note(key, plan.restarted_for(), latency, Timestamp::now());
         if let Some(dropped) = outcome.dropped {
-            tracing::warn!("{key} counts as restarted, because its pod template changed; {dropped}");
+            tracing::warn!(
+                namespace = %key.namespace, kind = %key.kind, name = %key.name,
+                "{key} counts as restarted, because its pod template changed; {dropped}"
+            );
         }
-        for source in restarted_for(plan) {
-            let (name, type_name, namespace) = (&source.name, source.kind.type_name(), &source.namespace);
+        let mut sources: Vec<&SourceKey> = plan.restarted_for().collect();
+        // The same restart is the same Event, whose count rises.
+        sources.sort_unstable();
+        let namespace = &key.namespace;
+        for source in &sources {
+            let (name, type_name) = (&source.name, source.kind.type_name());
             tracing::info!(
+                %namespace, kind = %key.kind, name = %key.name,
+                sources = format_args!("{}/{name}", source.kind),
+                strategy = plan.strategy.as_str(),
                 latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
                 "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}'; \
                  updated '{}' of type '{}' in namespace '{namespace}'",
                 key.name,
                 key.kind,
             );
-            let message = format!(
-                "Changes detected in '{name}' of type '{type_name}' in namespace '{namespace}', \
-                 Updated '{}' of type '{}' in namespace '{namespace}'{note}",
-                key.name, key.kind,
-            );
-            self.recorder.record(Notice {
-                about: Subject::Workload(key.clone()),
-                uid: uid.into(),
-                source: source.kind,
-                severity,
-                reason,
-                message,
-            });
             self.alerts.reloaded(source, key, &note);
         }
+        let Some(first) = sources.first() else { return };
+        let message = format!(
+            "Changes detected in {} in namespace '{namespace}', Updated '{}' of type '{}' in namespace \
+             '{namespace}'{note}",
+            named(&sources),
+            key.name,
+            key.kind,
+        );
+        self.recorder.record(Notice {
+            about: Subject::Workload(key.clone()),
+            uid: uid.into(),
+            related: Some((*first).clone()),
+            once: None,
+            source: first.kind,
+            severity,
+            reason,
+            message,
+        });
     }
 
     /// A recreation of the Job is complete that was left over, so that it is not known which source it was for. `uid` is that
@@ -176,6 +223,8 @@ impl Reporter {
         self.recorder.record(Notice {
             about: Subject::Workload(key.clone()),
             uid: uid.into(),
+            related: None,
+            once: None,
             source: SourceKind::ConfigMap,
             severity: events::Severity::Normal,
             reason: "Reloaded",
@@ -197,13 +246,15 @@ impl Reporter {
         if matches!(failure, Failure::Unconfirmed | Failure::Repeated) {
             return;
         }
-        if let Some(source) = restarted_for(plan).next() {
+        if let Some(source) = plan.restarted_for().next() {
             if failure == Failure::New {
                 self.alerts.failed(source, key, &error.message);
             }
             self.recorder.record(Notice {
                 about: Subject::Workload(key.clone()),
                 uid: plan.uid.clone(),
+                related: Some(source.clone()),
+                once: None,
                 source: source.kind,
                 severity: events::Severity::Warning,
                 reason: "ReloadFail",
@@ -228,6 +279,8 @@ impl Reporter {
         self.recorder.record(Notice {
             about: Subject::Workload(key.clone()),
             uid: workload.uid.clone(),
+            related: None,
+            once: None,
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
             reason: "ResumeFail",
@@ -240,6 +293,8 @@ impl Reporter {
         self.recorder.record(Notice {
             about: Subject::Workload(workload.key.clone()),
             uid: workload.uid.clone(),
+            related: None,
+            once: None,
             source: source.kind,
             severity: events::Severity::Warning,
             reason: "LedgerFull",
@@ -254,48 +309,40 @@ impl Reporter {
         });
     }
 
-    /// Names every mistake in the workload's annotations. The leader also writes an Event; other replicas log it at debug
-    /// level only, since each of them would repeat it.
-    pub(super) fn annotations(&self, workload: &Workload, role: Role) {
-        let key = &workload.key;
-        if workload.lacks_template && role == Role::Leader && self.without_template.insert(key.kind) {
-            self.no_pod_template(workload);
-        }
-        let complaints = complaints(workload, &self.keys);
-        if complaints.is_empty() {
-            return;
-        }
-        if role != Role::Leader {
-            for Complaint { message, .. } in complaints {
-                tracing::debug!("{message}");
-            }
-            return;
-        }
-        if self.complaints.insert(key.clone(), complaints.clone()).as_ref() == Some(&complaints) {
-            return;
-        }
-        for complaint in complaints {
-            let Complaint {
-                source,
-                message,
-                severity,
-                is_first,
-            } = complaint;
-            match severity {
-                Severity::Error => tracing::error!("{message}"),
-                Severity::Warning => tracing::warn!("{message}"),
+    /// Mistakes in one annotation of an object: a line for each, one Event.
+    pub(super) fn mistake(&self, said: &Said) {
+        let Said { about, uid, findings } = said;
+        let (namespace, kind, name) = (about.namespace(), about.kind(), about.name());
+        for finding in findings {
+            let reason = finding.mistake.reason();
+            match mistake::line(about, &self.keys, finding) {
+                (mistake::Severity::Error, text) => {
+                    tracing::error!(%namespace, kind, %name, reason, "{text}");
+                }
+                (mistake::Severity::Warning, text) => {
+                    tracing::warn!(%namespace, kind, %name, reason, "{text}");
+                }
             }
             self.metrics.failed("invalid_annotation");
-            if is_first {
-                self.recorder.record(Notice {
-                    about: Subject::Workload(key.clone()),
-                    uid: workload.uid.clone(),
-                    source,
-                    severity: events::Severity::Warning,
-                    reason: "InvalidAnnotation",
-                    message,
-                });
-            }
+        }
+        if let Some((first, further)) = findings.split_first() {
+            self.recorder.record(Notice {
+                about: about.clone(),
+                uid: uid.clone(),
+                related: None,
+                once: Some(first.to_string().into()),
+                source: mistake::source_of(about, &self.keys, first),
+                severity: events::Severity::Warning,
+                reason: "InvalidAnnotation",
+                message: mistake::event(first, further.len()),
+            });
+        }
+    }
+
+    /// The workload has no pod template where there should be one: once for each kind, by the leader.
+    pub(super) fn lacks_template(&self, workload: &Workload, role: Role) {
+        if role == Role::Leader && self.without_template.insert(workload.key.kind) {
+            self.no_pod_template(workload);
         }
     }
 
@@ -321,10 +368,12 @@ impl Reporter {
                 kind.template_path().join("."),
             )
         };
-        tracing::warn!("{message}");
+        tracing::warn!(%namespace, %kind, %name, "{message}");
         self.recorder.record(Notice {
             about: Subject::Workload(workload.key.clone()),
             uid: workload.uid.clone(),
+            related: None,
+            once: None,
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
             reason: "NoPodTemplate",
@@ -363,10 +412,12 @@ impl Reporter {
              the annotation {LAST_RELOADED_FROM} as they are; not reported again for an hour",
             ROLLOUT_SECONDS / 60,
         );
-        tracing::warn!("{message}");
+        tracing::warn!(%namespace, %kind, %name, "{message}");
         self.recorder.record(Notice {
             about: Subject::Workload(key.clone()),
             uid: uid.clone(),
+            related: None,
+            once: None,
             source: SourceKind::ConfigMap,
             severity: events::Severity::Warning,
             reason: "RestartReverted",
@@ -381,15 +432,49 @@ impl Reporter {
         error: &ApiError,
         message: &str,
     ) -> Failure {
+        let WorkloadKey {
+            namespace,
+            kind,
+            name,
+        } = key;
         let category = error.category();
         let failure = self.failures.note(key, operation, error, Instant::now());
         match failure {
-            Failure::Unconfirmed | Failure::Repeated => tracing::debug!(category, "{message}"),
-            Failure::New => tracing::error!(category, "{message}; retrying until it succeeds"),
-            Failure::Lasting => tracing::error!(category, "{message}; it lasts; retrying until it succeeds"),
+            Failure::Unconfirmed | Failure::Repeated => {
+                tracing::debug!(%namespace, %kind, %name, category, err = %error, "{message}");
+            }
+            Failure::New => tracing::error!(
+                %namespace, %kind, %name, category, err = %error,
+                "{message}; retrying until it succeeds"
+            ),
+            Failure::Lasting => tracing::error!(
+                %namespace, %kind, %name, category, err = %error,
+                "{message}; it lasts; retrying until it succeeds"
+            ),
         }
         failure
     }
+}
+
+/// The sources of one restart: of one, upstream's words.
+fn named(sources: &[&SourceKey]) -> String {
+    let mut text = String::new();
+    for (number, source) in sources.iter().enumerate() {
+        let next = format!("'{}' of type '{}'", source.name, source.kind.type_name());
+        if number > 0 && text.len() + next.len() > LONGEST_NAMES {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " and {} more", sources.len() - number);
+            break;
+        }
+        text.push_str(if number > 0 { ", " } else { "" });
+        text.push_str(&next);
+    }
+    text
+}
+
+/// More objects have mistakes than is said of within an hour.
+pub(super) fn log_left_out(left_out: &LeftOut) {
+    tracing::warn!("{}", mistake::left_out(left_out));
 }
 
 /// Nothing had to be written for that source.
@@ -411,28 +496,36 @@ pub(super) fn log_pause(key: &WorkloadKey, before: &Pause, change: Option<decide
     match (change, before.paused) {
         (Some(decide::PauseChange::Begin(_)), _) => {
             let length = GoDuration(before.length().unwrap_or_default());
-            tracing::info!("Pausing Deployment '{name}' in namespace '{namespace}' for {length}");
+            tracing::info!(%namespace, kind = "Deployment", %name, "Pausing Deployment '{name}' in namespace '{namespace}' for {length}");
         }
         (Some(decide::PauseChange::End), _) => {
-            tracing::info!("Successfully resumed deployment '{name}' in namespace '{namespace}'");
+            tracing::info!(%namespace, kind = "Deployment", %name, "Successfully resumed deployment '{name}' in namespace '{namespace}'");
         }
         (None, Paused::ByOthers | Paused::ByReloader { .. }) => {
-            tracing::info!("Deployment '{name}' in namespace '{namespace}' already paused");
+            tracing::info!(%namespace, kind = "Deployment", %name, "Deployment '{name}' in namespace '{namespace}' already paused");
         }
         (None, Paused::No) => {}
     }
 }
 
-/// The sources whose change the plan's patch restarts the workload for.
-fn restarted_for(plan: &Plan) -> impl Iterator<Item = &SourceKey> {
-    let is_restarting = |outcome| {
-        matches!(
-            outcome,
-            decide::SourceOutcome::Marked | decide::SourceOutcome::Superseded
-        )
-    };
-    plan.settled
-        .iter()
-        .filter(move |settled| is_restarting(settled.outcome))
-        .map(|settled| &settled.source)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_of_a_restart_are_named_as_far_as_there_is_room() {
+        let keys: Vec<SourceKey> = (0..100)
+            .map(|number| SourceKey::new(SourceKind::Secret, "team", format!("token-{number:0>60}")))
+            .collect();
+        let sources: Vec<&SourceKey> = keys.iter().collect();
+        let one = SourceKey::new(SourceKind::ConfigMap, "team", "app");
+        assert_eq!(named(&[&one]), "'app' of type 'CONFIGMAP'");
+        let two = named(&[&one, &SourceKey::new(SourceKind::Secret, "team", "db")]);
+        assert_eq!(two, "'app' of type 'CONFIGMAP', 'db' of type 'SECRET'");
+        let many = named(&sources);
+        assert!(
+            many.len() < LONGEST_NAMES + 20 && many.ends_with(" more"),
+            "{many}"
+        );
+    }
 }

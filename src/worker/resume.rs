@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    context::Context,
+    context::{Context, now},
     round::Round,
     write::{FencedWriter, MAX_CONFLICTS, WriteError},
 };
@@ -64,7 +64,7 @@ impl Resumer {
             match read {
                 // The same object in a newer state: decided upon again.
                 Ok(Some(stored)) if stored.uid == workload.uid => {
-                    context.enqueue_beside(index.read(stored), key);
+                    context.enqueue_beside(index.read(stored, now()), key);
                 }
                 // Another object of that name: the one that was paused is gone.
                 Ok(_) => return None,

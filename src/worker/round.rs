@@ -15,6 +15,8 @@ pub(super) enum Round {
     Written,
     /// There was nothing to write.
     Skipped,
+    /// The restart has to wait, and comes back to the queue when it need not any more.
+    Deferred,
     /// A request failed.
     Failed(Retry),
 }
@@ -34,7 +36,7 @@ impl Round {
     pub(super) const fn result(self) -> ReconcileResult {
         match self {
             Self::Written => ReconcileResult::Success,
-            Self::Skipped => ReconcileResult::Skipped,
+            Self::Skipped | Self::Deferred => ReconcileResult::Skipped,
             Self::Failed(_) => ReconcileResult::Error,
         }
     }
@@ -43,7 +45,7 @@ impl Round {
     pub(super) const fn outcome(self) -> queue::Outcome {
         match self {
             Self::Written => queue::Outcome::Settled,
-            Self::Skipped => queue::Outcome::Skipped,
+            Self::Skipped | Self::Deferred => queue::Outcome::Skipped,
             Self::Failed(retry) => queue::Outcome::Retry(retry),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use super::context::Context;
+use super::context::{Context, now};
 use crate::{
     api_error::ApiError,
     decide::Plan,
@@ -57,7 +57,7 @@ impl FencedWriter {
         if let Some(stored) = applied.stored.take() {
             let checked = patch::check_stored(plan, &stored);
             let (key, after) = (stored.key.clone(), NonZeroU64::new(stored.resource_version));
-            context.enqueue_beside(context.index().written(stored), &plan.workload);
+            context.enqueue_beside(context.index().written(stored, now()), &plan.workload);
             if let Err(dropped) = checked {
                 if !self.template_moved(&key, applied.based_on, after).await {
                     return Err(WriteError::Dropped(dropped));

@@ -2,19 +2,21 @@
 //!
 //! Input: events, changes of sources. Output: counts, and upstream's lines about namespaces. I/O: none.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    index::SourceChange,
+    index::{Index, SourceChange},
     metrics::{EventResult, EventType, Metrics},
     model::SourceKind,
-    watch::Event,
+    watch::{Event, Watched},
     worker::context::Context,
 };
 
 /// A namespace that comes or goes; upstream logs it in these words. To be called before the index has it.
 pub(super) fn namespace(context: &Context, event: &Event) {
     let event = match event {
-        Event::NamespaceSeen(name) if context.index().selects(name) => EventType::Update,
-        Event::NamespaceSeen(name) => {
+        Event::NamespaceSeen { name, .. } if context.index().selects(name) => EventType::Update,
+        Event::NamespaceSeen { name, .. } => {
             tracing::info!("added namespace to be watched: {name}");
             EventType::Add
         }
@@ -49,6 +51,22 @@ pub(super) fn scanned(context: &Context, namespace: &str) {
     for (kind, count) in context.index().workloads_in(namespace) {
         context.metrics().workloads_scanned(kind, count as u64);
     }
+}
+
+/// How many objects of each kind there are, and how many workloads opted in: `32 Deployments (12 opted in)`.
+pub(super) fn watched(index: &Index, watched: &BTreeSet<Watched>) -> String {
+    let opted_in = index.opted_in();
+    let of_kind = watched.iter().map(|watched| {
+        let (count, resource) = (index.count(*watched), watched.resource());
+        match watched {
+            Watched::Workload(kind) => {
+                let opted_in = opted_in.get(kind).copied().unwrap_or_default();
+                format!("{count} {resource} ({opted_in} opted in)")
+            }
+            _ => format!("{count} {resource}"),
+        }
+    });
+    of_kind.collect::<Vec<_>>().join(", ")
 }
 
 const fn event_type(change: SourceChange) -> EventType {

@@ -55,6 +55,8 @@ pub(super) struct Before {
     pub(super) refused_for: Duration,
     /// What was allowed.
     pub(super) access: Access,
+    /// Namespaces are watched because only those with some labels count.
+    pub(super) selects: bool,
 }
 
 /// How far a stream is.
@@ -138,7 +140,7 @@ fn after_failure(watched: Watched, before: Before, failure: &Failure) -> Next {
             Status::NotInstalled,
             once(Line::NotInstalled, Status::NotInstalled),
         ),
-        Watched::Namespace if failure.denied && is_lasting(before) => {
+        Watched::Namespace if before.selects && failure.denied && is_lasting(before) => {
             (Status::Refused, once(Line::NamespacesRefused, Status::Refused))
         }
         // Workloads that may be listed are not ignored. That listing is refused as well shows when a list is waited for.

@@ -49,6 +49,19 @@ impl Failures {
         history.note(error, now)
     }
 
+    /// The last failure of the workload, of its restarts before that of its resumes; `None`: the last attempt of both
+    /// succeeded.
+    pub(super) fn last(&self, key: &WorkloadKey) -> Option<String> {
+        let of = |what| Some(self.0.get(&(key.clone(), what))?.last.clone());
+        of(Operation::Restart).or_else(|| of(Operation::Resume))
+    }
+
+    /// Whether the API server refused the workload's last restart.
+    pub(super) fn is_refused(&self, key: &WorkloadKey) -> bool {
+        let history = self.0.get(&(key.clone(), Operation::Restart));
+        history.is_some_and(|history| history.is_refused)
+    }
+
     /// The next failure is new, whatever it is.
     pub(super) fn succeeded(&self, key: &WorkloadKey, what: Operation) {
         self.0.remove(&(key.clone(), what));
@@ -57,7 +70,13 @@ impl Failures {
 
 /// The last failures of one operation on one workload.
 #[derive(Debug, Default)]
-struct History(Vec<Known>);
+struct History {
+    known: Vec<Known>,
+    /// The message of the last one, with advice.
+    last: String,
+    /// It was a refusal: without a change of something, the next attempt ends in the same way.
+    is_refused: bool,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -69,12 +88,14 @@ struct Known {
 impl History {
     /// Takes in the error of an attempt.
     fn note(&mut self, error: &ApiError, now: Instant) -> Failure {
+        self.last = format!("{}{}", error.message, error.advice());
+        self.is_refused = error.is_refusal();
         let is_old = |known: &Known| {
             known
                 .reported
                 .is_none_or(|at| now.duration_since(at) >= AGAIN_AFTER)
         };
-        if let Some(known) = self.0.iter_mut().find(|known| known.message == error.message) {
+        if let Some(known) = self.known.iter_mut().find(|known| known.message == error.message) {
             let failure = match known.reported {
                 None => Failure::New,
                 Some(_) if is_old(known) => Failure::Lasting,
@@ -83,14 +104,14 @@ impl History {
             known.reported = Some(now);
             return failure;
         }
-        if self.0.len() == REMEMBERED {
-            let Some(forgotten) = self.0.iter().position(is_old) else {
+        if self.known.len() == REMEMBERED {
+            let Some(forgotten) = self.known.iter().position(is_old) else {
                 return Failure::Repeated;
             };
-            self.0.remove(forgotten);
+            self.known.remove(forgotten);
         }
         let is_unconfirmed = error.is_missing_permission();
-        self.0.push(Known {
+        self.known.push(Known {
             message: error.message.clone(),
             reported: (!is_unconfirmed).then_some(now),
         });
@@ -177,7 +198,8 @@ mod tests {
         let web = WorkloadKey::new(WorkloadKind::Deployment, "shop", "web");
         let note = |what, message| failures.note(&web, what, &refusal(message), now);
         assert_eq!(note(Restart, "a"), Failure::New);
-        assert_eq!(note(Resume, "a"), Failure::New);
+        assert_eq!(note(Resume, "b"), Failure::New);
+        assert_eq!(failures.last(&web).as_deref(), Some("a (403)"));
         failures.succeeded(&web, Resume);
         assert_eq!(note(Restart, "a"), Failure::Repeated);
         assert_eq!(note(Resume, "a"), Failure::New);

@@ -32,6 +32,7 @@ fn before(status: Status) -> Before {
         status,
         refused_for: Duration::ZERO,
         access: Access::Watch,
+        selects: true,
     }
 }
 

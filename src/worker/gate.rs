@@ -1,0 +1,434 @@
+//! Whether a workload may restart for what it owes, by all that this replica sees.
+//!
+//! Input: what is pending. Output: [`Admission`]. I/O: none but the clock.
+//!
+//! A look asks only; a claim takes a place among the restarts in flight if it may have one, until it is given back. With no
+//! limit set anywhere neither counts anything, nor takes a lock.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::slots::{Inner, Slots};
+use crate::{
+    admit::{
+        self, Admission, Budget, Candidate, ChangedSource, Flags, Group, Last, Others, Reason, Rules, Seat,
+        Tally, Texts,
+    },
+    index::{Index, Member, Pending},
+    model::{
+        Policy, RolloutState, Source, SourceKey, SourceRef, UnixSeconds, WorkloadKey,
+        limits::{Limits, Share},
+    },
+};
+
+/// How long a new leader looks before it lets the first restart take a place that is limited: restarts that the last one wrote
+/// in its last moment are seen by then.
+const LOOKS_FIRST: Duration = Duration::from_secs(2);
+/// Without a complete list of workloads it goes on after this time: of some nothing may be seen at all.
+const LISTS_WAIT: Duration = Duration::from_mins(1);
+/// A watch of workloads that fails for so long shows too little of what is in flight.
+const FAILING: Duration = Duration::from_mins(1);
+/// Sources whose tallies are kept at most.
+const TALLIES: usize = 4096;
+
+/// What the workers say about workloads that wait: whether that is for something which other restarts do not end.
+pub(super) type IsStuck = Arc<dyn Fn(&WorkloadKey, &SourceRef) -> bool + Send + Sync>;
+
+/// Asks [`admit`]. Clones share everything.
+#[derive(Clone)]
+pub struct Gate {
+    index: Arc<Index>,
+    texts: Arc<Texts>,
+    flags: Flags,
+    slots: Arc<Slots>,
+    tallies: Arc<Mutex<HashMap<SourceKey, Counted>>>,
+    /// In which second was looked for rollouts that have stalled, and how many there were; without a namespace, in all.
+    stalled: Arc<Mutex<Looks>>,
+    /// When the first place was asked for.
+    begun: Arc<OnceLock<Instant>>,
+    is_stuck: IsStuck,
+}
+
+/// By namespace, the second of a look and what it found.
+type Looks = HashMap<Option<Arc<str>>, Look>;
+
+/// How many had stalled, in which second, of so many in progress.
+#[derive(Debug)]
+struct Look {
+    second: i64,
+    of: usize,
+    stalled: usize,
+}
+
+/// A tally, and what it was counted from.
+#[derive(Debug)]
+struct Counted {
+    tally: Arc<Tally>,
+    of: Basis,
+}
+
+/// With the same basis a tally comes out the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Basis {
+    namespace: u64,
+    slots: u64,
+    rules: Rules,
+    /// Bake times and timeouts pass.
+    second: i64,
+}
+
+/// A source of a workload, as it is needed to count.
+struct Concern {
+    reference: SourceRef,
+    rules: Rules,
+    tally: Arc<Tally>,
+    is_owed: bool,
+    is_released: bool,
+}
+
+impl Gate {
+    /// A gate that looks policies of namespaces up there, with these windows and flags.
+    pub(super) fn new(index: Arc<Index>, texts: Arc<Texts>, flags: Flags, is_stuck: IsStuck) -> Self {
+        Self {
+            index,
+            texts,
+            flags,
+            slots: Arc::default(),
+            tallies: Arc::default(),
+            stalled: Arc::default(),
+            begun: Arc::default(),
+            is_stuck,
+        }
+    }
+
+    /// What is written about windows.
+    pub const fn texts(&self) -> &Arc<Texts> {
+        &self.texts
+    }
+
+    /// Whether the workload may restart for what it owes.
+    pub fn admission(&self, pending: &Pending) -> Admission {
+        self.ask(pending, false)
+    }
+
+    /// The same for a restart that follows: if it may, it has its place from now on.
+    pub(super) fn claim(&self, pending: &Pending) -> Admission {
+        self.ask(pending, true)
+    }
+
+    /// The restart is written or is not to come: the place is free, unless the workload is seen to take it.
+    /// Returns whether it had one.
+    pub(super) fn give_back(&self, key: &WorkloadKey) -> bool {
+        self.slots.give_back(key)
+    }
+
+    /// The workload was restarted for that.
+    pub(super) fn restarted(&self, pending: &Pending, now: UnixSeconds) {
+        let namespace = self.index.policy_of(&pending.workload.key.namespace);
+        let candidate = Candidate {
+            workload: &pending.workload,
+            sources: &[],
+            namespace: namespace.as_deref(),
+            last: None,
+            unmoved_for: Duration::ZERO,
+        };
+        let is_opaque = pending.workload.rollout.state == RolloutState::Opaque
+            && self.are_limited(&pending.workload.key.namespace, namespace.as_deref());
+        self.slots.restarted(
+            &pending.workload.key,
+            now,
+            candidate.interval(&self.flags),
+            is_opaque,
+        );
+    }
+
+    /// The workload is gone.
+    pub(super) fn forget(&self, key: &WorkloadKey) {
+        self.slots.forget(key);
+    }
+
+    fn ask(&self, pending: &Pending, claims: bool) -> Admission {
+        let key = &pending.workload.key;
+        let namespace = self.index.policy_of(&key.namespace);
+        let sources: Vec<_> = pending.owed.iter().map(ChangedSource::of).collect();
+        let now = Timestamp::now();
+        let mut candidate = Candidate {
+            workload: &pending.workload,
+            sources: &sources,
+            namespace: namespace.as_deref(),
+            last: None,
+            unmoved_for: Duration::ZERO,
+        };
+        if !candidate.interval(&self.flags).is_zero() {
+            candidate.last = self.last(pending);
+        }
+        let admission = admit::alone(candidate, &self.texts, &self.flags, now);
+        if admission != Admission::Now || !self.are_limited(&key.namespace, namespace.as_deref()) {
+            return admission;
+        }
+        let unmoved_since = self.index.unmoved_since(key);
+        candidate.unmoved_for = unmoved_since.map_or(Duration::ZERO, |since| since.elapsed(now.into()));
+        let mut slots = self.slots.lock();
+        let (admission, is_sick) = self.among(&candidate, pending, claims, now, &mut slots);
+        if claims && admission == Admission::Now && pending.workload.rollout.state != RolloutState::Never {
+            self.slots.take(&mut slots, key, is_sick);
+        }
+        admission
+    }
+
+    /// The last restart: as this process remembers, or as the workload shows.
+    fn last(&self, pending: &Pending) -> Option<Last> {
+        let known = self.slots.lock().last(&pending.workload.key);
+        let shown = pending.workload.template.written_at;
+        known.or_else(|| shown.map(|at| Last { at, streak: 0 }))
+    }
+
+    /// Whether restarts depend on what others are doing.
+    fn are_limited(&self, namespace: &str, policy: Option<&Policy>) -> bool {
+        self.flags.are_shared()
+            || self.index.has_limits_in(namespace)
+            || Policy::limits_of(policy).is_some_and(Limits::are_shared)
+    }
+
+    /// Whether it may restart, and whether it is sick for any source that it owes a restart for.
+    fn among(
+        &self,
+        candidate: &Candidate<'_>,
+        pending: &Pending,
+        claims: bool,
+        now: Timestamp,
+        slots: &mut Inner,
+    ) -> (Admission, bool) {
+        let key = &pending.workload.key;
+        let mut concerns = Vec::new();
+        // The candidate's sources are those that it owes a restart for, in their order.
+        for (owed, changed) in pending.owed.iter().zip(candidate.sources) {
+            let is_released = candidate.releases(changed, now);
+            concerns.push(self.concern(&owed.source, true, is_released, candidate.namespace, slots));
+        }
+        for source in self.index.sources_concerning(key) {
+            let is_owed = concerns
+                .iter()
+                .any(|concern| concern.reference == source.key.reference());
+            // Of those that it owes nothing for, the budget counts.
+            if !is_owed && self.rules(&source, candidate.namespace).max_concurrent.is_some() {
+                concerns.push(self.concern(&source, false, false, candidate.namespace, slots));
+            }
+        }
+        let groups: Vec<_> = concerns.iter().map(Concern::group).collect();
+        let others = Others {
+            groups: &groups,
+            namespace: self.of_namespace(key, candidate.namespace, slots),
+            cluster: self.of_cluster(slots),
+            is_reserved: slots.is_reserved(key),
+            rollout_timeout: self.flags.timeout(),
+            unknown_until: claims.then(|| self.looks_until(&key.namespace, now)).flatten(),
+        };
+        let mut owed = groups.iter().filter(|group| group.is_owed);
+        let is_sick = owed.any(|group| candidate.is_sick(group.rules.rollout_timeout));
+        (admit::among(*candidate, &others), is_sick)
+    }
+
+    /// Until when this leader looks, because it has not led for long enough to know what is in flight, or a watch fails.
+    fn looks_until(&self, namespace: &Arc<str>, now: Timestamp) -> Option<Timestamp> {
+        if self.index.workloads_fail_for(namespace, FAILING, Instant::now()) {
+            return Some(now + LOOKS_FIRST);
+        }
+        let begun = self.begun.get_or_init(Instant::now).elapsed();
+        let left = LOOKS_FIRST.saturating_sub(begun);
+        let lacks_lists = begun < LISTS_WAIT && !self.index.has_listed_workloads();
+        let left = if lacks_lists { left.max(LOOKS_FIRST) } else { left };
+        (!left.is_zero()).then(|| now + left)
+    }
+
+    fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
+        let of_source = Policy::limits_of(source.policy.as_deref());
+        Rules::of(of_source, Policy::limits_of(namespace), &self.flags.limits)
+    }
+
+    fn concern(
+        &self,
+        source: &Source,
+        is_owed: bool,
+        is_released: bool,
+        namespace: Option<&Policy>,
+        slots: &mut Inner,
+    ) -> Concern {
+        let rules = self.rules(source, namespace);
+        // Without a rule for the source, and without waves, none of its counts decides anything.
+        let counts = rules.bind() || self.index.has_limits_in(&source.key.namespace);
+        Concern {
+            tally: if counts {
+                self.tally(&source.key, rules, slots)
+            } else {
+                Arc::default()
+            },
+            reference: source.key.reference(),
+            rules,
+            is_owed,
+            is_released,
+        }
+    }
+
+    fn tally(&self, source: &SourceKey, rules: Rules, slots: &mut Inner) -> Arc<Tally> {
+        let now = Timestamp::now().as_second();
+        let of = Basis {
+            namespace: self.index.version_of(&source.namespace),
+            slots: slots.version(),
+            rules,
+            second: now,
+        };
+        if let Some(counted) = self.tallies().get(source)
+            && counted.of == of
+        {
+            return Arc::clone(&counted.tally);
+        }
+        let members = self.index.members(source);
+        let reference = source.reference();
+        let seats = members
+            .iter()
+            .map(|member| self.seat(member, &reference, UnixSeconds(now), slots));
+        let tally = Arc::new(Tally::of(seats.collect::<Vec<_>>(), &rules, UnixSeconds(now)));
+        let mut tallies = self.tallies();
+        if tallies.len() >= TALLIES {
+            tallies.clear();
+        }
+        let counted = Counted {
+            tally: Arc::clone(&tally),
+            of,
+        };
+        tallies.insert(source.clone(), counted);
+        drop(tallies);
+        tally
+    }
+
+    fn seat<'a>(
+        &self,
+        member: &'a Member,
+        source: &SourceRef,
+        now: UnixSeconds,
+        slots: &mut Inner,
+    ) -> Seat<'a> {
+        let workload = &member.workload;
+        let rollout = &workload.rollout;
+        let key = &workload.key;
+        // Its pods are replaced when the pause ends, which nothing here holds up.
+        let is_paused = workload.pause.as_ref().is_some_and(|pause| pause.is_ours());
+        let state = match rollout.state {
+            RolloutState::Opaque if slots.may_roll_unseen(key) => RolloutState::Rolling,
+            RolloutState::Held if is_paused => RolloutState::Rolling,
+            state => state,
+        };
+        let is_suspended = workload.policy.as_ref().is_some_and(|policy| policy.suspended);
+        Seat {
+            key,
+            owes: member.owes,
+            state,
+            is_healthy: rollout.is_healthy,
+            has_pods: rollout.has_pods,
+            healthy_since: member.healthy_since,
+            progressed_at: if is_paused { now } else { member.progressed_at },
+            wave: workload.wave(),
+            is_reserved: slots.is_reserved(key),
+            was_sick: slots.was_sick(key, state == RolloutState::Steady && rollout.is_healthy),
+            is_stuck: member.owes && (is_suspended || (self.is_stuck)(key, source)),
+        }
+    }
+
+    fn of_namespace(&self, key: &WorkloadKey, policy: Option<&Policy>, slots: &Inner) -> Budget {
+        let asked = Policy::limits_of(policy).and_then(|limits| limits.max_concurrent);
+        let asked = asked.map(|share| {
+            let all = match share {
+                Share::Count(_) => 0,
+                Share::Percent(_) => self.index.tally(&key.namespace).opted_in,
+            };
+            share.at_least_one(all)
+        });
+        let limit = asked.into_iter().chain(self.flags.per_namespace).min();
+        let in_namespace = |other: &&WorkloadKey| other.namespace == key.namespace;
+        self.budget(limit, Some(&key.namespace), |index| {
+            let unseen = slots.reserved().filter(in_namespace);
+            index.in_progress_in(&key.namespace) + self.unseen(unseen)
+        })
+    }
+
+    fn of_cluster(&self, slots: &Inner) -> Budget {
+        self.budget(self.flags.in_all, None, |index| {
+            index.in_progress() + self.unseen(slots.reserved())
+        })
+    }
+
+    /// What makes no progress holds no place for ever.
+    fn budget(
+        &self,
+        limit: Option<usize>,
+        namespace: Option<&Arc<str>>,
+        in_flight: impl Fn(&Index) -> usize,
+    ) -> Budget {
+        let mut in_flight = limit.map_or(0, |_| in_flight(&self.index));
+        if limit.is_some_and(|limit| in_flight >= limit) {
+            in_flight = in_flight.saturating_sub(self.stalled(namespace, in_flight));
+        }
+        Budget { in_flight, limit }
+    }
+
+    /// How many have stalled: looked for once a second, and when their number is another.
+    fn stalled(&self, namespace: Option<&Arc<str>>, of: usize) -> usize {
+        let second = Timestamp::now().as_second();
+        let mut looks = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.retain(|_, look| look.second == second);
+        if let Some(look) = looks.get(&namespace.cloned())
+            && look.of == of
+        {
+            return look.stalled;
+        }
+        let timeout = i64::try_from(self.flags.timeout().as_secs()).unwrap_or(i64::MAX);
+        let since = UnixSeconds(second.saturating_sub(timeout));
+        let stalled = match namespace {
+            Some(namespace) => self.index.stalled_in(namespace, since),
+            None => self.index.stalled(since),
+        };
+        looks.insert(namespace.cloned(), Look { second, of, stalled });
+        stalled
+    }
+
+    /// How many of these the index does not count as in progress.
+    fn unseen<'a>(&self, reserved: impl Iterator<Item = &'a WorkloadKey>) -> usize {
+        let is_unseen = |key: &&WorkloadKey| {
+            let workload = self.index.workload(key);
+            !workload.is_some_and(|workload| workload.rollout.state.is_in_progress())
+        };
+        reserved.filter(is_unseen).count()
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, HashMap<SourceKey, Counted>> {
+        // A panic while the lock was held ends the process through supervision; until then the tallies are still right.
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Concern {
+    fn group(&self) -> Group<'_> {
+        Group {
+            source: &self.reference,
+            rules: self.rules,
+            tally: &self.tally,
+            is_owed: self.is_owed,
+            is_released: self.is_released,
+        }
+    }
+}
+
+/// Whether that reason is one which no restart for the source ends.
+pub(super) fn is_stuck(reason: &Reason, source: &SourceRef) -> bool {
+    match reason {
+        Reason::Suspended(_) => true,
+        Reason::Halted(halt) => halt.source != *source,
+        _ => false,
+    }
+}

@@ -1,0 +1,147 @@
+//! Which restarts were admitted and are not seen yet, and what is remembered of workloads from then on.
+//!
+//! Input: admissions, ends of rounds, restarts. Output: who has a place, what happened to a workload last. I/O: none but the clock.
+//!
+//! A restart takes its place among those in flight when it is admitted, before it is written: otherwise ten workers would
+//! see the same free place. The answer to its patch shows a new generation, so that the place is taken by the workload
+//! itself before this one is given back.
+//!
+//! All of it is lost with the process. The next leader finds the rollouts under way; that a workload was sick before is
+//! forgotten, so that a halt may be one too many, never one too few; the least interval counts from what the workload shows.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    admit::Last,
+    model::{UnixSeconds, WorkloadKey},
+};
+
+/// How long a workload counts as rolling after its restart where nothing shows how far it is.
+const OPAQUE: Duration = Duration::from_mins(1);
+
+/// Last restarts that are remembered at most; beyond that, the older ones are forgotten.
+const REMEMBERED: usize = 20_000;
+
+/// The restarts that were admitted.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    inner: Mutex<Inner>,
+    /// How many places are taken; read without the lock, because on most clusters none ever is.
+    taken: AtomicUsize,
+}
+
+/// The same, while nothing changes.
+#[derive(Debug, Default)]
+pub(super) struct Inner {
+    reserved: HashSet<WorkloadKey>,
+    sick: HashSet<WorkloadKey>,
+    restarts: HashMap<WorkloadKey, Last>,
+    opaque: HashMap<WorkloadKey, Instant>,
+    /// Rises with every change of a place.
+    version: u64,
+}
+
+impl Slots {
+    /// Nothing changes while this is kept.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held ends the process through supervision; until then the places are still right.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The workload is to be restarted.
+    pub(super) fn take(&self, inner: &mut Inner, key: &WorkloadKey, is_sick: bool) {
+        if is_sick {
+            inner.sick.insert(key.clone());
+        } else {
+            inner.sick.remove(key);
+        }
+        if inner.reserved.insert(key.clone()) {
+            inner.version += 1;
+        }
+        self.taken.store(inner.reserved.len(), Ordering::Relaxed);
+    }
+
+    /// The workload's restart is seen, or is not to come. Returns whether it had a place.
+    pub(super) fn give_back(&self, key: &WorkloadKey) -> bool {
+        if self.taken.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut inner = self.lock();
+        let had = inner.reserved.remove(key);
+        inner.version += u64::from(had);
+        self.taken.store(inner.reserved.len(), Ordering::Relaxed);
+        had
+    }
+
+    /// The workload was restarted, and is not to be so again for that long.
+    pub(super) fn restarted(&self, key: &WorkloadKey, at: UnixSeconds, interval: Duration, is_opaque: bool) {
+        if interval.is_zero() && !is_opaque {
+            return;
+        }
+        let mut inner = self.lock();
+        if is_opaque {
+            inner.opaque.retain(|_, at| at.elapsed() < OPAQUE);
+            inner.opaque.insert(key.clone(), Instant::now());
+        }
+        if !interval.is_zero() {
+            let last = inner.restarts.get(key);
+            let last = last.map_or(Last { at, streak: 0 }, |last| last.next(at, interval));
+            if inner.restarts.len() >= REMEMBERED {
+                let oldest = at.0.saturating_sub(2 * 3600);
+                inner.restarts.retain(|_, last| last.at.0 > oldest);
+            }
+            inner.restarts.insert(key.clone(), last);
+        }
+    }
+
+    /// The workload is gone.
+    pub(super) fn forget(&self, key: &WorkloadKey) {
+        self.give_back(key);
+        let mut inner = self.lock();
+        inner.sick.remove(key);
+        inner.restarts.remove(key);
+        inner.opaque.remove(key);
+    }
+}
+
+impl Inner {
+    /// Rises with every change of a place.
+    pub(super) const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Those that are admitted and not seen yet.
+    pub(super) fn reserved(&self) -> impl Iterator<Item = &WorkloadKey> {
+        self.reserved.iter()
+    }
+
+    /// Whether it is one of these.
+    pub(super) fn is_reserved(&self, key: &WorkloadKey) -> bool {
+        self.reserved.contains(key)
+    }
+
+    /// Whether it was sick when it was admitted, and is not well since.
+    pub(super) fn was_sick(&mut self, key: &WorkloadKey, is_well: bool) -> bool {
+        if is_well && !self.reserved.contains(key) {
+            self.sick.remove(key);
+        }
+        self.sick.contains(key)
+    }
+
+    /// Whether it was restarted a moment ago, and shows nothing of it.
+    pub(super) fn may_roll_unseen(&self, key: &WorkloadKey) -> bool {
+        self.opaque.get(key).is_some_and(|at| at.elapsed() < OPAQUE)
+    }
+
+    /// Its last restart, as far as this process knows.
+    pub(super) fn last(&self, key: &WorkloadKey) -> Option<Last> {
+        self.restarts.get(key).copied()
+    }
+}
