@@ -1,10 +1,11 @@
-//! The HTTP endpoint for operators: `/live`, `/ready` and `/metrics`; `/healthz` and `/readyz` as in upstream's version 2.
+//! The HTTP endpoint for operators: `/live`, `/ready` and `/metrics`; `/healthz` and `/readyz` as in upstream's version 2,
+//! `/livez` beside them as on the API server.
 //!
 //! Input: [`Health`] and [`Metrics`]. Output: HTTP responses; no TLS, no authentication, nothing secret, as upstream.
 //! I/O: serves.
 
 pub mod health;
-mod server;
+pub mod server;
 #[cfg(test)]
 mod tests;
 
@@ -62,7 +63,10 @@ pub async fn bind(address: &ListenAddress, flag: &'static str) -> Result<TcpList
 /// Serves the same on each port, until it is dropped.
 pub async fn serve(listeners: Vec<TcpListener>, health: Health, metrics: Arc<Metrics>) {
     let router = router(health, metrics);
-    let serve = |listener| server::serve(listener, router.clone(), server::Limits::default());
+    let serve = |listener| {
+        let limits = server::Limits::default();
+        server::serve(listener, router.clone(), limits, "metrics and health")
+    };
     join_all(listeners.into_iter().map(serve)).await;
 }
 
@@ -70,6 +74,7 @@ pub async fn serve(listeners: Vec<TcpListener>, health: Health, metrics: Arc<Met
 pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/live", any(live))
+        .route("/livez", any(live))
         .route("/healthz", any(live))
         .route("/ready", any(ready))
         .route("/readyz", any(ready))
@@ -77,10 +82,18 @@ pub fn router(health: Health, metrics: Arc<Metrics>) -> Router {
         .route("/metrics", any(scrape).with_state(metrics))
 }
 
-/// `?verbose`, with or without a value, lists every check, as the API server's health endpoints do.
+/// `?verbose`, with or without a value, lists every check, as the API server's health endpoints do, and what else an
+/// operator asks first: version, leader, what is owed.
 #[derive(Debug, serde::Deserialize)]
 struct Detail {
     verbose: Option<String>,
+}
+
+impl Detail {
+    /// What is said beside the checks; `None`: only failed checks are asked for.
+    fn details(&self, health: &Health) -> Option<Vec<String>> {
+        self.verbose.as_ref().map(|_| health.details())
+    }
 }
 
 /// 200 `alive`, or 500: upstream's answers. Upstream's 500 has no body; here it names the loops that stand still.
@@ -89,7 +102,7 @@ async fn live(State(health): State<Health>, Query(detail): Query<Detail>) -> Res
         passed: "alive",
         failed: StatusCode::INTERNAL_SERVER_ERROR,
     };
-    verdict.respond(&health.live(Instant::now()), detail.verbose.is_some())
+    verdict.respond(&health.live(Instant::now()), detail.details(&health))
 }
 
 /// 200 `ready`, or 503 with the checks that failed.
@@ -98,7 +111,7 @@ async fn ready(State(health): State<Health>, Query(detail): Query<Detail>) -> Re
         passed: "ready",
         failed: StatusCode::SERVICE_UNAVAILABLE,
     };
-    verdict.respond(&health.ready(Instant::now()), detail.verbose.is_some())
+    verdict.respond(&health.ready(Instant::now()), detail.details(&health))
 }
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {
@@ -117,14 +130,15 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn respond(&self, checks: &[Check], verbose: bool) -> Response {
+    fn respond(&self, checks: &[Check], details: Option<Vec<String>>) -> Response {
         let passed = checks.iter().all(Check::passed);
         let status = if passed { StatusCode::OK } else { self.failed };
         let mut lines: Vec<String> = checks
             .iter()
-            .filter(|check| verbose || !check.passed())
+            .filter(|check| details.is_some() || !check.passed())
             .map(ToString::to_string)
             .collect();
+        lines.extend(details.unwrap_or_default());
         if passed {
             lines.push(self.passed.to_owned());
         }

@@ -17,36 +17,46 @@
 mod command;
 mod environment;
 mod high_availability;
+mod inspect_address;
 mod kinds;
 mod listen_address;
 mod notification;
 mod opt_in;
+mod program;
 mod reload;
+mod rollouts;
 mod scope;
 #[cfg(test)]
 mod tests;
 mod values;
+mod verbs;
 
 use std::{ffi::OsString, time::Duration};
 
 use clap::{
-    ArgAction, CommandFactory as _, Parser,
+    ArgAction, CommandFactory as _, FromArgMatches as _, Parser,
     error::{ContextKind, ErrorKind},
 };
 
 use crate::model::go_duration::parse_go_duration;
 use values::{go_bool, stray_bool};
 
-pub use command::Command;
+pub use command::{Command, LintArgs, LintOutput};
 pub use environment::Environment;
 pub use high_availability::HighAvailabilityArgs;
+pub use inspect_address::InspectAddress;
 pub use kinds::KindArgs;
 pub use listen_address::ListenAddress;
 pub use notification::{NotificationArgs, WEBHOOK_PAYLOADS};
 pub use opt_in::OptInArgs;
 pub use reload::ReloadArgs;
+pub use rollouts::RolloutArgs;
 pub use scope::ScopeArgs;
 pub use values::{AutoOrBool, CsvList};
+pub use verbs::{
+    CheckArgs, ClusterArgs, DashboardArgs, ExplainArgs, HistoryArgs, ObjectArgs, Output, SimulateArgs,
+    StatusArgs,
+};
 
 /// The command line.
 #[derive(Clone, Debug, Parser)]
@@ -80,6 +90,9 @@ pub struct Args {
     /// How and when they are restarted.
     #[command(flatten)]
     pub reload: ReloadArgs,
+    /// When restarts may happen.
+    #[command(flatten)]
+    pub rollouts: RolloutArgs,
     /// Alerts about restarts, or webhook calls instead of them.
     #[command(flatten)]
     pub notification: NotificationArgs,
@@ -146,7 +159,11 @@ impl Args {
     where
         T: Into<OsString> + Clone,
     {
-        Self::try_parse_from(items).map_err(|mut error| {
+        let items: Vec<OsString> = items.into_iter().map(Into::into).collect();
+        let parsed = program::command(Self::command(), &items)
+            .try_get_matches_from(items)
+            .and_then(|mut matches| Self::from_arg_matches_mut(&mut matches));
+        parsed.map_err(|mut error| {
             // Because some positional arguments are accepted, clap advises to put an unknown flag behind `--`, where it
             // would be ignored in silence. A similar flag is still suggested.
             if error.kind() == ErrorKind::UnknownArgument {
@@ -156,16 +173,17 @@ impl Args {
         })
     }
 
-    /// What a command prints.
-    pub fn answer(command: Command) -> Vec<u8> {
+    /// What a command prints that is about the program alone; nothing for others.
+    pub fn answer(command: &Command) -> Vec<u8> {
         let mut program = Self::command();
         match command {
             Command::Version => program.render_version().into_bytes(),
             Command::Completion { shell } => {
                 let mut script = Vec::new();
-                clap_complete::generate(shell, &mut program, "reloader", &mut script);
+                clap_complete::generate(*shell, &mut program, "reloader", &mut script);
                 script
             }
+            _ => Vec::new(),
         }
     }
 }
@@ -247,6 +265,16 @@ pub struct ObservabilityArgs {
     /// A second address of the same endpoints, for probes (upstream's version 2)
     #[arg(long, env = "RELOADER_HEALTH_ADDR", value_name = "ADDRESS")]
     pub health_addr: Option<ListenAddress>,
+    /// Loopback address where the replica answers why it restarts what, with a page for browsers; empty to turn it off
+    ///
+    /// Only addresses of this machine are accepted: the answers name objects. `kubectl port-forward` reaches it.
+    #[arg(
+        long,
+        env = "RELOADER_INSPECT_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9092"
+    )]
+    pub inspect_address: InspectAddress,
     /// Accepted for compatibility; this build serves no Go profiles (upstream)
     #[arg(long, env = "RELOADER_ENABLE_PPROF", value_name = "BOOL", value_parser = go_bool,
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",

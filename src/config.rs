@@ -15,10 +15,12 @@ mod startup;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 
-use crate::args::{Args, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, ReloadArgs};
-use crate::decide::Strategy;
+use crate::args::{
+    Args, Environment, HighAvailabilityArgs, LimitArgs, ObservabilityArgs, OptInArgs, ReloadArgs,
+};
+use crate::decide::{Options, Strategy};
 use crate::lease::{self, Timings};
 use crate::meta_info::MetaInfo;
 use crate::model::{AnnotationKeys, KindKeys, WorkloadKind};
@@ -31,7 +33,8 @@ pub use kinds::{DeploymentConfigs, WorkloadSettings};
 pub use scope::Scope;
 pub use selector::{LabelSelector, SelectorError};
 pub use settings::{
-    Integrations, LedgerSettings, Level, LogFormat, LogSettings, Pprof, ReloadOn, TraceExport, TraceProtocol,
+    Integrations, LedgerSettings, Level, LogFormat, LogSettings, PolicySettings, Pprof, ReloadOn,
+    TraceExport, TraceProtocol,
 };
 pub use startup::startup_lines;
 
@@ -54,6 +57,10 @@ pub struct Config {
     pub strategy: Strategy,
     /// Which changes beside updates restart workloads.
     pub reload_on: ReloadOn,
+    /// What is obeyed of Namespaces' annotations on when workloads may restart.
+    pub policies: PolicySettings,
+    /// A restart is noted in the workload's annotations, for `kubectl rollout history`.
+    pub change_cause: bool,
     /// How long a workload's sources must be unchanged before it is restarted, up to one minute; zero: restart at once.
     pub coalesce_window: Duration,
     /// If set, each change is posted there and nothing is restarted.
@@ -76,6 +83,8 @@ pub struct Config {
     pub listen_address: ListenAddress,
     /// A second address of the same; none: not asked for, or equal to the first.
     pub health_address: Option<ListenAddress>,
+    /// The loopback address where questions are answered; none: nowhere.
+    pub inspect_address: Option<SocketAddr>,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where spans go; none: nowhere.
@@ -111,13 +120,14 @@ impl Config {
     /// # Errors
     /// The first setting that cannot work, in one line.
     pub fn from_args(args: Args, environment: Environment) -> Result<Self, ConfigError> {
-        let annotations = annotation_keys(&args);
+        let annotations = all_annotation_keys(&args);
         let meta_info = meta::meta_info(&args, &annotations, &environment);
         let Args {
             scope,
             kinds,
             opt_in,
             reload,
+            rollouts,
             notification,
             high_availability,
             limits,
@@ -135,6 +145,7 @@ impl Config {
             reload_on_create,
             reload_on_delete,
             sync_after_restart,
+            change_cause,
             pause_deployment_annotation: _,
             pause_deployment_time_annotation: _,
         } = reload;
@@ -156,24 +167,23 @@ impl Config {
             log_level,
             listen_address,
             health_addr,
+            inspect_address,
             enable_pprof,
             pprof_addr,
         } = observability;
         if enable_pprof {
             warnings.push(NO_PROFILES.to_owned());
         }
-        let auto_reload_all = opt_in.auto_reload_all;
         let namespaces = Scope::parse(&scope.namespaces, environment.kubernetes_namespace.as_ref())?;
         Ok(Self {
             filters: Filters::parse(&scope, &namespaces, &mut warnings)?,
-            scope: namespaces,
             integrations: Integrations {
                 argo_rollouts: scope.is_argo_rollouts,
                 csi: scope.enable_csi_integration,
             },
             workloads: WorkloadSettings::parse(&kinds, &mut warnings)?,
             annotations,
-            auto_reload_all,
+            auto_reload_all: opt_in.auto_reload_all,
             strategy: reload_strategy
                 .parse()
                 .map_err(|_| ConfigError::Strategy(reload_strategy))?,
@@ -182,6 +192,9 @@ impl Config {
                 delete: reload_on_delete,
                 sync_after_restart,
             },
+            policies: PolicySettings::parse(&rollouts, &namespaces, &mut warnings)?,
+            scope: namespaces,
+            change_cause,
             coalesce_window,
             webhook: alerts::webhook(&notification.webhook_url, &notification.webhook_payload)?,
             alerts: alerts::alerts(&environment, &notification, &mut warnings, &mut errors),
@@ -193,6 +206,7 @@ impl Config {
             watch_timeout,
             health_address: health_addr.filter(|address| *address != listen_address),
             listen_address,
+            inspect_address: inspect_address.0,
             log: LogSettings::parse(&log_format, &log_level, &mut warnings),
             traces,
             count_by_namespace: environment.metrics_count_by_namespace.as_deref() == Some("enabled"),
@@ -206,6 +220,15 @@ impl Config {
             warnings,
             errors,
         })
+    }
+
+    /// What changes decisions.
+    pub const fn options(&self) -> Options {
+        Options {
+            strategy: self.strategy,
+            auto_reload_all: self.auto_reload_all,
+            reload_suspended: self.workloads.suspended_cron_jobs,
+        }
     }
 
     /// The kinds that are watched and restarted, each once: upstream's five without the ignored ones, Rollouts if
@@ -228,9 +251,17 @@ impl Config {
     }
 }
 
-/// An empty name is kept, as in upstream: no annotation has it, so it turns the feature off.
-fn annotation_keys(args: &Args) -> AnnotationKeys {
-    let (opt_in, reload) = (&args.opt_in, &args.reload);
+fn all_annotation_keys(args: &Args) -> AnnotationKeys {
+    AnnotationKeys {
+        pause_period: args.reload.pause_deployment_annotation.clone(),
+        paused_at: args.reload.pause_deployment_time_annotation.clone(),
+        ..annotation_keys(&args.opt_in)
+    }
+}
+
+/// The names of the annotations that opt in and out, those of pauses by their default names. An empty name is kept, as in
+/// upstream: no annotation has it, so it turns the feature off.
+pub fn annotation_keys(opt_in: &OptInArgs) -> AnnotationKeys {
     AnnotationKeys {
         auto: opt_in.auto_annotation.clone(),
         configmap: KindKeys {
@@ -251,8 +282,7 @@ fn annotation_keys(args: &Args) -> AnnotationKeys {
         search: opt_in.auto_search_annotation.clone(),
         match_: opt_in.search_match_annotation.clone(),
         ignore: opt_in.ignore_annotation.clone(),
-        pause_period: reload.pause_deployment_annotation.clone(),
-        paused_at: reload.pause_deployment_time_annotation.clone(),
+        ..AnnotationKeys::default()
     }
 }
 

@@ -1,21 +1,17 @@
 //! The process: allocator, TLS provider, settings, then [`reloader::run`]. Errors are printed once, here.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::Duration,
-};
+use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use reloader::{
     args::{Args, Environment},
-    config::Config,
+    cli,
+    config::{Config, LogFormat},
     run::run,
     telemetry,
 };
 
 /// Keeps the memory of a finished initial list from staying with the process: glibc's allocator does.
+#[cfg(unix)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -38,49 +34,62 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    // Set before a library can choose one: with two providers in the tree rustls would panic at the first handshake.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     if let Some(command) = args.command {
-        let printed = io::stdout().write_all(&Args::answer(command));
-        return if printed.is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        };
+        return (cli::run(command) as u8).into();
     }
+    if cfg!(not(unix)) {
+        // Signals, and a clock that counts while the machine is suspended, are Unix' own, and what nothing tests must not restart
+        // workloads.
+        report("Error: the controller runs on Unix only; here the commands work: reloader help\n".to_owned());
+        return ExitCode::FAILURE;
+    }
+    let format = match args.observability.log_format.as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Text,
+    };
     match start(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(error) => {
-            report(error);
+            report(telemetry::error_line(&error.to_string(), format));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Prints the error, unless stderr is a pipe that is not read: that must not keep the process from ending.
-fn report(error: anyhow::Error) {
+/// Prints the last line, unless stderr is a pipe that is not read: that must not keep the process from ending.
+fn report(line: String) {
     let (done, printed) = mpsc::channel();
     thread::spawn(move || {
-        eprintln!("Error: {error}");
+        eprint!("{line}");
         let _ = done.send(());
     });
     let _ = printed.recv_timeout(REPORTING);
 }
 
-fn start(args: Args) -> anyhow::Result<()> {
-    // Set before a library can choose one: with two providers in the tree rustls would panic at the first handshake.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+/// Runs the controller. Its own failure is the last line of its log; an error is of what comes before.
+fn start(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::from_args(args, Environment::of_process())?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let outcome = runtime.block_on(async {
+    let exit = runtime.block_on(async {
         let telemetry = telemetry::init(config.log, config.traces.as_ref())?;
         let outcome = run(config, telemetry.lost_lines()).await;
-        if outcome.is_ok() {
-            telemetry.send_spans().await;
-        }
+        let exit = match outcome {
+            Ok(()) => {
+                telemetry.send_spans().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                tracing::error!(category = error.category(), "{error}");
+                ExitCode::FAILURE
+            }
+        };
         telemetry.flush_log();
-        anyhow::Ok(outcome?)
+        anyhow::Ok(exit)
     });
     // Tasks that still run must not delay the exit: a replica that lost the lease must be gone before another one
     // writes.
     runtime.shutdown_background();
-    outcome
+    exit
 }

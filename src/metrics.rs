@@ -24,11 +24,17 @@ use families::{
 use process::ProcessCollector;
 use snapshot::SnapshotSource;
 
-pub use record::{EventResult, EventType, NotificationResult, ReconcileResult};
+pub use record::{EventResult, EventType, NotificationResult, ReconcileResult, RolloutResult};
 pub use snapshot::Snapshot;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// The commit that was built; the build says which.
+const COMMIT: &str = match option_env!("RELOADER_COMMIT_HASH") {
+    Some(hash) if !hash.is_empty() => hash,
+    _ => "unknown",
+};
 
 /// Which metrics exist beyond the fixed ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,8 +65,8 @@ impl Metrics {
             lease_name,
         } = options;
         let mut registry = Registry::default();
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("reloader_build", "Version that runs", build);
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)]);
+        registry.register("reloader_build", "Version and commit that run", build);
         let snapshot = SnapshotSource::default();
         registry.register_collector(Box::new(snapshot.clone()));
         registry.register_collector(Box::new(ProcessCollector::new()));

@@ -12,12 +12,16 @@
 //! A slow, absent or broken receiver never delays a restart: producers enqueue a message without blocking. Namespaces take
 //! turns. When too many messages wait, the oldest of the namespace that has most are dropped and counted, and the first
 //! drop is logged. Upstream posts in the middle of its work, without a timeout.
+//!
+//! Where traces are exported, a POST names the span in which it was enqueued (`traceparent`), so that what its receiver does
+//! becomes part of the same trace.
 
 mod client;
 mod endpoint;
 mod message;
 mod outbox;
 pub mod payload;
+mod trace_parent;
 
 use std::sync::Arc;
 
@@ -32,6 +36,7 @@ use client::{Client, Redirects};
 use message::{AlertMessage, Changed};
 use outbox::{Channel, Outbox};
 use payload::Alert;
+use trace_parent::TraceParent;
 
 pub use client::BuildError;
 pub use endpoint::{Endpoint, EndpointError};
@@ -120,6 +125,7 @@ impl Alerting {
                 Alert::Reloaded(_) => Rank::Usual,
                 Alert::Failed(_) => Rank::Important,
             },
+            trace_parent: TraceParent::current(),
             payload: payload::alert(
                 *sink,
                 additional_info.as_deref(),
@@ -165,6 +171,7 @@ impl Webhook {
             source: source.clone(),
             change,
             seen,
+            trace_parent: TraceParent::current(),
         });
     }
 }

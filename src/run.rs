@@ -20,6 +20,7 @@ mod notifications;
 mod opening;
 mod patience;
 mod selectors;
+mod snapshot;
 mod supervise;
 pub mod surroundings;
 mod takeover;
@@ -34,24 +35,26 @@ use tokio::{net::TcpListener, sync::mpsc};
 use crate::{
     admin::{self, health::Health},
     config::{Config, DeploymentConfigs, Level, ReloadOn, Scope, startup_lines},
-    decide,
+    diagnose::Checker,
     index::{self, Index},
+    inspect,
     lease::{self, BootClock, KubeLeaseStore, Leadership, unique_identity},
     meta_info::{self, MetaInfo},
-    metrics::{Metrics, MetricsOptions, Snapshot},
+    metrics::{Metrics, MetricsOptions},
     model::WorkloadKind,
     patch::{Writer, events::Recorder},
-    queue::{self, Priority, Queue, Rate},
+    queue::{self, Queue, Rate},
     telemetry::LostLines,
-    watch::{self, Discovery, Lister, StreamId, Watched, workload::Reading},
+    watch::{self, Discovery, Lister, Observation, StreamId, Watched, workload::Reading},
     worker::{
-        Context, ContextParts, Reporter, Worker,
+        Context, ContextParts, MistakeReporter, Reporter, Worker,
         intake::{Intake, IntakeParts},
     },
 };
 use clients::Clients;
 use notifications::Notifications;
 use selectors::selectors;
+use snapshot::{describe, report_state};
 use supervise::{Election, Running};
 use surroundings::{Surroundings, Tasks};
 
@@ -68,6 +71,13 @@ const MONITOR: Duration = Duration::from_secs(5);
 
 /// Runs the controller until a signal ends it. `lost_lines` is shown on `/metrics`.
 pub async fn run(config: Config, lost_lines: LostLines) -> Result<(), RunError> {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        scope = %config.scope,
+        strategy = config.strategy.as_str(),
+        leader_election = config.lease.is_some(),
+        "Starting Reloader"
+    );
     // Before anything can fail: they warn of settings.
     for (level, line) in startup_lines(&config) {
         log(level, &line);
@@ -90,15 +100,20 @@ pub async fn run_in(
         cluster,
         tasks,
         listeners,
+        inspect,
         mut stops,
     } = surroundings;
     let clients = Clients::new(cluster, &metrics, config.watch_timeout + watch::GRACE).await?;
-    // Without a selector every namespace counts.
-    let (selection, selection_known) =
-        tokio::sync::watch::channel(config.filters.namespace_selector.is_none());
+    let (selection, selection_known) = tokio::sync::watch::channel(!watches_namespaces(&config));
     let config = Arc::new(config);
     let (mut running, ledger) = start(
-        &config, &clients, tasks, listeners, &metrics, lost_lines, selection,
+        &config,
+        &clients,
+        tasks,
+        Listeners { listeners, inspect },
+        &metrics,
+        lost_lines,
+        selection,
     )?;
     tokio::select! {
         ended = running.supervise(ledger, &config, selection_known) => return Err(ended),
@@ -129,24 +144,26 @@ fn raise_descriptor_limit(streams: &[StreamId]) {
     }
 }
 
+/// The ports of a replica.
+struct Listeners {
+    /// Of health and metrics.
+    listeners: Vec<TcpListener>,
+    /// Of questions.
+    inspect: Option<TcpListener>,
+}
+
 /// Starts every loop but those that only the leader runs.
 fn start(
     config: &Config,
     clients: &Clients,
     tasks: Tasks,
-    listeners: Vec<TcpListener>,
+    Listeners { listeners, inspect }: Listeners,
     metrics: &Arc<Metrics>,
     lost_lines: LostLines,
     selection: tokio::sync::watch::Sender<bool>,
 ) -> Result<(Running, Option<takeover::Unread>), RunError> {
     let kinds = config.kinds();
-    let reading = Reading {
-        keys: Arc::new(config.annotations.clone()),
-        lists: Arc::default(),
-        auto_reload_all: config.auto_reload_all,
-        follow_references: kinds.contains(&WorkloadKind::Rollout),
-        every_job: config.workloads.every_job,
-    };
+    let reading = reading(config, &kinds);
     let streams = streams(config, &kinds);
     raise_descriptor_limit(&streams);
     let Notifications {
@@ -172,20 +189,20 @@ fn start(
         leadership: leadership.clone(),
         ledger,
         metrics: Arc::clone(metrics),
-        options: decide::Options {
-            strategy: config.strategy,
-            auto_reload_all: config.auto_reload_all,
-            reload_suspended: config.workloads.suspended_cron_jobs,
-        },
+        options: config.options(),
+        windows: Arc::new(config.policies.texts()),
+        limits: config.policies.limits,
         reporter: Reporter::new(recorder, alerts, Arc::clone(metrics), Arc::clone(&reading.keys)),
     }));
     let writer = Writer::new(
         clients.fenced(&leadership)?,
         reading.clone(),
         takeover::key_place(config),
-    );
+    )
+    .noting_causes(config.change_cause);
     let worker = Worker::new(Arc::clone(&context), writer, recreated);
     report_state(metrics, &context, &health, lost_lines, &streams);
+    describe(&health, &context);
 
     let mut running = Running::new(worker, tasks, election, recording, sending);
     let (sink, observations) = mpsc::channel(OBSERVATIONS);
@@ -206,6 +223,7 @@ fn start(
         intake.run(observations, health.heartbeat("intake", SILENCE)),
     );
     // Sources and workloads reach the index through one channel, from watches and, where those are refused, from lists.
+    let keys = Arc::clone(&reading.keys);
     let settings = watch_settings(config, reading, &streams);
     if let Some(discovery) = &settings.discovery {
         running.spawn("discovery", discovery.clone().run(clients.unfenced()?));
@@ -217,20 +235,21 @@ fn start(
         sink.clone(),
     );
     running.spawn("list", listing);
-    for (stream, client) in streams.into_iter().zip(watches.into_iter().cycle()) {
-        if config.lease.is_none() && !matches!(stream.watched, Watched::Workload(_)) {
-            tracing::info!(
-                "Starting Controller to watch resource type: {} in namespace: {}",
-                stream.watched.resource(),
-                stream.namespace.as_deref().unwrap_or_default(),
-            );
-        }
+    let streams = streams.into_iter().zip(watches.into_iter().cycle());
+    watch_all(&mut running, config, streams, &settings, &sink);
+    if config.webhook.is_none() {
+        let sees_all_sources = config.filters.source_selector.is_none();
         running.spawn(
-            "watch",
-            watch::watch(client, stream, settings.clone(), sink.clone()),
+            "mistakes",
+            MistakeReporter::new(Arc::clone(&context), keys, sees_all_sources).run(),
         );
     }
+    running.spawn("waits", Arc::clone(&context).look_after_waits());
     // Loops that no other loop waits for.
+    if let Some(listener) = inspect {
+        let inspector = inspect::inspector(config, Arc::clone(&context), health.clone());
+        running.spawn("inspect", inspect::serve(listener, inspector));
+    }
     running.spawn("monitor", monitor(context, health.heartbeat("workers", SILENCE)));
     running.spawn(
         "meta-info",
@@ -246,6 +265,28 @@ fn start(
     Ok((running, unread))
 }
 
+/// Starts a watch for each stream, with its client.
+fn watch_all(
+    running: &mut Running,
+    config: &Config,
+    streams: impl Iterator<Item = (StreamId, kube::Client)>,
+    settings: &watch::Settings,
+    sink: &mpsc::Sender<Observation>,
+) {
+    for (stream, client) in streams {
+        // Upstream's line about a kind that it watches.
+        if config.lease.is_none() && !matches!(stream.watched, Watched::Workload(_)) {
+            tracing::info!(
+                "Starting Controller to watch resource type: {} in namespace: {}",
+                stream.watched.resource(),
+                stream.namespace.as_deref().unwrap_or_default(),
+            );
+        }
+        let watch = watch::watch(client, stream, settings.clone(), sink.clone());
+        running.spawn("watch", watch);
+    }
+}
+
 fn log(level: Level, line: &str) {
     match level {
         Level::Trace => tracing::trace!("{line}"),
@@ -253,6 +294,17 @@ fn log(level: Level, line: &str) {
         Level::Info => tracing::info!("{line}"),
         Level::Warning => tracing::warn!("{line}"),
         Level::Error => tracing::error!("{line}"),
+    }
+}
+
+fn reading(config: &Config, kinds: &[WorkloadKind]) -> Reading {
+    Reading {
+        keys: Arc::new(config.annotations.clone()),
+        checker: Arc::new(Checker::new(&config.annotations)),
+        lists: Arc::default(),
+        auto_reload_all: config.auto_reload_all,
+        follow_references: kinds.contains(&WorkloadKind::Rollout),
+        every_job: config.workloads.every_job,
     }
 }
 
@@ -282,7 +334,7 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
         })
     };
     let ignored = config.filters.ignored_source.map(Watched::Source);
-    let selector = config.filters.namespace_selector.as_ref().map(|_| StreamId {
+    let selector = watches_namespaces(config).then_some(StreamId {
         watched: Watched::Namespace,
         namespace: None,
     });
@@ -296,6 +348,11 @@ fn streams(config: &Config, kinds: &[WorkloadKind]) -> Vec<StreamId> {
         .filter(is_needed)
         .flat_map(of_kind);
     selector.into_iter().chain(objects).collect()
+}
+
+/// In webhook mode nothing is restarted, so that only the selector counts.
+fn watches_namespaces(config: &Config) -> bool {
+    config.filters.namespace_selector.is_some() || config.policies.of_namespaces && config.webhook.is_none()
 }
 
 fn watch_settings(config: &Config, reading: Reading, streams: &[StreamId]) -> watch::Settings {
@@ -330,6 +387,7 @@ fn index_options(config: &Config) -> index::Options {
         None => config.reload_on,
     };
     index::Options {
+        every_namespace_counts: config.filters.namespace_selector.is_none(),
         auto_reload_all: config.auto_reload_all,
         reload_on_create: create,
         reload_on_delete: delete,
@@ -350,63 +408,6 @@ fn queue_settings(config: &Config) -> queue::Settings {
         total_rate: config.total_rate.map(rate),
         namespace_in_flight: config.workers.div_ceil(2),
     }
-}
-
-/// Lets a scrape of `/metrics` see queue, index and watches as they are at that moment.
-fn report_state(
-    metrics: &Metrics,
-    context: &Context,
-    health: &Health,
-    lost_lines: LostLines,
-    streams: &[StreamId],
-) {
-    let (index, queue, ledger, health) = (
-        Arc::clone(context.index()),
-        context.queue().clone(),
-        context.ledger().clone(),
-        health.clone(),
-    );
-    let kinds: BTreeSet<Watched> = streams.iter().map(|stream| stream.watched).collect();
-    metrics.read_snapshots_from(move || {
-        let stats = queue.stats();
-        let owing = index.owing();
-        let since = owing.iter().filter_map(|key| Some(index.pending(key)?.since));
-        let now = tokio::time::Instant::now();
-        let ready = health.ready(now);
-        let synced = |watched: Watched| {
-            let name = format!("watch-{}", watched.resource());
-            ready
-                .iter()
-                .filter(|check| {
-                    // One check for all namespaces, or one each.
-                    check
-                        .name
-                        .strip_prefix(&name)
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-                })
-                .all(|check| {
-                    matches!(
-                        check.outcome,
-                        admin::health::CheckResult::Ok | admin::health::CheckResult::Absent
-                    )
-                })
-        };
-        Snapshot {
-            queued: stats.depth(Priority::High),
-            queued_low_priority: stats.depth(Priority::Low),
-            pending_reloads: owing.len(),
-            oldest_pending: since.map(|since| since.elapsed()).max().unwrap_or_default(),
-            lost_log_lines: lost_lines.count(),
-            left_out_of_ledger: ledger.left_out(),
-            longest_running: stats.longest_running,
-            unfinished_work: stats.unfinished,
-            tracked_objects: kinds
-                .iter()
-                .map(|kind| (kind.kind(), index.count(*kind)))
-                .collect(),
-            watch_synced: kinds.iter().map(|kind| (kind.kind(), synced(*kind))).collect(),
-        }
-    });
 }
 
 /// Shows that the workers make progress: none has been busy with one workload for longer than its requests may take.

@@ -3,7 +3,7 @@
 //! Input: [`LogSettings`], [`TraceExport`]. Output: [`Telemetry`], and from then on every `tracing` event of the
 //! process. I/O: writes to stderr, posts spans to the collector.
 //!
-//! Each restart is one span; nothing else is exported:
+//! Each attempt of a restart is one span, and in webhook mode each change that is posted; nothing else is exported:
 //!
 //! ```
 //! use reloader::telemetry::RELOAD_SPAN_TARGET;
@@ -19,14 +19,21 @@ mod log_writer;
 mod tests;
 mod traces;
 
-use std::{io, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
+use jiff::Timestamp;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Subscriber, level_filters::LevelFilter};
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, Registry, filter::Targets, layer::SubscriberExt, registry::LookupSpan, reload,
+    util::SubscriberInitExt,
+};
 
-use crate::config::{Level, LogSettings, TraceExport};
+use crate::config::{Level, LogFormat, LogSettings, TraceExport};
 
+use log_format::Line;
 use log_layer::LogLayer;
 use log_writer::LogWriter;
 
@@ -80,7 +87,12 @@ pub fn init(log: LogSettings, traces: Option<&TraceExport>) -> Result<Telemetry,
     };
     let writer = LogWriter::start(io::stderr()).map_err(TelemetryError::NoThread)?;
     let lines = writer.clone();
-    subscriber(log, move || lines.clone(), traces.as_ref()).try_init()?;
+    let (layer, level) = log_layer(log, move || lines.clone());
+    subscriber(layer, traces.as_ref()).try_init()?;
+    #[cfg(unix)]
+    tokio::spawn(level.follow_signal());
+    #[cfg(not(unix))]
+    drop(level);
     if let Some(error) = failure {
         tracing::warn!(err = %error, "Traces are not exported");
     }
@@ -112,19 +124,88 @@ impl Telemetry {
     }
 }
 
-/// Everything [`init`] puts together, with the place where lines go to as a parameter.
-fn subscriber<W, F>(
+/// A line about an error that ends the process before the log is set up, newline included. As text it is what a command line
+/// shows.
+pub fn error_line(message: &str, format: LogFormat) -> String {
+    match format {
+        LogFormat::Text => format!("Error: {message}\n"),
+        LogFormat::Json => {
+            let line = Line {
+                time: Timestamp::now(),
+                level: Level::Error,
+                message: message.to_owned(),
+                fields: BTreeMap::new(),
+            };
+            log_format::format(&line, format)
+        }
+    }
+}
+
+/// What [`init`] puts together.
+fn subscriber<L>(log: L, traces: Option<&SdkTracerProvider>) -> impl Subscriber + Send + Sync + use<L>
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    tracing_subscriber::registry()
+        .with(log)
+        .with(traces.map(traces::layer))
+}
+
+/// Writes lines to what `make_writer` gives, and the switch of its level.
+fn log_layer<S, W, F>(
     log: LogSettings,
     make_writer: F,
-    traces: Option<&SdkTracerProvider>,
-) -> impl Subscriber + Send + Sync + use<W, F>
+) -> (impl Layer<S> + Send + Sync + use<S, W, F>, LevelSwitch<S>)
 where
+    S: Subscriber + for<'a> LookupSpan<'a>,
     W: io::Write,
     F: Fn() -> W + Send + Sync + 'static,
 {
-    tracing_subscriber::registry()
-        .with(LogLayer::new(log.format, make_writer).with_filter(log_filter(log.level)))
-        .with(traces.map(traces::layer))
+    let (filter, handle) = reload::Layer::new(log_filter(log.level));
+    let layer = LogLayer::new(log.format, make_writer).with_filter(filter);
+    let switch = LevelSwitch {
+        configured: log.level,
+        handle,
+    };
+    (layer, switch)
+}
+
+/// Changes the level of the log while the process runs.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there is no signal that switches it"))]
+struct LevelSwitch<S> {
+    configured: Level,
+    handle: reload::Handle<Targets, S>,
+}
+
+#[cfg_attr(not(unix), allow(dead_code, reason = "there is no signal that switches it"))]
+impl<S> LevelSwitch<S> {
+    /// Each SIGUSR1 switches between the configured level and debug, or trace where debug is configured. A process that is
+    /// restarted for another level no longer shows what was looked for.
+    #[cfg(unix)]
+    async fn follow_signal(self) {
+        let Ok(mut signals) = signal(SignalKind::user_defined1()) else {
+            return;
+        };
+        let other = match self.configured {
+            Level::Trace | Level::Debug => Level::Trace,
+            Level::Info | Level::Warning | Level::Error => Level::Debug,
+        };
+        let mut level = self.configured;
+        while signals.recv().await.is_some() {
+            level = if level == self.configured {
+                other
+            } else {
+                self.configured
+            };
+            self.set(level);
+            tracing::warn!(level = level.as_str(), "SIGUSR1: the log has another level now");
+        }
+    }
+
+    fn set(&self, level: Level) {
+        // An error means that the log is gone.
+        let _ = self.handle.reload(log_filter(level));
+    }
 }
 
 /// Our own events from the chosen level on; of the libraries only warnings, unless the level is trace. Each failure of

@@ -8,7 +8,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -20,10 +20,23 @@ pub struct Health {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     loops: Mutex<Vec<Arc<Loop>>>,
     watches: Mutex<Vec<Arc<Watch>>>,
+    details: OnceLock<Details>,
+}
+
+/// Says what else an operator asks first, one line each.
+type Details = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("loops", &self.loops)
+            .field("watches", &self.watches)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -132,6 +145,21 @@ impl Health {
         });
         lock(&self.inner.watches).push(Arc::clone(&shared));
         WatchCheck { shared }
+    }
+
+    /// `?verbose` shows these lines as well, made for each request. To be called once.
+    pub fn describe(&self, details: impl Fn() -> Vec<String> + Send + Sync + 'static) {
+        // A second description would be of another replica in one process, of which there is none.
+        let _ = self.inner.details.set(Box::new(details));
+    }
+
+    /// What [`Self::describe`] was given says now.
+    pub fn details(&self) -> Vec<String> {
+        self.inner
+            .details
+            .get()
+            .map(|details| details())
+            .unwrap_or_default()
     }
 
     /// The checks behind `/live`, in the order in which they were added.

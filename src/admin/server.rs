@@ -37,11 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What one server spends on its clients.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Open connections at most, at least 1. A cluster has a handful of scrapers and one kubelet a pod.
-    pub(super) connections: usize,
+    pub connections: usize,
     /// How long a client may take to send the head of its next request, the time between two requests included.
-    pub(super) next_request: Duration,
+    pub next_request: Duration,
 }
 
 impl Default for Limits {
@@ -60,8 +60,8 @@ struct Open {
     is_answering: Arc<AtomicBool>,
 }
 
-/// Serves until it is dropped, which closes every connection.
-pub(super) async fn serve(listener: TcpListener, routes: Router, limits: Limits) {
+/// Serves until it is dropped, which closes every connection. `what` names the endpoint in the log.
+pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, what: &'static str) {
     let mut connections = JoinSet::new();
     let mut oldest_first: VecDeque<Open> = VecDeque::new();
     loop {
@@ -91,7 +91,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, limits: Limits)
             // The client was gone before it was accepted.
             Err(error) if is_of_the_client(&error) => {}
             Err(error) => {
-                tracing::warn!(err = %error, "A connection to the metrics and health endpoint could not be accepted");
+                tracing::warn!(err = %error, "A connection to the {what} endpoint could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -48,12 +48,24 @@ async fn alive_whatever_the_method(#[case] method: Method) {
 /// As in upstream's version 2.
 #[rstest]
 #[case("/healthz", "/live")]
+#[case("/livez?verbose", "/live?verbose")]
 #[case("/readyz?verbose", "/ready?verbose")]
 #[tokio::test]
 async fn probes_have_a_second_name(#[case] uri: &str, #[case] same: &str) {
     let health = Health::new();
     assert_eq!(get(&health, uri).await, get(&health, same).await);
     assert_ne!(get(&health, uri).await.0, 404);
+}
+
+#[tokio::test]
+async fn what_else_is_asked_first_is_shown_where_all_is_asked_for() {
+    let health = Health::new();
+    health.describe(|| vec!["version 1.2.3".to_owned()]);
+    assert_eq!(get(&health, "/ready").await, answer(200, "ready"));
+    assert_eq!(
+        get(&health, "/ready?verbose").await,
+        answer(200, "version 1.2.3\nready")
+    );
 }
 
 #[tokio::test(start_paused = true)]

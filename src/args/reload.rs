@@ -15,6 +15,7 @@ use super::values::go_bool;
 use crate::model::go_duration::parse_go_duration;
 
 /// What causes a restart, how it is written, and how long changes are batched first.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Reload")]
 pub struct ReloadArgs {
@@ -56,6 +57,14 @@ pub struct ReloadArgs {
         num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
         hide_possible_values = true)]
     pub sync_after_restart: bool,
+    /// Note in a workload what it was restarted for: kubernetes.io/change-cause, as `kubectl rollout history` shows it
+    ///
+    /// In the patch of the restart, on Deployments, StatefulSets and DaemonSets: kinds and names of the sources. A tool that
+    /// compares the annotations of these objects sees a difference.
+    #[arg(long, env = "RELOADER_CHANGE_CAUSE", value_name = "BOOL", value_parser = go_bool,
+        num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true",
+        hide_possible_values = true)]
+    pub change_cause: bool,
     /// Annotation on a Deployment: how long it stays paused after a restart, to batch further changes (upstream)
     #[arg(
         long,

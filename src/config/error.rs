@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::selector::SelectorError;
-use crate::{lease, model::workload_kind::CustomKindError, notify::EndpointError};
+use crate::{
+    admit::window::WindowsError, lease, model::workload_kind::CustomKindError, notify::EndpointError,
+};
 
 /// A setting with which the controller cannot start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +54,9 @@ pub enum ConfigError {
     /// A window so long that it is probably a mistake.
     #[error("--coalesce-window {0:?} is too long; allowed are 0 to 1m")]
     CoalesceWindow(Duration),
+    /// `--restart-window` or `--time-zone` cannot be read.
+    #[error("{0}: {1}")]
+    Window(&'static str, #[source] WindowsError),
 }
 
 impl ConfigError {
@@ -66,6 +71,7 @@ impl ConfigError {
             Self::CoalesceWindow(_) => "coalesce_window",
             Self::WatchTimeout(_) => "watch_timeout",
             Self::Selector(..) => "selector",
+            Self::Window(..) => "restart_window",
             Self::ResourceToIgnore(_) | Self::BothResourcesToIgnore => "resources_to_ignore",
             Self::IgnoredWorkloadType(_) => "ignored_workload_types",
             Self::WebhookUrl(_) => "webhook_url",

@@ -2,7 +2,7 @@
 //!
 //! Input: `--namespaces` and `KUBERNETES_NAMESPACE`. Output: [`Scope`]. I/O: none.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use super::error::ConfigError;
 use crate::args::CsvList;
@@ -33,6 +33,15 @@ impl Scope {
         let mut seen = BTreeSet::new();
         namespaces.retain(|namespace| seen.insert(namespace.clone()));
         Ok(Self::Namespaces(namespaces))
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all namespaces"),
+            Self::Namespaces(names) => f.write_str(&names.join(",")),
+        }
     }
 }
 

@@ -1,6 +1,14 @@
 //! The parts of [`Config`](super::Config) with several fields or rules.
 
-use crate::args::Environment;
+use super::{error::ConfigError, scope::Scope};
+use crate::{
+    admit::{
+        Flags, Texts,
+        window::{Windows, Zone},
+    },
+    args::{Environment, RolloutArgs},
+    model::limits::{Limits, Share},
+};
 
 /// What is watched beside Kubernetes' own kinds, where the cluster has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +28,72 @@ pub struct ReloadOn {
     pub delete: bool,
     /// Markers show what changed where the ledger has no entry (`--sync-after-restart`).
     pub sync_after_restart: bool,
+}
+
+/// Whose word counts on when workloads may restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// The annotations of Namespaces are obeyed; never unless the scope is [`Scope::All`].
+    pub of_namespaces: bool,
+    /// When restarts of all workloads may begin; `None`: at any time.
+    pub window: Option<Windows>,
+    /// Of windows that name none.
+    pub zone: Zone,
+    /// How many restarts may be under way.
+    pub limits: Flags,
+}
+
+impl PolicySettings {
+    pub(super) fn parse(
+        args: &RolloutArgs,
+        scope: &Scope,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        let is_global = *scope == Scope::All;
+        if args.namespace_policies && !is_global {
+            warnings.push(
+                "--namespace-policies is set but is only honored without --namespaces: annotations of Namespaces are not \
+                 read. Annotate the workloads or the sources instead"
+                    .to_owned(),
+            );
+        }
+        let zone = match args.time_zone.trim() {
+            "" => Zone::UTC,
+            name => Zone::named(name).map_err(|error| ConfigError::Window("--time-zone", error))?,
+        };
+        let window = Some(args.restart_window.as_str()).filter(|text| !text.trim().is_empty());
+        let window = window.map(|text| Windows::parse(text, &zone)).transpose();
+        Ok(Self {
+            of_namespaces: args.namespace_policies && is_global,
+            window: window.map_err(|error| ConfigError::Window("--restart-window", error))?,
+            zone,
+            limits: limits(args),
+        })
+    }
+
+    /// For [`crate::admit::alone`].
+    pub fn texts(&self) -> Texts {
+        Texts::new(self.zone.clone(), self.window.clone())
+    }
+}
+
+/// What is zero limits nothing.
+fn limits(args: &RolloutArgs) -> Flags {
+    let share = |share: Share| Some(share).filter(|share| !share.is_none());
+    let count = |count| Some(count).filter(|count| *count > 0);
+    Flags {
+        limits: Limits {
+            max_concurrent: share(args.max_concurrent_rollouts_per_source),
+            canary: share(args.canary),
+            bake_time: Some(args.bake_time),
+            max_failures: Some(args.max_failures),
+            rollout_timeout: Some(args.rollout_timeout),
+            min_interval: Some(args.min_restart_interval).filter(|interval| !interval.is_zero()),
+            wave: None,
+        },
+        per_namespace: count(args.max_concurrent_rollouts_per_namespace),
+        in_all: count(args.max_concurrent_rollouts),
+    }
 }
 
 /// The settings for Go's profiles; their only effects are a warning and entries in the meta-info.
@@ -145,6 +219,9 @@ pub struct TraceExport {
     pub protocol: TraceProtocol,
     /// `service.name`, `reloader` unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` sets another.
     pub service_name: String,
+    /// Which pod it is, by OpenTelemetry's
+    /// [names](https://opentelemetry.io/docs/specs/semconv/resource/k8s/), as far as the environment says it.
+    pub resource: Vec<(&'static str, String)>,
 }
 
 impl TraceExport {
@@ -192,6 +269,21 @@ impl TraceExport {
                 .clone()
                 .or_else(named_in_attributes)
                 .unwrap_or_else(|| "reloader".to_owned()),
+            resource: [
+                ("k8s.pod.name", &environment.pod_name),
+                (
+                    "k8s.namespace.name",
+                    if environment.pod_namespace.is_some() {
+                        &environment.pod_namespace
+                    } else {
+                        &environment.reloader_namespace
+                    },
+                ),
+                ("k8s.deployment.name", &environment.reloader_deployment_name),
+            ]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect(),
         })
     }
 }

@@ -2,15 +2,12 @@
 
 use super::{Config, Level, Scope};
 
-/// The log lines of a start, in order: upstream's texts, then what was ignored in the settings.
+/// The log lines of a start after the first, in order: what was ignored in the settings, then upstream's texts.
 pub fn startup_lines(config: &Config) -> Vec<(Level, String)> {
-    let mut lines = vec![(Level::Info, "Starting Reloader".to_owned())];
-    lines.extend(
-        config
-            .warnings
-            .iter()
-            .map(|warning| (Level::Warning, warning.clone())),
-    );
+    let warnings = config.warnings.iter();
+    let mut lines: Vec<_> = warnings
+        .map(|warning| (Level::Warning, warning.clone()))
+        .collect();
     lines.extend(config.errors.iter().map(|error| (Level::Error, error.clone())));
     lines.push(match &config.scope {
         Scope::All => (

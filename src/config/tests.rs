@@ -98,6 +98,7 @@ fn everything_has_its_place() {
         },
         auto_reload_all: true,
         strategy: Strategy::Annotations,
+        change_cause: false,
         coalesce_window: Duration::from_secs(2),
         lease: Some(lease::Settings {
             name: "lock".to_owned(),
@@ -246,7 +247,29 @@ fn export(endpoint: &str, protocol: TraceProtocol, service_name: &str) -> TraceE
         endpoint: endpoint.to_owned(),
         protocol,
         service_name: service_name.to_owned(),
+        resource: Vec::new(),
     }
+}
+
+#[test]
+fn spans_say_which_pod_they_are_of() {
+    let variables = [
+        FULL,
+        ("POD_NAME", "reloader-0"),
+        ("RELOADER_NAMESPACE", "tools"),
+        ("RELOADER_DEPLOYMENT_NAME", "reloader"),
+    ];
+    let resource = config(&[], &variables).unwrap().traces.unwrap().resource;
+    let shown: Vec<_> = resource
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
+    let expected = [
+        ("k8s.pod.name", "reloader-0"),
+        ("k8s.namespace.name", "tools"),
+        ("k8s.deployment.name", "reloader"),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[rstest]
@@ -283,12 +306,10 @@ fn an_unknown_trace_protocol_is_a_warning() {
 
 #[rstest]
 #[case(&[], &[
-    (Level::Info, "Starting Reloader"),
     (Level::Warning, "KUBERNETES_NAMESPACE is unset, will detect changes in all namespaces."),
     (Level::Info, "Skipping secretproviderclasspodstatuses controller: EnableCSIIntegration is disabled"),
 ])]
 #[case(&["--namespaces=a,b", "--enable-csi-integration"], &[
-    (Level::Info, "Starting Reloader"),
     (Level::Info, "Watching scoped namespaces: a, b"),
 ])]
 fn startup_lines_are_upstreams(#[case] arguments: &[&str], #[case] expected: &[(Level, &str)]) {

@@ -14,6 +14,13 @@ pub(super) fn action() -> Histogram {
     Histogram::new([0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
 }
 
+/// Bounds of `reloader_rollout_duration_seconds`: from one pod that starts at once to twice the usual deadline and beyond.
+pub(super) fn rollout() -> Histogram {
+    Histogram::new([
+        1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
+    ])
+}
+
 /// Upstream's bounds of `reloader_workqueue_latency_seconds`.
 pub(super) fn queue() -> Histogram {
     Histogram::new([0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])

@@ -1,6 +1,6 @@
 //! The metric families, grouped by the part of the controller that moves them, with their names and help texts.
 
-use std::{borrow::Cow, hash::Hash};
+use std::{borrow::Cow, hash::Hash, sync::atomic::AtomicU64};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -52,10 +52,12 @@ pub(super) struct ReloadFamilies {
     pub(super) action: Counters<Labels<2>>,
     pub(super) action_latency: Histograms<Labels<1>>,
     pub(super) latency: Histogram,
+    pub(super) rollout_duration: Histograms<Labels<2>>,
     pub(super) skipped: Counters<Labels<1>>,
     pub(super) errors: Counters<Labels<1>>,
     pub(super) flapping_sources: Counters<Labels<1>>,
     pub(super) fenced_writes: Counter,
+    pub(super) takeover: Gauge<f64, AtomicU64>,
     pub(super) notifications: Counters<Labels<2>>,
     pub(super) workloads_scanned: Counters<Labels<1>>,
     pub(super) workloads_matched: Counters<Labels<1>>,
@@ -126,6 +128,12 @@ impl ReloadFamilies {
                 "Time from when a change is seen to when the restart is written in seconds, waits included",
                 buckets::reload(),
             ),
+            rollout_duration: register(
+                r,
+                "reloader_rollout_duration_seconds",
+                "Time from a restart to the end of its rollout in seconds, by kind and result",
+                histograms(buckets::rollout),
+            ),
             skipped: add(
                 r,
                 "reloader_skipped",
@@ -136,6 +144,12 @@ impl ReloadFamilies {
                 r,
                 "reloader_fenced_writes",
                 "Total number of writes not sent because this replica might no longer lead",
+            ),
+            takeover: add(
+                r,
+                "reloader_takeover_seconds",
+                "Time from when this replica became the leader to its first restart at the earliest in seconds, 0 where it \
+                 has not led",
             ),
             flapping_sources,
             notifications,

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(unix)]
 use nix::{
     sys::resource::{Resource, getrlimit},
     time::{ClockId, clock_gettime},
@@ -65,7 +66,7 @@ impl Collector for ProcessCollector {
             let open = entries.count().saturating_sub(1);
             out.plain("process_open_fds", "Number of open file descriptors.", open)?;
         }
-        if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        if let Some(soft) = file_limit() {
             out.plain(
                 "process_max_fds",
                 "Maximum number of open file descriptors.",
@@ -78,10 +79,27 @@ impl Collector for ProcessCollector {
     }
 }
 
+#[cfg(unix)]
 fn cpu_time() -> Option<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
         .ok()
         .map(Duration::from)
+}
+
+#[cfg(not(unix))]
+const fn cpu_time() -> Option<Duration> {
+    None
+}
+
+/// The soft limit of open files.
+#[cfg(unix)]
+fn file_limit() -> Option<u64> {
+    getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft)
+}
+
+#[cfg(not(unix))]
+const fn file_limit() -> Option<u64> {
+    None
 }
 
 /// A field of `/proc/self/status` that is a size in KiB, in bytes.

@@ -56,6 +56,24 @@ impl ReconcileResult {
     }
 }
 
+/// How the rollout after a restart ended: the label `result` of `reloader_rollout_duration_seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutResult {
+    /// All pods have the new template and are available.
+    Fresh,
+    /// It was given up.
+    Failed,
+}
+
+impl RolloutResult {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What became of an alert, a webhook call or an Event: the label `result` of `reloader_notifications_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationResult {
@@ -218,6 +236,15 @@ impl Metrics {
             .observe(action.as_secs_f64());
     }
 
+    /// The rollout of a workload of that kind ended `after` its restart.
+    pub fn rollout_ended(&self, kind: WorkloadKind, result: RolloutResult, after: Duration) {
+        let labels = [("workload_kind", kind.as_str()), ("result", result.label())];
+        self.reload
+            .rollout_duration
+            .get_or_create(&labels)
+            .observe(after.as_secs_f64());
+    }
+
     /// A write was not sent, because another replica might hold the Lease by now.
     pub fn write_fenced(&self) {
         self.reload.fenced_writes.inc();
@@ -245,6 +272,11 @@ impl Metrics {
     /// This replica leads no longer.
     pub fn leadership_lost(&self) {
         self.lease.leader.set(0);
+    }
+
+    /// This replica leads, and its workers begin `took` after it became the leader.
+    pub fn took_over(&self, took: Duration) {
+        self.reload.takeover.set(took.as_secs_f64());
     }
 
     /// The Lease had to be read before it could be renewed.

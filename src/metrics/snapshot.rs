@@ -25,10 +25,26 @@ pub struct Snapshot {
     pub pending_reloads: usize,
     /// Since when the oldest of those restarts is owed, as far as this replica has seen; zero without one.
     pub oldest_pending: Duration,
+    /// Restarts that wait on purpose, by the word for the reason; of the leader only.
+    pub deferred: Vec<(&'static str, usize)>,
+    /// Rollouts of workloads that opt in, whatever they are for; of the leader only.
+    pub rollouts_in_progress: usize,
+    /// Workloads whose pods run with an earlier configuration, by the word for the reason; of the leader only.
+    pub stale_workloads: Vec<(&'static str, usize)>,
+    /// The age of the oldest change that is not in healthy pods yet, by the same words; zero without one.
+    pub staleness: Vec<(&'static str, Duration)>,
     /// Log lines dropped so far.
     pub lost_log_lines: u64,
     /// Sources that the ledger leaves out because their namespace has too many.
     pub left_out_of_ledger: usize,
+    /// How often the Lease was seen to get another holder, the first one included.
+    pub lease_transitions: u64,
+    /// Workloads that opt in, by kind.
+    pub opted_in: Vec<(&'static str, usize)>,
+    /// Workloads with a mistake in their annotations, by the name of the mistake.
+    pub misconfigured_workloads: Vec<(&'static str, usize)>,
+    /// Sources with one.
+    pub misconfigured_sources: Vec<(&'static str, usize)>,
     /// Age of the oldest work in progress.
     pub longest_running: Duration,
     /// The sum of the ages of all work in progress.
@@ -66,8 +82,16 @@ impl Collector for SnapshotSource {
             queued_low_priority,
             pending_reloads,
             oldest_pending,
+            deferred,
+            rollouts_in_progress,
+            stale_workloads,
+            staleness,
             lost_log_lines,
             left_out_of_ledger,
+            lease_transitions,
+            opted_in,
+            misconfigured_workloads,
+            misconfigured_sources,
             longest_running,
             unfinished_work,
             tracked_objects,
@@ -77,6 +101,10 @@ impl Collector for SnapshotSource {
         let lost =
             encoder.encode_descriptor("reloader_log_lines_dropped", help, None, MetricType::Counter)?;
         ConstCounter::new(lost_log_lines).encode(lost)?;
+        let help = "Total number of times that the Lease was seen to get another holder.";
+        let transitions =
+            encoder.encode_descriptor("reloader_lease_transitions", help, None, MetricType::Counter)?;
+        ConstCounter::new(lease_transitions).encode(transitions)?;
         let mut out = Gauges(&mut encoder);
         let [name, controller] = QUEUE;
 
@@ -114,17 +142,31 @@ impl Collector for SnapshotSource {
             "Age of the oldest change that a workload owes a restart for in seconds, 0 without one.",
             oldest_pending.as_secs_f64(),
         )?;
+        out.freshness(deferred, rollouts_in_progress, stale_workloads, staleness)?;
         out.plain(
             "reloader_ledger_sources_left_out",
             "Number of sources that the ledger leaves out because their namespace has too many.",
             left_out_of_ledger,
         )?;
         out.family(
+            "reloader_opted_in_workloads",
+            "Number of workloads that opt in, by kind.",
+            by("kind", opted_in),
+        )?;
+        out.family(
+            "reloader_misconfigured_workloads",
+            "Number of workloads with a mistake in their annotations, by mistake.",
+            by("reason", misconfigured_workloads),
+        )?;
+        out.family(
+            "reloader_misconfigured_sources",
+            "Number of ConfigMaps, Secrets and SecretProviderClasses with a mistake in their annotations, by mistake.",
+            by("reason", misconfigured_sources),
+        )?;
+        out.family(
             "reloader_tracked_objects",
             "Number of objects kept in memory, by kind.",
-            tracked_objects
-                .into_iter()
-                .map(|(kind, count)| ([("kind", kind)], count)),
+            by("kind", tracked_objects),
         )?;
         out.family(
             "reloader_watch_synced",
@@ -136,10 +178,52 @@ impl Collector for SnapshotSource {
     }
 }
 
+/// A series for each value of that label.
+fn by(
+    label: &'static str,
+    counts: Vec<(&'static str, usize)>,
+) -> impl Iterator<Item = ([(&'static str, &'static str); 1], usize)> {
+    counts
+        .into_iter()
+        .map(move |(value, count)| ([(label, value)], count))
+}
+
 /// Writes gauges with all their series.
 pub(super) struct Gauges<'a, 'b>(pub(super) &'a mut DescriptorEncoder<'b>);
 
 impl Gauges<'_, '_> {
+    /// What waits, what is on its way, and what is not in the pods yet.
+    fn freshness(
+        &mut self,
+        deferred: Vec<(&'static str, usize)>,
+        rollouts_in_progress: usize,
+        stale_workloads: Vec<(&'static str, usize)>,
+        staleness: Vec<(&'static str, Duration)>,
+    ) -> Result<(), fmt::Error> {
+        self.family(
+            "reloader_deferred_reloads",
+            "Number of restarts that wait because an annotation or a flag says so, by reason.",
+            by("reason", deferred),
+        )?;
+        self.plain(
+            "reloader_rollouts_in_progress",
+            "Number of workloads that opt in whose rollout is in progress, whatever it is for.",
+            rollouts_in_progress,
+        )?;
+        self.family(
+            "reloader_stale_workloads",
+            "Number of workloads whose pods do not all run with the present configuration, by reason.",
+            by("reason", stale_workloads),
+        )?;
+        self.family(
+            "reloader_staleness_seconds",
+            "Age of the oldest change that is not in healthy pods yet in seconds, by reason, 0 without one.",
+            staleness
+                .into_iter()
+                .map(|(reason, age)| ([("reason", reason)], age.as_secs_f64())),
+        )
+    }
+
     /// One gauge without labels.
     pub(super) fn plain<V>(&mut self, name: &str, help: &str, value: V) -> Result<(), fmt::Error>
     where

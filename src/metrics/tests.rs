@@ -23,21 +23,31 @@ fn touched() -> Metrics {
     metrics.failed("handler_error");
     metrics.reload_succeeded(WorkloadKind::Deployment, "shop", SHORT, SHORT * 2);
     metrics.reload_failed(WorkloadKind::DaemonSet, "shop", SHORT);
+    metrics.rollout_ended(WorkloadKind::Deployment, RolloutResult::Fresh, SHORT);
     metrics.write_fenced();
     metrics.notified("alert", NotificationResult::Success);
     metrics.watch_restarted("Secret", "expired");
     metrics.leadership_gained();
     metrics.lease_slow_path_taken();
+    metrics.took_over(SHORT);
     metrics.request_finished("200".to_owned(), "PATCH", "api:6443", SHORT);
     metrics.read_snapshots_from(|| Snapshot {
         queued: 4,
         queued_low_priority: 3,
         pending_reloads: 9,
         oldest_pending: SHORT,
+        deferred: vec![("window", 2)],
+        rollouts_in_progress: 8,
+        stale_workloads: vec![("failed", 1)],
+        staleness: vec![("failed", Duration::from_mins(1))],
         lost_log_lines: 5,
         left_out_of_ledger: 6,
+        lease_transitions: 3,
         longest_running: Duration::from_secs(2),
         unfinished_work: Duration::from_secs(5),
+        opted_in: vec![("Deployment", 2)],
+        misconfigured_workloads: vec![("unknown-key", 1)],
+        misconfigured_sources: vec![("is-label", 1)],
         tracked_objects: vec![("ConfigMap", 100), ("Deployment", 7)],
         watch_synced: vec![("ConfigMap", true), ("Deployment", false)],
     });
@@ -112,15 +122,25 @@ fn names_and_labels_are_pinned() {
         "workqueue_unfinished_work_seconds{name,controller} gauge",
         "workqueue_work_duration_seconds{name,controller} histogram",
         // ours
-        "reloader_build_info{version} gauge",
+        "reloader_build_info{version,commit} gauge",
         "reloader_fenced_writes_total{} counter",
         "reloader_ledger_sources_left_out{} gauge",
+        "reloader_lease_transitions_total{} counter",
         "reloader_log_lines_dropped_total{} counter",
+        "reloader_misconfigured_sources{reason} gauge",
+        "reloader_misconfigured_workloads{reason} gauge",
+        "reloader_opted_in_workloads{kind} gauge",
+        "reloader_takeover_seconds{} gauge",
         "reloader_notifications_total{channel,result} counter",
         "reloader_flapping_sources_total{resource_type} counter",
+        "reloader_deferred_reloads{reason} gauge",
         "reloader_oldest_pending_reload_seconds{} gauge",
         "reloader_pending_reloads{} gauge",
         "reloader_reload_latency_seconds{} histogram",
+        "reloader_rollout_duration_seconds{workload_kind,result} histogram",
+        "reloader_rollouts_in_progress{} gauge",
+        "reloader_stale_workloads{reason} gauge",
+        "reloader_staleness_seconds{reason} gauge",
         "reloader_tracked_objects{kind} gauge",
         "reloader_watch_restarts_total{kind,reason} counter",
         "reloader_watch_synced{kind} gauge",
@@ -204,6 +224,9 @@ fn a_reload_counts_everywhere_it_should() {
             "workqueue_depth{name=\"reloader\",controller=\"reloader\",priority=\"-100\"}",
             "3",
         ),
+        ("reloader_rollouts_in_progress", "8"),
+        ("reloader_stale_workloads{reason=\"failed\"}", "1"),
+        ("reloader_staleness_seconds{reason=\"failed\"}", "60.0"),
         ("reloader_watch_synced{kind=\"ConfigMap\"}", "1"),
         ("reloader_watch_synced{kind=\"Deployment\"}", "0"),
         (

@@ -8,7 +8,11 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode, Url, redirect::Policy};
 
-use super::{endpoint::Endpoint, payload::Payload};
+use super::{
+    endpoint::Endpoint,
+    payload::Payload,
+    trace_parent::{TRACE_PARENT, TraceParent},
+};
 use crate::api_error::{retry_after, with_causes};
 
 /// Timeout of connecting.
@@ -121,10 +125,16 @@ impl Client {
     }
 
     /// Posts once. Returns the beginning of the answer's body.
-    pub(super) async fn post(&self, payload: &Payload) -> Result<String, PostError> {
-        let response = self
-            .http
-            .post(self.url.clone())
+    pub(super) async fn post(
+        &self,
+        payload: &Payload,
+        trace_parent: Option<&TraceParent>,
+    ) -> Result<String, PostError> {
+        let mut request = self.http.post(self.url.clone());
+        if let Some(trace_parent) = trace_parent {
+            request = request.header(TRACE_PARENT, trace_parent.value());
+        }
+        let response = request
             .header(CONTENT_TYPE, payload.content_type)
             .body(payload.body.clone())
             .send()

@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     outbox::Message,
     payload::{self, ChangeKind, Payload, WebhookPayload},
+    trace_parent::TraceParent,
 };
 use crate::{mailbox::Rank, model::SourceKey};
 
@@ -18,6 +19,7 @@ pub(super) struct AlertMessage {
     pub(super) namespace: Arc<str>,
     pub(super) rank: Rank,
     pub(super) payload: Payload,
+    pub(super) trace_parent: Option<TraceParent>,
 }
 
 impl Message for AlertMessage {
@@ -33,6 +35,10 @@ impl Message for AlertMessage {
         self.payload.clone()
     }
 
+    fn trace_parent(&self) -> Option<&TraceParent> {
+        self.trace_parent.as_ref()
+    }
+
     /// Each names a restart of its own.
     fn absorb(&mut self, _newer: &Self) -> bool {
         false
@@ -46,6 +52,7 @@ pub(super) struct Changed {
     pub(super) source: SourceKey,
     pub(super) change: ChangeKind,
     pub(super) seen: Timestamp,
+    pub(super) trace_parent: Option<TraceParent>,
 }
 
 impl Message for Changed {
@@ -61,6 +68,10 @@ impl Message for Changed {
         payload::webhook(self.payload, &self.source, self.change, self.seen)
     }
 
+    fn trace_parent(&self) -> Option<&TraceParent> {
+        self.trace_parent.as_ref()
+    }
+
     /// A receiver acts on what the source is, so the newer change of it is enough; one that is new to the receiver stays
     /// new.
     fn absorb(&mut self, newer: &Self) -> bool {
@@ -72,6 +83,7 @@ impl Message for Changed {
             (_, newer) => newer,
         };
         self.seen = newer.seen;
+        self.trace_parent.clone_from(&newer.trace_parent);
         true
     }
 }
@@ -87,6 +99,7 @@ mod tests {
             source: SourceKey::new(SourceKind::Secret, "shop", name),
             change,
             seen: Timestamp::from_second(second).unwrap(),
+            trace_parent: None,
         }
     }
 

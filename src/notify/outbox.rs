@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     client::{Client, PostError},
     payload::Payload,
+    trace_parent::TraceParent,
 };
 use crate::{
     mailbox::{self, Bounds, Rank},
@@ -62,6 +63,9 @@ pub(super) trait Message: Send + 'static {
     /// Its body.
     fn payload(&self) -> Payload;
 
+    /// The span that it belongs to.
+    fn trace_parent(&self) -> Option<&TraceParent>;
+
     /// Takes in a newer message that says what this one says, and more. False: both are to be posted.
     fn absorb(&mut self, newer: &Self) -> bool;
 }
@@ -105,9 +109,9 @@ pub(super) fn outbox<M: Message>(
     let (outbox, receiver) = queue(channel, metrics);
     let shared = Arc::clone(&outbox.shared);
     let client = Arc::new(client);
-    let post = move |payload: Payload| {
+    let post = move |payload: Payload, trace_parent: Option<TraceParent>| {
         let client = Arc::clone(&client);
-        async move { client.post(&payload).await }
+        async move { client.post(&payload, trace_parent.as_ref()).await }
     };
     (outbox, empty(receiver, shared, post))
 }
@@ -188,13 +192,14 @@ impl Shared {
 async fn empty<M: Message, P>(
     mut receiver: mailbox::Receiver<Queued<M>>,
     shared: Arc<Shared>,
-    post: impl Fn(Payload) -> P + Send + 'static,
+    post: impl Fn(Payload, Option<TraceParent>) -> P + Send + 'static,
 ) where
     P: Future<Output = Result<String, PostError>> + Send,
 {
     let mut pauses = pauses();
     while let Some(queued) = receiver.next().await {
-        let error = match post(queued.message.payload()).await {
+        let message = &queued.message;
+        let error = match post(message.payload(), message.trace_parent().cloned()).await {
             Ok(answer) => {
                 pauses = self::pauses();
                 shared.delivered(&answer);

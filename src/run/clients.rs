@@ -94,7 +94,7 @@ impl Clients {
             }
             Cluster::Given(connect) => {
                 let leadership = leadership.clone();
-                given(connect.connect(Some(Arc::new(move || leadership.may_write()))))
+                self.given(connect.connect(Some(Arc::new(move || leadership.may_write()))))
             }
         };
         Ok(self.client(transport))
@@ -140,8 +140,18 @@ impl Clients {
                 .map(boxed)
                 .map_err(no_cluster)
             }
-            Cluster::Given(connect) => Ok(given(connect.connect(None))),
+            Cluster::Given(connect) => Ok(self.given(connect.connect(None))),
         }
+    }
+
+    /// Connections that others make: how one of them ended shows in its answers.
+    fn given(&self, transport: Transport) -> ClientBuilder<Transport> {
+        let trust = self.trust.clone();
+        let noted = transport.map_result(move |answered: Result<_, BoxError>| {
+            trust.note(&answered);
+            answered
+        });
+        ClientBuilder::new(noted.boxed_clone(), "default")
     }
 
     fn client(&self, transport: ClientBuilder<Transport>) -> Client {
@@ -166,10 +176,6 @@ async fn inferred(silence: Duration) -> Result<Config, RunError> {
     // counted from the wrong moment.
     config.default_retry = false;
     Ok(config)
-}
-
-fn given(transport: Transport) -> ClientBuilder<Transport> {
-    ClientBuilder::new(transport, "default")
 }
 
 /// One type for all clients.

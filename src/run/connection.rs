@@ -37,6 +37,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 const PROBES: u32 = 3;
 /// How long data that was sent may stay unacknowledged; without, the kernel repeats it for a quarter of an hour. On
 /// Linux it also bounds the probes.
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_mins(1);
 
 /// How long an HTTP/2 connection is idle before a ping is sent on it.

@@ -6,15 +6,17 @@
 //! Systems start processes with a low soft limit for the sake of programs that use `select`, and let them raise it up to
 //! the hard one. Watches keep their connections, so namespaces times kinds add up.
 
-use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+#[cfg(unix)]
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// What is open besides watches: the HTTP endpoint's 64 connections, the pools of the other clients, a list in pages for
 /// some of the streams, the runtime's own.
-const BESIDES_WATCHES: rlim_t = 128;
+const BESIDES_WATCHES: u64 = 128;
 
 /// Raises the soft limit to the hard one. Returns the limit that is in force afterwards; `None` where the system does not
 /// say.
-pub(super) fn raise_limit() -> Option<rlim_t> {
+#[cfg(unix)]
+pub(super) fn raise_limit() -> Option<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
         return Some(hard);
@@ -22,9 +24,15 @@ pub(super) fn raise_limit() -> Option<rlim_t> {
     Some(soft)
 }
 
+/// Other systems have no such limit.
+#[cfg(not(unix))]
+pub(super) const fn raise_limit() -> Option<u64> {
+    None
+}
+
 /// What to tell where the limit does not suffice for the watches' connections in so many namespaces.
-pub(super) fn warning(limit: rlim_t, connections: usize, namespaces: usize) -> Option<String> {
-    let needed = BESIDES_WATCHES.saturating_add(connections.try_into().unwrap_or(rlim_t::MAX));
+pub(super) fn warning(limit: u64, connections: usize, namespaces: usize) -> Option<String> {
+    let needed = BESIDES_WATCHES.saturating_add(connections.try_into().unwrap_or(u64::MAX));
     (needed > limit).then(|| {
         format!(
             "The process may open {limit} files, and {connections} connections of watches in {namespaces} namespaces need \

@@ -15,14 +15,13 @@ use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 use http_body_util::combinators::UnsyncBoxBody;
 use kube::client::Body;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower::{BoxError, util::BoxCloneService};
 
 use super::error::RunError;
-use crate::{admin, config::Config};
+use crate::{admin, config::Config, inspect};
 
 /// Whether this replica may write, asked at the moment of sending.
 pub type Fence = Arc<dyn Fn() -> bool + Send + Sync>;
@@ -101,6 +100,8 @@ pub struct Surroundings {
     pub tasks: Tasks,
     /// Where it serves health and metrics; nowhere, if empty.
     pub listeners: Vec<TcpListener>,
+    /// Where it answers questions; nowhere, if none.
+    pub inspect: Option<TcpListener>,
     /// Orders to stop; the second one ends it at once.
     pub stops: BoxStream<'static, ()>,
 }
@@ -108,23 +109,43 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of this process: binds the ports and takes SIGTERM and SIGINT as orders to stop. Fails if a port is taken.
     pub(super) async fn of_process(config: &Config) -> Result<Self, RunError> {
-        let on = |kind| signal(kind).map_err(RunError::Signals);
-        let signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
+        let stops = stops()?;
         let mut listeners = vec![admin::bind(&config.listen_address, "--listen-address").await?];
         if let Some(address) = &config.health_address {
             listeners.push(admin::bind(address, "--health-addr").await?);
         }
-        let received = |mut signal: Signal| async move {
-            signal.recv().await;
-            Some(((), signal))
+        let inspect = match config.inspect_address {
+            Some(address) => inspect::bind(address).await,
+            None => None,
         };
         Ok(Self {
             cluster: Cluster::Inferred,
             tasks: Tasks::default(),
             listeners,
-            stops: stream::select_all(signals.map(|signal| stream::unfold(signal, received).boxed())).boxed(),
+            inspect,
+            stops,
         })
     }
+}
+
+/// SIGTERM and SIGINT.
+#[cfg(unix)]
+fn stops() -> Result<BoxStream<'static, ()>, RunError> {
+    let on = |kind| signal(kind).map_err(RunError::Signals);
+    let signals = [on(SignalKind::terminate())?, on(SignalKind::interrupt())?];
+    let received = |mut signal: Signal| async move {
+        signal.recv().await;
+        Some(((), signal))
+    };
+    Ok(stream::select_all(signals.map(|signal| stream::unfold(signal, received).boxed())).boxed())
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
+fn stops() -> Result<BoxStream<'static, ()>, RunError> {
+    let received = |()| async { tokio::signal::ctrl_c().await.ok().map(|()| ((), ())) };
+    Ok(stream::unfold((), received).boxed())
 }
 
 #[cfg(test)]

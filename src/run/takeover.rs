@@ -6,7 +6,7 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     admin::health::{Health, WatchCheck, WatchState},
@@ -63,7 +63,7 @@ pub(super) fn key_place(config: &Config) -> Option<KeyPlace> {
     })
 }
 
-/// Reads the previous leader's ledger as soon as it is known which namespaces are selected, notes every difference as
+/// Reads the previous leader's ledger as soon as the namespaces are known that matter, notes every difference as
 /// owed and queues the workloads that owe, behind live changes. Returns the task that writes the ledger from now on.
 pub(super) async fn take_over(
     context: Arc<Context>,
@@ -71,6 +71,7 @@ pub(super) async fn take_over(
     unread: Option<Unread>,
     mut selection_known: watch::Receiver<bool>,
 ) -> Writing {
+    let begun = Instant::now();
     // An error means that the intake has ended, which ends the process.
     let _ = selection_known.wait_for(|known| *known).await;
     let read = match unread {
@@ -89,9 +90,9 @@ pub(super) async fn take_over(
         restore(&context, &config, loaded, writer).await;
     }
     let mut breaks = Breaks::new();
-    // Invalid annotations are reported by the leader only, once.
+    // Reported by the leader only, once.
     for workload in context.index().workloads_to_check() {
-        context.report_annotations(&workload);
+        context.report_template(&workload);
         breaks.take().await;
     }
     // Timers ended with the previous leader; the pauses are on the Deployments.
@@ -104,6 +105,7 @@ pub(super) async fn take_over(
         "became leader, starting controllers"
     );
     queue_owing(&context);
+    context.metrics().took_over(begun.elapsed());
     match read {
         Some(Ok((_, writer))) => Box::pin(write(context, writer)),
         Some(Err((keeper, check))) => Box::pin(async move {
@@ -126,7 +128,7 @@ async fn write(context: Arc<Context>, writer: LedgerWriter) {
 /// Shows on `/ready` why the ledger cannot be read.
 fn show(check: &WatchCheck, reason: Option<&str>) {
     check.set(reason.map_or(WatchState::Synced, |reason| WatchState::Failing {
-        since: tokio::time::Instant::now(),
+        since: Instant::now(),
         reason: reason.to_owned(),
     }));
 }
@@ -170,7 +172,11 @@ async fn restore(context: &Context, config: &Config, loaded: &Loaded, writer: &L
             }
             if let Some(complete_until) = complete_until {
                 for workload in index.unrecorded_since(*complete_until, now) {
-                    index.check_unrecorded(&workload);
+                    // Written even if its lines stay as they are: else the marker of a restart that others have settled
+                    // since would be news for each leader to come.
+                    for source in index.check_unrecorded(&workload) {
+                        ledger.touch_restarted(source);
+                    }
                     breaks.take().await;
                 }
             }

@@ -45,7 +45,7 @@ fn logged(level: Level) -> Vec<String> {
         format: LogFormat::Text,
         level,
     };
-    tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
+    tracing::subscriber::with_default(subscriber(log_layer(log, kept.writer()).0, None), || {
         tracing::trace!("own:trace");
         tracing::debug!("own:debug");
         tracing::info!("own:info");
@@ -98,7 +98,7 @@ fn an_answer_that_cannot_be_decoded_is_not_logged(
         http::Response::builder().body(kube::client::Body::from(secrets.as_bytes().to_vec()))
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let listed = tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
+    let listed = tracing::subscriber::with_default(subscriber(log_layer(log, kept.writer()).0, None), || {
         runtime.block_on(async {
             let client = kube::Client::new(service, "default");
             let api: kube::Api<Secret> = kube::Api::all(client);
@@ -118,7 +118,7 @@ fn fields_keep_their_types() {
         format: LogFormat::Json,
         level: Level::Info,
     };
-    tracing::subscriber::with_default(subscriber(log, kept.writer(), None), || {
+    tracing::subscriber::with_default(subscriber(log_layer(log, kept.writer()).0, None), || {
         let error = io::Error::other("conflict");
         tracing::info!(
             count = 3_u64, negative = -1, ratio = 0.5, ok = true, name = "web", shown = %"a b", debug = ?Some(1),
@@ -153,7 +153,7 @@ fn a_closed_stderr_does_not_stop_the_process() {
         format: LogFormat::Text,
         level: Level::Info,
     };
-    tracing::subscriber::with_default(subscriber(log, || Closed, None), || {
+    tracing::subscriber::with_default(subscriber(log_layer(log, || Closed).0, None), || {
         tracing::error!("no output has this");
     });
 }
@@ -183,13 +183,14 @@ async fn one_span_per_reload_reaches_the_collector(#[case] protocol: TraceProtoc
         endpoint,
         protocol,
         service_name: "reloader-test".to_owned(),
+        resource: vec![("k8s.pod.name", "pod-of-test".to_owned())],
     };
     let provider = traces::provider(&export).unwrap();
     let log = LogSettings {
         format: LogFormat::Text,
         level: Level::Error,
     };
-    tracing::subscriber::with_default(subscriber(log, io::sink, Some(&provider)), || {
+    tracing::subscriber::with_default(subscriber(log_layer(log, io::sink).0, Some(&provider)), || {
         let _other = tracing::error_span!("request").entered();
         let _reload =
             tracing::info_span!(target: RELOAD_SPAN_TARGET, "reload", k8s.namespace.name = "shop").entered();
@@ -204,6 +205,7 @@ async fn one_span_per_reload_reaches_the_collector(#[case] protocol: TraceProtoc
     let body = received.recv().await.unwrap();
     assert!(received.try_recv().is_err(), "everything is sent in one batch");
     let contains = |text: &str| body.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(contains("pod-of-test"));
     assert!(contains("reloader-test") && contains("k8s.namespace.name") && contains("shop"));
     assert!(!contains("request") && !contains("an event within"));
     if protocol == TraceProtocol::HttpJson {
@@ -221,4 +223,36 @@ async fn one_span_per_reload_reaches_the_collector(#[case] protocol: TraceProtoc
             ["reload"]
         );
     }
+}
+
+#[test]
+fn the_level_can_be_switched_while_it_is_used() {
+    let kept = Kept::default();
+    let log = LogSettings {
+        format: LogFormat::Text,
+        level: Level::Info,
+    };
+    let (layer, level) = log_layer(log, kept.writer());
+    tracing::subscriber::with_default(subscriber(layer, None), || {
+        tracing::debug!("first");
+        level.set(Level::Debug);
+        tracing::debug!("second");
+        level.set(Level::Info);
+        tracing::debug!("third");
+    });
+    let text = kept.text();
+    assert!(
+        text.contains("msg=second") && !text.contains("first") && !text.contains("third"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_last_line_has_the_chosen_format() {
+    let json: serde_json::Value = serde_json::from_str(&error_line("it \"ended\"", LogFormat::Json)).unwrap();
+    assert_eq!(
+        (&json["level"], &json["msg"]),
+        (&"error".into(), &"it \"ended\"".into())
+    );
+    assert_eq!(error_line("it ended", LogFormat::Text), "Error: it ended\n");
 }

@@ -1,6 +1,9 @@
 //! Spans on their way to an OpenTelemetry collector, by OTLP over HTTP.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _};
@@ -28,6 +31,7 @@ pub(super) fn provider(export: &TraceExport) -> Result<SdkTracerProvider, Export
         endpoint,
         protocol,
         service_name,
+        resource,
     } = export;
     // The HTTP client panics without a TLS provider. The error, that the process has one already, does not matter.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -42,11 +46,17 @@ pub(super) fn provider(export: &TraceExport) -> Result<SdkTracerProvider, Export
     let resource = Resource::builder()
         .with_service_name(service_name.clone())
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attributes(
+            resource
+                .iter()
+                .map(|(key, value)| KeyValue::new(*key, value.clone())),
+        )
         .build();
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(InRuntime {
             exporter,
             runtime: Handle::current(),
+            is_failing: AtomicBool::new(false),
         })
         .with_resource(resource)
         .build())
@@ -72,14 +82,22 @@ where
 struct InRuntime {
     exporter: SpanExporter,
     runtime: Handle,
+    /// The last export failed, and that is logged.
+    is_failing: AtomicBool,
 }
 
 impl ExportSpans for InRuntime {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = TokioContext::new(self.exporter.export(batch), self.runtime.clone()).await;
-        if let Err(error) = &result {
-            tracing::warn!(err = %error, spans, "Failed to export spans");
+        let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
+        match &result {
+            Err(error) if !was_failing => tracing::warn!(
+                err = %error, spans, "Failed to export spans; they are lost until the collector answers again"
+            ),
+            Err(error) => tracing::debug!(err = %error, spans, "Failed to export spans again"),
+            Ok(()) if was_failing => tracing::info!("Spans are exported again"),
+            Ok(()) => {}
         }
         result
     }

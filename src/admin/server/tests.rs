@@ -21,7 +21,7 @@ async fn start(limits: Limits) -> SocketAddr {
 async fn start_with(routes: Router, limits: Limits) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, routes, limits));
+    tokio::spawn(serve(listener, routes, limits, "test"));
     address
 }
 

@@ -246,7 +246,6 @@ fn startup_lines_tell_the_scope(#[case] arguments: &[&str], #[case] expected: &[
     let lines = startup_lines(&config(arguments, &[]).unwrap());
     let lines: Vec<_> = lines
         .iter()
-        .skip(1)
         .map(|(level, text)| (*level, text.as_str()))
         .collect();
     assert_eq!(lines, expected);

@@ -21,7 +21,7 @@ async fn post(url: &str, proxy: Option<&str>, redirects: Redirects) -> Result<St
     let to = Endpoint::parse(url).unwrap();
     let proxy = proxy.map(|proxy| Endpoint::parse_proxy(proxy).unwrap());
     let client = Client::new(&to, proxy.as_ref(), redirects).unwrap();
-    client.post(&payload()).await
+    client.post(&payload(), None).await
 }
 
 #[rstest]

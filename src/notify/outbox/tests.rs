@@ -29,6 +29,10 @@ impl Message for Note {
         }
     }
 
+    fn trace_parent(&self) -> Option<&TraceParent> {
+        None
+    }
+
     fn absorb(&mut self, newer: &Self) -> bool {
         self.text == newer.text
     }
@@ -91,7 +95,7 @@ async fn post_notes(receiver: &Arc<Receiver>, notes: impl IntoIterator<Item = No
     notes.into_iter().for_each(|note| outbox.post(note));
     drop(outbox);
     let receiver = Arc::clone(receiver);
-    empty(queue, shared, move |payload| {
+    empty(queue, shared, move |payload, _| {
         std::future::ready(receiver.take(payload))
     })
     .await;
