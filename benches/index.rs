@@ -1,16 +1,18 @@
 //! How fast the index takes in a change: one that no workload opted into, one that one workload or 500 did, and one
 //! beside many or slow lists; and how fast such a list itself.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 
 use objects::{index, listing, show_source, source, workload};
-use reloader::model::opt_in::SharedLists;
+use reloader::model::{SourceKind, SourceRef, WorkloadKey, opt_in::SharedLists};
 
 #[path = "objects/objects.rs"]
 mod objects;
 
+/// Workloads of the namespace that users ask about, each with a source of its own.
+const MANY: usize = 10_000;
 /// Sources in the namespace beside the one that changes.
 const OTHERS: usize = 1_000;
 
@@ -62,5 +64,40 @@ fn lists(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, changes, lists);
+/// What users are shown: each look has the lock of the namespace meanwhile.
+fn views(criterion: &mut Criterion) {
+    let name = |number: usize| format!("web-{number}");
+    let sources = (0..MANY).map(|number| source(&name(number), 1));
+    let workloads = (0..MANY).map(|number| workload(&name(number), 1, &[name(number)]));
+    let index = index(sources, workloads);
+    let namespace = index.namespaces().remove(0);
+    let key = index.workloads_of(&namespace).remove(0).key.clone();
+    let mut group = criterion.benchmark_group("views");
+    group.measurement_time(Duration::from_secs(2)).sample_size(20);
+    group.bench_function("standing of one workload", |bencher| {
+        bencher.iter(|| index.standing(&key, index_sources(&key)));
+    });
+    group.bench_function("workloads", |bencher| {
+        bencher.iter(|| index.workloads_of(&namespace));
+    });
+    group.bench_function("sources", |bencher| bencher.iter(|| index.sources_in(&namespace)));
+    group.bench_function("tally", |bencher| bencher.iter(|| index.tally(&namespace)));
+    group.bench_function("most used", |bencher| {
+        bencher.iter(|| index.most_used_in(&namespace, 20));
+    });
+    for number in 0..MANY {
+        show_source(&index, source(&name(number), 2));
+    }
+    group.bench_function("owing, all of them", |bencher| {
+        bencher.iter(|| index.owing_in(&namespace));
+    });
+    group.finish();
+}
+
+/// The source of the workload's name.
+fn index_sources(key: &WorkloadKey) -> Vec<SourceRef> {
+    vec![SourceRef::new(SourceKind::ConfigMap, Arc::clone(&key.name))]
+}
+
+criterion_group!(benches, changes, lists, views);
 criterion_main!(benches);

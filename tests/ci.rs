@@ -74,6 +74,8 @@ impl Repository {
 #[case::compared_with_the_chart("CHANGELOG.md", "true\n")]
 #[case::run_on_a_cluster("README.md", "true\n")]
 #[case::run_on_a_cluster_as_well("docs/migrating-from-stakater-reloader.md", "true\n")]
+#[case::installation("docs/installation.md", "true\n")]
+#[case::compared_with_tools("docs/gitops.md", "true\n")]
 #[case::source("src/lib.rs", "true\n")]
 #[case::workflow(".github/workflows/ci.yaml", "true\n")]
 fn a_change_of_documentation_needs_no_cluster(#[case] file: &str, #[case] expected: &str) {

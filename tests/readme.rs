@@ -1,6 +1,7 @@
-//! What docs/flags.md and docs/metrics.md say, compared with the program itself; and the links of every page.
+//! What docs/flags.md and docs/metrics.md say, compared with the program itself; README.md's figures, compared with a stored
+//! run; and the links of every page.
 //!
-//! The two tables are written by [`flag_table`] and [`metric_table`]. When a test fails, it prints the table to paste.
+//! The tables of flags and metrics are written by [`flag_table`] and [`metric_table`]. When a test fails, it prints the table to paste.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +12,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -21,13 +22,15 @@ use http::{Method, Request, Response};
 use reloader::{
     args::{Args, Environment},
     metrics::{
-        EventResult, EventType, Metrics, MetricsOptions, NotificationResult, ReconcileResult, Snapshot,
-        rest_client::RestClientLayer,
+        EventResult, EventType, Metrics, MetricsOptions, NotificationResult, ReconcileResult, RolloutResult,
+        Snapshot, rest_client::RestClientLayer,
     },
     model::{SourceKind, WorkloadKind},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
+const README: &str = include_str!("../README.md");
+const NOTIFICATIONS: &str = include_str!("../docs/notifications.md");
 const FLAGS: &str = include_str!("../docs/flags.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
 
@@ -125,12 +128,20 @@ async fn touched() -> Arc<Metrics> {
     metrics.change_skipped("no_data_change");
     metrics.failed("conflict");
     metrics.reload_succeeded(WorkloadKind::Deployment, "shop", short, short);
+    metrics.rollout_ended(WorkloadKind::Deployment, RolloutResult::Fresh, short);
     metrics.write_fenced();
     metrics.notified("alert", NotificationResult::Success);
     metrics.watch_restarted("Secret", "watch");
     metrics.leadership_gained();
     metrics.lease_slow_path_taken();
-    metrics.read_snapshots_from(|| Snapshot {
+    metrics.took_over(short);
+    metrics.read_snapshots_from(move || Snapshot {
+        opted_in: vec![("Deployment", 2)],
+        deferred: vec![("window", 1)],
+        stale_workloads: vec![("failed", 1)],
+        staleness: vec![("failed", short)],
+        misconfigured_workloads: vec![("unknown-key", 1)],
+        misconfigured_sources: vec![("is-label", 1)],
         tracked_objects: vec![("ConfigMap", 1)],
         watch_synced: vec![("ConfigMap", true)],
         ..Snapshot::default()
@@ -197,50 +208,171 @@ async fn every_metric_is_in_the_table_and_nothing_else() {
     assert_current(METRICS, "metrics", &metric_table(&metrics.encode().unwrap()));
 }
 
-/// The picture of README.md is that of docs/architecture.md.
-#[test]
-fn both_pages_show_the_same_picture() {
-    let picture = |page: &'static str| {
-        let (_, after) = page.split_once("```text\n").unwrap();
-        after.split_once("```").unwrap().0
-    };
-    let [readme, architecture] = [
-        include_str!("../README.md"),
-        include_str!("../docs/architecture.md"),
-    ];
-    assert_eq!(picture(readme), picture(architecture));
+/// The reasons of Events that the program has, read from its source.
+fn reasons(folder: &Path, into: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            reasons(&path, into);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let production = text.split("#[cfg(test)]").next().unwrap();
+        let found = production.split("reason: \"").skip(1);
+        let found = found.filter_map(|after| after.split('"').next());
+        let is_reason =
+            |text: &&str| text.starts_with(char::is_uppercase) && text.chars().all(char::is_alphanumeric);
+        into.extend(found.filter(is_reason).map(str::to_owned));
+    }
 }
 
-/// Relative links point to files that exist.
 #[test]
-fn links_lead_to_files_that_exist() {
+fn every_event_is_explained() {
+    let mut found = BTreeSet::new();
+    reasons(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() >= 8, "{found:?}");
+    let missing: Vec<&String> = found
+        .iter()
+        .filter(|reason| !NOTIFICATIONS.contains(&format!("`{reason}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/notifications.md: {missing:?}");
+}
+
+/// The run that README.md quotes, and which of its figures: scenario, figure, what it says here, how a value is written.
+const RUN: &str = "loadtest/runs/2026-11-29-0250";
+type Written = fn(f64) -> String;
+const FIGURES: [(&str, &str, &str, Written); 4] = [
+    (
+        "fan-out",
+        "500 Deployments, last PATCH after",
+        "500 Deployments use one ConfigMap: the last is patched after",
+        |seconds| duration(seconds * 1000.0),
+    ),
+    (
+        "spread",
+        "change → PATCH beyond the window, p99",
+        "20 changes a second: 99 % are patched within, beyond the window of 1 s here",
+        duration,
+    ),
+    (
+        "rollouts",
+        "20 sources at once",
+        "20 sources of one Deployment change at once: rollouts",
+        |count| format!("{count:.0}"),
+    ),
+    (
+        "scale",
+        "resident, 9,100 objects of 213 MB",
+        "Memory beside 9,100 objects of 213 MB",
+        |mebibytes| format!("{mebibytes:.0} MiB"),
+    ),
+];
+
+/// With two digits.
+fn duration(milliseconds: f64) -> String {
+    let (value, unit) = if milliseconds < 1000.0 {
+        (milliseconds, "ms")
+    } else {
+        (milliseconds / 1000.0, "s")
+    };
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} {unit}")
+}
+
+#[test]
+fn the_readme_quotes_a_stored_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = std::fs::read_to_string(root.join(RUN).join("run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    let mut table = "| | Reloader | Stakater Reloader 1.4.21 |\n|---|---|---|\n".to_owned();
+    for (scenario, figure, meaning, written) in FIGURES {
+        let mut figures = run["figures"].as_array().unwrap().iter();
+        let found = figures
+            .find(|found| found["scenario"] == scenario && found["what"] == figure)
+            .unwrap_or_else(|| panic!("{RUN} has no {scenario}: {figure}"));
+        let [here, upstream] = ["value", "upstream"].map(|key| written(found[key].as_f64().unwrap()));
+        writeln!(table, "| {meaning} | {here} | {upstream} |").unwrap();
+    }
+    assert!(README.contains(&format!("]({RUN}/README.md)")));
+    assert!(
+        section(README, "figures") == table,
+        "README.md is out of date; between <!-- figures --> and <!-- /figures --> belongs:\n\n{table}"
+    );
+}
+
+/// A screen and a half: the rest is in docs.
+#[test]
+fn the_readme_is_short() {
+    assert!(README.lines().count() <= 150);
+}
+
+/// Pages that link to others.
+fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = vec![];
-    let folders = ["", "docs", "docs/adr", "charts/reloader"];
+    let folders = [
+        "",
+        "docs",
+        "docs/adr",
+        "charts/reloader",
+        "loadtest",
+        "simulation",
+        ".github",
+    ];
     for folder in folders.map(|folder| root.join(folder)) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            pages.extend(
-                path.extension()
-                    .is_some_and(|extension| extension == "md")
-                    .then_some(path),
-            );
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
         }
     }
-    assert!(pages.len() > 5, "{pages:?}");
-    for page in pages {
+    assert!(pages.len() > 40, "{pages:?}");
+    pages
+}
+
+/// The anchors of a page's headings, as GitHub and mdBook make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut is_code = false;
+    let mut anchors = BTreeSet::new();
+    for line in text.lines() {
+        is_code ^= line.trim_start().starts_with("```");
+        if let Some(heading) = line.strip_prefix('#').filter(|_| !is_code) {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading.chars().filter_map(|letter| match letter {
+                ' ' => Some('-'),
+                '-' | '_' => Some(letter),
+                _ => letter.is_alphanumeric().then_some(letter),
+            });
+            anchors.insert(kept.collect());
+        }
+    }
+    anchors
+}
+
+/// Relative links point to files that exist, and to headings of these.
+#[test]
+fn links_lead_to_files_and_headings_that_exist() {
+    let mut wrong = Vec::new();
+    for page in pages() {
         let text = std::fs::read_to_string(&page).unwrap();
         let targets = text
             .split("](")
             .skip(1)
             .filter_map(|after| after.split(')').next());
-        for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
-            let file = target.split('#').next().unwrap();
-            assert!(
-                page.parent().unwrap().join(file).exists(),
-                "{}: {target}",
-                page.display()
-            );
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() {
+                page.clone()
+            } else {
+                page.parent().unwrap().join(file)
+            };
+            let leads = file.exists()
+                && (anchor.is_empty() || anchors(&std::fs::read_to_string(&file).unwrap()).contains(anchor));
+            if !leads {
+                wrong.push(format!("{}: {target}", page.display()));
+            }
         }
     }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

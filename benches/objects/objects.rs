@@ -5,8 +5,9 @@ use std::time::Instant;
 use reloader::{
     index::{Index, Options, Seen},
     model::{
-        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Source, SourceKey,
-        SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind, opt_in::SharedLists,
+        AnnotationKeys, Container, Digest, OptIn, PodTemplate, Pods, Replacement, Restart, Rollout, Source,
+        SourceKey, SourceKind, SourceRef, UnixSeconds, Workload, WorkloadKey, WorkloadKind,
+        opt_in::SharedLists,
     },
     watch::{Event, Observation, StreamId, Watched},
 };
@@ -24,6 +25,7 @@ pub fn source(name: &str, content: u64) -> Source {
         digest: Digest::from_bytes(digest),
         ignored: false,
         matched: false,
+        policy: None,
     }
 }
 
@@ -51,7 +53,9 @@ pub fn workload(name: &str, containers: usize, sources: &[String]) -> Workload {
         replacement: Replacement::default(),
         generation: 1,
         pods: Pods::default(),
+        rollout: Rollout::default(),
         written_by: None,
+        policy: None,
         lacks_template: false,
         opt_in: OptIn::parse(&keys, auto, |_| None),
         template: PodTemplate {
@@ -118,5 +122,5 @@ fn show(index: &Index, watched: Watched, event: Event) {
         at: Instant::now(),
         unix: UnixSeconds(1_790_000_000),
     };
-    index.apply(Observation { stream, event }, now);
+    index.apply(Observation::of(stream, event), now);
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Event, Namespace, Pod};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::discovery::{Scope, pinned_kind};
@@ -106,6 +106,14 @@ impl Cluster {
             .await
             .with_context(|| format!("cannot edit {source}"))?;
         Ok(())
+    }
+
+    /// The text of an Event about the object; `None`: there is none yet.
+    pub async fn has_event(&self, about: &Object, reason: &str) -> Result<Option<String>> {
+        let fields = format!("involvedObject.name={},reason={reason}", about.name);
+        let api = Api::<Event>::namespaced(self.client.clone(), about.namespace);
+        let events = api.list(&ListParams::default().fields(&fields)).await?.items;
+        Ok(events.into_iter().find_map(|event| event.message))
     }
 
     /// How often a workload was restarted: its generation is 1 at creation, and every change of its spec adds 1.

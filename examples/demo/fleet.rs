@@ -50,6 +50,7 @@ impl Fleet {
                 .kubeconfig(account.await?)
                 .env("POD_NAME", name)
                 .env("POD_NAMESPACE", NAMESPACE)
+                .arg("--inspect-address=")
                 .arg(format!("--listen-address=127.0.0.1:{port}"))
                 .arg("--enable-ha")
                 .args(std::env::args().skip(1));

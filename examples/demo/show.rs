@@ -4,6 +4,7 @@
 //! - A ConfigMap is written with the content it has.
 //! - Thirty ConfigMaps of thirty Deployments are edited at once, and the leader is killed in the middle of it.
 //! - All replicas are stopped, two sources are written, one of them with new content, and the replicas are started again.
+//! - A Secret that thirty Deployments use gets a content with which no pod starts: one canary has it, and is put back.
 //!
 //! Input: a cluster and a fleet. Output: lines; an error where a promise is broken. I/O: reads and writes objects, starts and
 //! stops replicas, reads the audit log: a record of every request, in which Reloader has no part.
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
-use testbed::{AuditLog, Entry, eventually};
+use testbed::{AuditLog, Entry, digest_of, eventually};
 
 use crate::cluster::{Cluster, Object, Pods};
 use crate::fleet::{Fleet, USER};
@@ -38,6 +39,8 @@ const OTHER_SITE: Content = (
 const PASSWORD: Content = ("password", "change-me-too");
 const SHIPPING: Content = ("fluent-bit.conf", "[INPUT]\n    Name dummy\n");
 const BLUE: Content = ("colour", "blue");
+const GOOD: Content = ("key", "right");
+const BAD: Content = ("key", "wrong");
 
 /// How many small applications change at once.
 const APPS: usize = 30;
@@ -127,7 +130,10 @@ pub async fn run(cluster: &Cluster, fleet: &mut Fleet, audit: &AuditLog) -> Resu
     show.restart(&mut example[0], leader.name(), &cause).await?;
     show.new_pods(&mut example[..1]).await?;
     show.quiet(&example).await?;
-    show.summary(example.iter().chain(&apps)).await
+
+    print("\n7. A bad content stops at one canary of thirty");
+    let shops = show.canary().await?;
+    show.summary(example.iter().chain(&apps).chain(&shops)).await
 }
 
 impl Show<'_> {
@@ -248,6 +254,55 @@ impl Show<'_> {
         Ok(apps)
     }
 
+    async fn canary(&self) -> Result<Vec<App>> {
+        self.cluster.create_namespace("shop").await?;
+        let secret = Object::new("shop", "", "Secret", "db");
+        self.cluster.apply("secret", SHARED).await?;
+        let mut apps = Vec::new();
+        for name in (1..=APPS).map(|number| format!("shop-{number:02}")) {
+            let manifest = SHOP.replace("NAME", &name).replace("DIGEST", &digest_of(BAD.1));
+            self.cluster.apply(&name, &manifest).await?;
+            apps.push(App::new("shop", "Deployment", &name, "Secret", "db"));
+        }
+        now(
+            "you",
+            format_args!("create {APPS} Deployments that use {secret}, annotated with canary \"1\""),
+        );
+        self.new_pods(&mut apps).await?;
+
+        self.cluster.edit(&secret, BAD).await?;
+        now(
+            "you",
+            format_args!("write {secret}: with this content no pod starts"),
+        );
+        let halted = async || self.cluster.has_event(&secret, "RolloutHalted").await;
+        let text = eventually(PATIENCE, "the halt", halted).await?;
+        now("reloader", format_args!("RolloutHalted: {text}"));
+        let restarts = try_join_all(apps.iter().map(|app| self.cluster.restarts(&app.workload))).await?;
+        let canaries: Vec<_> = restarts.iter().filter(|restarts| **restarts > 0).collect();
+        ensure!(canaries == [&1], "{} were restarted, not one", canaries.len());
+        let canary = restarts.iter().position(|restarts| *restarts > 0);
+
+        self.cluster.edit(&secret, GOOD).await?;
+        now("you", format_args!("put {secret} back"));
+        for (number, app) in apps.iter_mut().enumerate() {
+            app.restarts = if Some(number) == canary { 2 } else { 0 };
+        }
+        let all = async || self.check(&apps).await.map(Some);
+        eventually(PATIENCE, "the restart of the canary", all).await?;
+        now("reloader", "restarts the canary");
+        for app in &apps {
+            let ready = async || self.cluster.new_pods(&app.workload, &Pods::new()).await;
+            eventually(PATIENCE, "its pods", ready).await?;
+        }
+        self.quiet(&apps).await?;
+        now(
+            "demo",
+            format_args!("{} Deployments were never touched", APPS - 1),
+        );
+        Ok(apps)
+    }
+
     fn patches_of_apps(&self) -> Result<usize> {
         let writes = self.audit.writes_by(USER)?;
         let of_apps = |entry: &&Arc<Entry>| entry.resource == "deployments" && entry.namespace == "apps";
@@ -287,4 +342,27 @@ spec:
     spec:
       containers:
       - {name: app, image: "nginx:1.29-alpine", envFrom: [{configMapRef: {name: NAME}}]}
+"#;
+
+/// The Secret of all shops.
+const SHARED: &str = r#"
+apiVersion: v1
+kind: Secret
+metadata: {name: db, namespace: shop, annotations: {reloader.stakater.com/canary: "1"}}
+stringData: {key: right}
+"#;
+
+/// One of the Deployments that use it. The node of the testbed starts no pod that has the digest in a variable.
+const SHOP: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME, namespace: shop, annotations: {reloader.stakater.com/auto: "true"}}
+spec:
+  progressDeadlineSeconds: 3
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}, annotations: {testbed/fails-with: DIGEST}}
+    spec:
+      containers:
+      - {name: app, image: "nginx:1.29-alpine", envFrom: [{secretRef: {name: db}}]}
 "#;

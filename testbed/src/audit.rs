@@ -7,11 +7,11 @@
 
 mod entry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use entry::{Entry, Stage};
@@ -30,7 +30,12 @@ struct Seen {
     /// Bytes of the file that are parsed; always just behind a line's end.
     offset: u64,
     entries: Vec<Arc<Entry>>,
+    /// The writes that left a pod template, by the workload: what is asked most, by many tests at once.
+    templates: HashMap<Workload, Vec<Arc<Entry>>>,
 }
+
+/// Resource, namespace and name.
+type Workload = (String, String, String);
 
 impl AuditLog {
     /// Reads the log at `path`, which need not exist yet.
@@ -51,19 +56,24 @@ impl AuditLog {
     /// # Errors
     /// [`Error::Io`] or [`Error::AuditLog`], as for every question below.
     pub fn entries(&self) -> Result<Vec<Arc<Entry>>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.read_on(&self.path)?;
-        Ok(seen.entries.clone())
+        Ok(self.read()?.entries.clone())
     }
 
-    /// The entries for which `wanted` is true.
+    /// The entries for which `wanted` is true. It must not ask the log itself.
     ///
     /// # Errors
     /// See [`entries`](Self::entries).
     pub fn matching(&self, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Arc<Entry>>> {
-        let mut entries = self.entries()?;
-        entries.retain(|entry| wanted(entry));
-        Ok(entries)
+        let seen = self.read()?;
+        let found = seen.entries.iter().filter(|entry| wanted(entry));
+        Ok(found.map(Arc::clone).collect())
+    }
+
+    /// Everything so far.
+    fn read(&self) -> Result<MutexGuard<'_, Seen>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.read_on(&self.path)?;
+        Ok(seen)
     }
 
     /// The finished requests of `user` that meant to change something, refused ones included (see [`Entry::succeeded`]).
@@ -100,12 +110,8 @@ impl AuditLog {
     /// # Errors
     /// See [`entries`](Self::entries).
     pub fn template_changes(&self, resource: &str, namespace: &str, name: &str) -> Result<Vec<Arc<Entry>>> {
-        let mut writes = self.matching(|entry| {
-            entry.is_about(resource, namespace, name)
-                && entry.is_write()
-                && entry.verb != "delete"
-                && entry.pod_template().is_some()
-        })?;
+        let workload = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+        let mut writes = self.read()?.templates.get(&workload).cloned().unwrap_or_default();
         // Of two concurrent writes the later one may be logged first; the store's revision has the order in which they took effect.
         writes.sort_by_key(|entry| {
             entry
@@ -180,14 +186,31 @@ impl Seen {
             .split_inclusive(|byte| *byte == b'\n')
             .filter(|line| line.ends_with(b"\n"))
         {
-            let entry = serde_json::from_slice(line).map_err(|source| Error::AuditLog {
+            let entry: Entry = serde_json::from_slice(line).map_err(|source| Error::AuditLog {
                 line: String::from_utf8_lossy(line).into_owned(),
                 source,
             })?;
-            self.entries.push(Arc::new(entry));
+            self.add(Arc::new(entry));
             self.offset += line.len() as u64;
         }
         Ok(())
+    }
+
+    fn add(&mut self, entry: Arc<Entry>) {
+        if entry.is_write() && entry.verb != "delete" && entry.pod_template().is_some() {
+            let Entry {
+                resource,
+                namespace,
+                name,
+                ..
+            } = &*entry;
+            let workload = (resource.clone(), namespace.clone(), name.clone());
+            self.templates
+                .entry(workload)
+                .or_default()
+                .push(Arc::clone(&entry));
+        }
+        self.entries.push(entry);
     }
 }
 

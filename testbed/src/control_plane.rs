@@ -39,6 +39,7 @@ pub struct Builder {
     scheduler: bool,
     kwok: bool,
     pod_proxy: bool,
+    forwarded_ports: Vec<u16>,
     apiserver_flags: Vec<String>,
 }
 
@@ -75,6 +76,14 @@ impl Builder {
     #[must_use]
     pub fn pod_proxy(mut self, on: bool) -> Self {
         self.pod_proxy = on;
+        self
+    }
+
+    /// Ports of KWOK's pods that a port-forward leads to, each to the same port of this computer's loopback address (none unless
+    /// set). KWOK has to run.
+    #[must_use]
+    pub fn forwarded_ports(mut self, ports: &[u16]) -> Self {
+        self.forwarded_ports = ports.to_vec();
         self
     }
 
@@ -168,6 +177,12 @@ impl ControlPlane {
         if builder.pod_proxy {
             apiserver_flags.insert(0, layout.pod_proxy_flag());
         }
+        let mut kwok_flags = Vec::new();
+        if !builder.forwarded_ports.is_empty() {
+            // By its name it is not found: it is on this computer.
+            apiserver_flags.insert(0, "--kubelet-preferred-address-types=InternalIP".to_owned());
+            kwok_flags = layout.node_server_flags(&builder.forwarded_ports)?;
+        }
         let etcd = layout.start_process(Component::Etcd, binaries, &[])?;
         let apiserver = layout.start_process(Component::ApiServer, binaries, &apiserver_flags)?;
         let admin = crate::client::client_from(&layout.admin_kubeconfig()).await?;
@@ -187,7 +202,12 @@ impl ControlPlane {
         control_plane.wait_until_api_serves().await?;
         for component in builder.components() {
             if !matches!(component, Component::Etcd | Component::ApiServer) {
-                let process = control_plane.layout.start_process(component, binaries, &[])?;
+                let flags: &[String] = if component == Component::Kwok {
+                    &kwok_flags
+                } else {
+                    &[]
+                };
+                let process = control_plane.layout.start_process(component, binaries, flags)?;
                 control_plane.others.push(process);
             }
         }

@@ -22,6 +22,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -62,6 +63,8 @@ struct Shared {
     /// `127.0.0.1:<port>` of the API server.
     upstream_address: String,
     gates: Gates,
+    /// How often all connections were closed.
+    closings: watch::Sender<u64>,
     rules: rule::Rules,
     watches: stream::OpenWatches,
     log: Mutex<Vec<Passage>>,
@@ -88,6 +91,7 @@ impl ControlPlane {
             upstream: self.connector()?,
             upstream_address: self.url().trim_start_matches("https://").to_owned(),
             gates: Gates::open(),
+            closings: watch::Sender::new(0),
             rules: rule::Rules::default(),
             watches: stream::OpenWatches::default(),
             log: Mutex::default(),
@@ -199,6 +203,11 @@ impl Proxy {
     pub fn heal(&self) {
         self.shared.gates.to_server.open();
         self.shared.gates.to_client.open();
+    }
+
+    /// Closes every connection, idle ones too, as an API server does that restarts. A request that has come through arrives all the same.
+    pub fn close_connections(&self) {
+        self.shared.closings.send_modify(|closings| *closings += 1);
     }
 
     /// Lets each connection take so many bytes a second of what the server sends.

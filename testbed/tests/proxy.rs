@@ -225,3 +225,22 @@ async fn open_watches_can_be_disturbed() {
     .await
     .unwrap();
 }
+
+/// An idle connection would outlive the certificate that it was opened with.
+#[tokio::test]
+async fn closed_connections_leave_none_that_a_client_opened_before() {
+    let plane = ControlPlane::start().await.unwrap();
+    let proxy = plane.proxy().await.unwrap();
+    let client = client(&plane, &proxy).await;
+    let config_maps = Api::<ConfigMap>::namespaced(client, "default");
+    config_maps.get_opt("any").await.unwrap();
+    proxy.replace_authority().unwrap();
+    config_maps.get_opt("any").await.unwrap();
+    proxy.close_connections();
+    let refused = async || match config_maps.get_opt("any").await {
+        Ok(_) => Err("an answer".to_owned()),
+        Err(error) => Ok(Some(error)),
+    };
+    let error = eventually(TIMEOUT, "a refusal", refused).await.unwrap();
+    assert!(format!("{error:?}").contains("InvalidCertificate"), "{error:?}");
+}

@@ -31,9 +31,9 @@ fn ended(args: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     })
 }
 
-/// Exactly one line says what is wrong, with every one of these texts.
+/// Exactly one line says what is wrong, with every one of these texts: on the terminal, or in the log once there is one.
 fn assert_one_clear_line(output: &str, texts: &[&str]) {
-    let is_error = |line: &&str| line.starts_with("Error: ");
+    let is_error = |line: &&str| line.starts_with("Error: ") || line.contains(" level=error ");
     let errors: Vec<&str> = output.lines().filter(is_error).collect();
     assert_eq!(errors.len(), 1, "{output}");
     for text in texts {
@@ -58,6 +58,7 @@ const NO_VARIABLES: &[(&str, &str)] = &[];
 #[case::rate_that_is_no_number(2, &["--total-rate=many"], &["--total-rate", "'many'"])]
 #[case::no_workers(2, &["--workers=0"], &["--workers", "'0'"])]
 #[case::namespace(1, &["--namespaces=Not A Name"], &["--namespaces", "\"Not A Name\""])]
+#[case::open_inspection(2, &["--inspect-address=0.0.0.0:9092"], &["--inspect-address", "127.0.0.1:port"])]
 #[case::address(2, &["--listen-address=9090"], &["--listen-address", "'9090'"])]
 #[case::lease_below_deadline(
     1, &["--lease-duration=10s", "--renew-deadline=10s"], &["--renew-deadline", "--lease-duration", "10s"]
@@ -83,7 +84,7 @@ fn a_bad_setting_is_named_in_one_line(#[case] status: i32, #[case] args: &[&str]
 
 /// Upstream starts a controller on the current context, without an election.
 #[rstest]
-#[case::a_command_that_is_none(&["explain"], "explain")]
+#[case::a_command_that_is_none(&["migrate"], "migrate")]
 #[case::behind_flags(&["--log-level=info", "status"], "status")]
 #[case::a_command_behind_flags(&["--log-level=info", "version"], "version")]
 #[case::behind_a_switch(&["--enable-ha", "yes"], "yes")]
@@ -145,6 +146,22 @@ fn a_port_in_use_is_named() {
     let (exit, output) = ended(&[&format!("--listen-address={address}")], NO_VARIABLES);
     assert_eq!(exit, Some(1), "{output}");
     assert_one_clear_line(&output, &["cannot listen on", &address, "--listen-address"]);
+}
+
+/// What reads the log as JSON is given nothing else.
+#[rstest]
+#[case::a_setting(&["--enable-ha"], "POD_NAME not set")]
+#[case::a_failure(&["--listen-address=127.0.0.1:0"], "no cluster to work on")]
+fn the_last_line_is_json_where_the_log_is(#[case] args: &[&str], #[case] text: &str) {
+    let args: Vec<&str> = args.iter().copied().chain(["--log-format=json"]).collect();
+    let (exit, output) = ended(&args, NO_VARIABLES);
+    assert_eq!(exit, Some(1), "{output}");
+    let mut lines = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_default());
+    let last: serde_json::Value = lines.next_back().unwrap();
+    assert_eq!(last["level"], "error", "{output}");
+    assert!(last["msg"].as_str().unwrap().contains(text), "{output}");
 }
 
 #[test]

@@ -15,8 +15,8 @@ const SHORT_LEASE: [&str; 3] = ["--lease-duration=6s", "--renew-deadline=5s", "-
 
 /// Deployments of the burst, in 20 namespaces.
 const BURST: usize = 200;
-/// Thirty at once and then thirty a second: each death comes more than a second before the burst is over.
-const SLOW: &str = "--total-rate=30";
+/// Twenty at once and then twenty a second: each death comes more than two seconds before the burst is over.
+const SLOW: &str = "--total-rate=20";
 
 /// How the leader ends in a burst of 200 changes.
 #[derive(Clone, Copy, Debug)]

@@ -11,12 +11,16 @@ use k8s_openapi::{
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
-use testbed::Entry;
+use testbed::{
+    Entry,
+    proxy::{Fault, Rule},
+};
 
 use crate::{
     bursts::Policy,
     harness::{
         Controller, World,
+        field::catch,
         objects::{config_map, daemon_set, deployment, plain_pod, pod_with_config_map, stateful_set},
         observe::{AUTO, Barrier},
         permissions::SHIPPED,
@@ -374,5 +378,37 @@ fn a_kind_that_is_forbidden_across_a_restart_keeps_its_place_in_the_ledger() {
         barrier.pass(&world, &third).await;
         assert_eq!(rollouts(&world, "statefulsets", "db"), [1; EACH]);
         assert_eq!(rollouts(&world, "deployments", "app"), [1; EACH]);
+    });
+}
+
+/// An alert watches it: neither an attempt nor a further change of the source makes it younger.
+#[test]
+fn the_age_of_a_restart_that_fails_rises_until_it_succeeds() {
+    const AGE: &str = "reloader_oldest_pending_reload_seconds";
+    run(async {
+        let world = World::new("oldest").await;
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        world.create(&config_map("app", "0")).await;
+        let app = deployment("app", &AUTO, &pod_with_config_map("app"));
+        world.create::<Deployment>(&app).await;
+        let controller = world.controller().through(&proxy).start().await;
+        let refused = Fault::Status {
+            code: 422,
+            retry_after: None,
+        };
+        let refusal = proxy.add(Rule::new(refused).method("PATCH").path("/deployments/app"));
+        world.change_config_map("app", "1").await;
+        let mut ages = vec![0.0];
+        for attempts in 1..=4 {
+            catch("an attempt", || refusal.hits() >= attempts).await;
+            ages.push(controller.metric(AGE).await);
+            if attempts == 2 {
+                world.change_config_map("app", "2").await;
+            }
+        }
+        assert!(ages.is_sorted_by(|before, after| before < after), "{ages:?}");
+        refusal.remove();
+        controller.wait_metric(AGE, 0.0).await;
+        assert_eq!(world.rollouts("deployments", "app"), 1);
     });
 }

@@ -292,7 +292,7 @@ fn a_pause_period_is_answered_once_and_restarts_go_on() {
         let events = world.wait_for_events("app", "InvalidAnnotation", 1).await;
         let message = events[0].message.as_deref().unwrap_or_default();
         assert!(
-            message.contains("only applicable for deployments: DeploymentConfig 'app'"),
+            message.contains("pause-period has no effect here: it belongs on a Deployment"),
             "{message}"
         );
         controller.wait_idle().await;

@@ -6,6 +6,7 @@ mod ledger;
 mod partition;
 mod resumed_watch;
 mod slow_list;
+mod unanswered;
 mod watch_lines;
 mod watches;
 mod writes;

@@ -3,6 +3,7 @@
 mod alerts;
 mod events;
 mod meta_info;
+mod traces;
 mod webhook;
 
 use testbed::{Answer, Receiver, eventually};

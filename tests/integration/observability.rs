@@ -3,6 +3,7 @@
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::ConfigMap};
 use kube::api::{Patch, PatchParams};
+use nix::sys::signal::Signal;
 use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::eventually;
@@ -115,9 +116,19 @@ fn a_reload_is_upstreams_log_line(#[case] args: &[&str]) {
                 fields["time"].is_string() && fields["level"].is_string(),
                 "{line}"
             );
-            fields["level"] == "info" && fields["msg"] == message.as_str()
+            let is_reload = fields["level"] == "info" && fields["msg"] == message.as_str();
+            if is_reload {
+                let shown = ["namespace", "kind", "name", "sources", "strategy"].map(|name| &fields[name]);
+                let expected = [namespace, "Deployment", "web", "ConfigMap/settings", "env-vars"];
+                assert_eq!(shown.map(|value| value.as_str().unwrap_or_default()), expected);
+                assert!(fields["latency_ms"].is_u64(), "{line}");
+            }
+            is_reload
         };
         assert_eq!(log.lines().filter(|line| is_reload(line)).count(), 1, "{log}");
+        let synced = log.lines().filter(|line| line.contains("Synced: "));
+        let says = |line: &str| line.contains("1 configmaps") && line.contains("1 deployments (1 opted in)");
+        assert_eq!(synced.filter(|line| says(line)).count(), 1, "{log}");
     });
 }
 
@@ -133,6 +144,8 @@ fn metrics_count_what_happened() {
             .start()
             .await;
         assert_eq!(controller.get("/live").await.unwrap(), (200, "alive".to_owned()));
+        // A change before that is queued by the watch, and once more by the takeover.
+        controller.wait_log("became leader, starting controllers").await;
 
         world.change_config_map("settings", "two").await;
         world.wait_for_rollouts("deployments", "web", 1).await;
@@ -231,7 +244,11 @@ fn a_reload_is_one_span() {
         }
         assert_eq!(spans.len(), 2, "{spans:#?}");
         for span in spans {
-            assert_eq!(span["name"], "reload");
+            let name = format!(
+                "restart Deployment {}/web for ConfigMap settings",
+                world.namespace
+            );
+            assert_eq!(span["name"], name.as_str());
             let mut attributes: Vec<(String, Value)> = span["attributes"]
                 .as_array()
                 .expect("attributes")
@@ -244,6 +261,14 @@ fn a_reload_is_one_span() {
                 })
                 .collect();
             attributes.sort_by(|a, b| a.0.cmp(&b.0));
+            let owed = attributes.iter().position(|(key, _)| key == "owed_ms");
+            let (_, owed) = attributes.remove(owed.expect("how long it was owed"));
+            assert!(
+                owed["intValue"]
+                    .as_str()
+                    .is_some_and(|ms| ms.parse::<u64>().is_ok()),
+                "{owed}"
+            );
             let text = |text: &str| json!({ "stringValue": text });
             let number = |number: u64| json!({ "intValue": number.to_string() });
             let expected = [
@@ -251,6 +276,7 @@ fn a_reload_is_one_span() {
                 ("k8s.namespace.name", text(&world.namespace)),
                 ("result", text("success")),
                 ("source.count", number(1)),
+                ("sources", text("ConfigMap/settings")),
                 ("workload.kind", text("Deployment")),
                 ("workload.name", text("web")),
             ]
@@ -313,6 +339,20 @@ fn no_byte_of_a_source_is_shown_anywhere() {
             for canary in CANARIES {
                 assert!(!text.contains(canary), "{canary} in:\n{text}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_signal_switches_the_level_of_the_log_and_back() {
+    run(async {
+        let world = World::new("level").await;
+        create_web(&world).await;
+        let controller = world.controller().start().await;
+        for level in ["debug", "info"] {
+            controller.replica.signal(Signal::SIGUSR1).unwrap();
+            let line = format!("SIGUSR1: the log has another level now\" fields.level={level}");
+            controller.wait_log(&line).await;
         }
     });
 }

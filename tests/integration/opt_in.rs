@@ -4,14 +4,15 @@
 //! one thing: the pods of one use the source, those of the other do not. A workload that lists the source is restarted
 //! either way, one that is opted in automatically only if it uses it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Event};
 use kube::api::ListParams;
+use reloader::explain::{Explanation, Simulation, SourceAnswer, Verdict};
 use rstest::rstest;
 
 use crate::harness::{
-    PATIENCE, World,
+    Controller, PATIENCE, World,
     objects::{config_map, deployment, from, plain_pod, workload},
     run,
     sentinel::Sentinel,
@@ -167,16 +168,27 @@ fn annotations_decide(
         }
         let mut sentinel = Sentinel::opted_in_by(&world, auto).await;
         let flags = flags.iter().copied().chain([ONE_WORKER]);
-        let _controller = world.controller().args(flags).start().await;
+        let controller = world.controller().args(flags).start().await;
 
+        let mut foretold = BTreeMap::new();
+        for one in &tried {
+            foretold.insert(one.source(), one.foretold(&controller, &world).await);
+        }
         for one in &tried {
             world.change_source(one.kind, &one.source(), "after").await;
         }
         sentinel.pass().await;
 
+        // What happened, and what the controller had answered to the question what would happen.
         let outcome = |one: &Tried| {
             let [user, plain] = one.workloads().map(|name| world.rollouts("deployments", &name));
-            format!("{}: user {user}, other {plain}", one.source())
+            let counts = format!("{}: user {user}, other {plain}", one.source());
+            let answered = foretold[&one.source()];
+            if answered == [user, plain].map(|count| count > 0) {
+                counts
+            } else {
+                format!("{counts}, answered {answered:?}")
+            }
         };
         let expected = |one: &Tried| {
             let (user, plain) = match one.row.restarts {
@@ -209,6 +221,28 @@ impl Tried {
     /// The one that uses the source, and the one that does not.
     fn workloads(&self) -> [String; 2] {
         ["user", "plain"].map(|suffix| format!("{}-{suffix}", self.source()))
+    }
+
+    /// Whether each of the two restarts when the source changes, as the controller answers: about the source, and about each
+    /// of the two.
+    async fn foretold(&self, controller: &Controller, world: &World) -> [bool; 2] {
+        let (namespace, source) = (&world.namespace, self.source());
+        let path = format!("/v1/sources/{}/{namespace}/{source}", self.kind.word());
+        let simulation: Simulation = controller.answer(&path).await;
+        let mut restarts = [false; 2];
+        for (name, restarts) in self.workloads().iter().zip(&mut restarts) {
+            *restarts = simulation.restarts.iter().any(|row| row.workload.name == *name);
+            let path = format!("/v1/workloads/deployment/{namespace}/{name}");
+            let explanation: Explanation = controller.answer(&path).await;
+            let mut answers = explanation.sources.iter();
+            let is_it = |answer: &&SourceAnswer| {
+                answer.source.name == source && answer.source.kind.eq_ignore_ascii_case(self.kind.word())
+            };
+            let answer = answers.find(is_it);
+            let verdict = answer.map_or(Verdict::Refused, |answer| answer.verdict);
+            assert_eq!(verdict == Verdict::Restarts, *restarts, "{name}: {explanation:?}");
+        }
+        restarts
     }
 
     fn filled_in(&self, pairs: Pairs) -> Vec<(String, String)> {
@@ -356,6 +390,7 @@ fn an_invalid_pattern_is_reported_and_affects_no_other_workload() {
         assert_eq!(event.involved_object.kind.as_deref(), Some("Deployment"));
         assert_eq!(event.involved_object.name.as_deref(), Some("bad"));
         let message = event.message.unwrap_or_default();
-        assert!(message.starts_with(&words), "{message}");
+        let mistake = r#"annotation configmap.reloader.stakater.com/reload: "set[tings" is skipped: "#;
+        assert!(message.starts_with(mistake), "{message}");
     });
 }

@@ -1,6 +1,6 @@
 //! The API server goes away and comes back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
@@ -8,7 +8,7 @@ use serde_json::json;
 use testbed::eventually;
 
 use crate::harness::{
-    PATIENCE, World,
+    Controller, PATIENCE, World,
     objects::{config_map, deployment, pod_with_config_map},
     observe::{AUTO, Barrier, digest_of},
     run,
@@ -17,6 +17,35 @@ use crate::harness::{
 /// Longer than the requests and the release of the lease that an orderly end waits for, and far below the 30 s after
 /// which a pod is killed.
 const END: Duration = Duration::from_secs(20);
+
+/// How long the API server is away: as long as it takes to be replaced, and longer than a Lease is valid.
+const OUTAGE: Duration = Duration::from_secs(25);
+/// Lines that an outage may cost a replica, however long it is and however many watches it hits.
+const LINES: usize = 12;
+
+/// Lets the API server be away for so long since it was killed.
+async fn last(killed: Instant) {
+    tokio::time::sleep(OUTAGE.saturating_sub(killed.elapsed())).await;
+}
+
+/// What the replica logged about an outage, `before` which it had so many lines.
+fn lines_of_outage(controller: &Controller, before: usize) -> Vec<String> {
+    let log = controller.replica.log();
+    let lines: Vec<String> = log.lines().skip(before).map(str::to_owned).collect();
+    let is_of_outage = |line: &&String| !line.contains("Changes detected");
+    let count = lines.iter().filter(is_of_outage).count();
+    let name = &controller.name;
+    assert!((1..=LINES).contains(&count), "{name}: {count} lines\n{log}");
+    for wrong in [
+        "rant",
+        "Not allowed",
+        "No permission",
+        "failed with error client error",
+    ] {
+        assert!(!lines.iter().any(|line| line.contains(wrong)), "{wrong}\n{log}");
+    }
+    lines
+}
 
 async fn create(world: &World, name: &str) {
     world.create(&config_map(name, "one")).await;
@@ -94,6 +123,7 @@ fn an_outage_is_a_few_lines_without_wrong_advice() {
         let controller = world.controller().start().await;
         let before = controller.replica.log().lines().count();
 
+        let killed = Instant::now();
         world.plane.kill_apiserver();
         eventually(PATIENCE, "every watch to fail", async || {
             let (_, body) = controller.get("/ready?verbose").await.ok()?;
@@ -102,32 +132,44 @@ fn an_outage_is_a_few_lines_without_wrong_advice() {
         })
         .await
         .unwrap();
+        last(killed).await;
         world.plane.start_apiserver().await.unwrap();
         controller.wait_ready().await;
         change_as_soon_as_possible(&world, "web", "two").await;
         world.wait_for_rollouts("deployments", "web", 1).await;
         barrier.pass(&world, &controller).await;
 
-        let log = controller.replica.log();
-        let lines: Vec<&str> = log.lines().skip(before).collect();
-        let of_outage = lines
-            .iter()
-            .filter(|line| !line.contains("Changes detected"))
-            .count();
-        assert!((1..=12).contains(&of_outage), "{of_outage} lines\n{log}");
-        for wrong in [
-            "rant",
-            "Not allowed",
-            "No permission",
-            "failed with error client error",
-        ] {
-            assert!(!lines.iter().any(|line| line.contains(wrong)), "{wrong}\n{log}");
+        let lines = lines_of_outage(&controller, before);
+        for said in ["Watch of ", " again, the last of "] {
+            assert!(lines.iter().any(|line| line.contains(said)), "{said}: {lines:#?}");
         }
-        assert!(lines.iter().any(|line| line.contains("Watch of ")), "{log}");
-        assert!(
-            lines.iter().any(|line| line.contains(" again, the last of ")),
-            "{log}"
-        );
+    });
+}
+
+/// A leader ends, because it could not renew its Lease, and its pod would be restarted; the other replica takes over.
+#[test]
+fn an_outage_beyond_the_lease_is_a_few_lines_of_each_replica() {
+    run(async {
+        let world = World::alone("lease-lines").await;
+        create(&world, "web").await;
+        let leader = world.controller().elected().start().await;
+        let leads = [("leader_election_master_status", 1.0)];
+        leader.wait_metrics(&leads).await;
+        let other = world.controller().name("reloader-1").elected().start().await;
+        let before = [&leader, &other].map(|controller| controller.replica.log().lines().count());
+
+        let killed = Instant::now();
+        world.plane.kill_apiserver();
+        assert_eq!(leader.wait_exit(PATIENCE).await, Some(1));
+        last(killed).await;
+        world.plane.start_apiserver().await.unwrap();
+        other.wait_metrics(&leads).await;
+        other.wait_ready().await;
+        change_as_soon_as_possible(&world, "web", "two").await;
+        world.wait_for_rollouts("deployments", "web", 1).await;
+
+        lines_of_outage(&leader, before[0]);
+        lines_of_outage(&other, before[1]);
     });
 }
 

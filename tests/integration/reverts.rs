@@ -1,15 +1,19 @@
 //! A source goes back to what it held: the workloads that were restarted meanwhile follow, and no others are touched.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use rstest::rstest;
-use testbed::eventually;
+use testbed::{
+    eventually,
+    proxy::{Fault, Rule},
+};
 
 use crate::{
     bursts::Policy,
     harness::{
-        PATIENCE, World,
-        field::catch,
+        Controller, PATIENCE, World,
         objects::{config_map, deployment, pod_with_config_map},
         observe::{AUTO, digest_of},
         run,
@@ -19,17 +23,34 @@ use crate::{
 
 /// Deployments that use the source.
 const USERS: usize = 40;
-/// Slow enough for a leader to die between two of them.
+/// So many patches of the first leader arrive: however late it dies, it leaves the others.
+const ARRIVE: usize = 20;
+/// Slow enough for the source to change between two of them.
 const SLOW: &str = "--namespace-rate=10";
+/// Restarts that a leader has done.
+const DONE: &str = "reloader_reload_executed_total{success=\"true\"";
 
 fn user(number: usize) -> String {
     format!("web-{number}")
 }
 
-/// How many of the Deployments have been restarted at least once.
-fn restarted(world: &World) -> usize {
-    let restarted = |number: &usize| world.rollouts("deployments", &user(*number)) > 0;
-    (0..USERS).filter(restarted).count()
+/// Lets that many patches of Deployments through. The API server never sees the others.
+fn patches_that_arrive(count: usize) -> Rule {
+    let patches = AtomicUsize::new(0);
+    Rule::new(Fault::Stall)
+        .method("PATCH")
+        .path("/deployments/")
+        .when(move |_| patches.fetch_add(1, Ordering::Relaxed) >= count)
+}
+
+/// Waits until the leader has done so many restarts.
+async fn wait_for_restarts(leader: &Controller, count: f64) {
+    let waited = eventually(PATIENCE, "restarts", async || {
+        let done = leader.metric(DONE).await;
+        if done >= count { Ok(Some(())) } else { Err(done) }
+    });
+    let log = || leader.replica.log();
+    waited.await.unwrap_or_else(|error| panic!("{error}\n{}", log()));
 }
 
 /// The Deployments whose pod template shows another content than that.
@@ -50,8 +71,8 @@ async fn showing_other_than(world: &World, content: &str) -> Vec<String> {
         .collect()
 }
 
-/// The leader dies after it has restarted some workloads; the ledger may not have all of them. The next one restarts
-/// others, and then the source is what it was: whatever the ledger said, no pod keeps the content in between.
+/// The leader dies while it restarts workloads; the ledger may not have all of them. The next one restarts others, and
+/// then the source is what it was: whatever the ledger said, no pod keeps the content in between.
 #[rstest]
 fn a_revert_just_after_a_failover_reaches_every_workload_that_was_restarted(
     #[values("--reload-strategy=env-vars", "--reload-strategy=annotations")] strategy: &str,
@@ -64,14 +85,17 @@ fn a_revert_just_after_a_failover_reaches_every_workload_that_was_restarted(
             world.create(&user).await;
         }
         let mut sentinel = Sentinel::new(&world).await;
-        let first = world.controller().args([SLOW, strategy]).start().await;
+        // What is on its way when the leader dies arrives, and the audit log has its answer.
+        let proxy = world.plane.proxy().await.expect("a proxy");
+        let first = world.controller().through(&proxy).args([SLOW, strategy]);
+        let first = first.start().await;
         world.wait_for_ledger(3).await;
+        let _ = proxy.add(patches_that_arrive(ARRIVE));
         world.change_config_map("shared", "bad").await;
-        catch("15 restarts", || restarted(&world) >= 15).await;
+        wait_for_restarts(&first, 15.0).await;
         first.replica.kill();
-        let before = restarted(&world);
-        let _second = world.controller().args([SLOW, strategy]).start().await;
-        catch("a restart by the next leader", || restarted(&world) > before).await;
+        let second = world.controller().args([SLOW, strategy]).start().await;
+        wait_for_restarts(&second, 1.0).await;
         world.change_config_map("shared", "good").await;
         let all_good = eventually(PATIENCE, "no pod template with the bad content", async || {
             let bad = showing_other_than(&world, "good").await;

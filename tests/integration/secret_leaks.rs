@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::{
     bursts::Policy,
     harness::{
-        PATIENCE, World,
+        Controller, PATIENCE, World,
         objects::{deployment, from},
         observe::{AUTO, pod_with},
         permissions::SHIPPED,
@@ -71,6 +71,28 @@ async fn change(world: &World, name: &str, number: usize) {
         .expect("the Secret changes");
 }
 
+/// Every answer of the inspection endpoint about these objects.
+async fn asked(controller: &Controller, namespace: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    for path in [
+        "/".to_owned(),
+        "/v1/status".to_owned(),
+        "/v1/owed".to_owned(),
+        "/v1/restarts".to_owned(),
+        "/v1/sources".to_owned(),
+        format!("/v1/search?q={namespace}"),
+        format!("/v1/sources/secret/{namespace}/one"),
+        format!("/v1/sources/secret/{namespace}/two"),
+        format!("/v1/workloads/deployment/{namespace}/served"),
+        format!("/v1/workloads/deployment/{namespace}/refused"),
+    ] {
+        let (status, body) = controller.ask(&path).await.expect("an answer");
+        assert_eq!(status, 200, "{path}: {body}");
+        answers.push(body);
+    }
+    answers
+}
+
 #[test]
 fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
     run(async {
@@ -95,6 +117,7 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         world.wait_for_events("served", "ReloadFail", 1).await;
         world.plane.kill_apiserver();
         controller.wait_log("failed, trying again").await;
+        let mut answers = asked(&controller, &world.namespace).await;
         let ready = controller.get("/ready?verbose").await.expect("an answer").1;
         world.plane.start_apiserver().await.expect("it starts");
         world.permit("deployments", &SHIPPED).await;
@@ -105,6 +128,7 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         let lines = world.wait_for_ledger(2).await;
         // A start over a ledger, with errors while it begins.
         let metrics = controller.get("/metrics").await.expect("an answer").1;
+        answers.extend(asked(&controller, &world.namespace).await);
         controller.replica.terminate().expect("it runs");
         controller.wait_exit(PATIENCE).await;
 
@@ -146,7 +170,11 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
             format!("{writes:?}"),
             log,
         ];
-        for text in shown {
+        assert!(
+            answers.concat().contains("Secret"),
+            "the answers are about Secrets"
+        );
+        for text in shown.into_iter().chain(answers) {
             assert!(!text.is_empty());
             for canary in spellings() {
                 assert!(!text.contains(&canary), "{canary} in:\n{text}");

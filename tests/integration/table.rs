@@ -6,6 +6,7 @@ mod roles;
 mod state;
 
 use futures::{StreamExt, stream};
+use reloader::explain::Simulation;
 use rstest::rstest;
 use testbed::eventually;
 
@@ -125,6 +126,9 @@ impl Cell {
             controller.replica.terminate().expect("it runs");
             controller.wait_exit(PATIENCE).await;
         }
+        if self.trigger == Trigger::Update && self.presence == Presence::Running {
+            each(&cases, async |case| foretold(case, &world, &controller).await).await;
+        }
         each(&cases, async |case| self.pull(case, &world).await).await;
         if self.presence == Presence::Away {
             controller = self.start(&world).await;
@@ -152,6 +156,22 @@ impl Cell {
             }
         }
     }
+}
+
+/// Asked before, the controller answers that this workload would restart, and no other.
+async fn foretold(case: Case, world: &World, controller: &Controller) {
+    let simulation: Simulation = controller.answer(&case.question(&world.namespace)).await;
+    let names: Vec<String> = simulation
+        .restarts
+        .iter()
+        .map(|row| format!("{}/{}", row.workload.kind, row.workload.name))
+        .collect();
+    let expected = format!("{:?}/{}", case.kind, case.name());
+    assert_eq!(
+        (names, simulation.exists),
+        (vec![expected], Some(true)),
+        "{simulation:?}"
+    );
 }
 
 /// Does the same for every case, for some of them at a time.

@@ -13,8 +13,13 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("mailbox", &[]),
     ("queue", &["model"]),
     ("decide", &["model"]),
+    ("admit", &["model"]),
+    ("diagnose", &["admit", "model"]),
+    // The verdicts of `decide`, in words.
+    ("explain", &["admit", "decide", "diagnose", "model"]),
     ("metrics", &["model"]),
-    ("watch", &["model", "api_error"]),
+    // What is wrong with an object is found while its text is there.
+    ("watch", &["model", "api_error", "diagnose"]),
     ("index", &["model", "watch"]),
     // What the index says, written down by the leader, under the field manager of every other write.
     ("ledger", &["model", "api_error", "index", "lease", "patch"]),
@@ -26,17 +31,32 @@ const MAY_SEE: &[(&str, &[&str])] = &[
     ("args", &["model"]),
     (
         "config",
-        &["model", "args", "decide", "lease", "meta_info", "notify"],
+        &["admit", "args", "decide", "lease", "meta_info", "model", "notify"],
     ),
     ("telemetry", &["config"]),
     ("admin", &["config", "metrics"]),
-    // The two that put boxes together.
+    // Commands, which are other programs than the controller.
+    (
+        "cli",
+        &[
+            "api_error",
+            "args",
+            "config",
+            "diagnose",
+            "explain",
+            "model",
+            "watch",
+        ],
+    ),
+    // The three that put boxes together.
     (
         "worker",
         &[
             "admin",
+            "admit",
             "api_error",
             "decide",
+            "diagnose",
             "index",
             "lease",
             "ledger",
@@ -50,14 +70,24 @@ const MAY_SEE: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
+    // Questions of users, answered from what the worker's context has.
+    (
+        "inspect",
+        &[
+            "admin", "admit", "config", "decide", "explain", "index", "lease", "model", "queue", "worker",
+        ],
+    ),
     (
         "run",
         &[
             "admin",
+            "admit",
             "api_error",
             "config",
             "decide",
+            "diagnose",
             "index",
+            "inspect",
             "lease",
             "ledger",
             "meta_info",
@@ -77,7 +107,10 @@ const MAY_SEE: &[(&str, &[&str])] = &[
 const PURE: &[&str] = &[
     "src/model",
     "src/index",
+    "src/admit",
     "src/decide",
+    "src/diagnose",
+    "src/explain",
     "src/ledger/chunks",
     "src/ledger/cipher",
     "src/ledger/first_format",
@@ -98,6 +131,7 @@ const PURE: &[&str] = &[
     "src/queue/outcome",
     "src/queue/priority",
     "src/queue/settings",
+    "src/queue/standing",
     "src/queue/stats",
     "src/queue/turns",
     "src/watch/stream/course",
@@ -105,7 +139,6 @@ const PURE: &[&str] = &[
     "src/worker/intake/outage",
     "src/worker/intake/permissions",
     "src/worker/intake/sign",
-    "src/worker/report/complaint",
     "src/worker/report/failures",
     "src/worker/report/flapping",
     "src/worker/round",

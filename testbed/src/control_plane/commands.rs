@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::binaries::{Binaries, Component};
 use crate::client::{Credentials, write_kubeconfig, write_private};
 use crate::error::{Error, Result};
@@ -85,6 +87,31 @@ impl Layout {
     /// The flag by which the API server uses that socket.
     pub fn pod_proxy_flag(&self) -> String {
         self.path_flag("egress-selector-config-file", "egress.yaml")
+    }
+
+    /// The flags by which KWOK serves port-forwards as a kubelet does, and the rules for these ports.
+    pub fn node_server_flags(&self, ports: &[u16]) -> Result<Vec<String>> {
+        let forwards: Vec<_> = ports
+            .iter()
+            .map(|port| json!({"ports": [port], "target": {"address": "127.0.0.1", "port": port}}))
+            .collect();
+        let rules = json!({
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "ClusterPortForward",
+            "metadata": {"name": "forwards"},
+            "spec": {"forwards": forwards},
+        });
+        // Every JSON is YAML.
+        let rules = self.write_file("kwok-forwards.yaml", &rules.to_string())?;
+        let port = free_port()?;
+        Ok(vec![
+            format!("--config={}", rules.display()),
+            "--node-ip=127.0.0.1".to_owned(),
+            format!("--node-port={port}"),
+            format!("--server-address=127.0.0.1:{port}"),
+            self.path_flag("tls-cert-file", "apiserver.crt"),
+            self.path_flag("tls-private-key-file", "apiserver.key"),
+        ])
     }
 
     pub fn admin_kubeconfig(&self) -> PathBuf {

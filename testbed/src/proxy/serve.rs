@@ -40,6 +40,8 @@ pub(super) async fn listen(listener: TcpListener, shared: Arc<Shared>) {
 
 /// One connection of the client. How it ends is the client's to judge.
 async fn connection(client: TcpStream, shared: &Arc<Shared>) {
+    // A closing that comes after this concerns it; one that came before, and a certificate replaced before that, does not.
+    let mut closings = shared.closings.subscribe();
     // A watch's event is one small packet, which must not wait for more to come.
     let _ = client.set_nodelay(true);
     let (from_client, to_client) = client.into_split();
@@ -57,11 +59,18 @@ async fn connection(client: TcpStream, shared: &Arc<Shared>) {
             .await
             .map_err(Error::other)
     };
-    let _ = tokio::join!(
-        serving,
-        shared.gates.to_server.copy(from_client, to_us),
-        shared.gates.to_client.copy(from_us, to_client),
-    );
+    let served = async {
+        tokio::join!(
+            serving,
+            shared.gates.to_server.copy(from_client, to_us),
+            shared.gates.to_client.copy(from_us, to_client),
+        )
+    };
+    tokio::select! {
+        _ = served => {}
+        // Fails only when the sender is gone, and `shared` holds it.
+        _ = closings.changed() => {}
+    }
 }
 
 impl Shared {

@@ -101,6 +101,7 @@ impl<'a> ControllerBuilder<'a> {
             proxy,
         } = self;
         let port = free_port().expect("a free port");
+        let inspect_port = free_port().expect("a free port");
         let direct = match kubeconfig {
             Some(path) => path,
             None => world.kubeconfig().await,
@@ -113,6 +114,7 @@ impl<'a> ControllerBuilder<'a> {
             .name(format!("{}-{name}", world.namespace))
             .kubeconfig(kubeconfig)
             .arg(format!("--listen-address=127.0.0.1:{port}"))
+            .arg(format!("--inspect-address=127.0.0.1:{inspect_port}"))
             .args(&args)
             .env("POD_NAME", &name)
             .env("POD_NAMESPACE", &world.namespace);
@@ -122,6 +124,7 @@ impl<'a> ControllerBuilder<'a> {
         Controller {
             name,
             port,
+            inspect_port,
             replica: builder.start().expect("the controller starts"),
         }
     }
@@ -139,6 +142,8 @@ pub struct Controller {
     /// The pod's name.
     pub name: String,
     port: u16,
+    /// Where it answers questions, unless a flag says otherwise.
+    pub inspect_port: u16,
     /// The process.
     pub replica: Replica,
 }
@@ -206,6 +211,18 @@ impl Controller {
         if let Err(error) = waited.await {
             panic!("{error}\n{}", self.replica.log());
         }
+    }
+
+    /// One question; status and body.
+    pub async fn ask(&self, path: &str) -> std::io::Result<(u16, String)> {
+        http_get(self.inspect_port, path).await
+    }
+
+    /// The answer to a question.
+    pub async fn answer<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let (status, body) = self.ask(path).await.expect("an answer");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}"))
     }
 
     /// One HTTP request; status and body.

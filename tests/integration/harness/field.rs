@@ -112,7 +112,7 @@ impl Field {
 
     /// The successful patches of its Deployments so far, in the order in which they took effect.
     pub fn patches(&self) -> Vec<Arc<Entry>> {
-        let plane = self.spaces[0].plane;
+        let plane = &self.spaces[0].plane;
         let mut patches = plane
             .audit()
             .matching(|entry| self.is_patch(entry))

@@ -4,26 +4,33 @@
 
 use std::{
     io::Write,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-/// The kubeconfig of an administrator, and the namespace of a test.
-type Place = (PathBuf, String);
+use testbed::ControlPlane;
+
+/// Where to look: a namespace of a control plane, which runs as long as this is here.
+type Place = (Arc<ControlPlane>, String);
 
 /// Every namespace that a test of this process made.
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
-/// Remembers a namespace.
-pub fn note(kubeconfig: PathBuf, namespace: &str) {
-    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-    places.push((kubeconfig, namespace.to_owned()));
+fn asked() -> bool {
+    std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+/// Remembers a namespace, if asked.
+pub fn note(plane: &Arc<ControlPlane>, namespace: &str) {
+    if asked() {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        places.push((Arc::clone(plane), namespace.to_owned()));
+    }
 }
 
 /// With `KEEP=1` waits for Ctrl-C, which ends the process and with it every control plane. Its replicas are gone already.
 pub fn wait_if_asked(passed: bool) {
-    if std::env::var_os("KEEP").is_none_or(|value| value.is_empty() || value == "0") {
+    if !asked() {
         return;
     }
     let outcome = if passed { "passed" } else { "failed" };
@@ -33,11 +40,11 @@ pub fn wait_if_asked(passed: bool) {
         terminal,
         "\nThe test {outcome}; its control plane stays up. In another terminal:"
     ));
-    for (kubeconfig, namespace) in PLACES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (plane, namespace) in PLACES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         drop(writeln!(
             terminal,
             "  kubectl --kubeconfig {} --namespace {namespace} get all,configmaps,events",
-            kubeconfig.display()
+            plane.admin_kubeconfig().display()
         ));
     }
     drop(writeln!(terminal, "Ctrl-C ends it and removes everything."));

@@ -1,6 +1,7 @@
 //! The controller's ledger, as a test sees it.
 
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ListParams;
 use reloader::model::Digest;
 use testbed::{Entry, eventually};
 
@@ -32,6 +33,18 @@ impl World {
         let key = data.get("key").cloned().unwrap_or_default();
         let readable = |line: &str| readable(&key, line).unwrap_or_else(|| line.to_owned());
         text.lines().map(readable).collect()
+    }
+
+    /// The lines of all of the ledger's ConfigMaps, as they are stored.
+    pub async fn ledger_lines(&self) -> Vec<String> {
+        let labelled = ListParams::default().labels(&format!("reloader.stakater.com/ledger={NAME}"));
+        let objects = self.api::<ConfigMap>().list(&labelled).await;
+        let objects = objects.expect("the ledger can be read").items;
+        let data = objects.into_iter().filter_map(|object| object.data);
+        let texts = data.filter_map(|mut data| data.remove("sources"));
+        texts
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Waits until the ledger has exactly so many lines, and no restart is owed in it.

@@ -33,8 +33,16 @@ impl<'a> Sentinel<'a> {
         Self { world, passed: 0 }
     }
 
-    /// Returns when every change made before this call has been dealt with.
+    /// Returns when every change made before this call has been dealt with, by one worker that need not retry.
+    ///
+    /// Twice: a workload that was being restarted while its source changed again comes back to the queue behind the first.
     pub async fn pass(&mut self) {
+        for _ in 0..2 {
+            self.pass_once().await;
+        }
+    }
+
+    async fn pass_once(&mut self) {
         self.passed += 1;
         for kind in SourceType::ALL {
             let value = self.passed.to_string();

@@ -80,6 +80,7 @@ fn each_restart_is_an_alert_with_upstreams_bytes(
             "{head}"
         );
         assert!(head.contains(&format!("content-type: {content_type}")), "{head}");
+        assert!(!head.contains("traceparent"), "no traces are exported: {head}");
         controller
             .wait_metric(
                 r#"reloader_notifications_total{channel="alert",result="success"}"#,

@@ -78,6 +78,7 @@ fn each_change_is_one_post_and_no_workload_is_looked_at() {
             "{head}"
         );
         assert!(head.contains("content-type: application/json"), "{head}");
+        assert!(!head.contains("traceparent"), "no traces are exported: {head}");
 
         let namespace = &world.namespace;
         let host = receiver.url("");

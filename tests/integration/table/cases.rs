@@ -124,6 +124,15 @@ impl Case {
         format!("{:?}-{source}-{reference}", self.kind).to_lowercase()
     }
 
+    /// The path of the question which workloads its source restarts.
+    pub fn question(self, namespace: &str) -> String {
+        let kind = match self.source {
+            Source::Plain(source) => source.word(),
+            Source::Class => "secretproviderclass",
+        };
+        format!("/v1/sources/{kind}/{namespace}/{}", self.name())
+    }
+
     fn pod(self) -> Value {
         match (self.reference, self.source) {
             (Reference::Named, _) => plain_pod(),

@@ -1,0 +1,338 @@
+//! Limits, canaries and halts: how many of the workloads that use one Secret restart at a time, and which first.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use rstest::rstest;
+use serde_json::json;
+use testbed::eventually;
+
+use super::{REQUESTED_AT, annotate, waiting};
+use crate::harness::{
+    PATIENCE, World,
+    controller::Controller,
+    objects::{deployment, from, secret, workload},
+    observe::{AUTO, digest_of, pod_with},
+    rollouts::Rollouts,
+    run,
+};
+
+const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
+const CANARY: &str = "reloader.stakater.com/canary";
+const WAVE: &str = "reloader.stakater.com/rollout-wave";
+const INTERVAL: &str = "reloader.stakater.com/min-restart-interval";
+
+/// Deployments that use the Secret.
+const USERS: usize = 20;
+/// All of them but the canary.
+const HELD_BACK: f64 = 19.0;
+/// How long their pods take to get ready.
+const TAKES: Duration = Duration::from_millis(300);
+
+fn user(number: usize) -> String {
+    format!("web-{number:02}")
+}
+
+/// A Secret `shared` with these annotations, and so many Deployments that use it; their statuses are played.
+async fn create_users(world: &World, limits: &[(&str, &str)], users: usize, sick: &[&str]) -> Rollouts {
+    let rollouts = Rollouts::play(world, TAKES, sick);
+    world.create(&secret("shared", "good")).await;
+    for (key, value) in limits {
+        annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;
+    }
+    for number in 0..users {
+        create_user(world, number, &[]).await;
+    }
+    rollouts
+}
+
+async fn create_user(world: &World, number: usize, annotations: &[(&str, &str)]) {
+    let annotations: Vec<_> = AUTO.iter().chain(annotations).copied().collect();
+    let object = deployment(&user(number), &annotations, &pod_with(&[], &["shared"]));
+    world.create(&object).await;
+}
+
+/// How often each was restarted, by its generation: the API server may log a patch as failed whose sender was killed before
+/// the answer, and store it.
+async fn restarts(world: &World) -> Vec<usize> {
+    let generations = world.generations().await;
+    let of = |number| generations.get(&user(number)).copied().unwrap_or(1);
+    (0..USERS)
+        .map(|number| usize::try_from(of(number) - 1).expect("a generation"))
+        .collect()
+}
+
+async fn wait_for_restarts(world: &World, controller: &Controller, all: usize) {
+    let what = format!("{all} restarts");
+    let waited = eventually(2 * PATIENCE, &what, async || -> Result<Option<()>, String> {
+        let now = restarts(world).await;
+        if now.iter().sum::<usize>() >= all {
+            Ok(Some(()))
+        } else {
+            Err(format!("{now:?}"))
+        }
+    });
+    waited
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{}", controller.replica.log()));
+}
+
+async fn ready(world: &World, users: usize, flags: &[&str]) -> Controller {
+    let controller = world.controller().args(flags.iter().copied()).start().await;
+    world.wait_for_ledger(1).await;
+    wait_complete(world, users).await;
+    controller
+}
+
+/// Waits until the statuses of so many Deployments show that they are rolled out.
+async fn wait_complete(world: &World, users: usize) {
+    let waited = eventually(PATIENCE, "statuses", async || -> Result<Option<()>, String> {
+        let complete = world.complete_deployments().await;
+        if complete == users {
+            Ok(Some(()))
+        } else {
+            Err(format!("{complete} of {users}"))
+        }
+    });
+    waited.await.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// One of them was restarted twice, and no other was.
+fn assert_one_was_put_back(restarts: &[usize]) {
+    assert_eq!(
+        restarts.iter().filter(|count| **count == 2).count(),
+        1,
+        "{restarts:?}"
+    );
+    assert_eq!(restarts.iter().sum::<usize>(), 2, "{restarts:?}");
+}
+
+/// Statements 2 and 4: whatever sets the limit.
+#[rstest]
+#[case::source(&[(MAX_CONCURRENT, "3")], &[])]
+#[case::percent(&[(MAX_CONCURRENT, "15%")], &[])]
+#[case::sources(&[], &["--max-concurrent-rollouts-per-source=3"])]
+#[case::namespace(&[], &["--max-concurrent-rollouts-per-namespace=3"])]
+#[case::cluster(&[], &["--max-concurrent-rollouts=3"])]
+fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case] flags: &[&str]) {
+    run(async {
+        let world = World::new("limit").await;
+        let rollouts = create_users(&world, annotations, USERS, &[]).await;
+        let controller = ready(&world, USERS, flags).await;
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, USERS).await;
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await, [1; USERS]);
+        assert!((1..=3).contains(&rollouts.peak()), "{}", rollouts.peak());
+    });
+}
+
+/// Statement 5: a leader that dies between two restarts.
+#[test]
+fn a_limit_holds_over_leaders() {
+    run(async {
+        let world = World::new("leaders").await;
+        let rollouts = create_users(&world, &[(MAX_CONCURRENT, "3")], USERS, &[]).await;
+        let mut controller = ready(&world, USERS, &[]).await;
+        world.change_secret("shared", "better").await;
+        for restarted in [1, 4, 11] {
+            wait_for_restarts(&world, &controller, restarted).await;
+            controller.replica.kill();
+            controller = world.controller().start().await;
+        }
+        wait_for_restarts(&world, &controller, USERS).await;
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await, [1; USERS]);
+        assert!(rollouts.peak() <= 3, "{}", rollouts.peak());
+    });
+}
+
+/// Statements 9, 10 and 14: only what got the bad content restarts when the good one is back, whoever leads then.
+#[rstest]
+fn after_a_bad_content_only_its_canary_restarts(#[values(false, true)] leader_dies: bool) {
+    run(async {
+        let world = World::new("canary").await;
+        let rollouts = create_users(&world, &[(CANARY, "1")], USERS, &[]).await;
+        rollouts.fails_with("bad");
+        let mut controller = ready(&world, USERS, &[]).await;
+        world.change_secret("shared", "bad").await;
+        controller.wait_metric(&waiting("halted"), HELD_BACK).await;
+        let events = world.wait_for_events("shared", "RolloutHalted", 1).await;
+        let text = events[0].message.clone().unwrap_or_default();
+        assert!(text.contains("1 failed (Deployment web-"), "{text}");
+        if leader_dies {
+            controller.replica.kill();
+            controller = world.controller().start().await;
+            controller.wait_metric(&waiting("halted"), HELD_BACK).await;
+        }
+        assert_eq!(restarts(&world).await.iter().sum::<usize>(), 1);
+
+        world.change_secret("shared", "good").await;
+        controller.wait_metric(&waiting("halted"), 0.0).await;
+        wait_for_restarts(&world, &controller, 2).await;
+        controller.wait_idle().await;
+        assert_one_was_put_back(&restarts(&world).await);
+        assert!(rollouts.peak() <= 1);
+    });
+}
+
+/// The same with pods: a controller-manager's statuses, and a node on which no pod with the bad content starts.
+#[test]
+fn after_a_bad_content_only_the_pods_of_its_canary_are_replaced() {
+    run(async {
+        let world = World::with_pods("pods").await;
+        let bad = [("testbed/fails-with", digest_of("bad"))];
+        let template: Vec<_> = bad.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        world.create(&secret("shared", "good")).await;
+        annotate(&world.api::<Secret>(), "shared", CANARY, Some("1")).await;
+        annotate(&world.api::<Secret>(), "shared", MAX_CONCURRENT, Some("50%")).await;
+        for number in 0..USERS {
+            let mut object = workload(&user(number), &AUTO, &template, &pod_with(&[], &["shared"]));
+            object["spec"]["progressDeadlineSeconds"] = json!(3);
+            world.create::<Deployment>(&from(object)).await;
+        }
+        let controller = ready(&world, USERS, &[]).await;
+        world.change_secret("shared", "bad").await;
+        controller.wait_metric(&waiting("halted"), HELD_BACK).await;
+        world.change_secret("shared", "good").await;
+        wait_for_restarts(&world, &controller, 2).await;
+        controller.wait_idle().await;
+        assert_one_was_put_back(&restarts(&world).await);
+
+        // A good one reaches all, the canary first.
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, 2 + USERS).await;
+        controller.wait_idle().await;
+        wait_complete(&world, USERS).await;
+        assert_eq!(restarts(&world).await.iter().sum::<usize>(), 2 + USERS);
+    });
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Remedy {
+    /// Statement 11: a third content, which is good.
+    Content,
+    /// Statement 12: the canary gets well by itself.
+    Recovery,
+    /// Statement 13: the canary is deleted.
+    Deletion,
+    /// Statement 15: a user says to go on.
+    Release,
+}
+
+#[rstest]
+fn a_halt_ends_with_its_cause(
+    #[values(Remedy::Content, Remedy::Recovery, Remedy::Deletion, Remedy::Release)] remedy: Remedy,
+) {
+    run(async {
+        let world = World::new("halt").await;
+        let rollouts = create_users(&world, &[(CANARY, "1")], USERS, &[]).await;
+        rollouts.fails_with("bad");
+        let controller = ready(&world, USERS, &[]).await;
+        world.change_secret("shared", "bad").await;
+        controller.wait_metric(&waiting("halted"), HELD_BACK).await;
+        let failed = restarts(&world).await.iter().position(|count| *count == 1);
+        let failed = user(failed.expect("one was restarted"));
+        rollouts.works_with("bad");
+        let mut content = "bad";
+        match remedy {
+            Remedy::Content => {
+                content = "better";
+                world.change_secret("shared", content).await;
+            }
+            Remedy::Recovery => rollouts.recovers(&failed).await,
+            Remedy::Deletion => world.delete_deployment(&failed).await,
+            Remedy::Release => {
+                let now = k8s_openapi::jiff::Timestamp::now().to_string();
+                annotate(&world.api::<Secret>(), "shared", REQUESTED_AT, Some(&now)).await;
+            }
+        }
+        let all = match remedy {
+            Remedy::Content => USERS + 1,
+            Remedy::Recovery | Remedy::Release => USERS,
+            Remedy::Deletion => USERS - 1,
+        };
+        wait_for_restarts(&world, &controller, all).await;
+        controller.wait_idle().await;
+        let counts = restarts(&world).await;
+        assert_eq!(counts.iter().sum::<usize>(), all, "{counts:?}");
+        let (shown, digest) = (world.templates().await, digest_of(content));
+        let wrong: Vec<_> = shown
+            .iter()
+            .filter(|(name, template)| **name != failed && !template.contains(&digest))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    });
+}
+
+/// Statement 16: it gets the change, proves nothing, and holds no one up.
+#[test]
+fn what_was_sick_before_is_no_canary() {
+    run(async {
+        let world = World::new("sick").await;
+        let sick = user(0);
+        let rollouts = create_users(&world, &[(CANARY, "1")], USERS, &[&sick]).await;
+        let controller = world.controller().start().await;
+        world.wait_for_ledger(1).await;
+        // Its first status is one of a failure as well.
+        wait_complete(&world, USERS - 1).await;
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, USERS).await;
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await, [1; USERS]);
+        drop(rollouts);
+    });
+}
+
+/// Statement 19.
+#[test]
+fn lower_waves_restart_first() {
+    run(async {
+        let world = World::new("waves").await;
+        let rollouts = create_users(&world, &[], 0, &[]).await;
+        for number in 0..6 {
+            let wave = if number < 2 { "-1" } else { "0" };
+            create_user(&world, number, &[(WAVE, wave)]).await;
+        }
+        let controller = ready(&world, 6, &[]).await;
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, 6).await;
+        controller.wait_idle().await;
+        let end_of_first = world.completed_at(&[&user(0), &user(1)]).await;
+        for number in 2..6 {
+            let writes = world.wait_for_rollouts("deployments", &user(number), 1).await;
+            // Times of conditions have whole seconds.
+            let at = writes[0].stage_timestamp.as_second();
+            assert!(at >= end_of_first, "{number}: {at} before {end_of_first}");
+        }
+        drop(rollouts);
+    });
+}
+
+/// Statement 37 in short: what changes all the time costs few restarts, and the last content wins.
+#[test]
+fn a_source_that_flaps_restarts_seldom() {
+    run(async {
+        let world = World::new("flaps").await;
+        let rollouts = create_users(&world, &[], 0, &[]).await;
+        create_user(&world, 0, &[(INTERVAL, "3s")]).await;
+        let controller = ready(&world, 1, &["--coalesce-window=10ms"]).await;
+        world.change_secret("shared", "0").await;
+        world.wait_for_rollouts("deployments", &user(0), 1).await;
+        for number in 1..20 {
+            world.change_secret("shared", &number.to_string()).await;
+        }
+        controller.wait_metric(&waiting("interval"), 1.0).await;
+        let writes = world.wait_for_rollouts("deployments", &user(0), 2).await;
+        controller.wait_idle().await;
+        let apart = writes[1]
+            .stage_timestamp
+            .duration_since(writes[0].stage_timestamp);
+        assert!(apart.as_secs() >= 2, "{apart:?}");
+        assert_eq!(world.rollouts("deployments", &user(0)), 2);
+        let templates = world.templates().await;
+        assert!(templates[&user(0)].contains(&digest_of("19")));
+        drop(rollouts);
+    });
+}
