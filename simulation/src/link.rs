@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full};
 use kube::client::Body;
@@ -47,10 +47,43 @@ pub struct Weather {
     pub late_ms: u64,
     /// Requests that are refused with 429 or 5xx.
     pub refused: u64,
+    /// Answers to patches that never arrive.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unanswered_patches: u64,
     /// Watches that show nothing while this lasts, and end when that is noticed.
     pub silent_watches: bool,
+    /// Only these watches are silent: each has a connection of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_only: Option<Watched>,
     /// Watches end.
     pub cut_watches: bool,
+}
+
+/// The watches of some kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Watched {
+    /// ConfigMaps.
+    Sources,
+    /// Workloads of all kinds.
+    Workloads,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Weather {
+    /// Whether the watch of that path is silent.
+    fn silences(&self, path: &str) -> bool {
+        let is_of_sources = path.ends_with("/configmaps");
+        self.silent_watches
+            && match self.silent_only {
+                None => true,
+                Some(Watched::Sources) => is_of_sources,
+                Some(Watched::Workloads) => !is_of_sources,
+            }
+    }
 }
 
 /// Where a replica is when it dies, counted in its calls.
@@ -102,6 +135,8 @@ pub struct Link {
     weather: watch::Sender<Weather>,
     /// Set when the process is gone: nothing is sent any more.
     dead: watch::Sender<bool>,
+    /// Set when the process trusts no API server any more: it sends nothing that arrives.
+    distrusted: watch::Sender<bool>,
     fence: Mutex<Option<Fence>>,
 }
 
@@ -120,6 +155,7 @@ impl Link {
             }),
             weather: watch::Sender::new(Weather::default()),
             dead: watch::Sender::new(false),
+            distrusted: watch::Sender::new(false),
             fence: Mutex::new(None),
         })
     }
@@ -141,6 +177,11 @@ impl Link {
     /// The process is gone.
     pub fn die(&self) {
         self.dead.send_replace(true);
+    }
+
+    /// From now on the process refuses the API servers' certificates.
+    pub fn distrust(&self) {
+        self.distrusted.send_replace(true);
     }
 
     /// Every call so far.
@@ -247,6 +288,10 @@ impl Connection {
         if self.fence.as_ref().is_some_and(|fence| !fence()) {
             return Err("this replica no longer leads".into());
         }
+        if *self.link.distrusted.borrow() {
+            sleep(Duration::from_millis(1)).await;
+            return Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer).into());
+        }
         let (answer, answered) = oneshot::channel();
         tokio::spawn(self.travel(request, draws, answer, committed.take()));
         let answered = answered.await;
@@ -271,6 +316,8 @@ impl Connection {
     ) {
         let weather = *self.link.weather.borrow();
         let is_watch = is_watch(&request);
+        let patches = request.method() == Method::PATCH;
+        let path = request.uri().path().to_owned();
         sleep(Duration::from_millis(1 + draws.of("there", 0).skewed(8))).await;
         if draws.of("late", 0).permille(weather.late) {
             sleep(Duration::from_millis(
@@ -293,13 +340,18 @@ impl Connection {
             spring();
             return;
         }
-        if draws.of("unanswered", 0).permille(weather.unanswered) {
+        let is_unanswered = draws.of("unanswered", 0).permille(weather.unanswered)
+            || patches
+                && draws
+                    .of("unanswered patch", 0)
+                    .permille(weather.unanswered_patches);
+        if is_unanswered {
             return;
         }
         sleep(Duration::from_millis(1 + draws.of("back", 0).skewed(8))).await;
         let (parts, body) = response.into_parts();
         let body = if is_watch && parts.status.is_success() {
-            stream(&self.link, body, draws.of("stream", 0))
+            stream(&self.link, path, body, draws.of("stream", 0))
         } else {
             body.map_err(Into::into).boxed_unsync()
         };
@@ -328,13 +380,14 @@ fn refusal(draws: &mut Draws) -> Response<Answer> {
 }
 
 /// A watch's frames, each some milliseconds late, in order; silent or cut while the weather says so.
-fn stream<B>(link: &Arc<Link>, mut body: B, mut draws: Draws) -> Answer
+fn stream<B>(link: &Arc<Link>, path: String, mut body: B, mut draws: Draws) -> Answer
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
 {
     let (frames, received) = mpsc::unbounded_channel();
     let mut weather = link.weather.subscribe();
     let mut dead = link.dead.subscribe();
+    let mut distrusted = link.distrusted.subscribe();
     tokio::spawn(async move {
         let mut silent_since = None;
         loop {
@@ -344,7 +397,7 @@ where
                 return;
             }
             silent_since = match silent_since {
-                None if now.silent_watches => Some(Instant::now()),
+                None if now.silences(&path) => Some(Instant::now()),
                 // What was missed meanwhile is lost with the connection.
                 since => since,
             };
@@ -357,9 +410,17 @@ where
             let gone = async {
                 let _ = dead.wait_for(|dead| *dead).await;
             };
+            let replaced = async {
+                let _ = distrusted.wait_for(|distrusted| *distrusted).await;
+            };
             tokio::select! {
                 biased;
                 () = gone => return,
+                // The API servers start anew with their other certificates.
+                () = replaced => {
+                    let _ = frames.send(Err(BoxError::from("connection reset by peer")));
+                    return;
+                }
                 () = frames.closed() => return,
                 () = noticed => {
                     let _ = frames.send(Err(BoxError::from("connection timed out")));

@@ -59,12 +59,14 @@ impl Machine {
     /// The setting is no valid command line.
     pub fn new(number: usize, setting: &Setting, fronts: &[Front], draws: Draws) -> anyhow::Result<Self> {
         let name = NAMES[number % NAMES.len()];
-        let arguments = [
+        let mut arguments = vec![
             "reloader".to_owned(),
             "--enable-ha".to_owned(),
             format!("--reload-strategy={}", setting.strategy),
             format!("--coalesce-window={}ms", setting.window_ms),
         ];
+        let policies = setting.policies.iter();
+        arguments.extend(policies.flat_map(|policies| policies.flags.iter().cloned()));
         let environment = Environment::from_lookup(|variable| {
             let value = match variable {
                 "POD_NAME" => name,
@@ -206,6 +208,13 @@ impl Machine {
         state.weather = weather;
         if let Some(process) = &state.process {
             process.link().set_weather(weather);
+        }
+    }
+
+    /// Its process trusts no API server any more; one that is started later does.
+    pub fn distrust(&self) {
+        if let Some(process) = &self.state().process {
+            process.link().distrust();
         }
     }
 

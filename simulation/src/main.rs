@@ -46,6 +46,9 @@ struct Cli {
     /// The first seed; without, one that was never played
     #[arg(long, value_name = "N")]
     first: Option<u64>,
+    /// Give every plan policies: when restarts may happen, and how many
+    #[arg(long, env = "POLICIES")]
+    policies: bool,
     /// End with the first seed that fails
     #[arg(long)]
     first_failure: bool,
@@ -156,7 +159,7 @@ fn one(cli: &Cli) -> Result<bool> {
                 fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
             Plan::parse(&text).with_context(|| format!("{} is no plan", path.display()))?
         }
-        (None, seed) => Plan::from_seed(seed.unwrap_or_default()),
+        (None, seed) => plan_of(cli, seed.unwrap_or_default()),
     };
     if cli.show {
         print!("{}", plan.text());
@@ -201,7 +204,7 @@ fn many(cli: &Cli) -> Result<bool> {
             return false;
         }
         let seed = first.wrapping_add(number);
-        let holds = match play_seed(seed, number % PLAYED_TWICE == 0) {
+        let holds = match play_seed(&plan_of(cli, seed), number % PLAYED_TWICE == 0) {
             Ok(result) => {
                 virtual_ms.fetch_add(result.virtual_ms, Ordering::Relaxed);
                 for excuse in &result.excused {
@@ -238,10 +241,17 @@ fn many(cli: &Cli) -> Result<bool> {
     Ok(failed == 0)
 }
 
-fn play_seed(seed: u64, twice: bool) -> Result<RunResult> {
-    let plan = Plan::from_seed(seed);
+fn plan_of(cli: &Cli, seed: u64) -> Plan {
+    if cli.policies {
+        Plan::with_policies(seed)
+    } else {
+        Plan::from_seed(seed)
+    }
+}
+
+fn play_seed(plan: &Plan, twice: bool) -> Result<RunResult> {
     let run = Run {
-        plan: &plan,
+        plan,
         death: None,
         logs: None,
     };

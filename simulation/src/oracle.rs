@@ -4,6 +4,9 @@
 //!
 //! The judge looks at what the store committed and at what pods have read, never at what a replica says of itself.
 
+mod policies;
+mod silence;
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::Value;
@@ -36,8 +39,10 @@ pub struct History {
     pub restarted: u64,
     /// The pods when everything had to be in order.
     pub pods: Vec<PodsAtTheEnd>,
-    /// What must never happen, and did: a panic, two leaders.
+    /// What must never happen, and did: a panic, a loop that ended.
     pub failures: Vec<String>,
+    /// When several replicas took themselves for the leader, and which.
+    pub overlaps: Vec<(Instant, String)>,
     /// Requests of all replicas within a minute without changes.
     pub requests_in_peace: usize,
     /// Every call of the first replica until the last act was dealt with.
@@ -75,10 +80,18 @@ pub enum Rule {
     Twice,
     /// Replicas that start anew restart workloads although nothing has changed.
     LedgerIsWrong,
+    /// A restart fails for longer than half an hour, and no Event says so.
+    Silent,
     /// A replica asks and asks although nothing changes.
     Busy,
     /// A panic, a loop that ended, two leaders.
     Broken,
+    /// More workloads roll at a time than may.
+    OverLimit,
+    /// More workloads than may have tried a bad content.
+    BadSpread,
+    /// A workload is restarted that is suspended, or is to rest.
+    HeldBack,
 }
 
 /// A rule that does not hold, and where.
@@ -112,8 +125,16 @@ pub enum Excuse {
     WatchWasBroken,
     /// The restart before was sent before the replica saw the change: its pods have it, its marker does not.
     OnItsWay,
+    /// The Lease of a leader that could not learn of it was deleted: a replica that starts then knows of no leader.
+    LeaseWasDeleted,
     /// Two changes in one second: times in objects do not show which came first.
     SameSecond,
+    /// A leader that has lost its Lease had one patch on its way.
+    PatchOfTheLastLeader,
+    /// It is suspended to the end.
+    Suspended,
+    /// A bad content, of one of its sources or of others of their workloads, stays to the end.
+    Halted,
 }
 
 /// What the judge says of a run.
@@ -136,12 +157,17 @@ pub fn judge(history: &History) -> Verdict {
         })
         .collect();
     let mut excused = Vec::new();
-    for (finding, excuse) in lost(history).chain(restarts(history)) {
+    for (finding, excuse) in overlaps(history)
+        .chain(lost(history))
+        .chain(restarts(history))
+        .chain(policies::judged(history))
+    {
         match excuse {
             None => findings.push(finding),
             Some(excuse) => excused.push((finding, excuse)),
         }
     }
+    findings.extend(silence::silences(history));
     if history.requests_in_peace > REQUESTS_IN_PEACE {
         findings.push(Finding {
             rule: Rule::Busy,
@@ -156,6 +182,23 @@ pub fn judge(history: &History) -> Verdict {
 
 /// What does not hold, and why that may be.
 type Judged = (Finding, Option<Excuse>);
+
+/// How long a leader may lead whose Lease is gone: `renewDeadline`, 10 s, by a clock that is too slow by a fifth.
+const LEADS_WITHOUT_LEASE: Duration = Duration::from_secs(13);
+
+fn overlaps(history: &History) -> impl Iterator<Item = Judged> {
+    history.overlaps.iter().map(|(time, leaders)| {
+        let was_deleted = history
+            .acts
+            .iter()
+            .any(|(at, act)| *act == Act::DeleteLease && *at <= *time && *time < *at + LEADS_WITHOUT_LEASE);
+        let finding = Finding {
+            rule: Rule::Broken,
+            what: leaders.clone(),
+        };
+        (finding, was_deleted.then_some(Excuse::LeaseWasDeleted))
+    })
+}
 
 fn lost(history: &History) -> impl Iterator<Item = Judged> {
     let has_gone = ledger_was_gone(history);
@@ -179,7 +222,8 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
                     } else if started_unseen(history, workload) {
                         Some(Excuse::UnseenPod)
                     } else {
-                        has_gone.then_some(Excuse::LedgerWasGone)
+                        let has_gone = has_gone.then_some(Excuse::LedgerWasGone);
+                        has_gone.or_else(|| policies::waits_at_the_end(history, workload))
                     };
                     (has != content).then_some((finding, excuse))
                 })

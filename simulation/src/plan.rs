@@ -2,9 +2,18 @@
 //!
 //! Input: a seed. Output: [`Plan`], which can be stored, edited and replayed. I/O: none.
 
+mod episodes;
+mod policies;
+mod random;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{draws::Draws, link::Weather};
+use crate::link::Weather;
+
+/// Pods that start with this content never get ready.
+pub const BAD: u64 = 9;
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +47,31 @@ pub struct Setting {
     pub fast_permille: Vec<i64>,
     /// How long a pod takes to be replaced, at most, in milliseconds.
     pub pod_start_ms: u64,
+    /// What users say about when restarts may happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<Policies>,
+}
+
+/// What users say about when restarts may happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    /// Annotations of each source, without their prefix.
+    pub sources: Vec<BTreeMap<String, String>>,
+    /// Annotations of each workload, without their prefix.
+    pub workloads: Vec<BTreeMap<String, String>>,
+    /// Flags.
+    pub flags: Vec<String>,
+    /// `progressDeadlineSeconds` of Deployments.
+    pub deadline_s: u64,
+}
+
+/// Whose annotations they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whose {
+    /// The source of that number.
+    Source(usize),
+    /// The workload of that number.
+    Workload(usize),
 }
 
 /// A workload at the start.
@@ -161,6 +195,11 @@ pub enum Act {
         /// How long it takes until a new process starts.
         down_ms: u64,
     },
+    /// SIGKILL of the replica that leads at that moment.
+    KillLeader {
+        /// How long it takes until a new process starts.
+        down_ms: u64,
+    },
     /// SIGTERM.
     Terminate {
         /// Which replica.
@@ -208,31 +247,42 @@ pub enum Act {
         verb: String,
         /// Of which kind.
         plural: String,
+        /// Only in Reloader's own namespace.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        at_home: bool,
         /// How long.
         for_ms: u64,
     },
+    /// Restarts are suspended.
+    Hold {
+        /// Of what.
+        whose: Whose,
+    },
+    /// They are not any more.
+    Unhold {
+        /// Of what.
+        whose: Whose,
+    },
+    /// A user releases what has changed.
+    Release {
+        /// Of what.
+        whose: Whose,
+    },
+    /// Another authority signs the API servers' certificates. Processes that run know the one before, and no other.
+    ReplaceAuthority,
 }
-
-/// How long acts go on, in milliseconds.
-const DURATION: u64 = 120_000;
 
 impl Plan {
     /// The plan that follows from a seed.
     pub fn from_seed(seed: u64) -> Self {
-        let draws = Draws::new(seed);
-        let setting = setting(&mut draws.of("setting", 0));
-        let mut acts = Vec::new();
-        let mut draw = draws.of("acts", 0);
-        let (count, trouble) = (draw.within(4..40), draw.within(0..3));
-        for number in 0..count {
-            let mut draws = draws.of("act", number);
-            acts.push(Timed {
-                at_ms: draws.within(0..DURATION),
-                act: act(&setting, trouble, &mut draws),
-            });
-        }
-        acts.sort_by_key(|timed| timed.at_ms);
-        Self { seed, setting, acts }
+        random::plan(seed)
+    }
+
+    /// The same, with policies.
+    pub fn with_policies(seed: u64) -> Self {
+        let mut plan = random::plan(seed);
+        policies::add(&mut plan);
+        plan
     }
 
     /// Reads a stored plan.
@@ -272,165 +322,6 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn setting(draws: &mut Draws) -> Setting {
-    let sources = usize_within(draws, 1..4);
-    let workloads = usize_within(draws, 1..5);
-    let workloads = (0..workloads).map(|_| {
-        let plural = *draws.one(&["deployments", "deployments", "statefulsets", "daemonsets"]);
-        let mut used: Vec<usize> = (0..sources).filter(|_| draws.permille(600)).collect();
-        if used.is_empty() {
-            used.push(0);
-        }
-        WorkloadSetting {
-            plural: plural.to_owned(),
-            sources: used,
-            auto: draws.permille(400),
-            replicas: usize_within(draws, 1..4),
-        }
-    });
-    let workloads = workloads.collect();
-    Setting {
-        replicas: 3,
-        fronts: 2,
-        streams_lists: draws.permille(800),
-        sources,
-        workloads,
-        strategy: draws.one(&["env-vars", "env-vars", "annotations"]).to_string(),
-        window_ms: *draws.one(&[1000, 1000, 0, 100]),
-        fast_permille: (0..3).map(|_| around_zero(draws, 200)).collect(),
-        pod_start_ms: *draws.one(&[200, 3000, 20_000]),
-    }
-}
-
-fn around_zero(draws: &mut Draws, most: u32) -> i64 {
-    let number = draws.within(0..2 * u64::from(most) + 1);
-    i64::try_from(number).unwrap_or_default() - i64::from(most)
-}
-
-fn usize_within(draws: &mut Draws, range: std::ops::Range<u64>) -> usize {
-    usize::try_from(draws.within(range)).unwrap_or_default()
-}
-
-/// `trouble`: 0: users only; 1: also faults; 2: mostly faults.
-fn act(setting: &Setting, trouble: u64, draws: &mut Draws) -> Act {
-    let is_fault = draws.permille(trouble * 300);
-    if is_fault {
-        fault(setting, draws)
-    } else {
-        user(setting, draws)
-    }
-}
-
-fn user(setting: &Setting, draws: &mut Draws) -> Act {
-    let source = usize_within(draws, 0..setting.sources as u64);
-    let workload = usize_within(draws, 0..setting.workloads.len() as u64);
-    // Few, so that contents return.
-    let content = draws.within(0..3);
-    match draws.within(0..100) {
-        0..55 => Act::Write { source, content },
-        55..58 => Act::Touch { source },
-        58..62 => Act::Replace {
-            source,
-            gone_ms: draws.skewed(20_000),
-            content,
-        },
-        62..68 => Act::Upgrade { workload, content },
-        68..74 => Act::Edit { workload },
-        74..80 => Act::Undo { workload },
-        80..84 => Act::Label { workload },
-        84..88 => Act::Recreate { workload },
-        88..92 => Act::Scale {
-            workload,
-            pods: usize_within(draws, 0..4),
-        },
-        _ => Act::PodDies {
-            workload,
-            pod: usize_within(draws, 0..3),
-        },
-    }
-}
-
-fn fault(setting: &Setting, draws: &mut Draws) -> Act {
-    let replica = usize_within(draws, 0..setting.replicas as u64);
-    let front = usize_within(draws, 0..setting.fronts as u64);
-    let kinds = [
-        "configmaps",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "leases",
-    ];
-    match draws.within(0..100) {
-        0..30 => Act::Network {
-            replica: draws.permille(700).then_some(replica),
-            weather: weather(draws),
-            for_ms: draws.skewed(40_000),
-        },
-        30..40 => Act::Lag {
-            front,
-            plural: draws.one(&kinds).to_string(),
-            lag_ms: draws.skewed(10_000),
-            for_ms: draws.skewed(30_000),
-        },
-        40..44 => Act::RestartFront { front },
-        44..48 => Act::Compact,
-        48..62 => Act::Kill {
-            replica,
-            down_ms: draws.skewed(40_000),
-        },
-        62..70 => Act::Terminate {
-            replica,
-            down_ms: draws.skewed(40_000),
-        },
-        70..80 => Act::Stop {
-            replica,
-            for_ms: draws.skewed(40_000),
-        },
-        80..86 => Act::Slow {
-            replica,
-            permille: draws.within(1..200),
-            for_ms: draws.skewed(30_000),
-        },
-        86..89 => Act::Wall {
-            replica,
-            ahead_ms: around_zero(draws, 2000),
-        },
-        89..91 => Act::Suspend {
-            replica,
-            jump_ms: draws.skewed(30_000),
-        },
-        91..94 => Act::DeleteLease,
-        94..96 => Act::DeleteLedger,
-        _ => Act::Forbid {
-            verb: draws
-                .one(&["patch", "watch", "list", "update", "create"])
-                .to_string(),
-            plural: draws.one(&kinds[..4]).to_string(),
-            for_ms: draws.skewed(40_000),
-        },
-    }
-}
-
-fn weather(draws: &mut Draws) -> Weather {
-    let mut weather = Weather::default();
-    match draws.within(0..7) {
-        0 => weather.lost = 1000,
-        1 => weather.unanswered = 1000,
-        2 => {
-            weather.lost = draws.within(0..500);
-            weather.unanswered = draws.within(0..500);
-        }
-        3 => {
-            weather.late = draws.within(100..1000);
-            weather.late_ms = draws.skewed(9000);
-        }
-        4 => weather.refused = draws.within(100..1000),
-        5 => weather.silent_watches = true,
-        _ => weather.cut_watches = true,
-    }
-    weather
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,6 +332,8 @@ mod tests {
             let plan = Plan::from_seed(seed);
             assert_eq!(Plan::parse(&plan.text()).unwrap(), plan);
             assert_eq!(Plan::from_seed(seed), plan);
+            let plan = Plan::with_policies(seed);
+            assert_eq!(Plan::parse(&plan.text()).unwrap(), plan);
         }
     }
 }

@@ -9,17 +9,25 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
     cluster::Client,
     draws::Draws,
-    plan::{Setting, WorkloadSetting},
+    entropy,
+    plan::{BAD, Setting, WorkloadSetting},
     server::Store,
 };
 
@@ -32,6 +40,17 @@ pub struct Pod {
     pub read: BTreeMap<String, String>,
     /// It has ended and is to start again.
     is_down: bool,
+}
+
+/// How far a Deployment is, as its condition `Progressing` says.
+struct Progress {
+    template: u64,
+    counts: [usize; 3],
+    /// Since when the counts are these.
+    since: Instant,
+    reason: &'static str,
+    /// When the condition was written last.
+    written: String,
 }
 
 /// A hash of a source's content.
@@ -56,6 +75,10 @@ struct Kept {
     /// Its object has changed.
     changed: Notify,
     starts: Mutex<u64>,
+    /// A pod has started with a content with which it does not get ready.
+    is_blocked: AtomicBool,
+    /// Of a Deployment.
+    progress: Mutex<Option<Progress>>,
 }
 
 impl Kept {
@@ -63,6 +86,9 @@ impl Kept {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a pod that does not get ready waits before it starts again.
+const CRASH_LOOP: Duration = Duration::from_secs(5);
 
 /// The controllers of all workloads.
 #[derive(Clone)]
@@ -87,6 +113,8 @@ impl Controllers {
                 pods: Mutex::default(),
                 changed: Notify::new(),
                 starts: Mutex::default(),
+                is_blocked: AtomicBool::new(false),
+                progress: Mutex::default(),
             });
         let controllers = Self {
             store: store.clone(),
@@ -207,6 +235,10 @@ impl Controllers {
             return false;
         };
         self.pause(number, self.pod_start_ms).await;
+        if kept.is_blocked.swap(false, Ordering::Relaxed) {
+            // It starts again and again; that another template is to be brought out is seen at once.
+            let _ = timeout(CRASH_LOOP, kept.changed.notified()).await;
+        }
         let Some(now) = self.client.get(&kept.setting.plural, &kept.name) else {
             return true;
         };
@@ -217,7 +249,7 @@ impl Controllers {
         true
     }
 
-    /// Starts a pod, unless a source is missing.
+    /// Starts a pod, unless a source is missing or has a content with which it does not get ready.
     fn start_pod(&self, number: usize, at: usize, present: u64) -> bool {
         let kept = &self.workloads[number];
         let mut read = BTreeMap::new();
@@ -226,7 +258,13 @@ impl Controllers {
             let Some(source) = self.client.get("configmaps", &name) else {
                 return false;
             };
+            if source["data"]["key"].as_str() == Some(&*BAD.to_string()) {
+                kept.is_blocked.store(true, Ordering::Relaxed);
+            }
             read.insert(name, content(&source));
+        }
+        if kept.is_blocked.load(Ordering::Relaxed) {
+            return false;
         }
         let mut pods = kept.pods();
         match pods.get_mut(at) {
@@ -287,12 +325,59 @@ impl Controllers {
                 "updatedReplicas": number(updated),
                 "readyReplicas": number(ready),
                 "availableReplicas": number(ready),
+                "conditions": [progressing(kept, object, [all, updated, ready])],
             }),
         };
         self.client
             .merge_status(&kept.setting.plural, &kept.name, &status);
     }
 }
+
+/// The condition of a Deployment that says how far its rollout is. Once that is complete, it stays so until there is another
+/// template, whatever becomes of the pods.
+fn progressing(kept: &Kept, object: &Value, counts: [usize; 3]) -> Value {
+    let template = template(object);
+    let wanted = wanted(kept, object);
+    let now = Instant::now();
+    let mut kept = kept.progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let written = || {
+        let second = Timestamp::from_second(entropy::wall().as_second());
+        second.map(|second| second.to_string()).unwrap_or_default()
+    };
+    let progress = kept.get_or_insert_with(|| Progress {
+        template: 0,
+        counts,
+        since: now,
+        reason: UPDATED,
+        written: written(),
+    });
+    let is_new = progress.template != template;
+    if is_new || progress.counts != counts {
+        (progress.counts, progress.since) = (counts, now);
+    }
+    let deadline = object["spec"]["progressDeadlineSeconds"].as_u64().unwrap_or(600);
+    let stays = !is_new && progress.reason == AVAILABLE;
+    let reason = if counts == [wanted; 3] || stays {
+        AVAILABLE
+    } else if now - progress.since >= Duration::from_secs(deadline) {
+        EXCEEDED
+    } else {
+        UPDATED
+    };
+    if is_new || progress.reason != reason {
+        (progress.template, progress.reason, progress.written) = (template, reason, written());
+    }
+    json!({
+        "type": "Progressing",
+        "status": if reason == EXCEEDED { "False" } else { "True" },
+        "reason": reason,
+        "lastUpdateTime": progress.written,
+    })
+}
+
+const AVAILABLE: &str = "NewReplicaSetAvailable";
+const UPDATED: &str = "ReplicaSetUpdated";
+const EXCEEDED: &str = "ProgressDeadlineExceeded";
 
 fn wanted(kept: &Kept, object: &Value) -> usize {
     object["spec"]["replicas"]

@@ -126,6 +126,7 @@ impl Replica {
             cluster: Cluster::Given(Arc::new(Connector(Arc::clone(&link)))),
             tasks: tasks.clone(),
             listeners: Vec::new(),
+            inspect: None,
             stops: stream::unfold(stopped, |mut stopped: mpsc::UnboundedReceiver<()>| async move {
                 match stopped.recv().await {
                     Some(()) => Some(((), stopped)),

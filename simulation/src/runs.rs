@@ -97,7 +97,7 @@ impl Run<'_> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         // An inherited one would mean another run.
-        for variable in ["SEED", "SEEDS", "PLAN"] {
+        for variable in ["SEED", "SEEDS", "PLAN", "POLICIES"] {
             command.env_remove(variable);
         }
         if let Some(death) = self.death {

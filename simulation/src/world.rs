@@ -3,6 +3,7 @@
 //! Input: a [`Plan`]. Output: [`History`]. I/O: none.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     str::FromStr,
@@ -20,11 +21,13 @@ use crate::{
     link::{Phase, Trap, Weather},
     machine::Machine,
     oracle::{self, History, PodsAtTheEnd},
-    plan::{Act, Plan, WorkloadSetting},
+    plan::{Act, Plan, Setting, Whose, WorkloadSetting},
     pods::{Controllers, source_name, workload_name},
     server::{Front, FrontOptions, Store},
 };
 
+/// How much longer with policies: restarts that follow each other rest, and one waits for the other.
+const POLICIES_SETTLE_WITHIN: Duration = Duration::from_mins(15);
 /// How long the last act takes to be dealt with, where nothing fails.
 const LAST_ACT: Duration = Duration::from_secs(10);
 /// How long after the last fault everything must be in order: a dead watch is noticed, a lease expires, and what an index
@@ -72,7 +75,7 @@ struct World {
     machines: Vec<Machine>,
     plan: Plan,
     /// When several replicas took themselves for the leader.
-    overlaps: std::sync::Mutex<Vec<String>>,
+    overlaps: std::sync::Mutex<Vec<(Instant, String)>>,
 }
 
 /// Plays the plan from its start to its end, on a thread and in a runtime of its own: the standard library draws the keys of
@@ -143,6 +146,9 @@ async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow:
     let calls = world.machines.first().map(Machine::calls).unwrap_or_default();
     sleep(FAULTS_END).await;
     sleep(SETTLES_WITHIN).await;
+    if plan.setting.policies.is_some() {
+        sleep(POLICIES_SETTLE_WITHIN).await;
+    }
     let settled = world.store.revision();
     let pods = world.pods();
     for machine in &world.machines {
@@ -175,12 +181,8 @@ async fn play_here(plan: &Plan, death: Option<Death>, start: Instant) -> anyhow:
         settled,
         restarted,
         pods,
-        failures: world
-            .machines
-            .iter()
-            .flat_map(Machine::failures)
-            .chain(overlaps)
-            .collect(),
+        failures: world.machines.iter().flat_map(Machine::failures).collect(),
+        overlaps,
         requests_in_peace: world.calls() - before,
         calls,
         trace: trace.finish(),
@@ -195,11 +197,12 @@ impl World {
             self.users.create("namespaces", "", &namespace);
         }
         for number in 0..self.plan.setting.sources {
-            self.users.create("configmaps", TEAM, &source(number, 0));
+            self.users
+                .create("configmaps", TEAM, &source(&self.plan.setting, number, 0));
         }
         for (number, setting) in self.plan.setting.workloads.iter().enumerate() {
-            self.users
-                .create(&setting.plural, TEAM, &workload(number, setting));
+            let workload = workload(&self.plan.setting, number);
+            self.users.create(&setting.plural, TEAM, &workload);
         }
     }
 
@@ -256,10 +259,11 @@ impl World {
             if leaders.len() > 1
                 && let Ok(mut overlaps) = self.overlaps.lock()
             {
-                overlaps.push(format!(
+                let text = format!(
                     "at {:?} {leaders:?} take themselves for the leader",
                     entropy::elapsed()
-                ));
+                );
+                overlaps.push((Instant::now(), text));
             }
             if revision.changed().await.is_err() {
                 return;
@@ -293,7 +297,8 @@ impl World {
                 self.users.delete("configmaps", TEAM, &name);
                 let number = number % self.plan.setting.sources;
                 self.later(gone_ms, move |world| {
-                    world.users.create("configmaps", TEAM, &source(number, content));
+                    let source = source(&world.plan.setting, number, content);
+                    world.users.create("configmaps", TEAM, &source);
                 });
             }
             Act::Upgrade { workload, content } => {
@@ -314,10 +319,9 @@ impl World {
                 self.users.delete(&setting.plural, TEAM, &name);
                 let number = number % self.plan.setting.workloads.len();
                 self.later(300, move |world| {
-                    let setting = &world.plan.setting.workloads[number];
-                    world
-                        .users
-                        .create(&setting.plural, TEAM, &workload(number, setting));
+                    let plural = &world.plan.setting.workloads[number].plural;
+                    let workload = workload(&world.plan.setting, number);
+                    world.users.create(plural, TEAM, &workload);
                 });
             }
             Act::Scale { workload, pods } => {
@@ -331,8 +335,27 @@ impl World {
                 self.controllers
                     .restart_pod(workload % self.plan.setting.workloads.len(), pod);
             }
+            Act::Hold { whose } => self.annotate(whose, "suspend", Some("true")),
+            Act::Unhold { whose } => self.annotate(whose, "suspend", None),
+            Act::Release { whose } => {
+                let now = entropy::wall().to_string();
+                self.annotate(whose, "requested-at", Some(&now));
+            }
             fault => self.fail(fault),
         }
+    }
+
+    /// `key`: without its prefix.
+    fn annotate(&self, whose: Whose, key: &str, value: Option<&str>) {
+        let key = format!("{PREFIX}{key}");
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        match whose {
+            Whose::Source(number) => self.users.merge("configmaps", &self.source(number), &patch),
+            Whose::Workload(number) => {
+                let (name, setting) = self.workload(number);
+                self.users.merge(&setting.plural, &name, &patch)
+            }
+        };
     }
 
     /// Something breaks.
@@ -363,6 +386,11 @@ impl World {
             Act::RestartFront { front } => self.front(front).restart(),
             Act::Compact => self.store.compact(),
             Act::Kill { replica, down_ms } => self.machine(replica).kill(millis(down_ms)),
+            Act::KillLeader { down_ms } => {
+                if let Some(leader) = self.machines.iter().find(|machine| machine.may_write()) {
+                    leader.kill(millis(down_ms));
+                }
+            }
             Act::Terminate { replica, down_ms } => self.machine(replica).terminate(millis(down_ms)),
             Act::Stop { replica, for_ms } => {
                 self.machine(replica).set_stopped(true);
@@ -396,10 +424,17 @@ impl World {
                     }
                 }
             }
-            Act::Forbid { verb, plural, for_ms } => {
-                self.store.forbid(&verb, &plural);
-                self.later(for_ms, move |world| world.store.permit(&verb, &plural));
+            Act::Forbid {
+                verb,
+                plural,
+                at_home,
+                for_ms,
+            } => {
+                let place = at_home.then_some(HOME);
+                self.store.forbid(&verb, &plural, place);
+                self.later(for_ms, move |world| world.store.permit(&verb, &plural, place));
             }
+            Act::ReplaceAuthority => self.machines.iter().for_each(Machine::distrust),
             // Users do no harm.
             _ => {}
         }
@@ -477,27 +512,47 @@ impl World {
     }
 }
 
-fn source(number: usize, content: u64) -> Value {
-    json!({
+/// Of the annotations of policies.
+const PREFIX: &str = "reloader.stakater.com/";
+
+/// The annotations of the policies of an object.
+fn annotations(of: Option<&BTreeMap<String, String>>) -> serde_json::Map<String, Value> {
+    let all = of.into_iter().flatten();
+    all.map(|(key, value)| (format!("{PREFIX}{key}"), json!(value)))
+        .collect()
+}
+
+fn source(setting: &Setting, number: usize, content: u64) -> Value {
+    let policies = setting.policies.as_ref();
+    let annotations = annotations(policies.and_then(|policies| policies.sources.get(number)));
+    let mut source = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": { "name": source_name(number) },
         "data": { "key": content.to_string() },
-    })
+    });
+    if !annotations.is_empty() {
+        source["metadata"]["annotations"] = annotations.into();
+    }
+    source
 }
 
-fn workload(number: usize, setting: &WorkloadSetting) -> Value {
+fn workload(world: &Setting, number: usize) -> Value {
+    let setting = &world.workloads[number];
+    let policies = world.policies.as_ref();
     let name = workload_name(number);
     let names: Vec<String> = setting
         .sources
         .iter()
         .map(|source| source_name(*source))
         .collect();
-    let annotations = if setting.auto {
-        json!({ "reloader.stakater.com/auto": "true" })
+    let mut annotations = annotations(policies.and_then(|policies| policies.workloads.get(number)));
+    let (key, value) = if setting.auto {
+        ("reloader.stakater.com/auto", "true".to_owned())
     } else {
-        json!({ "configmap.reloader.stakater.com/reload": names.join(",") })
+        ("configmap.reloader.stakater.com/reload", names.join(","))
     };
+    annotations.insert(key.to_owned(), value.into());
     let env_from: Vec<Value> = names
         .iter()
         .map(|name| json!({ "configMapRef": { "name": name } }))
@@ -521,6 +576,9 @@ fn workload(number: usize, setting: &WorkloadSetting) -> Value {
     });
     if kind != "DaemonSet" {
         object["spec"]["replicas"] = json!(setting.replicas);
+    }
+    if let Some(policies) = policies.filter(|_| kind == "Deployment") {
+        object["spec"]["progressDeadlineSeconds"] = json!(policies.deadline_s);
     }
     object
 }

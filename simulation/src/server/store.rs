@@ -44,8 +44,8 @@ pub(super) struct State {
     pub(super) created: u64,
     /// Custom kinds that are served.
     installed: BTreeSet<&'static str>,
-    /// Verbs and kinds that are forbidden.
-    forbidden: BTreeSet<(String, String)>,
+    /// Verbs and kinds that are forbidden, and in which namespace; `None`: everywhere.
+    forbidden: BTreeSet<(String, String, Option<String>)>,
 }
 
 impl fmt::Debug for Store {
@@ -123,18 +123,18 @@ impl Store {
     }
 
     /// Refuses a verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on a kind with 403, for callers whose
-    /// name begins with `reloader`.
-    pub fn forbid(&self, verb: &str, plural: &str) {
+    /// name begins with `reloader`. Without a namespace, everywhere.
+    pub fn forbid(&self, verb: &str, plural: &str, namespace: Option<&str>) {
         self.state()
             .forbidden
-            .insert((verb.to_owned(), plural.to_owned()));
+            .insert((verb.to_owned(), plural.to_owned(), namespace.map(str::to_owned)));
     }
 
     /// Takes [`Self::forbid`] back.
-    pub fn permit(&self, verb: &str, plural: &str) {
+    pub fn permit(&self, verb: &str, plural: &str, namespace: Option<&str>) {
         self.state()
             .forbidden
-            .remove(&(verb.to_owned(), plural.to_owned()));
+            .remove(&(verb.to_owned(), plural.to_owned(), namespace.map(str::to_owned)));
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -194,8 +194,11 @@ impl State {
             name,
             subresource,
         } = address;
-        let rule = (verb.to_owned(), kind.plural.to_owned());
-        if !caller.starts_with(RESTRICTED) || !self.forbidden.contains(&rule) {
+        let is_forbidden = |place: Option<&String>| {
+            let rule = (verb.to_owned(), kind.plural.to_owned(), place.cloned());
+            self.forbidden.contains(&rule)
+        };
+        if !caller.starts_with(RESTRICTED) || !is_forbidden(None) && !is_forbidden(Some(namespace)) {
             return Ok(());
         }
         let resource = match &**subresource {

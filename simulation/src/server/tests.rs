@@ -142,7 +142,7 @@ async fn compaction_ends_tokens_and_old_states() {
 #[tokio::test(start_paused = true)]
 async fn what_is_forbidden_is_so_until_it_is_permitted() {
     let (store, front) = front();
-    store.forbid("list", "configmaps");
+    store.forbid("list", "configmaps", None);
     let list = |caller| send(&front, caller, "GET", FOLDER, &Value::Null);
     let (code, status) = list("reloader-0");
     assert_eq!(
@@ -154,6 +154,10 @@ async fn what_is_forbidden_is_so_until_it_is_permitted() {
         )
     );
     assert_eq!(list("world").0, 200);
-    store.permit("list", "configmaps");
+    store.permit("list", "configmaps", None);
     assert_eq!(list("reloader-0").0, 200);
+    store.forbid("list", "configmaps", Some("team"));
+    assert_eq!(list("reloader-0").0, 200);
+    store.forbid("list", "configmaps", Some("default"));
+    assert_eq!(list("reloader-0").0, 403);
 }
