@@ -36,7 +36,7 @@ const FILES: [(&str, &str); 4] = [
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where Go has put each module.
-fn modules() -> BTreeMap<String, PathBuf> {
+pub fn modules() -> BTreeMap<String, PathBuf> {
     let output = Command::new("go")
         .args(["mod", "download", "-json"])
         .current_dir(in_repository("tests/chart/definitions"))

@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::Value;
 use testbed::binaries::Component;
 
-use crate::helm::{in_repository, objects, only, path_of, read, read_yaml, render};
+use crate::helm::{in_repository, objects, only, path_of, read, read_yaml, render, run};
 
 #[rstest]
 #[case::everything("deployments/kubernetes/reloader.yaml")]
@@ -89,4 +89,28 @@ fn optional_permissions_match_the_chart(#[case] file: &str, #[case] setting: &st
     sum.sort_by_key(by_text);
     granted.sort_by_key(by_text);
     assert_eq!(sum, granted);
+}
+
+/// The package that is published has the addresses that the repository's chart cannot have.
+#[test]
+fn the_published_chart_names_its_icon_and_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "https://forge.example/owner/reloader";
+    let output = Command::new(in_repository(".ci/chart"))
+        .arg(path_of(Component::Helm))
+        .arg(url)
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let version = env!("CARGO_PKG_VERSION");
+    let package = folder.path().join(format!("reloader-{version}.tgz"));
+    let shown = run(Component::Helm, &["show", "chart", package.to_str().unwrap()]);
+    assert!(shown.status.success(), "{shown:?}");
+    let shown: Value = serde_saphyr::from_str(&String::from_utf8(shown.stdout).unwrap()).unwrap();
+    assert_eq!(shown["home"], url);
+    assert_eq!(shown["sources"][0], url);
+    assert_eq!(shown["icon"], format!("{url}/raw/v{version}/docs/icon.svg"));
+    assert!(in_repository("docs/icon.svg").exists());
+    assert_eq!(shown["name"], "reloader");
 }

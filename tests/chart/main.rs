@@ -2,7 +2,7 @@
 //!
 //! Input: `charts/reloader`, `deployments`, `docs`, the program's flags. Output: test results. I/O: runs Helm 4, Helm 3,
 //! helm-unittest, kustomize and promtool, which are compiled once if they are missing; downloads definitions of custom
-//! resources as Go modules; writes temporary folders; starts a control plane to see what it admits.
+//! resources and the schema of SARIF as Go modules; writes temporary folders; starts a control plane to see what it admits.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,8 @@
 
 mod admission;
 mod alerts;
+mod annotation_list;
+mod annotation_policy;
 mod definitions;
 mod flow_schema;
 mod former_values;
@@ -25,3 +27,4 @@ mod permissions;
 mod program;
 mod readme;
 mod rendering;
+mod sarif;

@@ -129,7 +129,8 @@ const WITHOUT_VALUE: [&str; 10] = [
 /// A flag that the chart does not know needs `extraArgs`, which is easy to miss.
 #[test]
 fn every_flag_has_a_value_in_the_chart() {
-    let template = read("charts/reloader/templates/_args.tpl");
+    let template =
+        read("charts/reloader/templates/_args.tpl") + &read("charts/reloader/files/annotations.yaml");
     let command = Args::command();
     let flags = command
         .get_arguments()
@@ -138,8 +139,12 @@ fn every_flag_has_a_value_in_the_chart() {
         .filter(|flag| !WITHOUT_VALUE.contains(flag));
     let missing: Vec<&str> = flags
         .filter(|flag| {
-            let (in_a_list, alone) = (format!("\"{flag}\""), format!("--{flag}="));
-            !template.contains(&in_a_list) && !template.contains(&alone)
+            let forms = [
+                format!("\"{flag}\""),
+                format!("--{flag}="),
+                format!("flag: {flag},"),
+            ];
+            !forms.iter().any(|form| template.contains(form))
         })
         .collect();
     assert_eq!(missing, Vec::<&str>::new(), "flags without a value in the chart");

@@ -20,25 +20,9 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- end }}
 {{- with include "reloader.commaList" (default "" $r.resourceLabelSelector) }}{{ $args = append $args (printf "--resource-label-selector=%s" .) }}{{ end }}
 {{- if $r.enableCSIIntegration }}{{ $args = append $args "--enable-csi-integration=true" }}{{ end }}
-{{- $flags := list
-  (list "configmap" "configmap-annotation")
-  (list "secret" "secret-annotation")
-  (list "auto" "auto-annotation")
-  (list "secret_auto" "secret-auto-annotation")
-  (list "configmap_auto" "configmap-auto-annotation")
-  (list "search" "auto-search-annotation")
-  (list "match" "search-match-annotation")
-  (list "ignore" "ignore-annotation")
-  (list "pausePeriod" "pause-deployment-annotation")
-  (list "pauseTime" "pause-deployment-time-annotation")
-  (list "configmap_exclude" "configmap-exclude-annotation")
-  (list "secret_exclude" "secret-exclude-annotation")
-  (list "secretproviderclass" "secretproviderclass-annotation")
-  (list "secretproviderclass_auto" "secretproviderclass-auto-annotation")
-  (list "secretproviderclass_exclude" "secretproviderclass-exclude-annotation") }}
-{{- range $flags }}
-{{- $flag := last . }}
-{{- with get (default dict $r.custom_annotations) (first .) }}{{ $args = concat $args (list (printf "--%s" $flag) (toString .)) }}{{ end }}
+{{- range (.Files.Get "files/annotations.yaml" | fromYaml).renamed }}
+{{- $flag := .flag }}
+{{- with get (default dict $r.custom_annotations) .key }}{{ $args = concat $args (list (printf "--%s" $flag) (toString .)) }}{{ end }}
 {{- end }}
 {{- with $r.webhookUrl }}{{ $args = append $args (printf "--webhook-url=%s" .) }}{{ end }}
 {{- if $r.isArgoRollouts }}{{ $args = append $args "--is-Argo-Rollouts=true" }}{{ end }}
@@ -54,10 +38,23 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- range $r.workloadKinds }}{{ $args = append $args (printf "--workload-kind=%s" .) }}{{ end }}
 {{- if $r.reloadSuspendedCronJobs }}{{ $args = append $args "--reload-suspended-cronjobs=true" }}{{ end }}
 {{- if $r.reloadEveryJob }}{{ $args = append $args "--reload-every-job=true" }}{{ end }}
+{{- if $r.changeCause }}{{ $args = append $args "--change-cause=true" }}{{ end }}
+{{- if and $r.namespacePolicies $r.watchGlobally }}{{ $args = append $args "--namespace-policies=true" }}{{ end }}
+{{- with $r.restartWindow }}{{ $args = append $args (printf "--restart-window=%s" (ternary . (toJson .) (kindIs "string" .))) }}{{ end }}
+{{- with $r.timeZone }}{{ $args = append $args (printf "--time-zone=%s" .) }}{{ end }}
 {{- with $r.webhookPayload }}{{ $args = append $args (printf "--webhook-payload=%s" .) }}{{ end }}
 {{- if $r.alertOnFailure }}{{ $args = append $args "--alert-on-failure=true" }}{{ end }}
+{{- $limits := default dict $r.rolloutLimits }}
 {{- $own := list
   (list "coalesce-window" (include "reloader.duration" $r.coalesceWindow))
+  (list "max-concurrent-rollouts" $limits.maxConcurrent)
+  (list "max-concurrent-rollouts-per-namespace" $limits.perNamespace)
+  (list "max-concurrent-rollouts-per-source" $limits.perSource)
+  (list "canary" $limits.canary)
+  (list "bake-time" (include "reloader.duration" $limits.bakeTime))
+  (list "max-failures" $limits.maxFailures)
+  (list "rollout-timeout" (include "reloader.duration" $limits.rolloutTimeout))
+  (list "min-restart-interval" (include "reloader.duration" $limits.minRestartInterval))
   (list "lease-name" .Values.leaderElection.leaseName)
   (list "lease-duration" (include "reloader.duration" .Values.leaderElection.leaseDuration))
   (list "renew-deadline" (include "reloader.duration" .Values.leaderElection.renewDeadline))
@@ -75,6 +72,8 @@ The arguments: Stakater Reloader's in its chart's order, then those that only th
 {{- end }}
 {{- end }}
 {{- if ne (int .Values.containerPort) 9090 }}{{ $args = append $args (printf "--listen-address=:%d" (int .Values.containerPort)) }}{{ end }}
+{{- $inspect := toString (default "" .Values.inspectAddress) }}
+{{- if ne $inspect "127.0.0.1:9092" }}{{ $args = append $args (printf "--inspect-address=%s" $inspect) }}{{ end }}
 {{- range .Values.extraArgs }}{{ $args = append $args (tpl (toString .) $) }}{{ end }}
 {{- toJson $args }}
 {{- end }}

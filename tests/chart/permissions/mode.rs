@@ -224,6 +224,7 @@ impl Mode {
             .name(format!("{}-{name}", self.own))
             .kubeconfig(&self.kubeconfig)
             .args(&self.arguments)
+            .arg("--inspect-address=")
             .arg(format!("--listen-address=127.0.0.1:{port}"));
         let builder = self
             .variables

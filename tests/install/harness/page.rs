@@ -1,6 +1,11 @@
 //! The commands of a page of the documentation. Input: its text; output: blocks of code by heading. I/O: reads the page.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use super::in_repository;
+
+/// In front of a block that no test runs, with the reason.
+const NOT_RUN: &str = "<!-- not run: ";
 
 /// A block of code.
 pub struct Block {
@@ -9,6 +14,8 @@ pub struct Block {
     /// `sh`, `yaml` or nothing.
     pub language: String,
     pub text: String,
+    /// Whether the page says that no test runs it.
+    is_exempt: bool,
 }
 
 /// What the page's words stand for.
@@ -41,13 +48,19 @@ fn replace(text: &str, word: &str, meaning: &str) -> String {
 pub struct Page {
     pub text: String,
     pub blocks: Vec<Block>,
+    /// The text of those that a test asked for.
+    used: RefCell<BTreeSet<String>>,
 }
 
 impl Page {
     pub fn read(path: &str) -> Self {
-        let text = std::fs::read_to_string(in_repository(path)).unwrap();
+        Self::parse(std::fs::read_to_string(in_repository(path)).unwrap())
+    }
+
+    fn parse(text: String) -> Self {
         let (mut blocks, mut heading) = (Vec::<Block>::new(), String::new());
         let mut open: Option<(usize, Block)> = None;
+        let mut before = "";
         for line in text.lines() {
             let trimmed = line.trim_start();
             let indent = line.len() - trimmed.len();
@@ -57,6 +70,7 @@ impl Page {
                         heading: heading.clone(),
                         language: language.to_owned(),
                         text: String::new(),
+                        is_exempt: before.trim_start().starts_with(NOT_RUN),
                     };
                     open = Some((indent, block));
                 }
@@ -66,13 +80,37 @@ impl Page {
                     block.text += "\n";
                 }
                 (None, None) => {
+                    before = line;
                     if let Some(title) = trimmed.strip_prefix('#') {
                         title.trim_start_matches('#').trim().clone_into(&mut heading);
                     }
                 }
             }
         }
-        Self { text, blocks }
+        Self {
+            text,
+            blocks,
+            used: RefCell::default(),
+        }
+    }
+
+    /// Fails if there is a block that was not asked for and is not marked as not run.
+    pub fn assert_all_run(&self) {
+        let forgotten = self.forgotten();
+        assert!(
+            forgotten.is_empty(),
+            "no test runs these, and no `{NOT_RUN}…` is in front of them:\n{}",
+            forgotten.join("\n")
+        );
+    }
+
+    fn forgotten(&self) -> Vec<String> {
+        let used = self.used.borrow();
+        let blocks = self.blocks.iter();
+        blocks
+            .filter(|block| !block.is_exempt && !used.contains(&block.text))
+            .map(|block| format!("{}:\n{}", block.heading, block.text))
+            .collect()
     }
 
     /// The blocks of a language under a heading.
@@ -87,6 +125,7 @@ impl Page {
         let block = blocks
             .get(number)
             .unwrap_or_else(|| panic!("{heading}: no {language} block {number}"));
+        self.used.borrow_mut().insert(block.text.clone());
         let words = WORDS.into_iter().chain([("NAMESPACE", namespace)]);
         words.fold(block.text.clone(), |text, (word, meaning)| {
             replace(&text, word, meaning)
@@ -97,4 +136,13 @@ impl Page {
     pub fn commands(&self, heading: &str, number: usize, namespace: &str) -> String {
         self.block(heading, "sh", number, namespace)
     }
+}
+
+#[test]
+fn a_block_that_is_neither_run_nor_exempt_is_found() {
+    let text = "# A\n```sh\none\n```\n\n<!-- not run: slow -->\n```sh\ntwo\n```\n\n```yaml\nthree\n```\n";
+    let page = Page::parse(text.to_owned());
+    assert_eq!(page.forgotten(), ["A:\none\n", "A:\nthree\n"]);
+    page.block("A", "sh", 0, "default");
+    assert_eq!(page.forgotten(), ["A:\nthree\n"]);
 }
