@@ -4,21 +4,20 @@
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag REGISTRY/reloader:VERSION --push .
 # Each platform is built on itself, natively or emulated: no cross-compiler to keep. It needs no network but crates.io's.
 
-ARG RUST_VERSION=1.95.0
+# The digest is that of the index of all platforms. The version is that of rust-toolchain.toml; a test compares them.
 # podman and buildah look such a short name up where their registries.conf says, docker in its own registry.
-FROM rust:${RUST_VERSION}-alpine AS build
+FROM rust:1.95.0-alpine@sha256:606fd313a0f49743ee2a7bd49a0914bab7deedb12791f3a846a34a4711db7ed2 AS build
 # hadolint ignore=DL3018
 RUN apk add --no-cache build-base ca-certificates-bundle \
     && cargo install --locked --root /usr/local cargo-auditable@0.7.7
-ARG RUST_VERSION
 WORKDIR /source
 COPY . .
 # What the ConfigMap reloader-meta-info records about the build.
 ARG RELOADER_COMMIT_HASH=unknown
 ARG RELOADER_COMMIT_TIME=""
 ARG RELOADER_EDITION=oss
-# The toolchain is the image's, whatever rust-toolchain.toml would fetch. `auditable` puts the list of crates into the
-# program, where scanners find it.
+# The toolchain is the image's (which sets RUST_VERSION), whatever rust-toolchain.toml would fetch. `auditable` puts the list
+# of crates into the program, where scanners find it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
     RUSTUP_TOOLCHAIN="$RUST_VERSION" \

@@ -15,8 +15,17 @@ CARGO_AUDITABLE := $(TOOLS)/cargo-auditable-$(CARGO_AUDITABLE_VERSION)/bin/cargo
 CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_CYCLONEDX := $(TOOLS)/cargo-cyclonedx-$(CARGO_CYCLONEDX_VERSION)/bin/cargo-cyclonedx
 
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(TOOLS)/mdbook-$(MDBOOK_VERSION)/bin/mdbook
+# Neither its server nor its watcher, which bring most of its dependencies.
+$(MDBOOK): FEATURES := --no-default-features --features search
+
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+
+# It brings hundreds of modules that nothing else needs, so only the release compiles it.
+COSIGN_VERSION := 3.1.3
+COSIGN := $(TOOLS)/cosign-$(COSIGN_VERSION)/cosign
 
 # What `make program` and `make image` build: for this computer's processor.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
@@ -56,7 +65,7 @@ QUICK_TESTS := --test ci --test compatibility --test layering --test readme --te
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no control plane; half a minute once compiled
-	cargo test --workspace --lib --bins $(QUICK_TESTS) --test release
+	cargo test --workspace --lib --bins $(QUICK_TESTS) --test release --test publish
 	cargo test --workspace --doc
 
 .PHONY: test-fast
@@ -84,6 +93,10 @@ simulate: ## Play random clusters, users and faults for two minutes in virtual t
 crash-table: ## Kill the leader at each of its calls, before, in and after it, and print what came of it
 	$(SIMULATE) --crash-table
 
+.PHONY: seeded-defects
+seeded-defects: ## Take one safeguard after the other out of a copy of the controller: does `make simulate` notice?
+	simulation/defects.sh $(NAMES)
+
 .PHONY: chart-test
 chart-test: ## Test the Helm chart and the plain manifests; two minutes once Helm and the control plane are compiled
 	cargo run --package testbed -- tools
@@ -101,7 +114,7 @@ alerts-test: ## Test the chart's alerts and the expressions of its dashboard
 	cargo test --test chart alerts
 
 .PHONY: lint
-lint: lint-code deny ## Check format, lints, documentation, workflows and dependencies
+lint: lint-code book deny ## Check format, lints, documentation, workflows and dependencies
 
 # Private items are documented too, so links to them work.
 RUSTDOC_LINTS := -D warnings -A rustdoc::private_intra_doc_links
@@ -113,6 +126,17 @@ lint-code: $(ACTIONLINT) ## Check format, lints, documentation and workflows
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="$(RUSTDOC_LINTS)" cargo doc --workspace --no-deps --document-private-items
 
+# The commands are released for Windows, too; the controller refuses to run there.
+.PHONY: check-windows
+check-windows: ## Check that the program compiles for Windows; needs mingw's compiler
+	@command -v x86_64-w64-mingw32-gcc >/dev/null || { echo "check-windows: install gcc-mingw-w64-x86-64" >&2; exit 1; }
+	rustup target add x86_64-pc-windows-gnu
+	cargo check --locked --bin reloader --target x86_64-pc-windows-gnu
+
+.PHONY: book
+book: $(MDBOOK) ## Build the documentation as a book, target/book/html, and check its links
+	.ci/book $(MDBOOK)
+
 .PHONY: deny
 deny: $(CARGO_DENY) ## Check licences, sources, advisories and duplicates of dependencies
 	$(CARGO_DENY) --workspace check bans licenses sources
@@ -123,9 +147,9 @@ deny: $(CARGO_DENY) ## Check licences, sources, advisories and duplicates of dep
 	fi
 
 # Without optimisation: they compile several times faster and still do their work in seconds.
-$(CARGO_DENY) $(CARGO_AUDITABLE) $(CARGO_CYCLONEDX):
+$(CARGO_DENY) $(CARGO_AUDITABLE) $(CARGO_CYCLONEDX) $(MDBOOK):
 	@echo "Compiling $(@F), once, into $(TOOLS)"
-	cargo install --locked --debug $(subst $(@F)-,$(@F)@,$(notdir $(patsubst %/bin/$(@F),%,$@))) --root $(patsubst %/bin/$(@F),%,$@)
+	cargo install --locked --debug $(FEATURES) $(subst $(@F)-,$(@F)@,$(notdir $(patsubst %/bin/$(@F),%,$@))) --root $(patsubst %/bin/$(@F),%,$@)
 
 $(ACTIONLINT):
 	@echo "Compiling actionlint $(ACTIONLINT_VERSION), once, into $(TOOLS)"
@@ -145,6 +169,10 @@ program: $(CARGO_AUDITABLE) ## Build the static program of the image, with the l
 		RELOADER_COMMIT_HASH="$$(git rev-parse HEAD)" RELOADER_COMMIT_TIME="$$(git log -1 --format=%cI)" \
 		cargo auditable build --release --locked --bin reloader --target $(STATIC_TARGET)
 
+.PHONY: man
+man: ## Write the manual pages of the program and its commands to target/man
+	cargo run --quiet --locked --package man -- target/man
+
 .PHONY: image
 image: ## Build the image with docker, podman or buildah; PROGRAM=FILE (of `make program`) needs no base image
 	.ci/image
@@ -156,6 +184,15 @@ image-check: ## Check the image: user, labels, files, that it runs; without root
 .PHONY: sbom
 sbom: $(CARGO_CYCLONEDX) ## Write the bill of materials (CycloneDX) to target/sbom and check it
 	.ci/sbom $(CARGO_CYCLONEDX) target/sbom/reloader.cdx.json
+
+.PHONY: cosign cosign-path
+cosign: $(COSIGN) ## Compile cosign, which signs releases
+cosign-path:
+	@echo $(COSIGN)
+
+$(COSIGN):
+	@echo "Compiling cosign $(COSIGN_VERSION), once, into $(TOOLS)"
+	GOBIN=$(dir $(COSIGN)) go install github.com/sigstore/cosign/v3/cmd/cosign@v$(COSIGN_VERSION)
 
 .PHONY: release-check
 release-check: ## Check that this checkout can be released as the version in Cargo.toml

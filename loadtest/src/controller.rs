@@ -83,6 +83,8 @@ impl Controller {
             .args(args)
             .env("POD_NAME", name)
             .env("POD_NAMESPACE", OWN_NAMESPACE)
+            // A flag would be an error of versions that do not know it.
+            .env("RELOADER_INSPECT_ADDRESS", "")
             .start()?;
         Ok(Self {
             user,
