@@ -316,7 +316,7 @@ fn a_source_that_flaps_restarts_seldom() {
     run(async {
         let world = World::new("flaps").await;
         let rollouts = create_users(&world, &[], 0, &[]).await;
-        create_user(&world, 0, &[(INTERVAL, "3s")]).await;
+        create_user(&world, 0, &[(INTERVAL, "10s")]).await;
         let controller = ready(&world, 1, &["--coalesce-window=10ms"]).await;
         world.change_secret("shared", "0").await;
         world.wait_for_rollouts("deployments", &user(0), 1).await;
@@ -329,7 +329,8 @@ fn a_source_that_flaps_restarts_seldom() {
         let apart = writes[1]
             .stage_timestamp
             .duration_since(writes[0].stage_timestamp);
-        assert!(apart.as_secs() >= 2, "{apart:?}");
+        // Times in objects have whole seconds.
+        assert!(apart.as_secs() >= 9, "{apart:?}");
         assert_eq!(world.rollouts("deployments", &user(0)), 2);
         let templates = world.templates().await;
         assert!(templates[&user(0)].contains(&digest_of("19")));
