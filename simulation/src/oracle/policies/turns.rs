@@ -80,24 +80,25 @@ impl Judge<'_> {
         let (Some(canary), [false, false]) = (canary, is_released) else {
             return;
         };
-        let bakes = annotation(known, "bake-time")
+        let bake_time = annotation(known, "bake-time")
             .and_then(seconds)
             .unwrap_or_default();
         let served = |name: &str| !self.owes(name, source);
-        let baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bakes;
+        let has_baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bake_time;
         let users = self
             .workloads
             .iter()
             .filter(|(name, _)| self.uses[*name].iter().any(|used| used == source));
         let proved = users
-            .filter(|(name, course)| served(name) && course.well_since.is_some() && baked(course))
+            .filter(|(name, course)| served(name) && course.well_since.is_some() && has_baked(course))
             .count();
         let on_trial: Vec<String> = self
             .restarted(commit, source)
             .filter(|(name, course)| {
                 served(name)
                     && course.was_well
-                    && (self.is_in_flight(name, commit.at) || course.well_since.is_some() && !baked(course))
+                    && (self.is_in_flight(name, commit.at)
+                        || course.well_since.is_some() && !has_baked(course))
             })
             .map(|(name, _)| name.clone())
             .collect();
