@@ -95,7 +95,7 @@ fn closed(candidate: Candidate<'_>, texts: &Texts, now: Timestamp) -> Option<Clo
     };
     if matches!(
         candidate.workload.rollout.state,
-        RolloutState::Rolling | RolloutState::Failed
+        RolloutState::Rolling | RolloutState::Paused | RolloutState::Failed
     ) {
         return deny_active(&levels, now);
     }

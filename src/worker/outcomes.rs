@@ -14,9 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::{
-    HeldBack, Replacement, Rollout, RolloutState, SourceKey, UnixSeconds, Workload, WorkloadKey,
-};
+use crate::model::{Replacement, Rollout, RolloutState, SourceKey, UnixSeconds, Workload, WorkloadKey};
 
 /// Workloads of one namespace that are followed at most.
 const MOST_IN_NAMESPACE: usize = 10_000;
@@ -248,13 +246,10 @@ fn stands(workload: &Workload) -> Now {
         RolloutState::Opaque | RolloutState::Never => Now::Unknown,
         RolloutState::Failed => Now::Stale(Stale::Failed),
         RolloutState::Steady if rollout.is_healthy => Now::Fresh,
+        RolloutState::Paused if workload.pods.are_complete && rollout.is_healthy => Now::Fresh,
+        RolloutState::Paused => Now::Stale(Stale::Deferred),
         RolloutState::Held => match workload.replacement {
             Replacement::Partly(_) if workload.pods.are_complete && rollout.is_healthy => Now::Fresh,
-            Replacement::Partly(HeldBack::Paused)
-                if workload.pause.as_ref().is_some_and(|pause| pause.is_ours()) =>
-            {
-                Now::Stale(Stale::Deferred)
-            }
             Replacement::Partly(_) => Now::Stale(Stale::TemplateOnly),
             // Between two steps of a Rollout.
             Replacement::All | Replacement::Unknown => Now::Stale(Stale::Rolling),

@@ -22,7 +22,7 @@ fn seat(key: &WorkloadKey, state: RolloutState, is_healthy: bool) -> Seat<'_> {
         is_healthy,
         has_pods: true,
         healthy_since: is_healthy.then_some(UnixSeconds(0)),
-        progressed_at: UnixSeconds(0),
+        moved_at: Some(UnixSeconds(0)),
         wave: 0,
         is_reserved: false,
         was_sick: false,

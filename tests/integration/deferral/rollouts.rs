@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use kube::api::ListParams;
 use rstest::rstest;
 use serde_json::json;
 use testbed::eventually;
@@ -21,6 +22,7 @@ const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
 const CANARY: &str = "reloader.stakater.com/canary";
 const WAVE: &str = "reloader.stakater.com/rollout-wave";
 const INTERVAL: &str = "reloader.stakater.com/min-restart-interval";
+const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
 
 /// Deployments that use the Secret.
 const USERS: usize = 20;
@@ -124,6 +126,53 @@ fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case]
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await, [1; USERS]);
         assert!((1..=3).contains(&rollouts.peak()), "{}", rollouts.peak());
+    });
+}
+
+/// Statement 38: a pause holds its place until the rollout after it has ended, whatever sets the limit.
+#[rstest]
+#[case::source(&[(MAX_CONCURRENT, "1")], &[])]
+#[case::namespace(&[], &["--max-concurrent-rollouts-per-namespace=1"])]
+#[case::cluster(&[], &["--max-concurrent-rollouts=1"])]
+fn the_next_pause_begins_when_the_rollout_after_the_last_one_has_ended(
+    #[case] annotations: &[(&str, &str)],
+    #[case] flags: &[&str],
+) {
+    const PAUSED: usize = 3;
+    run(async {
+        let world = World::new("pauses").await;
+        let rollouts = create_users(&world, annotations, 0, &[]).await;
+        for number in 0..PAUSED {
+            create_user(&world, number, &[(PAUSE_PERIOD, "2s")]).await;
+        }
+        let controller = ready(&world, PAUSED, flags).await;
+        world.change_secret("shared", "better").await;
+        // One write that pauses, one that ends the pause.
+        let waited = eventually(2 * PATIENCE, "pauses and their ends", async || {
+            let writes = world.writes_to("deployments");
+            (writes.len() >= 2 * PAUSED).then_some(writes)
+        });
+        let writes = waited.await.unwrap_or_else(|error| panic!("{error}"));
+        controller.wait_idle().await;
+        wait_complete(&world, PAUSED).await;
+        let period = |number| {
+            let name = user(number);
+            let of_it = writes.iter().filter(|write| *write.name == *name);
+            let times: Vec<_> = of_it.map(|write| write.stage_timestamp).collect();
+            assert_eq!(times.len(), 2, "{name}");
+            (times[0], times[1])
+        };
+        let mut periods: Vec<_> = (0..PAUSED).map(period).collect();
+        periods.sort_unstable();
+        assert!(
+            periods.windows(2).all(|pair| pair[0].1 < pair[1].0),
+            "{periods:?}"
+        );
+        let deployments = world.api::<Deployment>().list(&ListParams::default()).await;
+        for deployment in deployments.expect("the Deployments") {
+            assert_ne!(deployment.spec.paused, Some(true));
+        }
+        drop(rollouts);
     });
 }
 
