@@ -107,7 +107,7 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         }
         let suspended = [AUTO[0], ("reloader.stakater.com/suspend", "true")];
         world
-            .create::<Deployment>(&deployment("held", &suspended, &pod_with(&[], &["one"])))
+            .create::<Deployment>(&deployment("held", &suspended, &pod_with(&[], &["two"])))
             .await;
         let policy = Policy::create(&world).await;
         let controller = world.controller().arg("--log-level=trace").start().await;

@@ -46,6 +46,8 @@ fn a_window_that_opens_for_many_keeps_their_limit() {
         rollouts.stand_still();
         annotate_namespace(&world, WINDOW, Some(ALWAYS)).await;
         controller.wait_metric(&waiting("budget"), OTHERS).await;
+        // Admitted is not begun: what is not written when it closes waits.
+        wait_for_restarts(&world, &controller, LIMIT).await;
         annotate_namespace(&world, WINDOW, Some("manual")).await;
         controller.wait_metric(&waiting("window"), OTHERS).await;
         rollouts.go_on();

@@ -1,6 +1,9 @@
 //! Limits, canaries and halts: how many of the workloads that use one Secret restart at a time, and which first.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event, Secret},
+};
 use kube::api::ListParams;
 use rstest::rstest;
 use serde_json::json;
@@ -51,6 +54,27 @@ fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case]
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await, [1; USERS]);
         assert!((1..=3).contains(&rollouts.peak()), "{}", rollouts.peak());
+    });
+}
+
+#[test]
+fn the_begin_and_the_end_of_a_limited_change_are_said_of_its_source() {
+    run(async {
+        let world = World::new("said").await;
+        let rollouts = create_users(&world, &[(CANARY, "1"), (MAX_CONCURRENT, "2")], 4, &[]).await;
+        let controller = ready(&world, 4, &[]).await;
+        world.change_secret("shared", "better").await;
+        let message = |events: &[Event]| events[0].message.clone().unwrap_or_default();
+        let started = message(&world.wait_for_events("shared", "RolloutStarted", 1).await);
+        assert!(
+            started.contains("4 workloads use it, 1 first, 2 at a time"),
+            "{started}"
+        );
+        let complete = message(&world.wait_for_events("shared", "RolloutComplete", 1).await);
+        assert!(complete.contains("4 workloads use it, none failed"), "{complete}");
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await.iter().sum::<usize>(), 4);
+        drop(rollouts);
     });
 }
 
