@@ -1,5 +1,6 @@
 mod crowd;
 mod growth;
+mod proof;
 mod unwell;
 
 use std::{sync::Arc, time::Duration};

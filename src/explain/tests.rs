@@ -1,3 +1,5 @@
+mod deferrals;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -326,6 +326,7 @@ fn what_was_left_paused_is_resumed_at_the_start(
     });
 }
 
+/// Statement 36.
 #[rstest]
 #[case::shipped_roles(false)]
 #[case::upstreams_roles(true)]
@@ -352,7 +353,7 @@ fn a_human_who_resumes_is_respected_and_the_next_pause_ends_too(#[case] upstream
     });
 }
 
-/// Where Deployments may not be watched, the controller does not see what others do to them.
+/// Statement 36. Where Deployments may not be watched, the controller does not see what others do to them.
 #[rstest]
 #[case::from_the_start(false, false)]
 #[case::taken_over_in_the_window(true, false)]

@@ -1,7 +1,5 @@
 //! Limits, canaries and halts: how many of the workloads that use one Secret restart at a time, and which first.
 
-use std::time::Duration;
-
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Event, Secret},
@@ -11,96 +9,23 @@ use rstest::rstest;
 use serde_json::json;
 use testbed::eventually;
 
-use super::{REQUESTED_AT, annotate, waiting};
+use super::{
+    CANARY, MAX_CONCURRENT, REQUESTED_AT, WAVE, annotate,
+    users::{USERS, create_user, create_users, ready, restarts, user, wait_complete, wait_for_restarts},
+    waiting,
+};
 use crate::harness::{
     PATIENCE, World,
-    controller::Controller,
-    objects::{deployment, from, secret, workload},
+    objects::{from, secret, workload},
     observe::{AUTO, digest_of, pod_with},
-    rollouts::Rollouts,
     run,
 };
 
-const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
-const CANARY: &str = "reloader.stakater.com/canary";
-const WAVE: &str = "reloader.stakater.com/rollout-wave";
 const INTERVAL: &str = "reloader.stakater.com/min-restart-interval";
 const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
 
-/// Deployments that use the Secret.
-const USERS: usize = 20;
-/// All of them but the canary.
+/// All of the users but the canary.
 const HELD_BACK: f64 = 19.0;
-/// How long their pods take to get ready.
-const TAKES: Duration = Duration::from_millis(300);
-
-fn user(number: usize) -> String {
-    format!("web-{number:02}")
-}
-
-/// A Secret `shared` with these annotations, and so many Deployments that use it; their statuses are played.
-async fn create_users(world: &World, limits: &[(&str, &str)], users: usize, sick: &[&str]) -> Rollouts {
-    let rollouts = Rollouts::play(world, TAKES, sick);
-    world.create(&secret("shared", "good")).await;
-    for (key, value) in limits {
-        annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;
-    }
-    for number in 0..users {
-        create_user(world, number, &[]).await;
-    }
-    rollouts
-}
-
-async fn create_user(world: &World, number: usize, annotations: &[(&str, &str)]) {
-    let annotations: Vec<_> = AUTO.iter().chain(annotations).copied().collect();
-    let object = deployment(&user(number), &annotations, &pod_with(&[], &["shared"]));
-    world.create(&object).await;
-}
-
-/// How often each was restarted, by its generation: the API server may log a patch as failed whose sender was killed before
-/// the answer, and store it.
-async fn restarts(world: &World) -> Vec<usize> {
-    let generations = world.generations().await;
-    let of = |number| generations.get(&user(number)).copied().unwrap_or(1);
-    (0..USERS)
-        .map(|number| usize::try_from(of(number) - 1).expect("a generation"))
-        .collect()
-}
-
-async fn wait_for_restarts(world: &World, controller: &Controller, all: usize) {
-    let what = format!("{all} restarts");
-    let waited = eventually(2 * PATIENCE, &what, async || -> Result<Option<()>, String> {
-        let now = restarts(world).await;
-        if now.iter().sum::<usize>() >= all {
-            Ok(Some(()))
-        } else {
-            Err(format!("{now:?}"))
-        }
-    });
-    waited
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", controller.replica.log()));
-}
-
-async fn ready(world: &World, users: usize, flags: &[&str]) -> Controller {
-    let controller = world.controller().args(flags.iter().copied()).start().await;
-    world.wait_for_ledger(1).await;
-    wait_complete(world, users).await;
-    controller
-}
-
-/// Waits until the statuses of so many Deployments show that they are rolled out.
-async fn wait_complete(world: &World, users: usize) {
-    let waited = eventually(PATIENCE, "statuses", async || -> Result<Option<()>, String> {
-        let complete = world.complete_deployments().await;
-        if complete == users {
-            Ok(Some(()))
-        } else {
-            Err(format!("{complete} of {users}"))
-        }
-    });
-    waited.await.unwrap_or_else(|error| panic!("{error}"));
-}
 
 /// One of them was restarted twice, and no other was.
 fn assert_one_was_put_back(restarts: &[usize]) {
@@ -313,7 +238,7 @@ fn a_halt_ends_with_its_cause(
                 content = "better";
                 world.change_secret("shared", content).await;
             }
-            Remedy::Recovery => rollouts.recovers(&failed).await,
+            Remedy::Recovery => rollouts.recovers(&world, &failed).await,
             Remedy::Deletion => world.delete_deployment(&failed).await,
             Remedy::Release => {
                 let now = k8s_openapi::jiff::Timestamp::now().to_string();

@@ -1,7 +1,9 @@
-//! Plays the controller of Deployments: their statuses follow their specs, as pods that start or do not start would have it.
+//! Plays the controllers of workloads: statuses follow specs, as pods that start or do not start would have it.
 //!
 //! The shared control plane has no controller-manager. Here a test says which contents keep pods from getting ready, and how
 //! long they take.
+
+mod statuses;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,25 +15,39 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use serde_json::json;
+use tokio::{sync::watch, task::JoinSet};
 
-use super::{World, observe::digest_of};
+use super::{World, kinds::Custom, observe::digest_of};
+use statuses::{Stage, observed, status};
 
-/// A controller of Deployments for one namespace; it ends when this is dropped.
+const fn built_in(kind: &'static str, plural: &'static str) -> Custom {
+    Custom {
+        group: "apps",
+        version: "v1",
+        kind,
+        plural,
+    }
+}
+
+pub const DEPLOYMENT: Custom = built_in("Deployment", "deployments");
+pub const STATEFUL_SET: Custom = built_in("StatefulSet", "statefulsets");
+pub const DAEMON_SET: Custom = built_in("DaemonSet", "daemonsets");
+
+/// Controllers of workloads for one namespace; they end when this is dropped. Names are those of one workload each,
+/// whatever its kind.
 pub struct Rollouts {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    _tasks: JoinSet<()>,
 }
 
 struct Shared {
-    api: Api<Deployment>,
     /// How long pods take to get ready.
     takes: Duration,
     /// Contents with which none does.
@@ -42,21 +58,45 @@ struct Shared {
     rolling: Mutex<HashMap<String, i64>>,
     /// The most there ever were of these at a time.
     peak: AtomicUsize,
+    /// Whether statuses change at all.
+    is_up: watch::Sender<bool>,
+}
+
+/// A kind whose controller is played.
+#[derive(Clone)]
+struct Played {
+    kind: &'static str,
+    api: Api<DynamicObject>,
 }
 
 impl Rollouts {
-    /// Plays it; pods take so long to get ready.
+    /// Plays that of Deployments; pods take so long to get ready.
     pub fn play(world: &World, takes: Duration, sick: &[&str]) -> Self {
+        Self::play_all(world, &[DEPLOYMENT], takes, sick)
+    }
+
+    /// Plays those of all these kinds.
+    pub fn play_all(world: &World, kinds: &[Custom], takes: Duration, sick: &[&str]) -> Self {
         let shared = Arc::new(Shared {
-            api: world.api(),
             takes,
             bad: Mutex::default(),
             sick: sick.iter().map(|name| (*name).to_owned()).collect(),
             rolling: Mutex::default(),
             peak: AtomicUsize::new(0),
+            is_up: watch::Sender::new(true),
         });
-        let task = tokio::spawn(Arc::clone(&shared).run());
-        Self { shared, task }
+        let mut tasks = JoinSet::new();
+        for custom in kinds {
+            let played = Played {
+                kind: custom.kind,
+                api: world.custom(*custom),
+            };
+            tasks.spawn(Arc::clone(&shared).run(played));
+        }
+        Self {
+            shared,
+            _tasks: tasks,
+        }
     }
 
     /// From now on no pod with that content gets ready.
@@ -70,42 +110,52 @@ impl Rollouts {
     }
 
     /// The pods of that Deployment get ready by themselves.
-    pub async fn recovers(&self, name: &str) {
-        let deployment = self.shared.api.get(name).await.expect("the Deployment");
-        self.shared.set(name, complete(generation(&deployment))).await;
+    pub async fn recovers(&self, world: &World, name: &str) {
+        let played = Played {
+            kind: DEPLOYMENT.kind,
+            api: world.custom(DEPLOYMENT),
+        };
+        let deployment = played.api.get(name).await.expect("the Deployment");
+        let generation = deployment.metadata.generation.unwrap_or_default();
+        self.shared.set(&played, name, generation, Stage::Complete).await;
+    }
+
+    /// No status changes until [`Self::go_on`].
+    pub fn stand_still(&self) {
+        self.shared.is_up.send_replace(false);
+    }
+
+    pub fn go_on(&self) {
+        self.shared.is_up.send_replace(true);
     }
 
     /// The most that were being rolled out at a time.
     pub fn peak(&self) -> usize {
         self.shared.peak.load(Ordering::SeqCst)
     }
-}
 
-impl Drop for Rollouts {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// What was until now does not count.
+    pub fn reset_peak(&self) {
+        self.shared.peak.store(0, Ordering::SeqCst);
     }
 }
 
 impl Shared {
-    async fn run(self: Arc<Self>) {
-        let stream = watcher(self.api.clone(), watcher::Config::default())
+    async fn run(self: Arc<Self>, played: Played) {
+        let stream = watcher(played.api.clone(), watcher::Config::default())
             .default_backoff()
             .applied_objects();
-        let seen = stream.try_for_each(|deployment| {
-            Arc::clone(&self).see(&deployment);
+        let seen = stream.try_for_each(|object| {
+            Arc::clone(&self).see(&played, &object);
             std::future::ready(Ok(()))
         });
         seen.await.expect("the watch goes on");
     }
 
-    fn see(self: Arc<Self>, deployment: &Deployment) {
-        let name = deployment.metadata.name.clone().unwrap_or_default();
-        let generation = generation(deployment);
-        let observed = deployment
-            .status
-            .as_ref()
-            .and_then(|status| status.observed_generation);
+    fn see(self: Arc<Self>, played: &Played, object: &DynamicObject) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        let observed = observed(&object.data["status"]);
         if observed >= Some(generation) || lock(&self.rolling).get(&name) == Some(&generation) {
             return;
         }
@@ -117,15 +167,17 @@ impl Shared {
                 self.peak.fetch_max(rolling.len(), Ordering::SeqCst);
             }
         }
-        let template = serde_json::to_string(&deployment.spec).expect("JSON");
+        let template = object.data["spec"].to_string();
         let is_bad = lock(&self.bad).iter().any(|digest| template.contains(digest));
         let is_sick = self.sick.contains(&name);
         let is_first = observed.is_none();
+        let played = played.clone();
         tokio::spawn(async move {
             if !is_first {
-                self.set(&name, under_way(generation)).await;
+                self.set(&played, &name, generation, Stage::UnderWay).await;
                 tokio::time::sleep(self.takes).await;
             }
+            self.stands_still().await;
             let is_current = {
                 let mut rolling = lock(&self.rolling);
                 let is_current = rolling.get(&name) == Some(&generation);
@@ -135,55 +187,34 @@ impl Shared {
                 is_current
             };
             if is_current {
-                let status = if is_bad || is_sick {
-                    failed(generation)
+                let stage = if is_bad || is_sick {
+                    Stage::Failed
                 } else {
-                    complete(generation)
+                    Stage::Complete
                 };
-                self.set(&name, status).await;
+                self.set(&played, &name, generation, stage).await;
             }
         });
     }
 
-    async fn set(&self, name: &str, status: Value) {
-        let body = Patch::Merge(json!({ "status": status }));
-        // The Deployment may be gone.
-        drop(self.api.patch_status(name, &PatchParams::default(), &body).await);
+    async fn set(&self, played: &Played, name: &str, generation: i64, stage: Stage) {
+        self.stands_still().await;
+        let body = json!({ "status": status(played.kind, generation, stage) });
+        let (params, body) = (PatchParams::default(), Patch::Merge(body));
+        // The workload may be gone.
+        drop(played.api.patch_status(name, &params, &body).await);
+    }
+
+    /// Returns when it does not.
+    async fn stands_still(&self) {
+        let mut is_up = self.is_up.subscribe();
+        // The sender is kept.
+        drop(is_up.wait_for(|is_up| *is_up).await);
     }
 }
 
 fn generation(deployment: &Deployment) -> i64 {
     deployment.metadata.generation.unwrap_or_default()
-}
-
-fn status(generation: i64, [replicas, updated, available]: [u32; 3], progressing: (&str, &str)) -> Value {
-    let now = Timestamp::now().to_string();
-    json!({
-        "observedGeneration": generation,
-        "replicas": replicas,
-        "updatedReplicas": updated,
-        "readyReplicas": available,
-        "availableReplicas": available,
-        "conditions": [{
-            "type": "Progressing",
-            "status": progressing.0,
-            "reason": progressing.1,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-        }],
-    })
-}
-
-fn under_way(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("True", "ReplicaSetUpdated"))
-}
-
-fn complete(generation: i64) -> Value {
-    status(generation, [1, 1, 1], ("True", "NewReplicaSetAvailable"))
-}
-
-fn failed(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("False", "ProgressDeadlineExceeded"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
