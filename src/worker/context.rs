@@ -13,7 +13,7 @@ use dashmap::DashSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    gate::{Gate, is_stuck},
+    gate::Gate,
     mistakes::{Counts, Mistakes},
     outcomes::Outcomes,
     report::{Past, Reporter, log_pause},
@@ -84,7 +84,7 @@ impl Context {
         let is_stuck = {
             let (waits, refused) = (Arc::clone(&waits), parts.reporter.refused());
             move |key: &WorkloadKey, source: &SourceRef| {
-                let waits_for_another = waits.reason(key).is_some_and(|reason| is_stuck(&reason, source));
+                let waits_for_another = waits.reason(key).is_some_and(|reason| reason.is_stuck(source));
                 waits_for_another || refused(key)
             }
         };
