@@ -239,7 +239,8 @@ impl Gate {
         (!left.is_zero()).then(|| now + left)
     }
 
-    fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
+    /// What holds for the restarts of a source.
+    pub fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
         let of_source = Policy::limits_of(source.policy.as_deref());
         Rules::of(of_source, Policy::limits_of(namespace), &self.flags.limits)
     }
