@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::api::ListParams;
+use reloader::explain::Simulation;
 use rstest::rstest;
 use serde_json::json;
-use testbed::eventually;
+use testbed::{Rollouts, eventually};
 
 use super::{REQUESTED_AT, annotate, waiting};
 use crate::harness::{
@@ -14,7 +15,6 @@ use crate::harness::{
     controller::Controller,
     objects::{deployment, from, secret, workload},
     observe::{AUTO, digest_of, pod_with},
-    rollouts::Rollouts,
     run,
 };
 
@@ -37,7 +37,7 @@ fn user(number: usize) -> String {
 
 /// A Secret `shared` with these annotations, and so many Deployments that use it; their statuses are played.
 async fn create_users(world: &World, limits: &[(&str, &str)], users: usize, sick: &[&str]) -> Rollouts {
-    let rollouts = Rollouts::play(world, TAKES, sick);
+    let rollouts = Rollouts::play(world.api(), TAKES, sick);
     world.create(&secret("shared", "good")).await;
     for (key, value) in limits {
         annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;
@@ -126,6 +126,38 @@ fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case]
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await, [1; USERS]);
         assert!((1..=3).contains(&rollouts.peak()), "{}", rollouts.peak());
+    });
+}
+
+/// What a user is told before the change is what happens then.
+#[test]
+fn a_simulation_tells_what_limits_make_of_a_change() {
+    run(async {
+        let world = World::new("simulated").await;
+        let limits = [(CANARY, "1"), (MAX_CONCURRENT, "3")];
+        let rollouts = create_users(&world, &limits, USERS, &[]).await;
+        let controller = ready(&world, USERS, &[]).await;
+        let path = format!("/v1/sources/secret/{}/shared", world.namespace);
+        let simulation: Simulation = controller.answer(&path).await;
+        let plan = simulation.plan.expect("a plan");
+        assert_eq!(plan.at_once, 1, "{plan:?}");
+        assert_eq!(plan.waiting, [("canary".to_owned(), USERS - 1)].into());
+        let sizes: Vec<_> = plan
+            .rollouts
+            .iter()
+            .map(|batch| (batch.times, batch.restarts))
+            .collect();
+        assert_eq!(sizes, [(2, 1), (1, 2), (5, 3), (1, 1)]);
+        assert!(plan.unknown.is_empty() && plan.not_reached.is_empty(), "{plan:?}");
+        let deferred = simulation.restarts.iter().filter(|row| row.deferred.is_some());
+        assert_eq!(deferred.count(), USERS - 1);
+        assert_eq!(restarts(&world).await, [0; USERS], "nothing is changed");
+
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, USERS).await;
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await, [1; USERS]);
+        assert!(rollouts.peak() <= 3, "{}", rollouts.peak());
     });
 }
 
@@ -289,7 +321,7 @@ fn a_halt_ends_with_its_cause(
                 content = "better";
                 world.change_secret("shared", content).await;
             }
-            Remedy::Recovery => rollouts.recovers(&failed).await,
+            Remedy::Recovery => rollouts.recovers(&failed).await.expect("the Deployment"),
             Remedy::Deletion => world.delete_deployment(&failed).await,
             Remedy::Release => {
                 let now = k8s_openapi::jiff::Timestamp::now().to_string();
