@@ -2,13 +2,15 @@
 # Tests the simulation itself: each patch in defects/ takes a safeguard out of the controller, and 2,000 plays must notice.
 # Usage: simulation/defects.sh [NAME...]; prints a row of a table for each. SEEDS=500 for fewer plays.
 #
+# A patch that says "Played with --policies." is played so.
+#
 # All patches go into one copy of the tree, where DEFECT=NAME chooses among them: one build serves for all.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 SEEDS=${SEEDS:-2000}
 FIRST=${FIRST:-1}
-unset SEED PLAN DEFECT
+unset SEED PLAN POLICIES DEFECT
 work=$PWD/target/defects
 # A folder of its own: cargo would take what it compiles of the copy for what it has compiled of this tree.
 export CARGO_TARGET_DIR=$work/build
@@ -49,7 +51,9 @@ echo "|---|---|---|---|"
 for name in "${names[@]}"; do
     [ -e "simulation/defects/$name.patch" ] || { echo "defects: there is no $name" >&2; exit 2; }
     why=$(head -n 1 "simulation/defects/$name.patch")
-    if found=$(DEFECT=$name "$work/simulate" --seeds "$SEEDS" --first "$FIRST" --first-failure); then
+    plays=()
+    if grep -qx 'Played with --policies.' "simulation/defects/$name.patch"; then plays=(--policies); fi
+    if found=$(DEFECT=$name "$work/simulate" "${plays[@]}" --seeds "$SEEDS" --first "$FIRST" --first-failure); then
         echo "| \`$name\`: $why | **none of $SEEDS** | | $(kept "$name") |"
         missed=$((missed + 1))
     else

@@ -90,6 +90,8 @@ pub enum Rule {
     OverLimit,
     /// More workloads than may have tried a bad content.
     BadSpread,
+    /// A workload is restarted before a lower wave or a canary has come to its end.
+    OutOfTurn,
     /// A workload is restarted that is suspended, or is to rest.
     HeldBack,
 }

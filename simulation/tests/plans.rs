@@ -12,7 +12,7 @@ use std::{
 
 fn simulate(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulate"));
-    for variable in ["SEED", "SEEDS", "PLAN"] {
+    for variable in ["SEED", "SEEDS", "PLAN", "POLICIES"] {
         command.env_remove(variable);
     }
     command.args(arguments).output().unwrap()

@@ -4,6 +4,8 @@
 //!
 //! The truth is what was committed: a workload rolls while its stored status says so, whatever a replica has seen of it.
 
+mod turns;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -47,6 +49,10 @@ struct Course {
     held: BTreeMap<String, Value>,
     /// When Reloader restarted it last.
     restarted: Option<Instant>,
+    /// Whether it was well before that.
+    was_well: bool,
+    /// Since when it is well with its present template.
+    well_since: Option<Instant>,
     progressed: Instant,
 }
 
@@ -136,6 +142,8 @@ impl Judge<'_> {
                 rolled: None,
                 held: BTreeMap::new(),
                 restarted: None,
+                was_well: true,
+                well_since: None,
                 progressed: commit.at,
             });
         if course.object["status"] != after["status"]
@@ -143,10 +151,16 @@ impl Judge<'_> {
         {
             course.progressed = commit.at;
         }
-        course.object = Arc::clone(after);
         if is_restart {
             course.restarted = Some(commit.at);
+            course.was_well = is_well(&course.object);
         }
+        course.object = Arc::clone(after);
+        let is_well = wanted(after) > 0 && is_well(after);
+        course.well_since = course
+            .well_since
+            .filter(|_| is_well && !template_has_changed(commit));
+        course.well_since = course.well_since.or_else(|| is_well.then_some(commit.at));
         if template_has_changed(commit) {
             course.rolled = Some((commit.caller.clone(), commit.at));
             let sources = self.uses.get(&commit.name).into_iter().flatten();
@@ -177,6 +191,7 @@ impl Judge<'_> {
         }
         self.limits(commit);
         self.canaries(commit, &before);
+        self.turns(commit, &before);
     }
 
     fn held_back(&mut self, commit: &Commit, before: &Value) {
