@@ -1,4 +1,5 @@
 mod crowd;
+mod forecast;
 mod growth;
 mod proof;
 mod unwell;

@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     begun::Begun,
-    gate::{Gate, is_stuck},
+    gate::Gate,
     mistakes::{Counts, Mistakes},
     outcomes::Outcomes,
     report::{Past, Reporter, log_pause},
@@ -86,7 +86,7 @@ impl Context {
         let is_stuck = {
             let (waits, refused) = (Arc::clone(&waits), parts.reporter.refused());
             move |key: &WorkloadKey, source: &SourceRef| {
-                let waits_for_another = waits.reason(key).is_some_and(|reason| is_stuck(&reason, source));
+                let waits_for_another = waits.reason(key).is_some_and(|reason| reason.is_stuck(source));
                 waits_for_another || refused(key)
             }
         };

@@ -16,12 +16,12 @@ use jiff::Timestamp;
 use super::slots::{Inner, Slots};
 use crate::{
     admit::{
-        self, Admission, Budget, Candidate, ChangedSource, Flags, Group, Last, Others, Reason, Rules, Seat,
-        Tally, Texts,
+        self, Admission, Budget, Candidate, ChangedSource, Flags, Group, Last, Others, Rules, Seat, Tally,
+        Texts,
     },
     index::{Horizon, Index, Member, Pending},
     model::{
-        Policy, RolloutState, Source, SourceKey, SourceRef, UnixSeconds, WorkloadKey,
+        Policy, RolloutState, Source, SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey,
         limits::{Limits, Share},
     },
 };
@@ -97,6 +97,20 @@ impl Gate {
         &self.texts
     }
 
+    /// What flags say about how many restarts may be under way.
+    pub const fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// The budgets of a namespace and of the cluster, and how many are in flight.
+    pub fn budgets(&self, namespace: &Arc<str>, policy: Option<&Policy>, now: Timestamp) -> [Budget; 2] {
+        let slots = self.slots.lock();
+        [
+            self.of_namespace(namespace, policy, now, &slots),
+            self.of_cluster(now, &slots),
+        ]
+    }
+
     /// Whether the workload may restart for what it owes.
     pub fn admission(&self, pending: &Pending) -> Admission {
         self.ask(pending, false)
@@ -154,7 +168,7 @@ impl Gate {
             unmoved_for: Duration::ZERO,
         };
         if !candidate.interval(&self.flags).is_zero() {
-            candidate.last = self.last(pending);
+            candidate.last = self.last(&pending.workload);
         }
         let admission = admit::alone(candidate, &self.texts, &self.flags, now);
         if admission != Admission::Now || !self.are_limited(&key.namespace, namespace.as_deref()) {
@@ -170,9 +184,9 @@ impl Gate {
     }
 
     /// The last restart: as this process remembers, or as the workload shows.
-    fn last(&self, pending: &Pending) -> Option<Last> {
-        let known = self.slots.lock().last(&pending.workload.key);
-        let shown = pending.workload.template.written_at;
+    pub fn last(&self, workload: &Workload) -> Option<Last> {
+        let known = self.slots.lock().last(&workload.key);
+        let shown = workload.template.written_at;
         known.or_else(|| shown.map(|at| Last { at, streak: 0 }))
     }
 
@@ -211,7 +225,7 @@ impl Gate {
         let groups: Vec<_> = concerns.iter().map(Concern::group).collect();
         let others = Others {
             groups: &groups,
-            namespace: self.of_namespace(key, candidate.namespace, now, slots),
+            namespace: self.of_namespace(&key.namespace, candidate.namespace, now, slots),
             cluster: self.of_cluster(now, slots),
             is_reserved: slots.is_reserved(key),
             rollout_timeout: self.flags.timeout(),
@@ -234,7 +248,8 @@ impl Gate {
         (!left.is_zero()).then(|| now + left)
     }
 
-    fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
+    /// What holds for the restarts of a source.
+    pub fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
         let of_source = Policy::limits_of(source.policy.as_deref());
         Rules::of(of_source, Policy::limits_of(namespace), &self.flags.limits)
     }
@@ -315,12 +330,11 @@ impl Gate {
 
     fn of_namespace(
         &self,
-        key: &WorkloadKey,
+        namespace: &Arc<str>,
         policy: Option<&Policy>,
         now: Timestamp,
         slots: &Inner,
     ) -> Budget {
-        let namespace = &key.namespace;
         let asked = Policy::limits_of(policy).and_then(|limits| limits.max_concurrent);
         let asked = asked.map(|share| {
             let all = match share {
@@ -379,14 +393,5 @@ impl Concern {
             is_owed: self.is_owed,
             is_released: self.is_released,
         }
-    }
-}
-
-/// Whether that reason is one which no restart for the source ends.
-pub(super) fn is_stuck(reason: &Reason, source: &SourceRef) -> bool {
-    match reason {
-        Reason::Suspended(_) => true,
-        Reason::Halted(halt) => halt.source != *source,
-        _ => false,
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::{
     objects::{from, secret, workload},
     observe::{AUTO, pod_with},
     permissions::SHIPPED,
-    rollouts::{DAEMON_SET, DEPLOYMENT, Rollouts, STATEFUL_SET},
+    rollouts::{DAEMON_SET, DEPLOYMENT, STATEFUL_SET},
     run,
 };
 
@@ -52,7 +52,7 @@ fn one_limit_is_for_workloads_of_all_kinds() {
         world.define_with_status(ROLLOUT).await;
         world.define_with_status(CLONE_SET).await;
         world.permit_also(&[rule(CLONE_SET, &SHIPPED)]).await;
-        let rollouts = Rollouts::play_all(&world, &KINDS, TAKES, &[]);
+        let rollouts = world.play_all(&KINDS, TAKES, &[]);
         world.create(&secret("shared", "good")).await;
         annotate(&world.api::<Secret>(), "shared", MAX_CONCURRENT, Some("4")).await;
         let name = |custom: &Custom, number: usize| format!("{}-{number}", custom.plural);
@@ -102,7 +102,7 @@ fn what_shows_nothing_is_no_canary_unless_it_is_alone() {
     const SILENT: f64 = 3.0;
     run(async {
         let world = World::new("silent").await;
-        let rollouts = Rollouts::play_all(&world, &[DEPLOYMENT, STATEFUL_SET], TAKES, &[]);
+        let rollouts = world.play_all(&[DEPLOYMENT, STATEFUL_SET], TAKES, &[]);
         world.create(&secret("shared", "good")).await;
         annotate(&world.api::<Secret>(), "shared", CANARY, Some("1")).await;
         let pod = pod_with(&[], &["shared"]);

@@ -18,7 +18,6 @@ use crate::harness::{
     controller::{Controller, EVERYWHERE},
     objects::{config_map, deployment, pod_with_config_map},
     observe::{AUTO, digest_of},
-    rollouts::Rollouts,
     run,
     sentinel::Sentinel,
 };
@@ -92,7 +91,7 @@ fn writes(world: &World) -> usize {
 fn a_rollout_of_others_settles_what_is_deferred() {
     run(async {
         let world = World::new("settled").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         let mut sentinel = Sentinel::new(&world).await;
         let controller = waits(&world).await;
         wait_complete(&world, 3).await;
@@ -113,7 +112,7 @@ fn a_rollout_of_others_takes_a_later_change_along() {
     run(async {
         let world = World::new("along").await;
         // Its pods do not get ready while this test looks.
-        let rollouts = Rollouts::play(&world, Duration::from_hours(1), &[]);
+        let rollouts = world.play(Duration::from_hours(1), &[]);
         create_web(&world, &[(WINDOW, "manual")]).await;
         let controller = world.controller().start().await;
         wait_complete(&world, 1).await;
@@ -150,7 +149,7 @@ async fn wait_under_way(world: &World) {
 fn a_workload_that_is_scaled_goes_on_waiting() {
     run(async {
         let world = World::new("scaled").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         let controller = waits(&world).await;
         wait_complete(&world, 1).await;
         // From here on the statuses are the test's: a scaled Deployment goes on saying that its ReplicaSet is available.

@@ -5,6 +5,7 @@ use k8s_openapi::api::{
     core::v1::{Event, Secret},
 };
 use kube::api::ListParams;
+use reloader::explain::Simulation;
 use rstest::rstest;
 use serde_json::json;
 use testbed::eventually;
@@ -18,6 +19,7 @@ use crate::harness::{
     PATIENCE, World,
     objects::{from, secret, workload},
     observe::{AUTO, digest_of, pod_with},
+    rollouts::DEPLOYMENT,
     run,
 };
 
@@ -75,6 +77,38 @@ fn the_begin_and_the_end_of_a_limited_change_are_said_of_its_source() {
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await.iter().sum::<usize>(), 4);
         drop(rollouts);
+    });
+}
+
+/// What a user is told before the change is what happens then.
+#[test]
+fn a_simulation_tells_what_limits_make_of_a_change() {
+    run(async {
+        let world = World::new("simulated").await;
+        let limits = [(CANARY, "1"), (MAX_CONCURRENT, "3")];
+        let rollouts = create_users(&world, &limits, USERS, &[]).await;
+        let controller = ready(&world, USERS, &[]).await;
+        let path = format!("/v1/sources/secret/{}/shared", world.namespace);
+        let simulation: Simulation = controller.answer(&path).await;
+        let plan = simulation.plan.expect("a plan");
+        assert_eq!(plan.at_once, 1, "{plan:?}");
+        assert_eq!(plan.waiting, [("canary".to_owned(), USERS - 1)].into());
+        let sizes: Vec<_> = plan
+            .rollouts
+            .iter()
+            .map(|batch| (batch.times, batch.restarts))
+            .collect();
+        assert_eq!(sizes, [(2, 1), (1, 2), (5, 3), (1, 1)]);
+        assert!(plan.unknown.is_empty() && plan.not_reached.is_empty(), "{plan:?}");
+        let deferred = simulation.restarts.iter().filter(|row| row.deferred.is_some());
+        assert_eq!(deferred.count(), USERS - 1);
+        assert_eq!(restarts(&world).await, [0; USERS], "nothing is changed");
+
+        world.change_secret("shared", "better").await;
+        wait_for_restarts(&world, &controller, USERS).await;
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await, [1; USERS]);
+        assert!(rollouts.peak() <= 3, "{}", rollouts.peak());
     });
 }
 
@@ -218,7 +252,10 @@ fn a_halt_ends_with_its_cause(
                 content = "better";
                 world.change_secret("shared", content).await;
             }
-            Remedy::Recovery => rollouts.recovers(&world, &failed).await,
+            Remedy::Recovery => {
+                let recovered = rollouts.recovers(&world.played(DEPLOYMENT), &failed).await;
+                recovered.expect("the Deployment");
+            }
             Remedy::Deletion => world.delete_deployment(&failed).await,
             Remedy::Release => {
                 let now = k8s_openapi::jiff::Timestamp::now().to_string();

@@ -30,7 +30,7 @@ pub(super) async fn create_users(
     users: usize,
     sick: &[&str],
 ) -> Rollouts {
-    let rollouts = Rollouts::play(world, TAKES, sick);
+    let rollouts = world.play(TAKES, sick);
     world.create(&secret("shared", "good")).await;
     for (key, value) in limits {
         annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;

@@ -15,7 +15,6 @@ use crate::{
         PATIENCE, World,
         objects::{deployment, secret},
         observe::{AUTO, digest_of, pod_with},
-        rollouts::Rollouts,
         run,
     },
 };
@@ -47,7 +46,7 @@ enum Stuck {
 fn a_wave_does_not_wait_for_what_is_stuck(#[values(Stuck::Suspended, Stuck::Refused)] stuck: Stuck) {
     run(async {
         let world = World::alone("stuck").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         world.create(&secret("shared", "good")).await;
         // The admission policy refuses the one of this name.
         let annotations = match stuck {
@@ -87,7 +86,7 @@ fn a_wave_does_not_wait_for_what_is_stuck(#[values(Stuck::Suspended, Stuck::Refu
 fn a_wave_waits_for_what_is_outside_of_its_window() {
     run(async {
         let world = World::new("outside").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         world.create(&secret("shared", "good")).await;
         create_user(&world, "first", &["shared"], &[(WAVE, "-1"), (WINDOW, "manual")]).await;
         create_user(&world, "later", &["shared"], &[]).await;
@@ -114,7 +113,7 @@ fn a_wave_waits_for_what_is_outside_of_its_window() {
 fn two_that_owe_for_the_same_two_sources_do_not_wait_for_each_other() {
     run(async {
         let world = World::new("crossed").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         for name in ["one", "two"] {
             world.create(&secret(name, "good")).await;
             annotate(&world.api::<Secret>(), name, CANARY, Some("1")).await;
@@ -145,7 +144,7 @@ fn two_that_owe_for_the_same_two_sources_do_not_wait_for_each_other() {
 fn a_halt_holds_back_only_those_that_owe_for_its_source() {
     run(async {
         let world = World::new("other-halt").await;
-        let rollouts = Rollouts::play(&world, TAKES, &[]);
+        let rollouts = world.play(TAKES, &[]);
         rollouts.fails_with("bad");
         for name in ["one", "two"] {
             world.create(&secret(name, "good")).await;

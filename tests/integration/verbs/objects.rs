@@ -96,6 +96,8 @@ fn a_user_of_one_namespace_gets_the_verdicts_without_the_controller() {
         let simulation: Simulation = simulation.json();
         assert_eq!(simulation.restarts.len(), 1);
         assert_eq!(&*simulation.left[0].workload.name, "mistaken");
+        let plan = simulation.plan.expect("a plan");
+        assert!(plan.unknown.iter().any(|what| what.contains("flags")), "{plan:?}");
 
         // Who may read Secrets sees that it exists, and nothing of its content.
         let admin = world.plane.admin_kubeconfig();
