@@ -86,6 +86,33 @@ fn a_restart_is_followed_until_its_pods_are_available() {
     assert!(outcomes.is_empty());
 }
 
+/// Where no watch shows its end, a list has to.
+#[test]
+fn a_rollout_is_asked_for_the_less_often_the_longer_it_takes() {
+    let at = Instant::now();
+    let outcomes = followed(at);
+    let day = 24 * 3600;
+    let asked: Vec<_> = (30..day)
+        .step_by(30)
+        .filter(|seconds| {
+            let now = at + Duration::from_secs(*seconds);
+            !outcomes.to_be_asked_for(now).is_empty()
+        })
+        .collect();
+    assert_eq!(asked[..4], [30, 60, 90, 120]);
+    assert!(asked.len() < 60, "{asked:?}");
+    assert!(*asked.last().unwrap() > day - day / 6, "{asked:?}");
+
+    let later = at + Duration::from_secs(2 * day);
+    assert_eq!(outcomes.to_be_asked_for(later), [Arc::from("team")]);
+    outcomes.look_at(&in_state(RolloutState::Steady, true), later);
+    assert!(
+        outcomes
+            .to_be_asked_for(later + Duration::from_secs(day))
+            .is_empty()
+    );
+}
+
 #[test]
 fn a_failure_is_told_once_and_its_end() {
     let at = Instant::now();

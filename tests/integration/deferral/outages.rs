@@ -1,6 +1,11 @@
 //! Limits while less is seen than usual: without the right to watch, without a watch, without a controller-manager.
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, rbac::v1::ClusterRole};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
 use testbed::{
     eventually,
     proxy::{Fault, RequestHead, Rule, StreamFault},
@@ -8,12 +13,13 @@ use testbed::{
 
 use super::{
     MAX_CONCURRENT, REQUESTED_AT, WINDOW, annotate,
-    users::{USERS, create_users, ready, restarts, wait_complete, wait_for_restarts},
+    users::{USERS, create_users, ready, restarts, user, wait_complete, wait_for_restarts},
     waiting,
 };
 use crate::{
     harness::{
-        PATIENCE, World,
+        EVERYWHERE, PATIENCE, World,
+        manifests::Shipped,
         objects::{deployment, secret},
         observe::{AUTO, pod_with},
         run,
@@ -51,6 +57,50 @@ fn a_limit_holds_without_the_right_to_watch() {
         let seconds = usize::try_from(last.duration_since(first).as_secs()).expect("it is later");
         assert!(lists <= 1 + seconds / LISTED_EACH, "{lists} lists in {seconds} s");
         assert!(writes.iter().all(|write| write.verb == "patch"));
+    });
+}
+
+/// Statement 39: its end is seen, though nothing waits that would have the namespace listed: else it would count as stale for ever, and hold
+/// its place in the cluster's limit.
+#[test]
+fn the_end_of_a_rollout_is_seen_without_the_right_to_watch() {
+    run(async {
+        let here = World::alone("unwatched-end").await;
+        here.permit_everywhere().await;
+        let rules = Patch::Merge(json!({ "rules": upstream_rbac::watched() }));
+        Api::<ClusterRole>::all(here.client.clone())
+            .patch(
+                &Shipped::read().cluster_role.name_any(),
+                &PatchParams::default(),
+                &rules,
+            )
+            .await
+            .expect("the ClusterRole changes");
+        here.replace_rules("watched", upstream_rbac::watched()).await;
+        let elsewhere = here.another("unwatched-end").await;
+        let worlds = [&here, &elsewhere];
+        let mut played = Vec::new();
+        for world in worlds {
+            played.push(create_users(world, &[], 1, &[]).await);
+            wait_complete(world, 1).await;
+        }
+        let controller = here
+            .controller()
+            .args([EVERYWHERE, "--max-concurrent-rollouts=1"])
+            .start()
+            .await;
+        controller.wait_log("Not allowed to watch deployments").await;
+        for world in worlds {
+            world.change_secret("shared", "better").await;
+        }
+        for world in worlds {
+            world.wait_for_rollouts("deployments", &user(0), 1).await;
+        }
+        let fresh = r#"reloader_rollout_duration_seconds_count{workload_kind="Deployment",result="fresh"}"#;
+        controller
+            .wait_metrics(&[(fresh, 2.0), ("reloader_stale_workloads{", 0.0)])
+            .await;
+        drop(played);
     });
 }
 

@@ -159,26 +159,6 @@ fn the_next_pause_begins_when_the_rollout_after_the_last_one_has_ended(
     });
 }
 
-/// Statement 5: a leader that dies between two restarts.
-#[test]
-fn a_limit_holds_over_leaders() {
-    run(async {
-        let world = World::new("leaders").await;
-        let rollouts = create_users(&world, &[(MAX_CONCURRENT, "3")], USERS, &[]).await;
-        let mut controller = ready(&world, USERS, &[]).await;
-        world.change_secret("shared", "better").await;
-        for restarted in [1, 4, 11] {
-            wait_for_restarts(&world, &controller, restarted).await;
-            controller.replica.kill();
-            controller = world.controller().start().await;
-        }
-        wait_for_restarts(&world, &controller, USERS).await;
-        controller.wait_idle().await;
-        assert_eq!(restarts(&world).await, [1; USERS]);
-        assert!(rollouts.peak() <= 3, "{}", rollouts.peak());
-    });
-}
-
 /// Statements 9, 10 and 14: only what got the bad content restarts when the good one is back, whoever leads then.
 #[rstest]
 fn after_a_bad_content_only_its_canary_restarts(#[values(false, true)] leader_dies: bool) {
