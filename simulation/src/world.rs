@@ -286,7 +286,7 @@ impl World {
             Act::Touch { source } => {
                 let label =
                     json!({ "metadata": { "labels": { "touched": self.store.revision().to_string() } } });
-                self.users.merge("configmaps", &self.source(source), &label);
+                self.labeller().merge("configmaps", &self.source(source), &label);
             }
             Act::Replace {
                 source: number,
@@ -312,7 +312,7 @@ impl World {
                 let (name, setting) = self.workload(workload);
                 let label =
                     json!({ "metadata": { "labels": { "touched": self.store.revision().to_string() } } });
-                self.users.merge(&setting.plural, &name, &label);
+                self.labeller().merge(&setting.plural, &name, &label);
             }
             Act::Recreate { workload: number } => {
                 let (name, setting) = self.workload(number);
@@ -349,13 +349,19 @@ impl World {
     fn annotate(&self, whose: Whose, key: &str, value: Option<&str>) {
         let key = format!("{PREFIX}{key}");
         let patch = json!({ "metadata": { "annotations": { key: value } } });
+        let user = self.users.named("kubectl-annotate");
         match whose {
-            Whose::Source(number) => self.users.merge("configmaps", &self.source(number), &patch),
+            Whose::Source(number) => user.merge("configmaps", &self.source(number), &patch),
             Whose::Workload(number) => {
                 let (name, setting) = self.workload(number);
-                self.users.merge(&setting.plural, &name, &patch)
+                user.merge(&setting.plural, &name, &patch)
             }
         };
+    }
+
+    /// Each command of kubectl is a field manager of its own, so that a label moves no time of what another has written.
+    fn labeller(&self) -> Client {
+        self.users.named("kubectl-label")
     }
 
     /// Something breaks.

@@ -237,6 +237,11 @@ impl Tally {
         }
     }
 
+    /// Whether all have been restarted, and none of them is unwell or still to show how it does.
+    pub fn is_complete(&self) -> bool {
+        self.served == self.concerned && self.in_flight + self.on_trial + self.failed == 0
+    }
+
     /// How many of those count that may be in flight under a canary.
     pub(super) fn cap(&self, canary: Share, is_released: bool) -> usize {
         canary.at_least_one(self.concerned).max(self.shown(is_released))

@@ -1,3 +1,4 @@
+mod deferrals;
 mod plan;
 
 use std::sync::Arc;

@@ -102,12 +102,13 @@ mod tests {
 
     #[test]
     fn a_place_is_free_when_nothing_has_moved_for_too_long() {
+        use RolloutState::{Opaque, Paused, Rolling, Unobserved};
+
         let taken = |seconds| {
             let unmoved_for = Duration::from_secs(seconds);
-            let taken = |state: &RolloutState| state.takes_a_place(unmoved_for, Duration::from_secs(600));
+            let taken = |state: &RolloutState| state.takes_a_place(unmoved_for, Duration::from_mins(10));
             RolloutState::ALL.into_iter().filter(taken).collect::<Vec<_>>()
         };
-        use RolloutState::{Opaque, Paused, Rolling, Unobserved};
         assert_eq!(taken(59), [Unobserved, Rolling, Paused, Opaque]);
         assert_eq!(taken(599), [Unobserved, Rolling, Paused]);
         assert_eq!(taken(600), [Paused]);

@@ -58,7 +58,8 @@ pub struct Workload {
 pub struct Pods {
     /// A hash of every number of the status and of `spec.replicas`: another one means that pods have come or gone.
     pub counts: u64,
-    /// Some are not ready or not updated yet, so that one may start at any moment. False while there is no status.
+    /// Some are not ready or not updated yet, or the status is of an earlier spec: one may start at any moment. False while
+    /// there is no status.
     pub are_moving: bool,
     /// All are of the present template, and ready.
     pub are_complete: bool,

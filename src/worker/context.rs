@@ -13,6 +13,7 @@ use dashmap::DashSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
+    begun::Begun,
     gate::Gate,
     mistakes::{Counts, Mistakes},
     outcomes::Outcomes,
@@ -73,6 +74,7 @@ pub struct Context {
     waits: Arc<Waits>,
     mistakes: Arc<Mistakes>,
     outcomes: Arc<Outcomes>,
+    begun: Begun,
     /// Workloads whose last patch was stored without its marker.
     unmarked: DashSet<WorkloadKey>,
 }
@@ -96,6 +98,7 @@ impl Context {
             waits,
             mistakes: Arc::default(),
             outcomes: Arc::default(),
+            begun: Begun::default(),
             unmarked: DashSet::new(),
         }
     }
@@ -174,6 +177,11 @@ impl Context {
     /// What becomes of restarts.
     pub(super) fn outcomes(&self) -> &Arc<Outcomes> {
         &self.outcomes
+    }
+
+    /// Which changes are being rolled out under a limit.
+    pub(super) const fn begun(&self) -> &Begun {
+        &self.begun
     }
 
     /// Which objects have mistakes in their annotations.

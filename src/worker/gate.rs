@@ -141,6 +141,15 @@ impl Gate {
             .restarted(&pending.workload.key, now, candidate.interval(&self.flags));
     }
 
+    /// How far the restarts for a source are that has a limit; `None`: it has none.
+    pub(super) fn progress(&self, source: &Source) -> Option<(Rules, Arc<Tally>)> {
+        let namespace = self.index.policy_of(&source.key.namespace);
+        let rules = self.rules(source, namespace.as_deref());
+        rules
+            .bind()
+            .then(|| (rules, self.tally(&source.key, rules, &mut self.slots.lock())))
+    }
+
     /// The workload is gone.
     pub(super) fn forget(&self, key: &WorkloadKey) {
         self.slots.forget(key);

@@ -70,4 +70,4 @@ pub use ports::free_port;
 pub use proxy::Proxy;
 pub use receiver::{Answer, Received, Receiver};
 pub use replica::{Replica, ReplicaBuilder};
-pub use rollouts::Rollouts;
+pub use rollouts::{Played, Rollouts};

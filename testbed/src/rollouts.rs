@@ -1,9 +1,11 @@
-//! Plays the controller of Deployments: their statuses follow their specs, as pods that start or do not start would have it.
+//! Plays the controllers of workloads: statuses follow specs, as pods that start or do not start would have it.
 //!
 //! For a control plane without a controller manager. Its user says which contents keep pods from getting ready, and how long
 //! they take.
 //!
-//! Input: Deployments of one namespace. Output: their statuses. I/O: watches and patches them.
+//! Input: workloads of one namespace. Output: their statuses. I/O: watches and patches them.
+
+mod statuses;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,25 +17,26 @@ use std::{
 };
 
 use futures::StreamExt;
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 use kube::{
-    Api,
-    api::{Patch, PatchParams},
+    Api, Client,
+    api::{DynamicObject, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
     runtime::{WatchStreamExt, watcher},
 };
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use serde_json::json;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::digest_of;
+use statuses::{Stage, observed, status};
 
-/// A controller of Deployments for one namespace; it ends when this is dropped.
+/// Controllers of workloads for one namespace; they end when this is dropped. Names are those of one workload each,
+/// whatever its kind.
 pub struct Rollouts {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    _tasks: JoinSet<()>,
 }
 
 struct Shared {
-    api: Api<Deployment>,
     /// How long pods take to get ready.
     takes: Duration,
     /// Contents with which none does.
@@ -44,21 +47,50 @@ struct Shared {
     rolling: Mutex<HashMap<String, i64>>,
     /// The most there ever were of these at a time.
     peak: AtomicUsize,
+    /// Whether statuses change at all.
+    is_up: watch::Sender<bool>,
+}
+
+/// A kind whose controller is played.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// Its name.
+    pub kind: &'static str,
+    /// Its objects in the namespace.
+    pub api: Api<DynamicObject>,
+}
+
+impl Played {
+    /// Of that namespace's Deployments.
+    pub fn deployments(client: Client, namespace: &str) -> Self {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+        Self {
+            kind: "Deployment",
+            api: Api::namespaced_with(client, namespace, &resource),
+        }
+    }
 }
 
 impl Rollouts {
-    /// Plays it; pods take so long to get ready, but for those of the Deployments that are sick: these never are.
-    pub fn play(api: Api<Deployment>, takes: Duration, sick: &[&str]) -> Self {
+    /// Plays the controllers of these kinds; pods take so long to get ready, but for those of the workloads that are sick: these
+    /// never are.
+    pub fn play(kinds: impl IntoIterator<Item = Played>, takes: Duration, sick: &[&str]) -> Self {
         let shared = Arc::new(Shared {
-            api,
             takes,
             bad: Mutex::default(),
             sick: sick.iter().map(|name| (*name).to_owned()).collect(),
             rolling: Mutex::default(),
             peak: AtomicUsize::new(0),
+            is_up: watch::Sender::new(true),
         });
-        let task = tokio::spawn(Arc::clone(&shared).run());
-        Self { shared, task }
+        let mut tasks = JoinSet::new();
+        for played in kinds {
+            tasks.spawn(Arc::clone(&shared).run(played));
+        }
+        Self {
+            shared,
+            _tasks: tasks,
+        }
     }
 
     /// From now on no pod with that content gets ready.
@@ -71,49 +103,56 @@ impl Rollouts {
         lock(&self.shared.bad).remove(&digest_of(content));
     }
 
-    /// The pods of that Deployment get ready by themselves.
+    /// The pods of that workload get ready by themselves.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn recovers(&self, name: &str) -> kube::Result<()> {
-        let deployment = self.shared.api.get(name).await?;
-        self.shared.set(name, complete(generation(&deployment))).await;
+    pub async fn recovers(&self, played: &Played, name: &str) -> kube::Result<()> {
+        let object = played.api.get(name).await?;
+        let generation = object.metadata.generation.unwrap_or_default();
+        self.shared.set(played, name, generation, Stage::Complete).await;
         Ok(())
+    }
+
+    /// No status changes until [`Self::go_on`].
+    pub fn stand_still(&self) {
+        self.shared.is_up.send_replace(false);
+    }
+
+    /// Statuses change again.
+    pub fn go_on(&self) {
+        self.shared.is_up.send_replace(true);
     }
 
     /// The most that were being rolled out at a time.
     pub fn peak(&self) -> usize {
         self.shared.peak.load(Ordering::SeqCst)
     }
-}
 
-impl Drop for Rollouts {
-    fn drop(&mut self) {
-        self.task.abort();
+    /// What was until now does not count.
+    pub fn reset_peak(&self) {
+        self.shared.peak.store(0, Ordering::SeqCst);
     }
 }
 
 impl Shared {
-    async fn run(self: Arc<Self>) {
-        let stream = watcher(self.api.clone(), watcher::Config::default())
+    async fn run(self: Arc<Self>, played: Played) {
+        let stream = watcher(played.api.clone(), watcher::Config::default())
             .default_backoff()
             .applied_objects();
         // What fails is tried again.
-        let deployments = stream.filter_map(|deployment| std::future::ready(deployment.ok()));
-        let seen = deployments.for_each(|deployment| {
-            Arc::clone(&self).see(&deployment);
+        let objects = stream.filter_map(|object| std::future::ready(object.ok()));
+        let seen = objects.for_each(|object| {
+            Arc::clone(&self).see(&played, &object);
             std::future::ready(())
         });
         seen.await;
     }
 
-    fn see(self: Arc<Self>, deployment: &Deployment) {
-        let name = deployment.metadata.name.clone().unwrap_or_default();
-        let generation = generation(deployment);
-        let observed = deployment
-            .status
-            .as_ref()
-            .and_then(|status| status.observed_generation);
+    fn see(self: Arc<Self>, played: &Played, object: &DynamicObject) {
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let generation = object.metadata.generation.unwrap_or_default();
+        let observed = observed(&object.data["status"]);
         if observed >= Some(generation) || lock(&self.rolling).get(&name) == Some(&generation) {
             return;
         }
@@ -125,15 +164,17 @@ impl Shared {
                 self.peak.fetch_max(rolling.len(), Ordering::SeqCst);
             }
         }
-        let template = serde_json::to_string(&deployment.spec).unwrap_or_default();
+        let template = object.data["spec"].to_string();
         let is_bad = lock(&self.bad).iter().any(|digest| template.contains(digest));
         let is_sick = self.sick.contains(&name);
         let is_first = observed.is_none();
+        let played = played.clone();
         tokio::spawn(async move {
             if !is_first {
-                self.set(&name, under_way(generation)).await;
+                self.set(&played, &name, generation, Stage::UnderWay).await;
                 tokio::time::sleep(self.takes).await;
             }
+            self.stands_still().await;
             let is_current = {
                 let mut rolling = lock(&self.rolling);
                 let is_current = rolling.get(&name) == Some(&generation);
@@ -143,55 +184,30 @@ impl Shared {
                 is_current
             };
             if is_current {
-                let status = if is_bad || is_sick {
-                    failed(generation)
+                let stage = if is_bad || is_sick {
+                    Stage::Failed
                 } else {
-                    complete(generation)
+                    Stage::Complete
                 };
-                self.set(&name, status).await;
+                self.set(&played, &name, generation, stage).await;
             }
         });
     }
 
-    async fn set(&self, name: &str, status: Value) {
-        let body = Patch::Merge(json!({ "status": status }));
-        // The Deployment may be gone.
-        drop(self.api.patch_status(name, &PatchParams::default(), &body).await);
+    async fn set(&self, played: &Played, name: &str, generation: i64, stage: Stage) {
+        self.stands_still().await;
+        let body = json!({ "status": status(played.kind, generation, stage) });
+        let (params, body) = (PatchParams::default(), Patch::Merge(body));
+        // The workload may be gone.
+        drop(played.api.patch_status(name, &params, &body).await);
     }
-}
 
-fn generation(deployment: &Deployment) -> i64 {
-    deployment.metadata.generation.unwrap_or_default()
-}
-
-fn status(generation: i64, [replicas, updated, available]: [u32; 3], progressing: (&str, &str)) -> Value {
-    let now = Timestamp::now().to_string();
-    json!({
-        "observedGeneration": generation,
-        "replicas": replicas,
-        "updatedReplicas": updated,
-        "readyReplicas": available,
-        "availableReplicas": available,
-        "conditions": [{
-            "type": "Progressing",
-            "status": progressing.0,
-            "reason": progressing.1,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-        }],
-    })
-}
-
-fn under_way(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("True", "ReplicaSetUpdated"))
-}
-
-fn complete(generation: i64) -> Value {
-    status(generation, [1, 1, 1], ("True", "NewReplicaSetAvailable"))
-}
-
-fn failed(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("False", "ProgressDeadlineExceeded"))
+    /// Returns when it does not.
+    async fn stands_still(&self) {
+        let mut is_up = self.is_up.subscribe();
+        // The sender is kept.
+        drop(is_up.wait_for(|is_up| *is_up).await);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -111,13 +111,20 @@ impl StatusWire {
         hasher.write_i64(replicas.unwrap_or_default());
         let are_all = |count: Option<i64>| self.present.is_some() && count == self.present;
         let ready = Some(self.ready.unwrap_or_default());
+        let observed = match self.observed {
+            Observed::At(observed) => Some(observed),
+            Observed::Never | Observed::Unreadable => None,
+        };
+        // The counts are of an earlier spec: the controller may start pods for this one, and report that later.
+        let is_behind = observed.is_some() && observed < generation;
         Pods {
             counts: hasher.finish(),
-            are_moving: self.present.is_some()
-                && (!are_all(ready) || self.updated.is_some() && !are_all(self.updated)),
+            are_moving: is_behind
+                || self.present.is_some()
+                    && (!are_all(ready) || self.updated.is_some() && !are_all(self.updated)),
             are_complete: are_all(ready)
                 && are_all(self.updated)
-                && matches!(self.observed, Observed::At(observed) if Some(observed) >= generation),
+                && observed.is_some_and(|observed| Some(observed) >= generation),
         }
     }
 }

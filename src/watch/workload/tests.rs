@@ -208,6 +208,23 @@ fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_movi
     assert_ne!(pods.counts, of(&status, 3).counts);
 }
 
+/// After a patch its answer, and for as long as the watch is silent nothing else, has the counts from before.
+#[rstest]
+#[case::observed(json!({ "observedGeneration": 7, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), false)]
+#[case::patched(json!({ "observedGeneration": 6, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), true)]
+#[case::of_a_text(json!({ "observedGeneration": "6", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), true)]
+#[case::scaled_from_none(json!({ "observedGeneration": 6 }), true)]
+#[case::without_a_number(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), false)]
+#[case::new(json!({}), false)]
+fn pods_may_start_while_the_spec_is_not_observed(#[case] status: Value, #[case] are_moving: bool) {
+    let mut metadata = auto();
+    metadata["generation"] = json!(7);
+    let object =
+        json!({ "metadata": metadata, "spec": { "replicas": 2, "template": template() }, "status": status });
+    let pods = read(WorkloadKind::Deployment, object, &reading()).unwrap().pods;
+    assert_eq!(pods.are_moving, are_moving);
+}
+
 #[test]
 fn a_rollout_says_how_it_is_restarted() {
     let rollout = |strategy: &str| {

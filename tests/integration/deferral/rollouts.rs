@@ -1,103 +1,33 @@
 //! Limits, canaries and halts: how many of the workloads that use one Secret restart at a time, and which first.
 
-use std::time::Duration;
-
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event, Secret},
+};
 use kube::api::ListParams;
 use reloader::explain::Simulation;
 use rstest::rstest;
 use serde_json::json;
-use testbed::{Rollouts, eventually};
+use testbed::eventually;
 
-use super::{REQUESTED_AT, annotate, waiting};
+use super::{
+    CANARY, MAX_CONCURRENT, REQUESTED_AT, WAVE, annotate,
+    users::{USERS, create_user, create_users, ready, restarts, user, wait_complete, wait_for_restarts},
+    waiting,
+};
 use crate::harness::{
     PATIENCE, World,
-    controller::Controller,
-    objects::{deployment, from, secret, workload},
+    objects::{from, secret, workload},
     observe::{AUTO, digest_of, pod_with},
+    rollouts::DEPLOYMENT,
     run,
 };
 
-const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
-const CANARY: &str = "reloader.stakater.com/canary";
-const WAVE: &str = "reloader.stakater.com/rollout-wave";
 const INTERVAL: &str = "reloader.stakater.com/min-restart-interval";
 const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
 
-/// Deployments that use the Secret.
-const USERS: usize = 20;
-/// All of them but the canary.
+/// All of the users but the canary.
 const HELD_BACK: f64 = 19.0;
-/// How long their pods take to get ready.
-const TAKES: Duration = Duration::from_millis(300);
-
-fn user(number: usize) -> String {
-    format!("web-{number:02}")
-}
-
-/// A Secret `shared` with these annotations, and so many Deployments that use it; their statuses are played.
-async fn create_users(world: &World, limits: &[(&str, &str)], users: usize, sick: &[&str]) -> Rollouts {
-    let rollouts = Rollouts::play(world.api(), TAKES, sick);
-    world.create(&secret("shared", "good")).await;
-    for (key, value) in limits {
-        annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;
-    }
-    for number in 0..users {
-        create_user(world, number, &[]).await;
-    }
-    rollouts
-}
-
-async fn create_user(world: &World, number: usize, annotations: &[(&str, &str)]) {
-    let annotations: Vec<_> = AUTO.iter().chain(annotations).copied().collect();
-    let object = deployment(&user(number), &annotations, &pod_with(&[], &["shared"]));
-    world.create(&object).await;
-}
-
-/// How often each was restarted, by its generation: the API server may log a patch as failed whose sender was killed before
-/// the answer, and store it.
-async fn restarts(world: &World) -> Vec<usize> {
-    let generations = world.generations().await;
-    let of = |number| generations.get(&user(number)).copied().unwrap_or(1);
-    (0..USERS)
-        .map(|number| usize::try_from(of(number) - 1).expect("a generation"))
-        .collect()
-}
-
-async fn wait_for_restarts(world: &World, controller: &Controller, all: usize) {
-    let what = format!("{all} restarts");
-    let waited = eventually(2 * PATIENCE, &what, async || -> Result<Option<()>, String> {
-        let now = restarts(world).await;
-        if now.iter().sum::<usize>() >= all {
-            Ok(Some(()))
-        } else {
-            Err(format!("{now:?}"))
-        }
-    });
-    waited
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", controller.replica.log()));
-}
-
-async fn ready(world: &World, users: usize, flags: &[&str]) -> Controller {
-    let controller = world.controller().args(flags.iter().copied()).start().await;
-    world.wait_for_ledger(1).await;
-    wait_complete(world, users).await;
-    controller
-}
-
-/// Waits until the statuses of so many Deployments show that they are rolled out.
-async fn wait_complete(world: &World, users: usize) {
-    let waited = eventually(PATIENCE, "statuses", async || -> Result<Option<()>, String> {
-        let complete = world.complete_deployments().await;
-        if complete == users {
-            Ok(Some(()))
-        } else {
-            Err(format!("{complete} of {users}"))
-        }
-    });
-    waited.await.unwrap_or_else(|error| panic!("{error}"));
-}
 
 /// One of them was restarted twice, and no other was.
 fn assert_one_was_put_back(restarts: &[usize]) {
@@ -126,6 +56,27 @@ fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case]
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await, [1; USERS]);
         assert!((1..=3).contains(&rollouts.peak()), "{}", rollouts.peak());
+    });
+}
+
+#[test]
+fn the_begin_and_the_end_of_a_limited_change_are_said_of_its_source() {
+    run(async {
+        let world = World::new("said").await;
+        let rollouts = create_users(&world, &[(CANARY, "1"), (MAX_CONCURRENT, "2")], 4, &[]).await;
+        let controller = ready(&world, 4, &[]).await;
+        world.change_secret("shared", "better").await;
+        let message = |events: &[Event]| events[0].message.clone().unwrap_or_default();
+        let started = message(&world.wait_for_events("shared", "RolloutStarted", 1).await);
+        assert!(
+            started.contains("4 workloads use it, 1 first, 2 at a time"),
+            "{started}"
+        );
+        let complete = message(&world.wait_for_events("shared", "RolloutComplete", 1).await);
+        assert!(complete.contains("4 workloads use it, none failed"), "{complete}");
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await.iter().sum::<usize>(), 4);
+        drop(rollouts);
     });
 }
 
@@ -321,7 +272,10 @@ fn a_halt_ends_with_its_cause(
                 content = "better";
                 world.change_secret("shared", content).await;
             }
-            Remedy::Recovery => rollouts.recovers(&failed).await.expect("the Deployment"),
+            Remedy::Recovery => {
+                let recovered = rollouts.recovers(&world.played(DEPLOYMENT), &failed).await;
+                recovered.expect("the Deployment");
+            }
             Remedy::Deletion => world.delete_deployment(&failed).await,
             Remedy::Release => {
                 let now = k8s_openapi::jiff::Timestamp::now().to_string();

@@ -1,13 +1,46 @@
-//! What the statuses and generations of Deployments show. The statuses are those that [`testbed::Rollouts`] plays.
+//! What the statuses and generations of workloads show, and who plays them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, ListParams};
+use testbed::Played;
+pub use testbed::Rollouts;
 
-use super::World;
+use super::{World, kinds::Custom};
+
+const fn built_in(kind: &'static str, plural: &'static str) -> Custom {
+    Custom {
+        group: "apps",
+        version: "v1",
+        kind,
+        plural,
+    }
+}
+
+pub const DEPLOYMENT: Custom = built_in("Deployment", "deployments");
+pub const STATEFUL_SET: Custom = built_in("StatefulSet", "statefulsets");
+pub const DAEMON_SET: Custom = built_in("DaemonSet", "daemonsets");
 
 impl World {
+    /// Plays the controller of Deployments: their pods take so long to get ready.
+    pub fn play(&self, takes: Duration, sick: &[&str]) -> Rollouts {
+        self.play_all(&[DEPLOYMENT], takes, sick)
+    }
+
+    /// Plays those of all these kinds.
+    pub fn play_all(&self, kinds: &[Custom], takes: Duration, sick: &[&str]) -> Rollouts {
+        Rollouts::play(kinds.iter().map(|kind| self.played(*kind)), takes, sick)
+    }
+
+    /// A kind of the test's namespace.
+    pub fn played(&self, kind: Custom) -> Played {
+        Played {
+            kind: kind.kind,
+            api: self.custom(kind),
+        }
+    }
+
     async fn deployments(&self) -> Vec<Deployment> {
         let all = self.api::<Deployment>().list(&ListParams::default()).await;
         all.expect("Deployments").items
