@@ -14,7 +14,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use testbed::{Rollouts, digest_of, eventually};
+use testbed::{Played, Rollouts, digest_of, eventually};
 
 use crate::{
     lab::Lab,
@@ -40,8 +40,9 @@ const TAKEOVER: Duration = Duration::from_mins(1);
 pub async fn measure(lab: &Lab, count: usize) -> Result<Vec<Figure>> {
     create_namespace(&lab.client, NAMESPACE).await?;
     let api = Api::<Deployment>::namespaced(lab.client.clone(), NAMESPACE);
-    let observer = Observer::start(api.clone());
-    let _player = Rollouts::play(api, TAKES, &[]);
+    let observer = Observer::start(api);
+    let deployments = Played::deployments(lab.client.clone(), NAMESPACE);
+    let _player = Rollouts::play([deployments], TAKES, &[]);
     create_all::<Secret>(&lab.client, NAMESPACE, std::iter::once(secret("old"))).await?;
     create_all::<Deployment>(&lab.client, NAMESPACE, (0..count).map(workload)).await?;
     wait("every Deployment to be ready", TAKEOVER, || {
