@@ -51,6 +51,7 @@ pub struct Forecast {
 
 /// Plays it, a part at a time.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Play<'a> {
     scene: Scene<'a>,
     rules: Vec<Rules>,
@@ -85,7 +86,7 @@ impl<'a> Play<'a> {
     /// From that moment on.
     pub fn new(scene: Scene<'a>, now: Timestamp) -> Self {
         let rules: Vec<_> = scene.sources.iter().map(|source| scene.rules(source)).collect();
-        let roles: Vec<_> = scene
+        let cast: Vec<_> = scene
             .actors
             .iter()
             .map(|actor| Role::new(actor, &scene))
@@ -96,7 +97,7 @@ impl<'a> Play<'a> {
                 members[*source].push(number);
             }
         }
-        let mut waiting: Vec<_> = (0..roles.len()).filter(|number| roles[*number].owes).collect();
+        let mut waiting: Vec<_> = (0..cast.len()).filter(|number| cast[*number].owes).collect();
         waiting.sort_by_key(|number| {
             let workload = scene.actors[*number].workload;
             (workload.wave(), &workload.key)
@@ -105,7 +106,7 @@ impl<'a> Play<'a> {
             is_limited: scene.is_limited(),
             tallies: vec![None; rules.len()],
             rules,
-            roles,
+            roles: cast,
             members,
             elsewhere: (0, 0),
             in_flight: None,
@@ -239,7 +240,8 @@ impl<'a> Play<'a> {
         for role in &mut self.roles {
             let is_rolling =
                 role.rollout.state.is_in_progress() || role.rollout.state == RolloutState::Failed;
-            if !role.is_reserved && !(role.rollout.state.is_in_progress() && role.may_end) {
+            let ends = role.may_end && role.rollout.state.is_in_progress();
+            if !role.is_reserved && !ends {
                 continue;
             }
             has_moved = true;

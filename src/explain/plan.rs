@@ -172,7 +172,7 @@ fn batches(rounds: &[Round]) -> Vec<Batch> {
     for Round { from, restarts } in rounds {
         match batches.last_mut() {
             Some(last) if from.is_none() && last.from.is_none() && last.restarts == *restarts => {
-                last.times += 1
+                last.times += 1;
             }
             _ => batches.push(Batch {
                 from: *from,
