@@ -80,11 +80,11 @@ impl Judge<'_> {
         let (Some(canary), [false, false]) = (canary, is_released) else {
             return;
         };
-        let bakes = annotation(known, "bake-time")
+        let bake_time = annotation(known, "bake-time")
             .and_then(seconds)
             .unwrap_or_default();
         let served = |name: &str| !self.owes(name, source);
-        let baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bakes;
+        let baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bake_time;
         let users = self
             .workloads
             .iter()
