@@ -30,6 +30,7 @@
 
 mod candidate;
 pub mod census;
+pub mod forecast;
 pub mod interval;
 pub mod progress;
 mod reason;
@@ -43,6 +44,7 @@ use jiff::Timestamp;
 use crate::model::{Policy, RolloutState, SourceRef};
 pub use candidate::{Candidate, ChangedSource, Flags};
 pub use census::{Rules, Seat, Tally};
+pub use forecast::{Actor, Concerned, Forecast, Play, Scene};
 pub use interval::Last;
 pub use progress::{Budget, Group, Others};
 pub use reason::{Admission, Behind, By, Halt, Reason, Rest, Scope, UsedUp, Wait};
@@ -95,7 +97,7 @@ fn closed(candidate: Candidate<'_>, texts: &Texts, now: Timestamp) -> Option<Clo
     };
     if matches!(
         candidate.workload.rollout.state,
-        RolloutState::Rolling | RolloutState::Failed
+        RolloutState::Rolling | RolloutState::Paused | RolloutState::Failed
     ) {
         return deny_active(&levels, now);
     }

@@ -17,6 +17,7 @@ mod judge;
 mod marker;
 mod names;
 mod next;
+mod plan;
 mod simulation;
 mod status;
 mod usage;
@@ -30,7 +31,8 @@ pub use facts::{Flags, Scope, SourceFacts};
 pub use history::{History, PastRestart, Revision, history};
 pub use judge::{Judgement, judge};
 pub use names::{ObjectName, SourceName, source_kind, workload_kind};
-pub use simulation::{Left, Restarted, Simulation, Simulator, simulate};
+pub use plan::{Batch, Plan, Planned, Planner, WaveSize};
+pub use simulation::{Left, Restarted, Simulation, Simulator, changed, simulate};
 pub use status::{
     Found, OwedPage, OwedRow, Problem, Replica, Restart, RestartsAnswer, SearchAnswer, SourcesAnswer, Status,
     Totals, UsedSource, Watched,

@@ -55,7 +55,7 @@ mod workloads;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -68,6 +68,8 @@ use crate::{
 };
 use change::{Change, Observed};
 pub use change::{Effect, Options, Pending, PutBack, RolloutChange, Seen, Settled, SourceChange};
+use course::Everywhere;
+pub use course::Horizon;
 use handover::Unrecorded;
 use namespace::{Lists, Namespace};
 pub use rollouts::Member;
@@ -88,7 +90,7 @@ pub struct Index {
     /// Numbers changes in the order in which they were seen.
     order: AtomicU64,
     /// How many rollouts are in progress.
-    in_progress: Arc<AtomicUsize>,
+    in_progress: Everywhere,
     /// An annotation was seen by which restarts depend on others.
     has_limits: AtomicBool,
     unrecorded: OnceLock<Unrecorded>,
@@ -110,7 +112,7 @@ impl Index {
             selection: Selection::new(by_labels),
             streams,
             order: AtomicU64::new(0),
-            in_progress: Arc::default(),
+            in_progress: Everywhere::default(),
             has_limits: AtomicBool::new(false),
             unrecorded: OnceLock::new(),
             recorded_until: OnceLock::new(),

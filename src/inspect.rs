@@ -8,7 +8,7 @@
 //! | `routes` | paths and parameters |
 //! | `guard`, `body` | refuses what no user of this machine asks; headers of every answer; bodies |
 //! | `about` | what the settings say: scope, flags, names |
-//! | `workloads`, `sources`, `overview` | collect what is known, one namespace at a time, and let others run in between |
+//! | `workloads`, `sources`, `scene`, `overview` | collect what is known, one namespace at a time, and let others run in between |
 //! | `page` | the page: one file each of HTML, style and script, in the binary |
 //!
 //! Names of objects are answered here, so that only loopback addresses are served: the permission to forward a port to
@@ -21,6 +21,7 @@ mod guard;
 mod overview;
 mod page;
 mod routes;
+mod scene;
 mod sources;
 #[cfg(test)]
 mod tests;

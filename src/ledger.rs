@@ -11,8 +11,12 @@
 //! Lazily, in batches: 1 s after a source becomes known, 5 s after it is settled (6 while workloads are restarted), and before
 //! the process ends. A ledger that lags behind is safe, because the marker on the workload shows that the restart has
 //! happened. Where the marker cannot show it (the annotations strategy shows only the last source), the worker asks for [`Ledger::flush`] first.
-//! When nothing changes, nothing is written. It says until when it is complete: restarts since then may be missing. A
-//! restart is noted before it is sent, and not sent while a write is under way that says so.
+//! When nothing changes, nothing is written.
+//!
+//! # Until when it is complete
+//! It says so itself: restarts since then may be missing. A write says *until it is stored, but at most until 2 s after it was
+//! composed*. A restart is noted before it is sent. One that was noted later than that is sent when the API server has
+//! answered, or after those 2 s. So what it says is true, whenever it is stored.
 //!
 //! # Who writes it
 //! Only the leader, and each write is a compare-and-swap on the object's resourceVersion. A conflict means that another
@@ -27,6 +31,7 @@ mod batch;
 mod breaks;
 mod chunks;
 mod cipher;
+mod clock;
 mod first_format;
 mod keeper;
 mod line;
@@ -46,7 +51,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
@@ -71,7 +76,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long a write waits for the last restart to be of an earlier second, at most: times in objects have whole seconds, and
 /// of a restart in the second of the write it is not known whether the ledger has it.
 const LATER_SECOND: Duration = Duration::from_secs(1);
-/// How long a worker waits for a write: a restart is worth more than that the next leader knows of it.
+/// How long a worker waits for a write: a restart is worth more than that the next leader knows of it. More than whole seconds
+/// and an answer on its way take of what is known of the API server's clock: else no write could say that it has all.
 const LONGEST_FLUSH: Duration = Duration::from_secs(2);
 
 /// The content of the ledger when it was read.
@@ -103,8 +109,9 @@ struct Shared {
     news: Notify,
     /// The highest [`Touched::number`] up to which everything is written.
     written: watch::Sender<u64>,
-    /// A write is under way which says that everything is in the ledger until it is stored.
-    is_storing: watch::Sender<bool>,
+    /// Until when a restart waits that is not in the write under way, unless the API server answers it before: the write says
+    /// that it has every restart until it is stored, or until then.
+    restarts_wait: watch::Sender<Option<Instant>>,
     /// The number of sources that are left out.
     left_out: AtomicUsize,
 }
@@ -160,7 +167,7 @@ impl Ledger {
                 touched: Mutex::default(),
                 news: Notify::new(),
                 written: watch::Sender::new(0),
-                is_storing: watch::Sender::new(false),
+                restarts_wait: watch::Sender::new(None),
                 left_out: AtomicUsize::new(0),
             }),
         }
@@ -228,12 +235,15 @@ impl Ledger {
         let _ = timeout(LONGEST_FLUSH, self.written_up_to(number)).await;
     }
 
-    /// Completes when a restart may be sent: not while a write is under way that was composed before and would claim to
-    /// have it. After 2 s in any case.
+    /// Completes when a restart that was touched for may be sent: not while a write is under way that was composed before and
+    /// would claim to have it. Of one write, whatever becomes of it, after 2 s in any case.
     pub async fn not_while_stored(&self) {
-        let mut is_storing = self.shared.is_storing.subscribe();
-        // An error means that the task has ended.
-        let _ = timeout(LONGEST_FLUSH, is_storing.wait_for(|storing| !storing)).await;
+        let mut waiting = self.shared.restarts_wait.subscribe();
+        let Some(until) = *waiting.borrow_and_update() else {
+            return;
+        };
+        // A later write has it. An error means that the task has ended.
+        let _ = timeout_at(until, waiting.wait_for(|other| *other != Some(until))).await;
     }
 
     /// As [`Self::flush`], before the process ends: what failed a moment ago is tried again, and what was deleted is
@@ -270,6 +280,26 @@ impl Shared {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nothing was touched after that.
+    fn is_taken_in(&self, number: u64) -> bool {
+        self.touched().number == number
+    }
+
+    /// A write is composed that has every touch up to that number: restarts that it lacks wait from here on until it is
+    /// answered. Returns until when they do at most; `None`: it lacks one already.
+    fn hold_restarts(&self, number: u64) -> Option<Instant> {
+        let touched = self.touched();
+        let has_everything = touched.number == number;
+        let until = has_everything.then(|| Instant::now() + LONGEST_FLUSH)?;
+        self.restarts_wait.send_replace(Some(until));
+        Some(until)
+    }
+
+    /// The API server has said what became of that write.
+    fn release_restarts(&self) {
+        self.restarts_wait.send_replace(None);
+    }
+
     fn set_left_out(&self, sources: usize) {
         self.left_out.store(sources, Ordering::Relaxed);
     }
@@ -293,20 +323,32 @@ mod tests {
         let number = ledger.touch(source());
         let begun = Instant::now();
         ledger.flush().await;
-        ledger.shared.is_storing.send_replace(true);
-        ledger.not_while_stored().await;
-        assert_eq!(begun.elapsed(), 2 * LONGEST_FLUSH);
+        assert_eq!(begun.elapsed(), LONGEST_FLUSH);
         assert!(!ledger.is_written(number));
+        let until = ledger.shared.hold_restarts(number);
+        assert_eq!(until, Some(begun + 2 * LONGEST_FLUSH));
+        tokio::time::sleep(LONGEST_FLUSH / 2).await;
+        ledger.not_while_stored().await;
+        assert_eq!(Some(Instant::now()), until, "from when it was composed");
+        ledger.not_while_stored().await;
+        assert_eq!(Some(Instant::now()), until, "once for each write");
     }
 
     /// What is stored afterwards was composed before, and says that it has all.
     #[tokio::test(start_paused = true)]
     async fn a_restart_waits_until_what_was_composed_before_is_stored() {
         let ledger = Ledger::new();
-        ledger.shared.is_storing.send_replace(true);
+        let number = ledger.touch(source());
+        assert!(ledger.shared.hold_restarts(number).is_some());
+        ledger.touch(source());
+        assert_eq!(
+            ledger.shared.hold_restarts(number),
+            None,
+            "it would not have the last one"
+        );
         let stored = async {
             tokio::time::sleep(LONGEST_FLUSH / 2).await;
-            ledger.shared.is_storing.send_replace(false);
+            ledger.shared.release_restarts();
         };
         let begun = Instant::now();
         tokio::join!(ledger.not_while_stored(), stored);

@@ -245,6 +245,7 @@ fn start(
         );
     }
     running.spawn("waits", Arc::clone(&context).look_after_waits());
+    running.spawn("changes", Arc::clone(&context).look_after_changes());
     // Loops that no other loop waits for.
     if let Some(listener) = inspect {
         let inspector = inspect::inspector(config, Arc::clone(&context), health.clone());

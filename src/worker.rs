@@ -10,6 +10,7 @@
 //! | `resume`, `resumes` | ends pauses; knows when the next one ends |
 //! | `gate`, `slots` | asks `admit` whether a restart may happen now; which of these are not seen yet |
 //! | `waits` | which restarts are deferred, and when each is looked at again |
+//! | `begun` | which changes are being rolled out under a limit |
 //! | `outcomes`, `follow` | what becomes of restarts: which rollouts have not ended well yet; tells it |
 //! | `write` | the fenced write that both use |
 //! | `markers` | keeps the ledger ahead of markers that are overwritten |
@@ -19,6 +20,7 @@
 //! | [`announce`] | webhook mode: posts changes instead |
 
 pub mod announce;
+mod begun;
 mod context;
 mod follow;
 mod gate;

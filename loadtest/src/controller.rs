@@ -154,6 +154,13 @@ impl Controller {
         Ok(sum)
     }
 
+    /// Its metrics, as text.
+    pub async fn metrics(&self) -> Result<String> {
+        let (status, text) = http_get(self.port, "/metrics").await?;
+        ensure!(status == 200, "/metrics answered {status}");
+        Ok(text)
+    }
+
     /// Milliseconds until `/metrics` has answered, the median of five.
     pub async fn metrics_after(&self) -> Result<f64> {
         let mut waited = Vec::new();

@@ -15,6 +15,7 @@ mod floor;
 mod lab;
 mod objects;
 mod references;
+mod replicas;
 mod report;
 mod scenarios;
 mod statistics;
@@ -27,7 +28,7 @@ use clap::{Parser, ValueEnum};
 
 use environment::Environment;
 use report::{Figure, Run};
-use scenarios::Scenario;
+use scenarios::{Scenario, Sizes};
 
 /// Measures the controller on a real API server: one on this computer, or with --context or --kubeconfig a cluster that exists.
 ///
@@ -38,7 +39,8 @@ use scenarios::Scenario;
 struct Cli {
     /// Measure only these scenarios, separated by commas
     ///
-    /// On this computer: idle, spread, burst, fan-out, cost, scale, storm, rollouts, apply, isolation, upgrade. On a cluster:
+    /// On this computer: idle, spread, burst, fan-out, cost, scale, storm, rollouts, apply, isolation, upgrade, scale-100k,
+    /// blast-radius, deferred. On a cluster:
     /// thousands, s1 to s13, failover.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -54,6 +56,8 @@ struct Cli {
     /// Print the table only
     #[arg(long)]
     no_store: bool,
+    #[command(flatten)]
+    sizes: Sizes,
     #[command(flatten)]
     cluster: cluster::Options,
 }
@@ -87,6 +91,7 @@ async fn main() -> Result<()> {
         former,
         runs,
         no_store,
+        sizes,
         cluster,
     } = Cli::parse();
     if cluster.names_a_cluster() {
@@ -118,7 +123,7 @@ async fn main() -> Result<()> {
         let begun = std::time::Instant::now();
         eprintln!("{}: {}", scenario.name(), scenario.describe());
         let measured = scenario
-            .measure(&controller, former.as_deref())
+            .measure(&controller, former.as_deref(), sizes)
             .await
             .with_context(|| format!("scenario {}", scenario.name()))?;
         for figure in &measured {
@@ -133,5 +138,11 @@ async fn main() -> Result<()> {
         let folder = run.store(&runs)?;
         eprintln!("Stored in {}", folder.display());
     }
+    let broken = run.broken();
+    ensure!(
+        broken.is_empty(),
+        "what has to hold does not: {}",
+        broken.join(", ")
+    );
     Ok(())
 }

@@ -148,3 +148,23 @@ pub const LARGE_EVENTS: Reference = own(0.0);
 pub const LARGE_WRONG: Reference = own(0.0);
 /// Rollouts for a content that the Deployment had already.
 pub const LARGE_TWICE: Reference = own(0.0);
+/// Rollouts in progress at a time: the limit of the Secret.
+pub const BLAST_PEAK: Reference = own(5.0);
+/// Gaps of the watch that counts them: what came meanwhile was not seen.
+pub const BLAST_GAPS: Reference = own(0.0);
+/// Workloads that were not restarted, or do not show the content.
+pub const BLAST_MISSED: Reference = own(0.0);
+/// Workloads that were restarted more than once.
+pub const BLAST_TWICE: Reference = own(0.0);
+/// From the change until all are ready, as a ratio to the rollouts that have to follow each other.
+pub const BLAST_TIME: Reference = own(1.5);
+/// Requests of a replica beside ten thousand restarts that wait, but for the Lease and the watches.
+pub const DEFERRED_REQUESTS: Reference = own(0.0);
+/// Lines of its log meanwhile.
+pub const DEFERRED_LINES: Reference = own(0.0);
+/// Growth of its heap and stacks meanwhile, MiB.
+pub const DEFERRED_GROWTH: Reference = own(2.0);
+/// Processor time meanwhile, % of a core.
+pub const DEFERRED_CPU: Reference = own(1.0);
+/// Writes of the ledger for each of its ConfigMaps, from the change on.
+pub const DEFERRED_LEDGER: Reference = own(1.0);

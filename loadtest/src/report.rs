@@ -23,6 +23,8 @@ pub struct Figure {
     value: f64,
     floor: Option<f64>,
     reference: Reference,
+    /// Whatever the machine is like, its goal is to be met.
+    has_to_hold: bool,
     /// What it is made of, where that helps to read it.
     note: String,
 }
@@ -43,6 +45,7 @@ impl Figure {
             value,
             floor: None,
             reference,
+            has_to_hold: false,
             note: String::new(),
         }
     }
@@ -63,6 +66,13 @@ impl Figure {
     #[must_use]
     pub fn floor(mut self, floor: f64) -> Self {
         self.floor = Some(floor);
+        self
+    }
+
+    /// Whatever the machine is like, its goal is to be met.
+    #[must_use]
+    pub const fn has_to_hold(mut self) -> Self {
+        self.has_to_hold = true;
         self
     }
 
@@ -184,6 +194,15 @@ impl Run {
             let _ = writeln!(text, "- {}, {}: {}", figure.scenario, figure.what, figure.note);
         }
         text
+    }
+
+    /// The figures that have to hold, and do not.
+    pub fn broken(&self) -> Vec<String> {
+        let broken = self
+            .figures
+            .iter()
+            .filter(|figure| figure.has_to_hold && !figure.is_met());
+        broken.map(Figure::to_string).collect()
     }
 
     /// Writes `README.md` and `run.json` into a new folder below `runs`; returns the folder.

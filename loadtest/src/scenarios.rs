@@ -1,8 +1,10 @@
 //! What is measured: one file a scenario, each on a control plane of its own.
 
 mod apply;
+mod blast_radius;
 mod burst;
 mod cost;
+mod deferred;
 mod fan_out;
 mod idle;
 mod isolation;
@@ -13,12 +15,23 @@ mod spread;
 mod storm;
 mod upgrade;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::{lab::Lab, report::Figure};
+
+/// How large and how long some scenarios are.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Deployments of the scenarios `blast-radius` (500 unless set) and `deferred` (10,000)
+    #[arg(long, value_name = "COUNT")]
+    deployments: Option<usize>,
+    /// How long the scenario `deferred` watches restarts that wait
+    #[arg(long, value_name = "MINUTES", default_value_t = 5.0)]
+    minutes: f64,
+}
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -48,6 +61,10 @@ pub enum Scenario {
     Isolation,
     /// From an earlier version (--former) in place and back, while sources change
     Upgrade,
+    /// 500 Deployments of one Secret with a canary and a limit, the leader killed in the middle
+    BlastRadius,
+    /// 10,000 restarts that wait, for minutes
+    Deferred,
 }
 
 impl Scenario {
@@ -66,12 +83,14 @@ impl Scenario {
             Self::Apply => "apply",
             Self::Isolation => "isolation",
             Self::Upgrade => "upgrade",
+            Self::BlastRadius => "blast-radius",
+            Self::Deferred => "deferred",
         }
     }
 
-    /// Whether it runs only where it is named: it takes 10 minutes.
-    pub fn is_long(self) -> bool {
-        self == Self::Scale100k
+    /// Whether it runs only where it is named: it takes minutes by itself.
+    pub const fn is_long(self) -> bool {
+        matches!(self, Self::Scale100k | Self::BlastRadius | Self::Deferred)
     }
 
     /// In words.
@@ -83,7 +102,7 @@ impl Scenario {
     }
 
     /// Measures it. `former`: a program of an earlier version, which [`Self::Upgrade`] needs.
-    pub async fn measure(self, program: &Path, former: Option<&Path>) -> Result<Vec<Figure>> {
+    pub async fn measure(self, program: &Path, former: Option<&Path>, sizes: Sizes) -> Result<Vec<Figure>> {
         let lab = Lab::new(program).await?;
         match self {
             Self::Idle => idle::measure(&lab).await,
@@ -98,6 +117,11 @@ impl Scenario {
             Self::Apply => apply::measure(&lab).await,
             Self::Isolation => isolation::measure(&lab).await,
             Self::Upgrade => upgrade::measure(&lab, former).await,
+            Self::BlastRadius => blast_radius::measure(&lab, sizes.deployments.unwrap_or(500)).await,
+            Self::Deferred => {
+                let minutes = Duration::from_secs_f64(sizes.minutes * 60.0);
+                deferred::measure(&lab, sizes.deployments.unwrap_or(10_000), minutes).await
+            }
         }
     }
 }

@@ -78,8 +78,8 @@ pub struct Seat<'a> {
     pub has_pods: bool,
     /// Since when it is healthy with its present template.
     pub healthy_since: Option<UnixSeconds>,
-    /// When its rollout made progress last.
-    pub progressed_at: UnixSeconds,
+    /// When its pods moved last; `None`: nothing shows that they ever did.
+    pub moved_at: Option<UnixSeconds>,
     /// Lower ones go first.
     pub wave: i32,
     /// It was admitted, and its restart is not seen yet.
@@ -122,14 +122,15 @@ pub struct Tally {
 }
 
 impl Seat<'_> {
-    fn is_late(&self, rules: &Rules, now: UnixSeconds) -> bool {
-        self.progressed_at.elapsed(now).as_secs() >= rules.rollout_timeout.as_secs()
+    fn unmoved_for(&self, now: UnixSeconds) -> Duration {
+        self.moved_at.map_or(Duration::MAX, |at| at.elapsed(now))
     }
 
     /// Whether its pods are being replaced, as far as that may take.
     pub fn is_in_flight(&self, rules: &Rules, now: UnixSeconds) -> bool {
+        let (unmoved_for, timeout) = (self.unmoved_for(now), rules.rollout_timeout);
         self.state != RolloutState::Never
-            && (self.is_reserved || self.state.is_in_progress() && !self.is_late(rules, now))
+            && (self.is_reserved || self.state.takes_a_place(unmoved_for, timeout))
     }
 
     fn is_failed(&self, rules: &Rules, now: UnixSeconds) -> bool {
@@ -141,7 +142,7 @@ impl Seat<'_> {
             self.state,
             self.is_healthy,
             self.has_pods,
-            self.is_late(rules, now),
+            self.unmoved_for(now) >= rules.rollout_timeout,
         )
     }
 
@@ -167,7 +168,7 @@ pub(super) const fn is_sick(state: RolloutState, is_healthy: bool, has_pods: boo
         RolloutState::Failed => true,
         RolloutState::Unobserved | RolloutState::Rolling => is_late,
         RolloutState::Steady => has_pods && !is_healthy && is_late,
-        RolloutState::Held | RolloutState::Opaque | RolloutState::Never => false,
+        RolloutState::Paused | RolloutState::Held | RolloutState::Opaque | RolloutState::Never => false,
     }
 }
 
@@ -234,6 +235,11 @@ impl Tally {
         if is_hopeful {
             lower(&mut self.lowest_hopeful, seat.wave);
         }
+    }
+
+    /// Whether all have been restarted, and none of them is unwell or still to show how it does.
+    pub fn is_complete(&self) -> bool {
+        self.served == self.concerned && self.in_flight + self.on_trial + self.failed == 0
     }
 
     /// How many of those count that may be in flight under a canary.

@@ -79,10 +79,12 @@ pub(super) fn wait(candidate: &Candidate<'_>, others: &Others<'_>) -> Option<Wai
 }
 
 impl Candidate<'_> {
-    /// Its pods are being replaced already, by revision: that of a workload which was only scaled are not. One that has not
-    /// moved for that long holds no place any more.
+    /// Its pods are being replaced already, or will be when a pause period ends, by revision: those of a workload which was
+    /// only scaled are not. One that has not moved for that long holds no place any more.
     fn is_rolling(&self, timeout: Duration) -> bool {
-        self.workload.rollout.state == RolloutState::Rolling && self.unmoved_for < timeout
+        let state = self.workload.rollout.state;
+        matches!(state, RolloutState::Rolling | RolloutState::Paused)
+            && state.takes_a_place(self.unmoved_for, timeout)
     }
 
     /// Its pods are not well before the restart.
@@ -121,8 +123,8 @@ impl<'a> Others<'a> {
 
     /// How many of those in flight are the workload itself, where what makes no progress for that long does not count.
     fn own(&self, candidate: &Candidate<'_>, timeout: Duration) -> usize {
-        let is_seen = candidate.workload.rollout.state.is_in_progress() && candidate.unmoved_for < timeout;
-        usize::from(self.is_reserved || is_seen)
+        let state = candidate.workload.rollout.state;
+        usize::from(self.is_reserved || state.takes_a_place(candidate.unmoved_for, timeout))
     }
 }
 

@@ -123,6 +123,15 @@ impl Reason {
         matches!(self, Self::Suspended(_) | Self::Window(_) | Self::Interval(_))
     }
 
+    /// Whether it is one which no restart for the source ends.
+    pub fn is_stuck(&self, source: &SourceRef) -> bool {
+        match self {
+            Self::Suspended(_) => true,
+            Self::Halted(halt) => halt.source != *source,
+            _ => false,
+        }
+    }
+
     /// Whether the other is another reason, and not only another number in it.
     pub fn differs(&self, other: &Self) -> bool {
         match (self, other) {

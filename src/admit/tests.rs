@@ -1,5 +1,7 @@
 mod crowd;
+mod forecast;
 mod growth;
+mod proof;
 mod unwell;
 
 use std::{sync::Arc, time::Duration};

@@ -56,8 +56,9 @@ pub(super) const HISTORY: &str = concat!(
 
 /// The help text of `simulate`.
 pub(super) const SIMULATE: &str = concat!(
-    "Shows which workloads would restart if a ConfigMap, Secret or SecretProviderClass changed now, and why others \
-    that use it would not. Nothing is changed.",
+    "Shows which workloads would restart if a ConfigMap, Secret or SecretProviderClass changed now, which of them at once, what \
+    the others would wait for, how many follow each other, and why others that use it would not restart. Nothing is \
+    changed.",
     exit!(),
     ", 3 if no workload would restart."
 );

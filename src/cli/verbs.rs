@@ -33,6 +33,7 @@ mod pods;
 mod question;
 mod settings;
 mod simulate;
+mod simulate_text;
 mod status;
 mod table;
 

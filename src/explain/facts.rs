@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::answer::Owes;
 use crate::{
-    admit::Texts,
+    admit::{self, Texts},
     decide::Options,
     model::{AnnotationKeys, Content, Policy, SourceKind, SourceRef},
 };
@@ -37,6 +37,8 @@ pub struct Scope {
     pub policy: Option<Arc<Policy>>,
     /// The windows of the controller's flag, and its time zone.
     pub windows: Arc<Texts>,
+    /// What the controller's flags say about how many restarts may be under way.
+    pub limits: admit::Flags,
     /// What else limits it, one sentence each: label selectors.
     pub notes: Vec<String>,
 }

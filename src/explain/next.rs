@@ -11,9 +11,10 @@ use super::{
     deferral::Deferral,
     facts::{Flags, Scope, SourceFacts},
     judge::Judgement,
+    simulation::changed,
 };
 use crate::{
-    admit::{self, Candidate, ChangedSource},
+    admit::{self, Candidate},
     decide::{
         Strategy,
         pause::{Resume, resume},
@@ -91,22 +92,15 @@ pub(super) fn next(
 
 /// What a restart for the next change of the source would wait for.
 fn deferral(workload: &Workload, facts: &SourceFacts, scope: &Scope, now: Timestamp) -> Option<Deferral> {
-    let change = ChangedSource {
-        kind: facts.source.kind,
-        name: &facts.source.name,
-        policy: facts.policy.as_deref(),
-        // A release is of what has changed: the next change waits again.
-        changed_at: None,
-    };
     let candidate = Candidate {
         workload,
-        sources: &[change],
+        sources: &[changed(facts)],
         namespace: scope.policy.as_deref(),
         // How soon after the last restart the next change comes is not known.
         last: None,
         unmoved_for: Duration::ZERO,
     };
-    admit::alone(candidate, &scope.windows, &admit::Flags::default(), now)
+    admit::alone(candidate, &scope.windows, &scope.limits, now)
         .wait()
         .as_ref()
         .map(Deferral::from)

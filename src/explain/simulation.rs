@@ -1,17 +1,23 @@
-//! Which workloads a change of one source would restart.
+//! Which workloads a change of one source would restart, and which of them at once.
 //!
 //! Input: the source, the workloads that it may concern. Output: [`Simulation`]. I/O: none.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     answer::{AskedFor, Rule, VERSION, Verdict},
+    deferral::Deferral,
     facts::{Flags, Scope, SourceFacts},
     judge::judge,
     names::ObjectName,
     next,
+    plan::{Plan, Planned, Planner, unknown_of_objects},
 };
-use crate::model::Workload;
+use crate::{
+    admit::{Actor, Budget, ChangedSource, Concerned, Scene},
+    model::{Policy, Workload, limits::Share},
+};
 
 /// Workloads in one answer, of those that are restarted and of those that are not.
 const MAX_WORKLOADS: usize = 500;
@@ -35,8 +41,11 @@ pub struct Simulation {
     pub left: Vec<Left>,
     /// How many more there are.
     pub left_left_off: usize,
-    /// What the order means, in one sentence.
+    /// In which order, and how many at a time, in words.
     pub order: String,
+    /// What limits make of it; absent: an older version has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
 }
 
 /// A workload that would restart.
@@ -55,6 +64,12 @@ pub struct Restarted {
     pub container: Option<String>,
     /// What the restart is, in one sentence.
     pub restart: String,
+    /// What it would wait for at first; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferred: Option<Deferral>,
+    /// Its place in the order: lower ones go first.
+    #[serde(default)]
+    pub wave: i32,
 }
 
 /// A workload that would not restart.
@@ -93,17 +108,20 @@ impl<'a> Simulator<'a> {
         }
     }
 
-    /// Judges a workload of the source's namespace that uses or lists the source.
-    pub fn judge(&mut self, workload: &Workload) {
+    /// Judges a workload of the source's namespace that uses or lists the source. Returns whether it would restart.
+    pub fn judge(&mut self, workload: &Workload) -> bool {
         let judgement = judge(workload, self.facts, self.flags, self.scope);
         let name = ObjectName::from(&workload.key);
-        if judgement.verdict == Verdict::Restarts {
+        let restarts = judgement.verdict == Verdict::Restarts;
+        if restarts {
             self.restarts.push(Restarted {
                 workload: name,
                 rule: judgement.rule,
                 container: judgement.container.as_deref().map(str::to_owned),
                 restart: next::restart(workload, self.flags.options.strategy),
                 asked_for_by: judgement.asked_for_by,
+                deferred: None,
+                wave: workload.wave(),
             });
         } else {
             self.left.push(Left {
@@ -113,15 +131,20 @@ impl<'a> Simulator<'a> {
                 because: next::because(&judgement, self.facts, self.flags),
             });
         }
+        restarts
     }
 
-    /// The answer. `namespace` is the source's.
-    pub fn finish(self, namespace: &str) -> Simulation {
+    /// The answer. `namespace` is the source's; the plan is of those that restart, in the order in which they were judged.
+    pub fn finish(self, namespace: &str, planned: Planned) -> Simulation {
         let Self {
             mut restarts,
             mut left,
             ..
         } = self;
+        let Planned { plan, words, waits } = planned;
+        for (row, deferred) in restarts.iter_mut().zip(waits) {
+            row.deferred = deferred;
+        }
         restarts.sort_by(|one, other| one.workload.cmp(&other.workload));
         left.sort_by(|one, other| one.workload.cmp(&other.workload));
         let restarts_left_off = restarts.len().saturating_sub(MAX_WORKLOADS);
@@ -140,24 +163,60 @@ impl<'a> Simulator<'a> {
             restarts_left_off,
             left,
             left_left_off,
-            order: "All are due at the same time and written as fast as the limits allow; the order among them is not \
-                    fixed"
-                .to_owned(),
+            order: words,
+            plan: Some(plan),
         }
     }
 }
 
-/// Judges every one of these workloads, which are of the namespace and use or list the source.
+/// Judges every one of these workloads, which are of the namespace and use or list the source. Of all of them the objects alone are
+/// known.
 pub fn simulate<'a>(
     namespace: &str,
     facts: &SourceFacts,
     workloads: impl IntoIterator<Item = &'a Workload>,
     flags: &Flags,
     scope: &Scope,
+    now: Timestamp,
 ) -> Simulation {
     let mut simulator = Simulator::new(facts, flags, scope);
-    for workload in workloads {
-        simulator.judge(workload);
+    let workloads = workloads.into_iter().filter(|workload| simulator.judge(workload));
+    let actors: Vec<_> = workloads
+        .map(|workload| Actor::of_object(workload, now.into()))
+        .collect();
+    let of_namespace = Policy::limits_of(scope.policy.as_deref()).and_then(|limits| limits.max_concurrent);
+    let of_namespace = of_namespace.map(|share: Share| share.at_least_one(actors.len()));
+    let scene = Scene {
+        sources: vec![Concerned {
+            reference: facts.source.clone(),
+            changed: changed(facts),
+        }],
+        restarting: actors.len(),
+        actors,
+        namespace: scope.policy.as_deref(),
+        texts: &scope.windows,
+        flags: &scope.limits,
+        in_namespace: Budget {
+            in_flight: 0,
+            limit: of_namespace.into_iter().chain(scope.limits.per_namespace).min(),
+        },
+        in_all: Budget {
+            in_flight: 0,
+            limit: scope.limits.in_all,
+        },
+    };
+    let mut planner = Planner::new(scene, now);
+    while planner.advance(usize::MAX) {}
+    simulator.finish(namespace, planner.finish(unknown_of_objects(facts)))
+}
+
+/// The source, changed now.
+pub fn changed(facts: &SourceFacts) -> ChangedSource<'_> {
+    ChangedSource {
+        kind: facts.source.kind,
+        name: &facts.source.name,
+        policy: facts.policy.as_deref(),
+        // A release is of what has changed: the next change waits again.
+        changed_at: None,
     }
-    simulator.finish(namespace)
 }

@@ -1,3 +1,6 @@
+mod deferrals;
+mod plan;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -320,7 +323,14 @@ fn a_simulation_names_those_that_restart_and_those_that_do_not() {
     );
     let none = read(WorkloadKind::StatefulSet, &object(&json!({}), &json!({})));
     let facts = present(config_map("app"), digest(1));
-    let simulation = simulate("shop", &facts, [&none, &auto], &flags(false), &Scope::default());
+    let simulation = simulate(
+        "shop",
+        &facts,
+        [&none, &auto],
+        &flags(false),
+        &Scope::default(),
+        at("2026-01-01T00:00:00Z"),
+    );
     assert_eq!(simulation.restarts.len(), 1);
     assert_eq!(simulation.restarts[0].workload.to_string(), "Deployment shop/web");
     assert_eq!(simulation.restarts[0].container.as_deref(), Some("main"));

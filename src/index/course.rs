@@ -2,9 +2,10 @@
 //!
 //! Input: workloads before and now, when they were seen. Output: times, counts. I/O: none.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use crate::model::{RolloutState, UnixSeconds, Workload};
@@ -51,6 +52,15 @@ impl Course {
         }
     }
 
+    /// When its pods moved last, as far as that is known: where the status tells nothing, at its last restart.
+    pub(super) fn moved_at(self, workload: &Workload) -> Option<UnixSeconds> {
+        if workload.rollout.state == RolloutState::Opaque {
+            workload.template.written_at
+        } else {
+            Some(self.progressed_at)
+        }
+    }
+
     fn progressed_at_of(self, before: &Workload, now: &Workload, at: UnixSeconds) -> UnixSeconds {
         let (old, new) = (before.rollout, now.rollout);
         if before.uid == now.uid && old.state == new.state && old.progress == new.progress {
@@ -66,51 +76,142 @@ fn is_proven(workload: &Workload) -> bool {
     workload.rollout.state == RolloutState::Steady && workload.rollout.is_healthy
 }
 
-/// How many workloads of one namespace are in progress, and its part of those of all namespaces.
+/// When it is asked for rollouts in progress, and for how long one may be without progress to count.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    /// The time of the question.
+    pub now: UnixSeconds,
+    /// How long a rollout may be without progress.
+    pub timeout: Duration,
+}
+
+impl Horizon {
+    /// Whether a workload in that state counts, whose pods moved last at that time.
+    pub(super) fn counts(self, (state, moved_at): Place) -> bool {
+        state.takes_a_place(moved_at.elapsed(self.now), self.timeout)
+    }
+}
+
+/// A workload that may count as in progress: its state, and when its pods moved last.
+pub(super) type Place = (RolloutState, UnixSeconds);
+
+/// Counts by state and by the time of the last move, because places become free as time passes.
+#[derive(Debug, Default)]
+struct Places(BTreeMap<RolloutState, BTreeMap<UnixSeconds, usize>>);
+
+impl Places {
+    fn add(&mut self, (state, moved_at): Place, count: usize) {
+        *self.0.entry(state).or_default().entry(moved_at).or_default() += count;
+    }
+
+    fn remove(&mut self, (state, moved_at): Place, count: usize) {
+        let Some(of_state) = self.0.get_mut(&state) else {
+            return;
+        };
+        if let Some(known) = of_state.get_mut(&moved_at) {
+            *known = known.saturating_sub(count);
+            if *known == 0 {
+                of_state.remove(&moved_at);
+            }
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Place, usize)> {
+        let of_state = |(state, times): (&RolloutState, _)| {
+            let state = *state;
+            let times: &BTreeMap<UnixSeconds, usize> = times;
+            times
+                .iter()
+                .map(move |(moved_at, count)| ((state, *moved_at), *count))
+        };
+        self.0.iter().flat_map(of_state)
+    }
+
+    /// The latest first: those before one that does not count do not count either.
+    fn count(&self, horizon: Horizon) -> usize {
+        let of_state = |(state, times): (&RolloutState, &BTreeMap<UnixSeconds, usize>)| {
+            let times = times.iter().rev();
+            let counting = times.take_while(|(moved_at, _)| horizon.counts((*state, **moved_at)));
+            counting.map(|(_, count)| count).sum::<usize>()
+        };
+        self.0.iter().map(of_state).sum()
+    }
+}
+
+/// Those of all namespaces that count.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Everywhere(Arc<Mutex<Places>>);
+
+impl Everywhere {
+    /// How many are in progress.
+    pub(super) fn count(&self, horizon: Horizon) -> usize {
+        self.lock().count(horizon)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        // A panic while the lock was held ends the process through supervision; until then the counts are still right.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The workloads of one namespace that are in progress, as a part of those of all namespaces.
 #[derive(Debug)]
 pub(super) struct InProgress {
-    here: usize,
+    here: Places,
     /// Whether the namespace counts.
     is_selected: bool,
-    everywhere: Arc<AtomicUsize>,
+    everywhere: Everywhere,
 }
 
 impl InProgress {
-    pub(super) const fn new(is_selected: bool, everywhere: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(is_selected: bool, everywhere: Everywhere) -> Self {
         Self {
-            here: 0,
+            here: Places::default(),
             is_selected,
             everywhere,
         }
     }
 
     pub(super) fn select(&mut self, is_selected: bool) {
-        let before = self.here();
+        if self.is_selected == is_selected {
+            return;
+        }
         self.is_selected = is_selected;
-        self.carry(before);
+        let mut everywhere = self.everywhere.lock();
+        for (place, count) in self.here.all() {
+            if is_selected {
+                everywhere.add(place, count);
+            } else {
+                everywhere.remove(place, count);
+            }
+        }
     }
 
-    /// A workload was or was not in progress, and now is or is not.
-    pub(super) fn note(&mut self, was: bool, is: bool) {
-        let before = self.here();
-        self.here = self
-            .here
-            .saturating_add(usize::from(is))
-            .saturating_sub(usize::from(was));
-        self.carry(before);
+    /// A workload had one place, and now has another; `None`: none.
+    pub(super) fn note(&mut self, before: Option<Place>, now: Option<Place>) {
+        if before == now {
+            return;
+        }
+        let change = |places: &mut Places| {
+            if let Some(before) = before {
+                places.remove(before, 1);
+            }
+            if let Some(now) = now {
+                places.add(now, 1);
+            }
+        };
+        change(&mut self.here);
+        if self.is_selected {
+            change(&mut self.everywhere.lock());
+        }
     }
 
-    /// None where the namespace does not count.
-    pub(super) const fn here(&self) -> usize {
-        if self.is_selected { self.here } else { 0 }
-    }
-
-    fn carry(&self, before: usize) {
-        let now = self.here();
-        if now > before {
-            self.everywhere.fetch_add(now - before, Ordering::Relaxed);
+    /// How many count; none where the namespace does not.
+    pub(super) fn count(&self, horizon: Horizon) -> usize {
+        if self.is_selected {
+            self.here.count(horizon)
         } else {
-            self.everywhere.fetch_sub(before - now, Ordering::Relaxed);
+            0
         }
     }
 }

@@ -9,13 +9,11 @@
 mod classes;
 mod limits;
 
-use std::{
-    sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use super::{
     change::{Change, Effect, Observed, Options, Pending, Settled, SourceChange, Transition, WorkloadId},
+    course::Everywhere,
     debts::Debts,
     handover::{Handover, Unrecorded, status},
     mounted::Mounted,
@@ -61,13 +59,13 @@ impl Namespace {
         options: Options,
         selected: bool,
         unrecorded: Option<Unrecorded>,
-        in_progress: &Arc<AtomicUsize>,
+        in_progress: &Everywhere,
     ) -> Self {
         Self {
             name,
             objects: Objects {
                 sources: Sources::new(options),
-                workloads: Workloads::new(options.auto_reload_all, selected, Arc::clone(in_progress)),
+                workloads: Workloads::new(options.auto_reload_all, selected, in_progress.clone()),
             },
             debts: Debts::default(),
             handover: Handover::new(unrecorded),

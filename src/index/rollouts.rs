@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Index;
+use super::{Index, course::Horizon};
 use crate::model::{Policy, Source, SourceKey, UnixSeconds, Workload, WorkloadKey};
 
 /// A workload that opted into a source.
@@ -19,8 +19,8 @@ pub struct Member {
     pub owes: bool,
     /// Since when all its pods have its present template and are available; `None`: they are not.
     pub healthy_since: Option<UnixSeconds>,
-    /// When its rollout was first seen as it is now.
-    pub progressed_at: UnixSeconds,
+    /// When its pods moved last, as far as that is known.
+    pub moved_at: Option<UnixSeconds>,
 }
 
 impl Index {
@@ -40,7 +40,7 @@ impl Index {
                 workload: Arc::clone(workload),
                 owes: has_target && inner.debts().is_due(&id, &reference),
                 healthy_since: course.healthy_since,
-                progressed_at: course.progressed_at,
+                moved_at: course.moved_at(workload),
             })
         });
         members.collect()
@@ -58,11 +58,13 @@ impl Index {
         known.cloned().collect()
     }
 
-    /// Since when its rollout and its pods have been seen as they are.
-    pub fn unmoved_since(&self, key: &WorkloadKey) -> Option<UnixSeconds> {
+    /// For how long its pods have not moved; `None`: it is not known.
+    pub fn unmoved_for(&self, key: &WorkloadKey, now: UnixSeconds) -> Option<Duration> {
         let inner = self.namespaces.get(&key.namespace)?;
-        let (_, course) = inner.workloads().with_course(&key.into())?;
-        Some(course.progressed_at)
+        let (workload, course) = inner.workloads().with_course(&key.into())?;
+        // Nothing shows that they ever did.
+        let unmoved_for = |moved_at: UnixSeconds| moved_at.elapsed(now);
+        Some(course.moved_at(workload).map_or(Duration::MAX, unmoved_for))
     }
 
     /// Whether an annotation of a source or a workload of the namespace was seen by which restarts of one workload depend on
@@ -102,25 +104,19 @@ impl Index {
     }
 
     /// How many workloads of the namespace that opted in have a rollout in progress; none where it does not count.
-    pub fn in_progress_in(&self, namespace: &str) -> usize {
+    pub fn in_progress_in(&self, namespace: &str, horizon: Horizon) -> usize {
         let inner = self.namespaces.get(namespace);
-        inner.map_or(0, |inner| inner.workloads().in_progress())
+        inner.map_or(0, |inner| inner.workloads().in_progress(horizon))
     }
 
-    /// How many of these have made no progress since then. It looks at every workload.
-    pub fn stalled_in(&self, namespace: &str, since: UnixSeconds) -> usize {
-        let inner = self.namespaces.get(namespace);
-        inner.map_or(0, |inner| inner.workloads().stalled(since))
+    /// How many do, in all namespaces that count.
+    pub fn in_progress(&self, horizon: Horizon) -> usize {
+        self.in_progress.count(horizon)
     }
 
-    /// As [`Self::stalled_in`], in all namespaces that count.
-    pub fn stalled(&self, since: UnixSeconds) -> usize {
-        let namespaces = self.namespaces.iter();
-        namespaces.map(|inner| inner.workloads().stalled(since)).sum()
-    }
-
-    /// How many workloads that opted in have a rollout in progress, in all namespaces that count.
-    pub fn in_progress(&self) -> usize {
-        self.in_progress.load(Ordering::Relaxed)
+    /// Whether that workload is among these.
+    pub fn is_in_progress(&self, key: &WorkloadKey, horizon: Horizon) -> bool {
+        let inner = self.namespaces.get(&key.namespace);
+        inner.is_some_and(|inner| inner.workloads().is_in_progress(&key.into(), horizon))
     }
 }

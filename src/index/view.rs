@@ -187,10 +187,7 @@ impl Index {
         let workloads = inner.workloads();
         Tally {
             workloads: workloads.counts().values().sum(),
-            opted_in: workloads
-                .all()
-                .filter(|workload| workloads.may_be_concerned(workload))
-                .count(),
+            opted_in: workloads.opted_in(),
             sources: inner.sources().counts().iter().sum(),
         }
     }

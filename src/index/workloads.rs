@@ -10,19 +10,19 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
 };
 
 use super::{
     change::{Observed, WorkloadId},
-    course::{Course, InProgress},
+    course::{Course, Everywhere, Horizon, InProgress, Place},
     lists::{self, Asked, Lists},
     replaced::{Replaced, Span, WorkloadSeen, is_paused, is_restart, template_changed},
     templates_left::TemplatesLeft,
 };
 use crate::model::{
-    Content, PodTemplate, Replacement, Restart, Source, SourceRef, UnixSeconds, Verdict, Workload,
-    WorkloadKey, WorkloadKind,
+    Content, PodTemplate, Replacement, Restart, RolloutState, Source, SourceRef, UnixSeconds, Verdict,
+    Workload, WorkloadKey, WorkloadKind,
 };
 
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Workloads {
     slots: HashMap<WorkloadId, Slot>,
     /// How many there are of each kind of which there is any.
     counts: BTreeMap<WorkloadKind, usize>,
+    /// How many opted into some source.
+    opted_in: usize,
     /// The reverse index: workloads that a source of that name may concern because they reference it.
     interested: HashMap<SourceRef, HashSet<WorkloadId>>,
     /// What the workloads list.
@@ -68,14 +70,26 @@ struct Slot {
     course: Course,
 }
 
+impl Slot {
+    /// Where it counts among those in progress, if it may.
+    fn place(&self) -> Option<Place> {
+        let state = self.workload.rollout.state;
+        // Whether it was restarted a short while ago is known when it is asked for.
+        let may_count = state.is_in_progress() || state == RolloutState::Opaque;
+        let moved_at = self.course.moved_at(&self.workload).filter(|_| may_count)?;
+        Some((state, moved_at))
+    }
+}
+
 impl Workloads {
     /// `in_progress`: how many workloads of all namespaces are.
-    pub(super) fn new(auto_reload_all: bool, selected: bool, in_progress: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(auto_reload_all: bool, selected: bool, in_progress: Everywhere) -> Self {
         Self {
             auto_reload_all,
             selected,
             slots: HashMap::new(),
             counts: BTreeMap::new(),
+            opted_in: 0,
             interested: HashMap::new(),
             lists: Lists::default(),
             followers: HashMap::new(),
@@ -108,8 +122,9 @@ impl Workloads {
     ) -> WorkloadSeen {
         let id = WorkloadId::from(&workload.key);
         let version = workload.resource_version;
-        let is_in_progress = self.is_in_progress(workload);
+        let may_count = self.opts_in(workload);
         let Some(slot) = self.slots.get_mut(&id) else {
+            let course = Course::new(workload, observed.map_or(UnixSeconds(0), |observed| observed.at));
             let slot = Slot {
                 workload: Arc::clone(workload),
                 generation: generation.unwrap_or_default(),
@@ -122,9 +137,10 @@ impl Workloads {
                 template_returned: false,
                 pods_moved: 0,
                 written: 0,
-                course: Course::new(workload, observed.map_or(UnixSeconds(0), |observed| observed.at)),
+                course,
             };
-            self.in_progress.note(false, is_in_progress);
+            self.opted_in += usize::from(may_count);
+            self.in_progress.note(None, slot.place().filter(|_| may_count));
             *self.counts.entry(id.kind).or_default() += 1;
             self.slots.insert(id.clone(), slot);
             self.link(&id, workload);
@@ -170,12 +186,15 @@ impl Workloads {
         if let Some(observed) = observed.filter(|observed| !observed.is_event) {
             slot.read_at = observed.order;
         }
+        let place = slot.place();
         if let Some(observed) = observed {
             slot.course = slot.course.next(&slot.workload, workload, observed.at);
         }
         let before = std::mem::replace(&mut slot.workload, Arc::clone(workload));
-        self.in_progress
-            .note(self.is_in_progress(&before), is_in_progress);
+        let now = slot.place().filter(|_| may_count);
+        let did_count = self.opts_in(&before);
+        self.opted_in = self.opted_in + usize::from(may_count) - usize::from(did_count);
+        self.in_progress.note(place.filter(|_| did_count), now);
         let replaced = Replaced {
             before,
             read_at,
@@ -198,7 +217,9 @@ impl Workloads {
                 self.counts.remove(&id.kind);
             }
         }
-        self.in_progress.note(self.is_in_progress(&slot.workload), false);
+        let did_count = self.opts_in(&slot.workload);
+        self.opted_in -= usize::from(did_count);
+        self.in_progress.note(slot.place().filter(|_| did_count), None);
         self.unlink(id, &slot.workload);
         Some(slot.workload)
     }
@@ -227,25 +248,26 @@ impl Workloads {
         Some((&slot.workload, slot.course))
     }
 
+    /// How many opted into some source; none where no source concerns any.
+    pub(super) const fn opted_in(&self) -> usize {
+        if self.selected { self.opted_in } else { 0 }
+    }
+
     /// How many that opted in have a rollout in progress; none where the namespace does not count.
-    pub(super) const fn in_progress(&self) -> usize {
-        self.in_progress.here()
+    pub(super) fn in_progress(&self, horizon: Horizon) -> usize {
+        self.in_progress.count(horizon)
     }
 
-    /// How many of these have made no progress since then.
-    pub(super) fn stalled(&self, since: UnixSeconds) -> usize {
-        if self.in_progress() == 0 {
-            return 0;
-        }
-        let stalled = self
-            .slots
-            .values()
-            .filter(|slot| slot.course.progressed_at <= since && self.is_in_progress(&slot.workload));
-        stalled.count()
+    /// Whether that one is among these.
+    pub(super) fn is_in_progress(&self, id: &WorkloadId, horizon: Horizon) -> bool {
+        let counts = |slot: &Slot| {
+            self.opts_in(&slot.workload) && slot.place().is_some_and(|place| horizon.counts(place))
+        };
+        self.selected && self.slots.get(id).is_some_and(counts)
     }
 
-    fn is_in_progress(&self, workload: &Workload) -> bool {
-        workload.rollout.state.is_in_progress() && (self.auto_reload_all || !workload.opt_in.is_empty())
+    fn opts_in(&self, workload: &Workload) -> bool {
+        self.auto_reload_all || !workload.opt_in.is_empty()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Workload>> {

@@ -115,6 +115,7 @@ impl Inspector {
             kinds: Some(self.sources.clone()),
             policy: self.context.index().policy_of(namespace),
             windows: Arc::clone(self.context.gate().texts()),
+            limits: *self.context.gate().flags(),
             notes: self.notes(),
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Input: a source's key. Output: [`Simulation`], [`SourcesAnswer`]. I/O: none.
 
+use std::sync::Arc;
+
 use tokio::task::yield_now;
 
 use super::about::Inspector;
@@ -16,21 +18,23 @@ const SLICE: usize = 32;
 const MOST: usize = 20;
 
 impl Inspector {
-    /// Who would restart if the source changed now.
+    /// Who would restart if the source changed now, and when.
     pub(super) async fn simulate(&self, key: &SourceKey) -> Simulation {
         let index = self.context().index();
         let facts = self.facts(&index.source_standing(key));
         let scope = self.scope(&key.namespace);
         let mut simulator = Simulator::new(&facts, self.flags(), &scope);
+        let mut restarting = Vec::new();
         for slice in index.workloads_of(&key.namespace).chunks(SLICE) {
             for workload in slice {
-                if concerns(workload, &facts.source) {
-                    simulator.judge(workload);
+                if concerns(workload, &facts.source) && simulator.judge(workload) {
+                    restarting.push(Arc::clone(workload));
                 }
             }
             yield_now().await;
         }
-        simulator.finish(&key.namespace)
+        let planned = self.plan(key, &facts, restarting, &scope).await;
+        simulator.finish(&key.namespace, planned)
     }
 
     /// The sources that restart most workloads.

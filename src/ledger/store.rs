@@ -52,16 +52,8 @@ pub(super) struct ToStore {
     pub(super) text: String,
     /// For chunk 0.
     pub(super) header: Option<Header>,
-    pub(super) complete: Complete,
-}
-
-/// Until when the ledger has every restart, once a chunk is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Complete {
-    /// Until this chunk is stored: all others are.
-    WhenStored,
-    /// Until then, by the API server's clock; `None`: not known.
-    Until(Option<UnixSeconds>),
+    /// Every restart until then, and until this is stored, is in the ledger, by the API server's clock; `None`: not known.
+    pub(super) complete: Option<UnixSeconds>,
 }
 
 impl Store {
@@ -154,11 +146,9 @@ impl Store {
             data.insert(KEY.to_owned(), key);
             data.insert(CHUNKS.to_owned(), count.to_string());
         }
-        let complete = match chunk.complete {
-            Complete::WhenStored => Some(stored::WHEN_STORED.to_owned()),
-            Complete::Until(until) => until.map(|until| until.0.to_string()),
-        };
-        let complete = complete.map(|complete| (COMPLETE.to_owned(), complete));
+        let complete = chunk
+            .complete
+            .map(|until| (COMPLETE.to_owned(), until.0.to_string()));
         let replaced = chunk
             .version
             .clone()

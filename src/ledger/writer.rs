@@ -21,8 +21,9 @@ use super::{
     batch::Batch,
     breaks::Breaks,
     chunks::Chunks,
+    clock::ServerClock,
     on_store::{OnStore, Place},
-    store::{Complete, Format, Header, Stored, ToStore},
+    store::{Format, Header, Stored, ToStore},
     watcher::{self, Seen},
 };
 use crate::{
@@ -55,6 +56,7 @@ pub struct LedgerWriter {
     taken_in: u64,
     /// Everything before then is stored, by the API server's clock.
     complete: Option<UnixSeconds>,
+    clock: ServerClock,
     /// A later version has taken the ledger over: it is left as it is.
     is_left_alone: bool,
 }
@@ -93,6 +95,7 @@ impl LedgerWriter {
             failures: Failures::default(),
             taken_in: u64::MAX,
             complete,
+            clock: ServerClock::default(),
             is_left_alone: false,
         }
     }
@@ -275,6 +278,7 @@ impl LedgerWriter {
         if waits_for_growth {
             return;
         }
+        let shared = Arc::clone(&self.place.ledger.shared);
         let now = Instant::now();
         if all {
             self.parts.iter_mut().for_each(Part::check_unless_due);
@@ -300,26 +304,36 @@ impl LedgerWriter {
                         .map(|_| chunk),
                 );
             }
-            let complete = match to_write.as_slice() {
-                [only] if self.is_written_but(*only) && self.has_everything() => Complete::WhenStored,
-                _ => Complete::Until(self.complete),
+            let held = match to_write.as_slice() {
+                [only] if self.may_claim(*only) => shared.hold_restarts(self.taken_in),
+                _ => None,
             };
+            let claimed = held.and_then(|until| self.clock.at(until));
+            let complete = self.complete.max(claimed);
             let writes = to_write.into_iter().map(|chunk| {
                 let write = self.write(chunk, self.chunks.count(), self.parts[chunk].version(), complete);
                 async move { (chunk, write.await) }
             });
             let writes = stream::iter(writes.collect::<Vec<_>>());
             let results: Vec<_> = writes.buffer_unordered(WRITES).collect().await;
-            self.place.ledger.shared.is_storing.send_replace(false);
+            let is_answered =
+                |result: &Result<_, ApiError>| result.as_ref().map_or_else(ApiError::is_refusal, |_| true);
+            // What was not answered may be stored at any time.
+            if held.is_some() && results.iter().all(|(_, result)| is_answered(result)) {
+                shared.release_restarts();
+            }
             due = Vec::new();
             for (chunk, result) in results {
                 match result {
                     Ok(stored) => {
                         self.in_force |= chunk == 0;
-                        if complete == Complete::WhenStored {
-                            self.complete = self.complete.max(stored.written_at);
-                        }
+                        self.complete = self.complete.max(stored.complete);
                         self.stored(chunk, stored);
+                        if held.is_none() && self.may_claim(chunk) && shared.is_taken_in(self.taken_in) {
+                            // It could not say that it has everything, and does.
+                            self.parts[chunk].touch();
+                            due.push(chunk);
+                        }
                     }
                     Err(error) if error.class == Class::Conflict && attempt < CONFLICTS => {
                         self.parts[chunk].check();
@@ -339,15 +353,11 @@ impl LedgerWriter {
         }
     }
 
-    /// Whether nothing was touched that is not taken in. If so, restarts wait from now on until the write is stored.
-    fn has_everything(&self) -> bool {
-        let shared = &self.place.ledger.shared;
-        let touched = shared.touched();
-        let has_everything = touched.number == self.taken_in;
-        if has_everything {
-            shared.is_storing.send_replace(true);
-        }
-        has_everything
+    /// Whether a write of this chunk may say that everything is there once it is stored. Not before an answer has told the API
+    /// server's time, and not while the chunk cannot be written: restarts would wait for each attempt.
+    fn may_claim(&self, chunk: usize) -> bool {
+        let has_failed = self.parts[chunk].has_failed();
+        !has_failed && self.clock.is_known() && self.is_written_but(chunk)
     }
 
     /// Whether all chunks but that one are written.
@@ -362,7 +372,7 @@ impl LedgerWriter {
         chunk: usize,
         count: usize,
         version: Option<String>,
-        complete: Complete,
+        complete: Option<UnixSeconds>,
     ) -> impl Future<Output = Result<Stored, ApiError>> + use<> {
         let (text, _) = self.chunks.text(chunk, count);
         let key = self.chunks.cipher().stored();
@@ -458,10 +468,7 @@ impl LedgerWriter {
             .iter()
             .filter(|(_, part)| part.due(now).is_some_and(|due| due <= now));
         let writes = due.take(WRITES).map(|(chunk, part)| {
-            let (chunk, write) = (
-                *chunk,
-                self.write(*chunk, count, part.version(), Complete::Until(self.complete)),
-            );
+            let (chunk, write) = (*chunk, self.write(*chunk, count, part.version(), self.complete));
             async move { (chunk, write.await) }
         });
         let results: Vec<_> = stream::iter(writes.collect::<Vec<_>>())
@@ -507,10 +514,7 @@ impl LedgerWriter {
         if !self.growth.as_ref().is_some_and(is_ready) || self.parts[0].is_waiting() {
             return;
         }
-        match self
-            .write(0, count, self.parts[0].version(), Complete::Until(self.complete))
-            .await
-        {
+        match self.write(0, count, self.parts[0].version(), self.complete).await {
             Ok(stored) => self.grown(count, stored),
             Err(error) if error.class == Class::Conflict => self.parts[0].check(),
             Err(error) => self.failed(0, &error),
@@ -543,13 +547,14 @@ impl LedgerWriter {
                 version: Some(version),
                 text: String::new(),
                 header: None,
-                complete: Complete::Until(None),
+                complete: None,
             };
             let _ = self.place.leadership.fence(store.write(&name, empty)).await;
         }
     }
 
     fn stored(&mut self, chunk: usize, stored: Stored) {
+        self.clock.note(stored.written_at);
         self.parts[chunk].written(stored.version);
         self.failures.succeeded(chunk);
     }

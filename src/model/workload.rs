@@ -333,6 +333,11 @@ pub struct Owed {
 }
 
 impl Owed {
+    /// Whether the source is gone.
+    pub fn is_absent(&self) -> bool {
+        self.content == Content::Absent
+    }
+
     /// When the source was changed, as far as it is known: a deletion leaves no time.
     pub fn changed_at(&self) -> UnixSeconds {
         let written = match self.content {

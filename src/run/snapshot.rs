@@ -5,13 +5,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
+
+use jiff::Timestamp;
 
 use crate::{
     admin::health::{CheckResult, Health},
     admit::Reason,
     diagnose::Mistake,
-    index::Index,
+    index::{Horizon, Index},
     lease::{Leadership, Role},
     metrics::{Metrics, Snapshot},
     queue::Priority,
@@ -68,7 +71,10 @@ pub(super) fn report_state(
             oldest_pending: late.max().unwrap_or_default(),
             deferred: by_reason(&deferred()),
             rollouts_in_progress: if leadership.is_leader() {
-                index.in_progress()
+                index.in_progress(Horizon {
+                    now: Timestamp::now().into(),
+                    timeout: Duration::MAX,
+                })
             } else {
                 0
             },

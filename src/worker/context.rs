@@ -13,7 +13,8 @@ use dashmap::DashSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    gate::{Gate, is_stuck},
+    begun::Begun,
+    gate::Gate,
     mistakes::{Counts, Mistakes},
     outcomes::Outcomes,
     report::{Past, Reporter, log_pause},
@@ -73,6 +74,7 @@ pub struct Context {
     waits: Arc<Waits>,
     mistakes: Arc<Mistakes>,
     outcomes: Arc<Outcomes>,
+    begun: Begun,
     /// Workloads whose last patch was stored without its marker.
     unmarked: DashSet<WorkloadKey>,
 }
@@ -84,7 +86,7 @@ impl Context {
         let is_stuck = {
             let (waits, refused) = (Arc::clone(&waits), parts.reporter.refused());
             move |key: &WorkloadKey, source: &SourceRef| {
-                let waits_for_another = waits.reason(key).is_some_and(|reason| is_stuck(&reason, source));
+                let waits_for_another = waits.reason(key).is_some_and(|reason| reason.is_stuck(source));
                 waits_for_another || refused(key)
             }
         };
@@ -96,6 +98,7 @@ impl Context {
             waits,
             mistakes: Arc::default(),
             outcomes: Arc::default(),
+            begun: Begun::default(),
             unmarked: DashSet::new(),
         }
     }
@@ -174,6 +177,11 @@ impl Context {
     /// What becomes of restarts.
     pub(super) fn outcomes(&self) -> &Arc<Outcomes> {
         &self.outcomes
+    }
+
+    /// Which changes are being rolled out under a limit.
+    pub(super) const fn begun(&self) -> &Begun {
+        &self.begun
     }
 
     /// Which objects have mistakes in their annotations.

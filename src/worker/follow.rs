@@ -82,6 +82,34 @@ impl Context {
         };
         self.outcomes().restarted(key, restarted);
         self.look_at_rollout(key);
+        for owed in restarted_for {
+            let source = &owed.source;
+            if let Some((rules, tally)) = self.gate().progress(source)
+                && tally.concerned > 1
+                && self.begun().note(&source.key, owed.version)
+            {
+                self.reporter()
+                    .rollout_started(source, owed.version, &rules, &tally);
+            }
+        }
+    }
+
+    /// Says of each change that is rolled out under a limit when it has come to its end. Never ends.
+    pub async fn look_after_changes(self: Arc<Self>) {
+        loop {
+            for (key, version) in self.begun().due().await {
+                let source = self.index().source(&key).map(|(source, _)| source);
+                let progress = source.as_ref().and_then(|source| self.gate().progress(source));
+                let Some((source, (_, tally))) = source.as_ref().zip(progress) else {
+                    // It is deleted, or not limited any more.
+                    self.begun().end(&key, version);
+                    continue;
+                };
+                if tally.is_complete() && self.begun().end(&key, version) && self.leadership().is_leader() {
+                    self.reporter().rollout_complete(source, version, &tally);
+                }
+            }
+        }
     }
 
     /// The workload's rollout may have ended.

@@ -16,12 +16,12 @@ use jiff::Timestamp;
 use super::slots::{Inner, Slots};
 use crate::{
     admit::{
-        self, Admission, Budget, Candidate, ChangedSource, Flags, Group, Last, Others, Reason, Rules, Seat,
-        Tally, Texts,
+        self, Admission, Budget, Candidate, ChangedSource, Flags, Group, Last, Others, Rules, Seat, Tally,
+        Texts,
     },
-    index::{Index, Member, Pending},
+    index::{Horizon, Index, Member, Pending},
     model::{
-        Policy, RolloutState, Source, SourceKey, SourceRef, UnixSeconds, WorkloadKey,
+        Policy, RolloutState, Source, SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey,
         limits::{Limits, Share},
     },
 };
@@ -47,22 +47,9 @@ pub struct Gate {
     flags: Flags,
     slots: Arc<Slots>,
     tallies: Arc<Mutex<HashMap<SourceKey, Counted>>>,
-    /// In which second was looked for rollouts that have stalled, and how many there were; without a namespace, in all.
-    stalled: Arc<Mutex<Looks>>,
     /// When the first place was asked for.
     begun: Arc<OnceLock<Instant>>,
     is_stuck: IsStuck,
-}
-
-/// By namespace, the second of a look and what it found.
-type Looks = HashMap<Option<Arc<str>>, Look>;
-
-/// How many had stalled, in which second, of so many in progress.
-#[derive(Debug)]
-struct Look {
-    second: i64,
-    of: usize,
-    stalled: usize,
 }
 
 /// A tally, and what it was counted from.
@@ -100,7 +87,6 @@ impl Gate {
             flags,
             slots: Arc::default(),
             tallies: Arc::default(),
-            stalled: Arc::default(),
             begun: Arc::default(),
             is_stuck,
         }
@@ -109,6 +95,20 @@ impl Gate {
     /// What is written about windows.
     pub const fn texts(&self) -> &Arc<Texts> {
         &self.texts
+    }
+
+    /// What flags say about how many restarts may be under way.
+    pub const fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// The budgets of a namespace and of the cluster, and how many are in flight.
+    pub fn budgets(&self, namespace: &Arc<str>, policy: Option<&Policy>, now: Timestamp) -> [Budget; 2] {
+        let slots = self.slots.lock();
+        [
+            self.of_namespace(namespace, policy, now, &slots),
+            self.of_cluster(now, &slots),
+        ]
     }
 
     /// Whether the workload may restart for what it owes.
@@ -137,14 +137,17 @@ impl Gate {
             last: None,
             unmoved_for: Duration::ZERO,
         };
-        let is_opaque = pending.workload.rollout.state == RolloutState::Opaque
-            && self.are_limited(&pending.workload.key.namespace, namespace.as_deref());
-        self.slots.restarted(
-            &pending.workload.key,
-            now,
-            candidate.interval(&self.flags),
-            is_opaque,
-        );
+        self.slots
+            .restarted(&pending.workload.key, now, candidate.interval(&self.flags));
+    }
+
+    /// How far the restarts for a source are that has a limit; `None`: it has none.
+    pub(super) fn progress(&self, source: &Source) -> Option<(Rules, Arc<Tally>)> {
+        let namespace = self.index.policy_of(&source.key.namespace);
+        let rules = self.rules(source, namespace.as_deref());
+        rules
+            .bind()
+            .then(|| (rules, self.tally(&source.key, rules, &mut self.slots.lock())))
     }
 
     /// The workload is gone.
@@ -165,14 +168,13 @@ impl Gate {
             unmoved_for: Duration::ZERO,
         };
         if !candidate.interval(&self.flags).is_zero() {
-            candidate.last = self.last(pending);
+            candidate.last = self.last(&pending.workload);
         }
         let admission = admit::alone(candidate, &self.texts, &self.flags, now);
         if admission != Admission::Now || !self.are_limited(&key.namespace, namespace.as_deref()) {
             return admission;
         }
-        let unmoved_since = self.index.unmoved_since(key);
-        candidate.unmoved_for = unmoved_since.map_or(Duration::ZERO, |since| since.elapsed(now.into()));
+        candidate.unmoved_for = self.index.unmoved_for(key, now.into()).unwrap_or_default();
         let mut slots = self.slots.lock();
         let (admission, is_sick) = self.among(&candidate, pending, claims, now, &mut slots);
         if claims && admission == Admission::Now && pending.workload.rollout.state != RolloutState::Never {
@@ -182,9 +184,9 @@ impl Gate {
     }
 
     /// The last restart: as this process remembers, or as the workload shows.
-    fn last(&self, pending: &Pending) -> Option<Last> {
-        let known = self.slots.lock().last(&pending.workload.key);
-        let shown = pending.workload.template.written_at;
+    pub fn last(&self, workload: &Workload) -> Option<Last> {
+        let known = self.slots.lock().last(&workload.key);
+        let shown = workload.template.written_at;
         known.or_else(|| shown.map(|at| Last { at, streak: 0 }))
     }
 
@@ -223,8 +225,8 @@ impl Gate {
         let groups: Vec<_> = concerns.iter().map(Concern::group).collect();
         let others = Others {
             groups: &groups,
-            namespace: self.of_namespace(key, candidate.namespace, slots),
-            cluster: self.of_cluster(slots),
+            namespace: self.of_namespace(&key.namespace, candidate.namespace, now, slots),
+            cluster: self.of_cluster(now, slots),
             is_reserved: slots.is_reserved(key),
             rollout_timeout: self.flags.timeout(),
             unknown_until: claims.then(|| self.looks_until(&key.namespace, now)).flatten(),
@@ -246,7 +248,8 @@ impl Gate {
         (!left.is_zero()).then(|| now + left)
     }
 
-    fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
+    /// What holds for the restarts of a source.
+    pub fn rules(&self, source: &Source, namespace: Option<&Policy>) -> Rules {
         let of_source = Policy::limits_of(source.policy.as_deref());
         Rules::of(of_source, Policy::limits_of(namespace), &self.flags.limits)
     }
@@ -290,9 +293,7 @@ impl Gate {
         }
         let members = self.index.members(source);
         let reference = source.reference();
-        let seats = members
-            .iter()
-            .map(|member| self.seat(member, &reference, UnixSeconds(now), slots));
+        let seats = members.iter().map(|member| self.seat(member, &reference, slots));
         let tally = Arc::new(Tally::of(seats.collect::<Vec<_>>(), &rules, UnixSeconds(now)));
         let mut tallies = self.tallies();
         if tallies.len() >= TALLIES {
@@ -307,103 +308,74 @@ impl Gate {
         tally
     }
 
-    fn seat<'a>(
-        &self,
-        member: &'a Member,
-        source: &SourceRef,
-        now: UnixSeconds,
-        slots: &mut Inner,
-    ) -> Seat<'a> {
+    fn seat<'a>(&self, member: &'a Member, source: &SourceRef, slots: &mut Inner) -> Seat<'a> {
         let workload = &member.workload;
         let rollout = &workload.rollout;
         let key = &workload.key;
-        // Its pods are replaced when the pause ends, which nothing here holds up.
-        let is_paused = workload.pause.as_ref().is_some_and(|pause| pause.is_ours());
-        let state = match rollout.state {
-            RolloutState::Opaque if slots.may_roll_unseen(key) => RolloutState::Rolling,
-            RolloutState::Held if is_paused => RolloutState::Rolling,
-            state => state,
-        };
         let is_suspended = workload.policy.as_ref().is_some_and(|policy| policy.suspended);
         Seat {
             key,
             owes: member.owes,
-            state,
+            state: rollout.state,
             is_healthy: rollout.is_healthy,
             has_pods: rollout.has_pods,
             healthy_since: member.healthy_since,
-            progressed_at: if is_paused { now } else { member.progressed_at },
+            moved_at: member.moved_at,
             wave: workload.wave(),
             is_reserved: slots.is_reserved(key),
-            was_sick: slots.was_sick(key, state == RolloutState::Steady && rollout.is_healthy),
+            was_sick: slots.was_sick(key, rollout.state == RolloutState::Steady && rollout.is_healthy),
             is_stuck: member.owes && (is_suspended || (self.is_stuck)(key, source)),
         }
     }
 
-    fn of_namespace(&self, key: &WorkloadKey, policy: Option<&Policy>, slots: &Inner) -> Budget {
+    fn of_namespace(
+        &self,
+        namespace: &Arc<str>,
+        policy: Option<&Policy>,
+        now: Timestamp,
+        slots: &Inner,
+    ) -> Budget {
         let asked = Policy::limits_of(policy).and_then(|limits| limits.max_concurrent);
         let asked = asked.map(|share| {
             let all = match share {
                 Share::Count(_) => 0,
-                Share::Percent(_) => self.index.tally(&key.namespace).opted_in,
+                Share::Percent(_) => self.index.tally(namespace).opted_in,
             };
             share.at_least_one(all)
         });
         let limit = asked.into_iter().chain(self.flags.per_namespace).min();
-        let in_namespace = |other: &&WorkloadKey| other.namespace == key.namespace;
-        self.budget(limit, Some(&key.namespace), |index| {
-            let unseen = slots.reserved().filter(in_namespace);
-            index.in_progress_in(&key.namespace) + self.unseen(unseen)
+        let reserved = slots.reserved().filter(|other| other.namespace == *namespace);
+        self.budget(limit, now, reserved, |horizon| {
+            self.index.in_progress_in(namespace, horizon)
         })
     }
 
-    fn of_cluster(&self, slots: &Inner) -> Budget {
-        self.budget(self.flags.in_all, None, |index| {
-            index.in_progress() + self.unseen(slots.reserved())
+    fn of_cluster(&self, now: Timestamp, slots: &Inner) -> Budget {
+        self.budget(self.flags.in_all, now, slots.reserved(), |horizon| {
+            self.index.in_progress(horizon)
         })
     }
 
     /// What makes no progress holds no place for ever.
-    fn budget(
+    fn budget<'a>(
         &self,
         limit: Option<usize>,
-        namespace: Option<&Arc<str>>,
-        in_flight: impl Fn(&Index) -> usize,
+        now: Timestamp,
+        reserved: impl Iterator<Item = &'a WorkloadKey>,
+        seen: impl Fn(Horizon) -> usize,
     ) -> Budget {
-        let mut in_flight = limit.map_or(0, |_| in_flight(&self.index));
-        if limit.is_some_and(|limit| in_flight >= limit) {
-            in_flight = in_flight.saturating_sub(self.stalled(namespace, in_flight));
-        }
+        let horizon = Horizon {
+            now: now.into(),
+            timeout: self.flags.timeout(),
+        };
+        let in_flight = limit.map_or(0, |_| {
+            // These first: one that the index sees meanwhile is counted twice, not missed.
+            let unseen = reserved
+                .filter(|key| !self.index.is_in_progress(key, horizon))
+                .count();
+            unseen + seen(horizon)
+        });
         Budget { in_flight, limit }
-    }
-
-    /// How many have stalled: looked for once a second, and when their number is another.
-    fn stalled(&self, namespace: Option<&Arc<str>>, of: usize) -> usize {
-        let second = Timestamp::now().as_second();
-        let mut looks = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.retain(|_, look| look.second == second);
-        if let Some(look) = looks.get(&namespace.cloned())
-            && look.of == of
-        {
-            return look.stalled;
-        }
-        let timeout = i64::try_from(self.flags.timeout().as_secs()).unwrap_or(i64::MAX);
-        let since = UnixSeconds(second.saturating_sub(timeout));
-        let stalled = match namespace {
-            Some(namespace) => self.index.stalled_in(namespace, since),
-            None => self.index.stalled(since),
-        };
-        looks.insert(namespace.cloned(), Look { second, of, stalled });
-        stalled
-    }
-
-    /// How many of these the index does not count as in progress.
-    fn unseen<'a>(&self, reserved: impl Iterator<Item = &'a WorkloadKey>) -> usize {
-        let is_unseen = |key: &&WorkloadKey| {
-            let workload = self.index.workload(key);
-            !workload.is_some_and(|workload| workload.rollout.state.is_in_progress())
-        };
-        reserved.filter(is_unseen).count()
     }
 
     fn tallies(&self) -> MutexGuard<'_, HashMap<SourceKey, Counted>> {
@@ -421,14 +393,5 @@ impl Concern {
             is_owed: self.is_owed,
             is_released: self.is_released,
         }
-    }
-}
-
-/// Whether that reason is one which no restart for the source ends.
-pub(super) fn is_stuck(reason: &Reason, source: &SourceRef) -> bool {
-    match reason {
-        Reason::Suspended(_) => true,
-        Reason::Halted(halt) => halt.source != *source,
-        _ => false,
     }
 }

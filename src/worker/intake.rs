@@ -42,7 +42,7 @@ use sign::Sign;
 /// How often the loop shows that it lives while nothing happens.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// How often namespaces with deferred restarts are listed where workloads may not be watched.
+/// How often namespaces with deferred restarts or rollouts are listed where workloads may not be watched.
 const LIST_WAITING: Duration = Duration::from_secs(30);
 
 /// How long the resumes of paused Deployments wait for the first lists of all sources, at most.
@@ -75,7 +75,7 @@ pub struct Intake {
     lists: Lists,
     /// Since when resumes wait for sources; `None`: not any more.
     resumes_wait_since: Option<Instant>,
-    /// When namespaces with deferred restarts were last listed.
+    /// When these were last listed.
     waits_listed_at: Instant,
     /// Every stream was listed once, or cannot be, and that is logged.
     has_said_synced: bool,
@@ -141,13 +141,18 @@ impl Intake {
         }
     }
 
-    /// Where workloads may not be watched, only a list shows that a deferred one need not wait any more.
+    /// Where workloads may not be watched, only a list shows that a deferred one need not wait any more, and what became of
+    /// one that was restarted.
     fn list_what_waits(&mut self) {
-        if self.waits_listed_at.elapsed() >= LIST_WAITING {
-            self.waits_listed_at = Instant::now();
-            for namespace in self.context.waits().namespaces() {
-                self.lists.request(&namespace);
-            }
+        if self.waits_listed_at.elapsed() < LIST_WAITING {
+            return;
+        }
+        let now = Instant::now();
+        self.waits_listed_at = now;
+        let mut namespaces: BTreeSet<_> = self.context.waits().namespaces().into_iter().collect();
+        namespaces.extend(self.context.outcomes().to_be_asked_for(now.into_std()));
+        for namespace in namespaces {
+            self.lists.request(&namespace);
         }
     }
 

@@ -14,12 +14,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::model::{
-    HeldBack, Replacement, Rollout, RolloutState, SourceKey, UnixSeconds, Workload, WorkloadKey,
-};
+use crate::model::{Replacement, Rollout, RolloutState, SourceKey, UnixSeconds, Workload, WorkloadKey};
 
 /// Workloads of one namespace that are followed at most.
 const MOST_IN_NAMESPACE: usize = 10_000;
+/// A rollout under way is asked for where no watch shows it, again after this part of the time since the restart: the longer
+/// it takes, the less often.
+const ASKED_AGAIN_AFTER: u32 = 8;
 /// Sources that are kept of one workload at most.
 const MOST_SOURCES: usize = 32;
 
@@ -112,6 +113,15 @@ pub(super) struct Outcomes {
 struct Followed {
     restarted: Restarted,
     has_failed: bool,
+    /// When it was asked for last, or restarted.
+    asked_at: Instant,
+}
+
+impl Followed {
+    fn is_to_be_asked_for(&self, now: Instant) -> bool {
+        let since = |then| now.saturating_duration_since(then);
+        since(self.asked_at) >= since(self.restarted.at) / ASKED_AGAIN_AFTER
+    }
 }
 
 /// How a workload stands after its restart.
@@ -141,6 +151,7 @@ impl Outcomes {
         }
         if here.len() < MOST_IN_NAMESPACE {
             let followed = Followed {
+                asked_at: restarted.at,
                 restarted,
                 has_failed: false,
             };
@@ -178,6 +189,25 @@ impl Outcomes {
         here.remove(key);
         self.recount(&mut inner);
         outcome
+    }
+
+    /// The namespaces in which a workload is to be asked for, where no watch shows it. All in them are taken to be.
+    pub(super) fn to_be_asked_for(&self, now: Instant) -> Vec<Arc<str>> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut inner = self.lock();
+        let due = inner.iter_mut().filter(|(_, here)| {
+            let mut followed = here.values();
+            followed.any(|followed| followed.is_to_be_asked_for(now))
+        });
+        let due = due.map(|(namespace, here)| {
+            for followed in here.values_mut() {
+                followed.asked_at = now;
+            }
+            Arc::clone(namespace)
+        });
+        due.collect()
     }
 
     /// The workload is gone.
@@ -248,13 +278,10 @@ fn stands(workload: &Workload) -> Now {
         RolloutState::Opaque | RolloutState::Never => Now::Unknown,
         RolloutState::Failed => Now::Stale(Stale::Failed),
         RolloutState::Steady if rollout.is_healthy => Now::Fresh,
+        RolloutState::Paused if workload.pods.are_complete && rollout.is_healthy => Now::Fresh,
+        RolloutState::Paused => Now::Stale(Stale::Deferred),
         RolloutState::Held => match workload.replacement {
             Replacement::Partly(_) if workload.pods.are_complete && rollout.is_healthy => Now::Fresh,
-            Replacement::Partly(HeldBack::Paused)
-                if workload.pause.as_ref().is_some_and(|pause| pause.is_ours()) =>
-            {
-                Now::Stale(Stale::Deferred)
-            }
             Replacement::Partly(_) => Now::Stale(Stale::TemplateOnly),
             // Between two steps of a Rollout.
             Replacement::All | Replacement::Unknown => Now::Stale(Stale::Rolling),

@@ -15,16 +15,13 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     admit::Last,
     model::{UnixSeconds, WorkloadKey},
 };
-
-/// How long a workload counts as rolling after its restart where nothing shows how far it is.
-const OPAQUE: Duration = Duration::from_mins(1);
 
 /// Last restarts that are remembered at most; beyond that, the older ones are forgotten.
 const REMEMBERED: usize = 20_000;
@@ -43,7 +40,6 @@ pub(super) struct Inner {
     reserved: HashSet<WorkloadKey>,
     sick: HashSet<WorkloadKey>,
     restarts: HashMap<WorkloadKey, Last>,
-    opaque: HashMap<WorkloadKey, Instant>,
     /// Rises with every change of a place.
     version: u64,
 }
@@ -81,24 +77,18 @@ impl Slots {
     }
 
     /// The workload was restarted, and is not to be so again for that long.
-    pub(super) fn restarted(&self, key: &WorkloadKey, at: UnixSeconds, interval: Duration, is_opaque: bool) {
-        if interval.is_zero() && !is_opaque {
+    pub(super) fn restarted(&self, key: &WorkloadKey, at: UnixSeconds, interval: Duration) {
+        if interval.is_zero() {
             return;
         }
         let mut inner = self.lock();
-        if is_opaque {
-            inner.opaque.retain(|_, at| at.elapsed() < OPAQUE);
-            inner.opaque.insert(key.clone(), Instant::now());
+        let last = inner.restarts.get(key);
+        let last = last.map_or(Last { at, streak: 0 }, |last| last.next(at, interval));
+        if inner.restarts.len() >= REMEMBERED {
+            let oldest = at.0.saturating_sub(2 * 3600);
+            inner.restarts.retain(|_, last| last.at.0 > oldest);
         }
-        if !interval.is_zero() {
-            let last = inner.restarts.get(key);
-            let last = last.map_or(Last { at, streak: 0 }, |last| last.next(at, interval));
-            if inner.restarts.len() >= REMEMBERED {
-                let oldest = at.0.saturating_sub(2 * 3600);
-                inner.restarts.retain(|_, last| last.at.0 > oldest);
-            }
-            inner.restarts.insert(key.clone(), last);
-        }
+        inner.restarts.insert(key.clone(), last);
     }
 
     /// The workload is gone.
@@ -107,7 +97,6 @@ impl Slots {
         let mut inner = self.lock();
         inner.sick.remove(key);
         inner.restarts.remove(key);
-        inner.opaque.remove(key);
     }
 }
 
@@ -133,11 +122,6 @@ impl Inner {
             self.sick.remove(key);
         }
         self.sick.contains(key)
-    }
-
-    /// Whether it was restarted a moment ago, and shows nothing of it.
-    pub(super) fn may_roll_unseen(&self, key: &WorkloadKey) -> bool {
-        self.opaque.get(key).is_some_and(|at| at.elapsed() < OPAQUE)
     }
 
     /// Its last restart, as far as this process knows.

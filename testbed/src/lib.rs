@@ -52,6 +52,7 @@ mod process;
 pub mod proxy;
 mod receiver;
 mod replica;
+mod rollouts;
 mod session;
 
 pub use audit::{AuditLog, Entry, Stage};
@@ -69,3 +70,4 @@ pub use ports::free_port;
 pub use proxy::Proxy;
 pub use receiver::{Answer, Received, Receiver};
 pub use replica::{Replica, ReplicaBuilder};
+pub use rollouts::{Played, Rollouts};

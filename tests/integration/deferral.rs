@@ -1,7 +1,14 @@
 //! Restarts that wait on purpose: suspended, or outside of their windows. They stay owed, and all changes meanwhile are one.
 
+mod canaries;
+mod kinds;
+mod leaders;
 mod namespaces;
+mod openings;
+mod outages;
 mod rollouts;
+mod users;
+mod waves;
 mod windows;
 
 use k8s_openapi::api::{
@@ -29,6 +36,10 @@ use crate::harness::{
 
 const SUSPEND: &str = "reloader.stakater.com/suspend";
 const WINDOW: &str = "reloader.stakater.com/restart-window";
+const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
+const CANARY: &str = "reloader.stakater.com/canary";
+const BAKE_TIME: &str = "reloader.stakater.com/bake-time";
+const WAVE: &str = "reloader.stakater.com/rollout-wave";
 const REQUESTED_AT: &str = "reloader.stakater.com/requested-at";
 
 /// How many restarts wait for that reason.
@@ -84,6 +95,7 @@ impl Owner {
     }
 }
 
+/// Statement 31, of each owner; namespaces have their own test.
 #[rstest]
 fn what_is_suspended_restarts_once_when_it_is_not_any_more(
     #[values(Owner::Workload, Owner::ConfigMap, Owner::Secret)] owner: Owner,
@@ -136,6 +148,7 @@ fn what_is_suspended_restarts_once_when_it_is_not_any_more(
     });
 }
 
+/// Statement 32.
 #[test]
 fn a_change_that_is_taken_back_while_suspended_restarts_nothing() {
     run(async {
@@ -173,6 +186,7 @@ fn a_suspended_source_holds_back_only_those_that_owe_for_it() {
     });
 }
 
+/// Statement 33.
 #[test]
 fn a_release_does_not_override_a_suspension() {
     run(async {

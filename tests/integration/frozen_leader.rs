@@ -97,7 +97,10 @@ fn a_leader_that_wakes_after_a_takeover_writes_nothing_and_ends(
             assert_eq!(code, Some(1), "{}", zombie.replica.log());
             assert!(zombie.replica.log().contains("no longer leader, shutting down"));
             let by_zombie = |entry: &testbed::Entry| {
-                entry.user.ends_with(&zombie.name) && entry.is_write() && entry.request_received >= woken
+                entry.namespace == world.namespace
+                    && entry.user.ends_with(&zombie.name)
+                    && entry.is_write()
+                    && entry.request_received >= woken
             };
             let writes = world.plane.audit().matching(by_zombie).expect("the audit log");
             // An Event about what it did while it led changes nothing. A patch that a thread had asked the lease for just

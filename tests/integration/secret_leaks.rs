@@ -85,6 +85,7 @@ async fn asked(controller: &Controller, namespace: &str) -> Vec<String> {
         format!("/v1/sources/secret/{namespace}/two"),
         format!("/v1/workloads/deployment/{namespace}/served"),
         format!("/v1/workloads/deployment/{namespace}/refused"),
+        format!("/v1/workloads/deployment/{namespace}/held"),
     ] {
         let (status, body) = controller.ask(&path).await.expect("an answer");
         assert_eq!(status, 200, "{path}: {body}");
@@ -93,6 +94,7 @@ async fn asked(controller: &Controller, namespace: &str) -> Vec<String> {
     answers
 }
 
+/// Statement 48 among others: one restart waits on purpose, and is explained.
 #[test]
 fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
     run(async {
@@ -103,6 +105,10 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
                 .create::<Deployment>(&deployment(workload, &AUTO, &pod_with(&[], &[secret])))
                 .await;
         }
+        let suspended = [AUTO[0], ("reloader.stakater.com/suspend", "true")];
+        world
+            .create::<Deployment>(&deployment("held", &suspended, &pod_with(&[], &["two"])))
+            .await;
         let policy = Policy::create(&world).await;
         let controller = world.controller().arg("--log-level=trace").start().await;
         world.wait_for_ledger(2).await;
@@ -124,7 +130,10 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         policy.delete(&world).await;
         world.wait_for_rollouts("deployments", "served", 2).await;
         world.wait_for_rollouts("deployments", "refused", 1).await;
-        controller.wait_idle().await;
+        controller.wait_metric("reloader_pending_reloads", 1.0).await;
+        controller
+            .wait_metric("reloader_deferred_reloads{reason=\"suspended\"}", 1.0)
+            .await;
         let lines = world.wait_for_ledger(2).await;
         // A start over a ledger, with errors while it begins.
         let metrics = controller.get("/metrics").await.expect("an answer").1;
@@ -173,6 +182,10 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         assert!(
             answers.concat().contains("Secret"),
             "the answers are about Secrets"
+        );
+        assert!(
+            answers.concat().contains("of the workload suspends it"),
+            "a wait is explained"
         );
         for text in shown.into_iter().chain(answers) {
             assert!(!text.is_empty());

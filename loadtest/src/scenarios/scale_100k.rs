@@ -6,7 +6,6 @@
 mod audit;
 mod fleet;
 mod measured;
-mod replicas;
 
 use std::{
     collections::HashMap,
@@ -25,6 +24,7 @@ use crate::{
     controller::Controller,
     lab::Lab,
     objects::{IN_FLIGHT, change, pair},
+    replicas::{self, Replicas, WINDOW},
     report::Figure,
     statistics::percentile,
 };
@@ -32,7 +32,6 @@ use audit::Changes;
 use fleet::Fleet;
 use futures::{StreamExt, TryStreamExt, stream};
 use measured::{Measured, figures};
-use replicas::{Replicas, WINDOW};
 
 /// The large cluster: 100,000 sources, 10,000 Deployments.
 const LARGE: Fleet = Fleet::new("large", 1_000, 5_000, 300);

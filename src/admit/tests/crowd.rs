@@ -77,7 +77,7 @@ struct Member {
     is_reserved: bool,
     was_sick: bool,
     healthy_since: Option<UnixSeconds>,
-    progressed_at: i64,
+    moved_at: i64,
     /// When its rollout ends.
     ends_at: i64,
     restarts: usize,
@@ -177,7 +177,7 @@ impl Crowd {
                     is_reserved: false,
                     was_sick: false,
                     healthy_since: Some(UnixSeconds(-1000)),
-                    progressed_at: -1000,
+                    moved_at: -1000,
                     ends_at: 0,
                     restarts: 0,
                 }
@@ -220,7 +220,7 @@ impl Crowd {
         // Pods of the template before may be enough.
         member.workload.rollout.is_healthy = self.random.one_in(2);
         member.healthy_since = None;
-        member.progressed_at = self.now;
+        member.moved_at = self.now;
         member.ends_at = self.now + takes;
     }
 
@@ -256,7 +256,7 @@ impl Crowd {
             is_healthy: member.workload.rollout.is_healthy,
             has_pods: member.workload.rollout.has_pods,
             healthy_since: member.healthy_since,
-            progressed_at: UnixSeconds(member.progressed_at),
+            moved_at: Some(UnixSeconds(member.moved_at)),
             wave: member.workload.wave(),
             is_reserved: member.is_reserved && self.mutant != Mutant::ForgetsAdmissions,
             was_sick: member.was_sick && self.mutant != Mutant::CountsTheSick,

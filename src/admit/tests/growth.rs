@@ -30,7 +30,7 @@ fn rounds(annotations: &[(&str, &str)]) -> usize {
                 is_healthy: true,
                 has_pods: true,
                 healthy_since: Some(UnixSeconds(0)),
-                progressed_at: UnixSeconds(0),
+                moved_at: Some(UnixSeconds(0)),
                 wave: 0,
                 is_reserved: (served..served + begun).contains(&number),
                 was_sick: false,

@@ -14,7 +14,7 @@ fn rollout(state: RolloutState, is_healthy: bool) -> Rollout {
     }
 }
 
-fn seat(key: &WorkloadKey, state: RolloutState, is_healthy: bool) -> Seat<'_> {
+pub(super) fn seat(key: &WorkloadKey, state: RolloutState, is_healthy: bool) -> Seat<'_> {
     Seat {
         key,
         owes: false,
@@ -22,7 +22,7 @@ fn seat(key: &WorkloadKey, state: RolloutState, is_healthy: bool) -> Seat<'_> {
         is_healthy,
         has_pods: true,
         healthy_since: is_healthy.then_some(UnixSeconds(0)),
-        progressed_at: UnixSeconds(0),
+        moved_at: Some(UnixSeconds(0)),
         wave: 0,
         is_reserved: false,
         was_sick: false,
@@ -30,17 +30,17 @@ fn seat(key: &WorkloadKey, state: RolloutState, is_healthy: bool) -> Seat<'_> {
     }
 }
 
-fn key(name: &str) -> WorkloadKey {
+pub(super) fn key(name: &str) -> WorkloadKey {
     WorkloadKey::new(WorkloadKind::Deployment, "shop", name)
 }
 
-fn rules(annotations: &[(&str, &str)]) -> Rules {
+pub(super) fn rules(annotations: &[(&str, &str)]) -> Rules {
     let policy = policy(annotations).unwrap();
     Rules::of(policy.limits.as_deref(), None, &Limits::default())
 }
 
 /// The word for what a workload waits for that has been like this for so long; `now` if it need not.
-fn asked(
+pub(super) fn asked(
     rollout: Rollout,
     unmoved_for: Duration,
     rules: Rules,

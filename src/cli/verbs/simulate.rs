@@ -1,9 +1,10 @@
-//! `simulate`: which workloads would restart if a source changed now.
+//! `simulate`: which workloads would restart if a source changed now, and which of them at once.
 //!
 //! Input: a source's name. Output: a [`Simulation`]. I/O: asks replicas and the API server; prints why no replica was asked.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::Client;
 
 use super::{
@@ -11,7 +12,9 @@ use super::{
     controller::Controller,
     error::VerbError,
     objects::{Objects, ReadWorkload, reason},
-    question, table,
+    question,
+    simulate_text::text,
+    table,
 };
 use crate::{
     args::{Output, SimulateArgs},
@@ -98,6 +101,7 @@ async fn of_objects(
             error,
         });
     }
+    let now = Timestamp::now();
     let simulate = |read: &[ReadWorkload]| {
         let concerned = read.iter().filter(|read| concerns(read, source));
         explain::simulate(
@@ -106,6 +110,7 @@ async fn of_objects(
             concerned.filter_map(|read| read.workload.as_ref()),
             settings.flags(),
             &scope,
+            now,
         )
     };
     let mut restarted = Vec::new();
@@ -152,71 +157,6 @@ fn concerns(read: &ReadWorkload, source: &SourceRef) -> bool {
         .as_ref()
         .is_some_and(|workload| explain::lists(workload, source));
     lists || read.uses.contains_key(source)
-}
-
-fn text(simulation: &Simulation, is_wide: bool) -> String {
-    let missing = if simulation.exists == Some(false) {
-        ", which does not exist"
-    } else {
-        ""
-    };
-    let count = simulation.restarts.len() + simulation.restarts_left_off;
-    let plural = if count == 1 { "" } else { "s" };
-    let mut text = format!(
-        "A change of {}{missing} restarts {count} workload{plural}\n",
-        simulation.source
-    );
-    if !simulation.restarts.is_empty() {
-        let rows: Vec<Vec<String>> = simulation
-            .restarts
-            .iter()
-            .map(|row| {
-                let mut cells = vec![
-                    row.workload.kind.clone(),
-                    row.workload.name.clone(),
-                    row.rule.to_string(),
-                    table::or_dash(row.container.as_ref()),
-                ];
-                if is_wide {
-                    cells.push(table::or_dash(row.asked_for_by.as_ref()));
-                    cells.push(row.restart.clone());
-                }
-                cells
-            })
-            .collect();
-        let mut headings = vec!["KIND", "NAME", "RULE", "CONTAINER"];
-        if is_wide {
-            headings.extend(["ASKED FOR BY", "RESTART"]);
-        }
-        text.push_str(&table::table(&headings, &rows));
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "{}", simulation.order);
-    }
-    if !simulation.left.is_empty() {
-        text.push_str("\nNot restarted:\n");
-        let rows: Vec<Vec<String>> = simulation
-            .left
-            .iter()
-            .map(|row| {
-                vec![
-                    row.workload.kind.clone(),
-                    row.workload.name.clone(),
-                    row.rule.to_string(),
-                    row.because.clone(),
-                ]
-            })
-            .collect();
-        text.push_str(&table::table(&["KIND", "NAME", "RULE", "BECAUSE"], &rows));
-    }
-    for (count, what) in [
-        (simulation.restarts_left_off, "that restart"),
-        (simulation.left_left_off, "that do not"),
-    ] {
-        if count > 0 {
-            let _ = writeln!(text, "{count} more {what} are not shown");
-        }
-    }
-    text
 }
 
 #[cfg(test)]

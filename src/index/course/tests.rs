@@ -95,6 +95,7 @@ fn only_a_steady_workload_is_healthy() {
         RolloutState::Unobserved,
         RolloutState::Rolling,
         RolloutState::Failed,
+        RolloutState::Paused,
         RolloutState::Held,
         RolloutState::Opaque,
         RolloutState::Never,

@@ -29,6 +29,14 @@ impl Fixture {
         self.event(Watched::Workload(WorkloadKind::Deployment), event)
     }
 
+    /// Now, where ten minutes may pass without progress.
+    fn horizon(&self) -> Horizon {
+        Horizon {
+            now: self.now.unix,
+            timeout: Duration::from_mins(10),
+        }
+    }
+
     fn member(&self, name: &str) -> Member {
         let members = self.index.members(&app());
         let mut members = members.into_iter();
@@ -76,7 +84,7 @@ fn nothing_is_told_of_a_workload_that_opts_into_nothing() {
         });
         assert_eq!(effect.rollouts, []);
     }
-    assert_eq!(fixture.index.in_progress(), 0);
+    assert_eq!(fixture.index.in_progress(fixture.horizon()), 0);
 }
 
 #[test]
@@ -155,9 +163,39 @@ fn what_a_patch_answered_is_in_progress_at_once() {
     let stored = rolling("web", 9, RolloutState::Unobserved, true);
     let effect = fixture.index.written(stored, fixture.now);
     assert_eq!(effect.rollouts.len(), 1);
-    assert_eq!(fixture.index.in_progress_in("team"), 1);
+    assert_eq!(fixture.index.in_progress_in("team", fixture.horizon()), 1);
     fixture.source("app", 1);
-    assert_eq!(fixture.member("web").progressed_at, fixture.now.unix);
+    assert_eq!(fixture.member("web").moved_at, Some(fixture.now.unix));
+}
+
+/// Nothing shows how far it is: it counts for a minute after each restart, by the time that the object has of it.
+#[test]
+fn a_workload_that_tells_nothing_counts_for_a_minute() {
+    let mut fixture = Fixture::settled();
+    fixture.shows("web", RolloutState::Opaque, true);
+    assert_eq!(fixture.index.in_progress_in("team", fixture.horizon()), 0);
+    fixture.pass(3600);
+    let mut restarted = rolling("web", 9, RolloutState::Opaque, true);
+    restarted.template.written_at = Some(fixture.now.unix);
+    fixture.shows_workload(restarted);
+    assert_eq!(fixture.index.in_progress_in("team", fixture.horizon()), 1);
+    fixture.pass(59);
+    assert_eq!(fixture.index.in_progress(fixture.horizon()), 1);
+    fixture.pass(1);
+    assert_eq!(fixture.index.in_progress(fixture.horizon()), 0);
+}
+
+#[test]
+fn a_rollout_without_progress_counts_until_its_time_is_over_and_a_paused_one_until_the_pause_is() {
+    let mut fixture = Fixture::settled();
+    fixture.shows("web", RolloutState::Rolling, true);
+    fixture.shows("api", RolloutState::Paused, true);
+    fixture.pass(599);
+    assert_eq!(fixture.index.in_progress_in("team", fixture.horizon()), 2);
+    fixture.pass(1);
+    assert_eq!(fixture.index.in_progress_in("team", fixture.horizon()), 1);
+    assert!(fixture.index.is_in_progress(&key("api"), fixture.horizon()));
+    assert!(!fixture.index.is_in_progress(&key("web"), fixture.horizon()));
 }
 
 #[derive(Clone, Debug)]
@@ -166,9 +204,11 @@ enum Step {
         namespace: usize,
         name: usize,
         uid: u8,
-        is_rolling: bool,
+        state: RolloutState,
         opts_in: bool,
     },
+    /// So many seconds.
+    Passes(u32),
     Goes {
         namespace: usize,
         name: usize,
@@ -184,9 +224,13 @@ const NAMES: [&str; 3] = ["x", "y", "z"];
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        8 => (0..3_usize, 0..3_usize, 0..2_u8, any::<bool>(), any::<bool>()).prop_map(
-            |(namespace, name, uid, is_rolling, opts_in)| Step::Shows { namespace, name, uid, is_rolling, opts_in }
+        8 => (0..3_usize, 0..3_usize, 0..2_u8, 0..RolloutState::ALL.len(), any::<bool>()).prop_map(
+            |(namespace, name, uid, state, opts_in)| {
+                let state = RolloutState::ALL[state];
+                Step::Shows { namespace, name, uid, state, opts_in }
+            }
         ),
+        3 => prop_oneof![Just(1), Just(30), Just(599)].prop_map(Step::Passes),
         3 => (0..3_usize, 0..3_usize).prop_map(|(namespace, name)| Step::Goes { namespace, name }),
         3 => (0..3_usize).prop_map(Step::Select),
         2 => (0..3_usize).prop_map(Step::Deselect),
@@ -212,15 +256,19 @@ proptest! {
             fixture.pass(1);
             fixture.version += 1;
             _ = match step {
-                Step::Shows { namespace, name, uid, is_rolling, opts_in } => {
-                    let state = if is_rolling { RolloutState::Rolling } else { RolloutState::Steady };
+                Step::Passes(seconds) => {
+                    fixture.pass(seconds);
+                    Effect::default()
+                }
+                Step::Shows { namespace, name, uid, state, opts_in } => {
                     let annotation = if opts_in { AUTO } else { ("unrelated", "") };
-                    let shown = Workload {
+                    let mut shown = Workload {
                         key: WorkloadKey::new(WorkloadKind::Deployment, NAMESPACES[namespace], NAMES[name]),
                         uid: uid.to_string().into(),
                         rollout: rolling("any", 1, state, true).rollout,
                         ..workload("any", annotation, fixture.version)
                     };
+                    shown.template.written_at = (uid > 0).then_some(fixture.now.unix);
                     fixture.shows_workload(shown)
                 }
                 Step::Goes { namespace, name } => {
@@ -237,20 +285,27 @@ proptest! {
                 Step::Select(_) | Step::Deselect(_) => Effect::default(),
                 Step::ListsNothing => fixture.list(watched, |_| {}),
             };
+            let horizon = fixture.horizon();
             let recount = |namespace: &str| {
                 let workloads = fixture.index.workloads_of(namespace);
                 let counted = workloads.iter().filter(|workload| {
                     fixture.index.selects(namespace)
                         && !workload.opt_in.is_empty()
-                        && workload.rollout.state.is_in_progress()
+                        && fixture.index.unmoved_for(&workload.key, horizon.now).is_some_and(|unmoved_for| {
+                            workload.rollout.state.takes_a_place(unmoved_for, horizon.timeout)
+                        })
                 });
                 counted.count()
             };
             for namespace in NAMESPACES {
-                prop_assert_eq!(fixture.index.in_progress_in(namespace), recount(namespace));
+                prop_assert_eq!(fixture.index.in_progress_in(namespace, horizon), recount(namespace));
+                let workloads = fixture.index.workloads_of(namespace);
+                let opted_in = workloads.iter().filter(|workload| !workload.opt_in.is_empty()).count();
+                let expected = if fixture.index.selects(namespace) { opted_in } else { 0 };
+                prop_assert_eq!(fixture.index.tally(namespace).opted_in, expected);
             }
             let sum: usize = NAMESPACES.into_iter().map(recount).sum();
-            prop_assert_eq!(fixture.index.in_progress(), sum);
+            prop_assert_eq!(fixture.index.in_progress(horizon), sum);
         }
     }
 }

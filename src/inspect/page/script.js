@@ -143,13 +143,21 @@ async function showWorkload(parts) {
 
 // One source.
 
+/** "at once", or the word for what it waits for; all of it as a tooltip. */
+function whenRestarted(deferred) {
+  if (!deferred) return "at once";
+  const until = deferred.until ? [", ", moment(deferred.until)] : [];
+  return make("span", { title: deferred.message }, deferred.reason, ...until);
+}
+
 async function showSource(parts) {
   const answer = await ask(`v1/sources/${parts.join("/")}`);
   const more = answer.restartsLeftOff + answer.leftLeftOff;
   return [`If ${named(answer.source)} changed now`, [
     answer.exists === false ? make("p", { class: "waiting" }, "It does not exist.") : null,
-    table("Workloads that restart", ["Restarts", "Because of", "How"], answer.restarts.map((row) =>
-      [workloadLink(row.workload), row.askedForBy ? row.askedForBy.key : row.rule, row.restart])),
+    table("Workloads that restart", ["Restarts", "When", "Because of", "How"], answer.restarts.map((row) =>
+      [workloadLink(row.workload), whenRestarted(row.deferred),
+        row.askedForBy ? row.askedForBy.key : row.rule, row.restart])),
     answer.left.length === 0 ? null
       : table("Workloads that do not restart", ["Does not restart", "Because"], answer.left.map((row) => [workloadLink(row.workload), row.because])),
     more > 0 ? make("p", { class: "muted" }, `${more} more workloads.`) : null,

@@ -14,11 +14,9 @@ pub(super) const FORMAT: &str = "format";
 pub(super) const KEY: &str = "key";
 /// On chunk 0: the number of chunks.
 pub(super) const CHUNKS: &str = "chunks";
-/// An annotation: every restart before then is in the ledger, in seconds since 1970 by the API server's clock, or
-/// [`WHEN_STORED`].
+/// An annotation: every restart before then, and before this ConfigMap was stored, is in the ledger. In seconds since 1970
+/// by the API server's clock.
 pub(super) const COMPLETE: &str = "reloader.stakater.com/ledger-complete-until";
-/// Every restart before this ConfigMap was stored.
-pub(super) const WHEN_STORED: &str = "stored";
 /// An annotation: the resourceVersion that it replaced. It makes each write differ: the API server gives one that changes
 /// nothing no time.
 pub(super) const REPLACES: &str = "reloader.stakater.com/ledger-replaces";
@@ -96,16 +94,46 @@ impl From<ConfigMap> for Stored {
         let managers = object.metadata.managed_fields.into_iter().flatten();
         let own = managers.filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
         let written_at = own.filter_map(|entry| Some(entry.time?.0.into())).max();
-        let complete = annotations.get(COMPLETE).map(String::as_str);
+        let complete = annotations.get(COMPLETE).and_then(|text| text.parse().ok());
         Self {
             version: object.metadata.resource_version,
             text: data.remove(LINES).unwrap_or_default(),
             format,
-            complete: match complete {
-                Some(WHEN_STORED) => written_at,
-                other => other.and_then(|text| text.parse().ok()).map(UnixSeconds),
-            },
+            // Where the time of storing is missing, a client that keeps no times has copied it.
+            complete: complete
+                .map(UnixSeconds)
+                .zip(written_at)
+                .map(|(until, stored)| until.min(stored)),
             written_at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::stored_later_than_it_speaks_for(Some("1700000004"), Some(1_700_000_004))]
+    #[case::stored_before_that(Some("1700000011"), Some(1_700_000_010))]
+    #[case::of_a_batch_before(Some("1600000000"), Some(1_600_000_000))]
+    #[case::not_known(None, None)]
+    #[case::edited(Some("stored"), None)]
+    fn it_is_complete_until_it_was_stored_at_most(#[case] says: Option<&str>, #[case] complete: Option<i64>) {
+        let annotations = says.map(|says| json!({ COMPLETE: says }));
+        let object = json!({ "metadata": {
+            "annotations": annotations,
+            "managedFields": [
+                { "manager": FIELD_MANAGER, "time": "2023-11-14T22:13:30Z" },
+                { "manager": "kubectl", "time": "2026-01-01T00:00:00Z" },
+            ],
+        } });
+        let object: ConfigMap = serde_json::from_value(object).unwrap();
+        let stored = Stored::from(object);
+        assert_eq!(stored.written_at, Some(UnixSeconds(1_700_000_010)));
+        assert_eq!(stored.complete, complete.map(UnixSeconds));
     }
 }

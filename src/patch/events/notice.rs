@@ -43,7 +43,8 @@ pub struct Notice {
     /// `Normal` or `Warning`.
     pub severity: Severity,
     /// CamelCase, of a fixed set: `Reloaded`, `ReloadFail`, `MarkerDropped`, `ResumeFail`, `InvalidAnnotation`,
-    /// `NoPodTemplate`, `RestartDeferred`, `RestartReverted`, `RolloutFailed`, `RolloutHalted`, `SourceFlaps`, `LedgerFull`.
+    /// `NoPodTemplate`, `RestartDeferred`, `RestartReverted`, `RolloutFailed`, `RolloutStarted`, `RolloutHalted`,
+    /// `RolloutComplete`, `SourceFlaps`, `LedgerFull`.
     pub reason: &'static str,
     /// The text; cut at 1024 bytes. Never holds object data.
     pub message: String,
@@ -54,7 +55,7 @@ impl Notice {
     pub(super) fn action(&self) -> &'static str {
         match self.reason {
             "Reloaded" | "ReloadFail" | "RestartDeferred" | "MarkerDropped" | "RestartReverted"
-            | "RolloutFailed" | "RolloutHalted" => "Restart",
+            | "RolloutFailed" | "RolloutStarted" | "RolloutHalted" | "RolloutComplete" => "Restart",
             "ResumeFail" => "Resume",
             "LedgerFull" => "Record",
             _ => "Check",

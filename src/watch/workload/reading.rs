@@ -118,6 +118,7 @@ impl Reading {
             let asked = Asked {
                 kind,
                 replacement,
+                is_paused_by_us: pause.as_ref().is_some_and(Pause::is_ours),
                 generation: metadata.generation,
                 replicas,
                 partition,

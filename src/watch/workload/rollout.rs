@@ -13,7 +13,7 @@
 //! | Rollout | phase `Progressing`, a restart that has not ended | `Degraded` | paused, phase `Paused` |
 //! | custom kind | `Reconciling`, not `Ready`, pods of an earlier template | `Stalled` | - |
 //!
-//! Before any of these: a spec that its controller has not observed.
+//! Before any of these: a spec that its controller has not observed. A pause period is a state of its own: that pause ends.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -25,6 +25,8 @@ use crate::model::{HeldBack, Replacement, Rollout, RolloutState, UnixSeconds, Wo
 pub(super) struct Asked<'a> {
     pub(super) kind: WorkloadKind,
     pub(super) replacement: Replacement,
+    /// Reloader has paused it, and ends that.
+    pub(super) is_paused_by_us: bool,
     /// `metadata.generation`.
     pub(super) generation: Option<i64>,
     /// `spec.replicas`.
@@ -59,6 +61,7 @@ pub(super) fn rollout(asked: &Asked<'_>, status: &StatusWire) -> Rollout {
 fn state(asked: &Asked<'_>, status: &StatusWire) -> RolloutState {
     match (asked.kind, asked.replacement) {
         (WorkloadKind::Job | WorkloadKind::CronJob, _) => RolloutState::Never,
+        _ if asked.is_paused_by_us => RolloutState::Paused,
         (_, Replacement::Partly(HeldBack::Paused | HeldBack::OnDelete | HeldBack::NoTrigger)) => {
             RolloutState::Held
         }

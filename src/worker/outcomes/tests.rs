@@ -4,19 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    model::{Pods, SourceKind, WorkloadKind},
+    model::{HeldBack, Pods, SourceKind, WorkloadKind},
     watch::workload::{Decoded, Reading, WorkloadObject},
 };
-
-const STATES: [RolloutState; 7] = [
-    RolloutState::Steady,
-    RolloutState::Unobserved,
-    RolloutState::Rolling,
-    RolloutState::Failed,
-    RolloutState::Held,
-    RolloutState::Opaque,
-    RolloutState::Never,
-];
 
 fn workload() -> Workload {
     let object = json!({
@@ -96,6 +86,33 @@ fn a_restart_is_followed_until_its_pods_are_available() {
     assert!(outcomes.is_empty());
 }
 
+/// Where no watch shows its end, a list has to.
+#[test]
+fn a_rollout_is_asked_for_the_less_often_the_longer_it_takes() {
+    let at = Instant::now();
+    let outcomes = followed(at);
+    let day = 24 * 3600;
+    let asked: Vec<_> = (30..day)
+        .step_by(30)
+        .filter(|seconds| {
+            let now = at + Duration::from_secs(*seconds);
+            !outcomes.to_be_asked_for(now).is_empty()
+        })
+        .collect();
+    assert_eq!(asked[..4], [30, 60, 90, 120]);
+    assert!(asked.len() < 60, "{asked:?}");
+    assert!(*asked.last().unwrap() > day - day / 6, "{asked:?}");
+
+    let later = at + Duration::from_secs(2 * day);
+    assert_eq!(outcomes.to_be_asked_for(later), [Arc::from("team")]);
+    outcomes.look_at(&in_state(RolloutState::Steady, true), later);
+    assert!(
+        outcomes
+            .to_be_asked_for(later + Duration::from_secs(day))
+            .is_empty()
+    );
+}
+
 #[test]
 fn a_failure_is_told_once_and_its_end() {
     let at = Instant::now();
@@ -171,14 +188,7 @@ fn pods_that_are_kept_are_stale_until_they_are_replaced(#[case] by: HeldBack) {
 
 #[test]
 fn a_pause_of_ours_is_on_purpose() {
-    let mut paused = held(HeldBack::Paused, false);
-    paused.pause = crate::model::Pause::parse(
-        WorkloadKind::Deployment,
-        Some("1h"),
-        Some("2026-01-01T00:00:00Z"),
-        true,
-    )
-    .map(Box::new);
+    let paused = in_state(RolloutState::Paused, true);
     assert_eq!(
         stale(&followed(Instant::now()), &paused, Stale::Deferred),
         (1, 60)
@@ -266,12 +276,12 @@ fn there_is_an_end_to_what_is_kept() {
 proptest! {
     /// Each restart ends at most once as fresh or failed, and nothing is kept of what is healthy.
     #[test]
-    fn no_outcome_is_told_twice(seen in prop::collection::vec((0..STATES.len(), any::<bool>()), 1..20)) {
+    fn no_outcome_is_told_twice(seen in prop::collection::vec((0..RolloutState::ALL.len(), any::<bool>()), 1..20)) {
         let at = Instant::now();
         let outcomes = followed(at);
         let (mut failed, mut ended) = (0, 0);
         for (state, is_healthy) in seen {
-            match outcomes.look_at(&in_state(STATES[state], is_healthy), at) {
+            match outcomes.look_at(&in_state(RolloutState::ALL[state], is_healthy), at) {
                 Some(Outcome::Failed(..)) => failed += 1,
                 Some(Outcome::Fresh(_)) => {
                     prop_assert_eq!(failed, 0);

@@ -6,7 +6,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{Reporter, named};
 use crate::{
-    model::{SourceKey, Workload, WorkloadKey, WorkloadKind},
+    admit::{Rules, Tally},
+    model::{Source, SourceKey, Workload, WorkloadKey, WorkloadKind},
     patch::events::{Notice, Severity, Subject},
 };
 
@@ -32,6 +33,74 @@ impl Reporter {
             message,
         });
     }
+
+    /// The first workload was restarted for that change of a source that has a limit.
+    pub(in crate::worker) fn rollout_started(
+        &self,
+        source: &Source,
+        version: u64,
+        rules: &Rules,
+        tally: &Tally,
+    ) {
+        self.of_source(
+            source,
+            version,
+            "RolloutStarted",
+            started_text(&source.key, rules, tally),
+        );
+    }
+
+    /// All workloads that it concerns have been restarted, and none failed.
+    pub(in crate::worker) fn rollout_complete(&self, source: &Source, version: u64, tally: &Tally) {
+        self.of_source(
+            source,
+            version,
+            "RolloutComplete",
+            complete_text(&source.key, tally),
+        );
+    }
+
+    /// Says of a source how far the restarts for that change of it are, once.
+    fn of_source(&self, source: &Source, version: u64, reason: &'static str, message: String) {
+        let SourceKey {
+            namespace,
+            kind,
+            name,
+        } = &source.key;
+        tracing::info!(%namespace, %kind, %name, "{message}");
+        self.recorder.record(Notice {
+            about: Subject::Source(source.key.clone()),
+            uid: source.uid.to_string().into(),
+            related: None,
+            once: Some(format!("{reason} {version}").into()),
+            source: *kind,
+            severity: Severity::Normal,
+            reason,
+            message,
+        });
+    }
+}
+
+fn started_text(source: &SourceKey, rules: &Rules, tally: &Tally) -> String {
+    let mut text = format!(
+        "Restarts for {} '{}' in namespace '{}' have begun: {} workloads use it",
+        source.kind, source.name, source.namespace, tally.concerned
+    );
+    // Writing to a String cannot fail.
+    if let Some(canary) = rules.canary {
+        let _ = write!(text, ", {} first", canary.at_least_one(tally.concerned));
+    }
+    if let Some(most) = rules.max_concurrent {
+        let _ = write!(text, ", {} at a time", most.at_least_one(tally.concerned));
+    }
+    text
+}
+
+fn complete_text(source: &SourceKey, tally: &Tally) -> String {
+    format!(
+        "Restarts for {} '{}' in namespace '{}' are complete: {} workloads use it, none failed",
+        source.kind, source.name, source.namespace, tally.concerned
+    )
 }
 
 /// A rollout that was given up ended well after all.
@@ -85,7 +154,10 @@ fn once(workload: &Workload, sources: &BTreeSet<SourceKey>) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SourceKind;
+    use crate::model::{
+        SourceKind,
+        limits::{Limits, Share},
+    };
 
     #[test]
     fn the_text_names_the_sources_and_the_reason() {
@@ -106,5 +178,31 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn the_begin_says_how_many_go_first() {
+        let source = SourceKey::new(SourceKind::Secret, "shop", "db");
+        let limits = Limits {
+            canary: Some(Share::Percent(1)),
+            max_concurrent: Some(Share::Count(5)),
+            ..Limits::default()
+        };
+        let tally = Tally {
+            concerned: 40,
+            ..Tally::default()
+        };
+        assert_eq!(
+            started_text(
+                &source,
+                &Rules::of(Some(&limits), None, &Limits::default()),
+                &tally
+            ),
+            "Restarts for Secret 'db' in namespace 'shop' have begun: 40 workloads use it, 1 first, 5 at a time"
+        );
+        assert_eq!(
+            complete_text(&source, &tally),
+            "Restarts for Secret 'db' in namespace 'shop' are complete: 40 workloads use it, none failed"
+        );
     }
 }

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::{SUSPEND, WINDOW, annotate, create_web, waiting, why};
 use crate::harness::{World, controller::EVERYWHERE, run};
 
-const FLAG: &str = "--namespace-policies";
+pub(super) const FLAG: &str = "--namespace-policies";
 
-async fn annotate_namespace(world: &World, key: &str, value: Option<&str>) {
+pub(super) async fn annotate_namespace(world: &World, key: &str, value: Option<&str>) {
     let api = Api::<Namespace>::all(world.client.clone());
     annotate(&api, &world.namespace, key, value).await;
 }
@@ -26,6 +26,7 @@ async fn label(world: &World) {
         .expect("the Namespace changes");
 }
 
+/// Statement 31.
 #[rstest]
 #[case::suspended(SUSPEND, "true", "suspended", &[])]
 #[case::window_and_selector(WINDOW, "manual", "window", &["--namespace-selector=reload=yes"])]
@@ -74,6 +75,7 @@ fn a_namespace_holds_back_its_own_workloads(
     });
 }
 
+/// Statement 40.
 #[test]
 fn without_the_right_to_read_namespaces_all_else_works() {
     run(async {

@@ -1,101 +1,33 @@
 //! Limits, canaries and halts: how many of the workloads that use one Secret restart at a time, and which first.
 
-use std::time::Duration;
-
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Event, Secret},
+};
+use kube::api::ListParams;
+use reloader::explain::Simulation;
 use rstest::rstest;
 use serde_json::json;
 use testbed::eventually;
 
-use super::{REQUESTED_AT, annotate, waiting};
+use super::{
+    CANARY, MAX_CONCURRENT, REQUESTED_AT, WAVE, annotate,
+    users::{USERS, create_user, create_users, ready, restarts, user, wait_complete, wait_for_restarts},
+    waiting,
+};
 use crate::harness::{
     PATIENCE, World,
-    controller::Controller,
-    objects::{deployment, from, secret, workload},
+    objects::{from, secret, workload},
     observe::{AUTO, digest_of, pod_with},
-    rollouts::Rollouts,
+    rollouts::DEPLOYMENT,
     run,
 };
 
-const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
-const CANARY: &str = "reloader.stakater.com/canary";
-const WAVE: &str = "reloader.stakater.com/rollout-wave";
 const INTERVAL: &str = "reloader.stakater.com/min-restart-interval";
+const PAUSE_PERIOD: &str = "deployment.reloader.stakater.com/pause-period";
 
-/// Deployments that use the Secret.
-const USERS: usize = 20;
-/// All of them but the canary.
+/// All of the users but the canary.
 const HELD_BACK: f64 = 19.0;
-/// How long their pods take to get ready.
-const TAKES: Duration = Duration::from_millis(300);
-
-fn user(number: usize) -> String {
-    format!("web-{number:02}")
-}
-
-/// A Secret `shared` with these annotations, and so many Deployments that use it; their statuses are played.
-async fn create_users(world: &World, limits: &[(&str, &str)], users: usize, sick: &[&str]) -> Rollouts {
-    let rollouts = Rollouts::play(world, TAKES, sick);
-    world.create(&secret("shared", "good")).await;
-    for (key, value) in limits {
-        annotate(&world.api::<Secret>(), "shared", key, Some(value)).await;
-    }
-    for number in 0..users {
-        create_user(world, number, &[]).await;
-    }
-    rollouts
-}
-
-async fn create_user(world: &World, number: usize, annotations: &[(&str, &str)]) {
-    let annotations: Vec<_> = AUTO.iter().chain(annotations).copied().collect();
-    let object = deployment(&user(number), &annotations, &pod_with(&[], &["shared"]));
-    world.create(&object).await;
-}
-
-/// How often each was restarted, by its generation: the API server may log a patch as failed whose sender was killed before
-/// the answer, and store it.
-async fn restarts(world: &World) -> Vec<usize> {
-    let generations = world.generations().await;
-    let of = |number| generations.get(&user(number)).copied().unwrap_or(1);
-    (0..USERS)
-        .map(|number| usize::try_from(of(number) - 1).expect("a generation"))
-        .collect()
-}
-
-async fn wait_for_restarts(world: &World, controller: &Controller, all: usize) {
-    let what = format!("{all} restarts");
-    let waited = eventually(2 * PATIENCE, &what, async || -> Result<Option<()>, String> {
-        let now = restarts(world).await;
-        if now.iter().sum::<usize>() >= all {
-            Ok(Some(()))
-        } else {
-            Err(format!("{now:?}"))
-        }
-    });
-    waited
-        .await
-        .unwrap_or_else(|error| panic!("{error}\n{}", controller.replica.log()));
-}
-
-async fn ready(world: &World, users: usize, flags: &[&str]) -> Controller {
-    let controller = world.controller().args(flags.iter().copied()).start().await;
-    world.wait_for_ledger(1).await;
-    wait_complete(world, users).await;
-    controller
-}
-
-/// Waits until the statuses of so many Deployments show that they are rolled out.
-async fn wait_complete(world: &World, users: usize) {
-    let waited = eventually(PATIENCE, "statuses", async || -> Result<Option<()>, String> {
-        let complete = world.complete_deployments().await;
-        if complete == users {
-            Ok(Some(()))
-        } else {
-            Err(format!("{complete} of {users}"))
-        }
-    });
-    waited.await.unwrap_or_else(|error| panic!("{error}"));
-}
 
 /// One of them was restarted twice, and no other was.
 fn assert_one_was_put_back(restarts: &[usize]) {
@@ -127,23 +59,103 @@ fn no_more_roll_at_a_time_than_may(#[case] annotations: &[(&str, &str)], #[case]
     });
 }
 
-/// Statement 5: a leader that dies between two restarts.
 #[test]
-fn a_limit_holds_over_leaders() {
+fn the_begin_and_the_end_of_a_limited_change_are_said_of_its_source() {
     run(async {
-        let world = World::new("leaders").await;
-        let rollouts = create_users(&world, &[(MAX_CONCURRENT, "3")], USERS, &[]).await;
-        let mut controller = ready(&world, USERS, &[]).await;
+        let world = World::new("said").await;
+        let rollouts = create_users(&world, &[(CANARY, "1"), (MAX_CONCURRENT, "2")], 4, &[]).await;
+        let controller = ready(&world, 4, &[]).await;
         world.change_secret("shared", "better").await;
-        for restarted in [1, 4, 11] {
-            wait_for_restarts(&world, &controller, restarted).await;
-            controller.replica.kill();
-            controller = world.controller().start().await;
-        }
+        let message = |events: &[Event]| events[0].message.clone().unwrap_or_default();
+        let started = message(&world.wait_for_events("shared", "RolloutStarted", 1).await);
+        assert!(
+            started.contains("4 workloads use it, 1 first, 2 at a time"),
+            "{started}"
+        );
+        let complete = message(&world.wait_for_events("shared", "RolloutComplete", 1).await);
+        assert!(complete.contains("4 workloads use it, none failed"), "{complete}");
+        controller.wait_idle().await;
+        assert_eq!(restarts(&world).await.iter().sum::<usize>(), 4);
+        drop(rollouts);
+    });
+}
+
+/// What a user is told before the change is what happens then.
+#[test]
+fn a_simulation_tells_what_limits_make_of_a_change() {
+    run(async {
+        let world = World::new("simulated").await;
+        let limits = [(CANARY, "1"), (MAX_CONCURRENT, "3")];
+        let rollouts = create_users(&world, &limits, USERS, &[]).await;
+        let controller = ready(&world, USERS, &[]).await;
+        let path = format!("/v1/sources/secret/{}/shared", world.namespace);
+        let simulation: Simulation = controller.answer(&path).await;
+        let plan = simulation.plan.expect("a plan");
+        assert_eq!(plan.at_once, 1, "{plan:?}");
+        assert_eq!(plan.waiting, [("canary".to_owned(), USERS - 1)].into());
+        let sizes: Vec<_> = plan
+            .rollouts
+            .iter()
+            .map(|batch| (batch.times, batch.restarts))
+            .collect();
+        assert_eq!(sizes, [(2, 1), (1, 2), (5, 3), (1, 1)]);
+        assert!(plan.unknown.is_empty() && plan.not_reached.is_empty(), "{plan:?}");
+        let deferred = simulation.restarts.iter().filter(|row| row.deferred.is_some());
+        assert_eq!(deferred.count(), USERS - 1);
+        assert_eq!(restarts(&world).await, [0; USERS], "nothing is changed");
+
+        world.change_secret("shared", "better").await;
         wait_for_restarts(&world, &controller, USERS).await;
         controller.wait_idle().await;
         assert_eq!(restarts(&world).await, [1; USERS]);
         assert!(rollouts.peak() <= 3, "{}", rollouts.peak());
+    });
+}
+
+/// Statement 38: a pause holds its place until the rollout after it has ended, whatever sets the limit.
+#[rstest]
+#[case::source(&[(MAX_CONCURRENT, "1")], &[])]
+#[case::namespace(&[], &["--max-concurrent-rollouts-per-namespace=1"])]
+#[case::cluster(&[], &["--max-concurrent-rollouts=1"])]
+fn the_next_pause_begins_when_the_rollout_after_the_last_one_has_ended(
+    #[case] annotations: &[(&str, &str)],
+    #[case] flags: &[&str],
+) {
+    const PAUSED: usize = 3;
+    run(async {
+        let world = World::new("pauses").await;
+        let rollouts = create_users(&world, annotations, 0, &[]).await;
+        for number in 0..PAUSED {
+            create_user(&world, number, &[(PAUSE_PERIOD, "2s")]).await;
+        }
+        let controller = ready(&world, PAUSED, flags).await;
+        world.change_secret("shared", "better").await;
+        // One write that pauses, one that ends the pause.
+        let waited = eventually(2 * PATIENCE, "pauses and their ends", async || {
+            let writes = world.writes_to("deployments");
+            (writes.len() >= 2 * PAUSED).then_some(writes)
+        });
+        let writes = waited.await.unwrap_or_else(|error| panic!("{error}"));
+        controller.wait_idle().await;
+        wait_complete(&world, PAUSED).await;
+        let period = |number| {
+            let name = user(number);
+            let of_it = writes.iter().filter(|write| *write.name == *name);
+            let times: Vec<_> = of_it.map(|write| write.stage_timestamp).collect();
+            assert_eq!(times.len(), 2, "{name}");
+            (times[0], times[1])
+        };
+        let mut periods: Vec<_> = (0..PAUSED).map(period).collect();
+        periods.sort_unstable();
+        assert!(
+            periods.windows(2).all(|pair| pair[0].1 < pair[1].0),
+            "{periods:?}"
+        );
+        let deployments = world.api::<Deployment>().list(&ListParams::default()).await;
+        for deployment in deployments.expect("the Deployments") {
+            assert_ne!(deployment.spec.paused, Some(true));
+        }
+        drop(rollouts);
     });
 }
 
@@ -240,7 +252,10 @@ fn a_halt_ends_with_its_cause(
                 content = "better";
                 world.change_secret("shared", content).await;
             }
-            Remedy::Recovery => rollouts.recovers(&failed).await,
+            Remedy::Recovery => {
+                let recovered = rollouts.recovers(&world.played(DEPLOYMENT), &failed).await;
+                recovered.expect("the Deployment");
+            }
             Remedy::Deletion => world.delete_deployment(&failed).await,
             Remedy::Release => {
                 let now = k8s_openapi::jiff::Timestamp::now().to_string();

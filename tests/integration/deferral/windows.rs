@@ -25,6 +25,7 @@ const NO_ZONE: &str = r#"[{"schedule": "* * * * *", "duration": "1h", "timeZone"
 /// As the open pull request of upstream has it.
 const UPSTREAM: &str = r#"{"timezone": "UTC", "windows": [{"cron": "* * * * *", "duration": "1h"}]}"#;
 
+/// Statement 28, among others.
 #[rstest]
 #[case::denied(NEVER_NOW)]
 #[case::manual("manual")]
@@ -82,7 +83,7 @@ enum Of {
     Secret,
 }
 
-/// An hour ago is before the change; within an hour is after it, but not yet.
+/// Statement 34. An hour ago is before the change; within an hour is after it, but not yet.
 #[rstest]
 fn a_release_lets_go_what_had_changed_by_then(#[values(Of::Workload, Of::Secret)] of: Of) {
     run(async {
@@ -143,7 +144,7 @@ fn a_source_that_is_not_released_holds_the_restart_back() {
     });
 }
 
-/// A window that opens with the next minute but one at the latest: the timer lets go, no news.
+/// Statement 24, as far as an opening goes. A window that opens with the next minute but one at the latest: the timer lets go, no news.
 #[test]
 fn a_window_that_opens_lets_go() {
     run(async {

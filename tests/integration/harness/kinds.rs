@@ -62,6 +62,12 @@ impl World {
         self.define_as(custom, any, json!({})).await;
     }
 
+    /// The same for a kind whose status is a subresource: writes of it leave the generation as it is.
+    pub async fn define_with_status(&self, custom: Custom) {
+        let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        self.define_as(custom, any, json!({ "status": {} })).await;
+    }
+
     /// Makes the API server know DeploymentConfigs; returns when it does. Of pod templates every field is kept.
     pub async fn define_deployment_configs(&self) {
         let any = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });

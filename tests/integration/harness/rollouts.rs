@@ -1,196 +1,46 @@
-//! Plays the controller of Deployments: their statuses follow their specs, as pods that start or do not start would have it.
-//!
-//! The shared control plane has no controller-manager. Here a test says which contents keep pods from getting ready, and how
-//! long they take.
+//! What the statuses and generations of workloads show, and who plays them.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use futures::TryStreamExt;
-use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
-    runtime::{WatchStreamExt, watcher},
-};
-use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{DeleteParams, ListParams};
+use testbed::Played;
+pub use testbed::Rollouts;
 
-use super::{World, observe::digest_of};
+use super::{World, kinds::Custom};
 
-/// A controller of Deployments for one namespace; it ends when this is dropped.
-pub struct Rollouts {
-    shared: Arc<Shared>,
-    task: JoinHandle<()>,
-}
-
-struct Shared {
-    api: Api<Deployment>,
-    /// How long pods take to get ready.
-    takes: Duration,
-    /// Contents with which none does.
-    bad: Mutex<BTreeSet<String>>,
-    /// Deployments whose pods never get ready, whatever their contents are.
-    sick: BTreeSet<String>,
-    /// Those that are being rolled out, and to which generation.
-    rolling: Mutex<HashMap<String, i64>>,
-    /// The most there ever were of these at a time.
-    peak: AtomicUsize,
-}
-
-impl Rollouts {
-    /// Plays it; pods take so long to get ready.
-    pub fn play(world: &World, takes: Duration, sick: &[&str]) -> Self {
-        let shared = Arc::new(Shared {
-            api: world.api(),
-            takes,
-            bad: Mutex::default(),
-            sick: sick.iter().map(|name| (*name).to_owned()).collect(),
-            rolling: Mutex::default(),
-            peak: AtomicUsize::new(0),
-        });
-        let task = tokio::spawn(Arc::clone(&shared).run());
-        Self { shared, task }
-    }
-
-    /// From now on no pod with that content gets ready.
-    pub fn fails_with(&self, content: &str) {
-        lock(&self.shared.bad).insert(digest_of(content));
-    }
-
-    /// From now on pods with that content get ready; those that did not are as they were.
-    pub fn works_with(&self, content: &str) {
-        lock(&self.shared.bad).remove(&digest_of(content));
-    }
-
-    /// The pods of that Deployment get ready by themselves.
-    pub async fn recovers(&self, name: &str) {
-        let deployment = self.shared.api.get(name).await.expect("the Deployment");
-        self.shared.set(name, complete(generation(&deployment))).await;
-    }
-
-    /// The most that were being rolled out at a time.
-    pub fn peak(&self) -> usize {
-        self.shared.peak.load(Ordering::SeqCst)
+const fn built_in(kind: &'static str, plural: &'static str) -> Custom {
+    Custom {
+        group: "apps",
+        version: "v1",
+        kind,
+        plural,
     }
 }
 
-impl Drop for Rollouts {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Shared {
-    async fn run(self: Arc<Self>) {
-        let stream = watcher(self.api.clone(), watcher::Config::default())
-            .default_backoff()
-            .applied_objects();
-        let seen = stream.try_for_each(|deployment| {
-            Arc::clone(&self).see(&deployment);
-            std::future::ready(Ok(()))
-        });
-        seen.await.expect("the watch goes on");
-    }
-
-    fn see(self: Arc<Self>, deployment: &Deployment) {
-        let name = deployment.metadata.name.clone().unwrap_or_default();
-        let generation = generation(deployment);
-        let observed = deployment
-            .status
-            .as_ref()
-            .and_then(|status| status.observed_generation);
-        if observed >= Some(generation) || lock(&self.rolling).get(&name) == Some(&generation) {
-            return;
-        }
-        {
-            let mut rolling = lock(&self.rolling);
-            rolling.insert(name.clone(), generation);
-            // The first status of each is no rollout.
-            if observed.is_some() {
-                self.peak.fetch_max(rolling.len(), Ordering::SeqCst);
-            }
-        }
-        let template = serde_json::to_string(&deployment.spec).expect("JSON");
-        let is_bad = lock(&self.bad).iter().any(|digest| template.contains(digest));
-        let is_sick = self.sick.contains(&name);
-        let is_first = observed.is_none();
-        tokio::spawn(async move {
-            if !is_first {
-                self.set(&name, under_way(generation)).await;
-                tokio::time::sleep(self.takes).await;
-            }
-            let is_current = {
-                let mut rolling = lock(&self.rolling);
-                let is_current = rolling.get(&name) == Some(&generation);
-                if is_current {
-                    rolling.remove(&name);
-                }
-                is_current
-            };
-            if is_current {
-                let status = if is_bad || is_sick {
-                    failed(generation)
-                } else {
-                    complete(generation)
-                };
-                self.set(&name, status).await;
-            }
-        });
-    }
-
-    async fn set(&self, name: &str, status: Value) {
-        let body = Patch::Merge(json!({ "status": status }));
-        // The Deployment may be gone.
-        drop(self.api.patch_status(name, &PatchParams::default(), &body).await);
-    }
-}
-
-fn generation(deployment: &Deployment) -> i64 {
-    deployment.metadata.generation.unwrap_or_default()
-}
-
-fn status(generation: i64, [replicas, updated, available]: [u32; 3], progressing: (&str, &str)) -> Value {
-    let now = Timestamp::now().to_string();
-    json!({
-        "observedGeneration": generation,
-        "replicas": replicas,
-        "updatedReplicas": updated,
-        "readyReplicas": available,
-        "availableReplicas": available,
-        "conditions": [{
-            "type": "Progressing",
-            "status": progressing.0,
-            "reason": progressing.1,
-            "lastUpdateTime": now,
-            "lastTransitionTime": now,
-        }],
-    })
-}
-
-fn under_way(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("True", "ReplicaSetUpdated"))
-}
-
-fn complete(generation: i64) -> Value {
-    status(generation, [1, 1, 1], ("True", "NewReplicaSetAvailable"))
-}
-
-fn failed(generation: i64) -> Value {
-    status(generation, [2, 1, 1], ("False", "ProgressDeadlineExceeded"))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub const DEPLOYMENT: Custom = built_in("Deployment", "deployments");
+pub const STATEFUL_SET: Custom = built_in("StatefulSet", "statefulsets");
+pub const DAEMON_SET: Custom = built_in("DaemonSet", "daemonsets");
 
 impl World {
+    /// Plays the controller of Deployments: their pods take so long to get ready.
+    pub fn play(&self, takes: Duration, sick: &[&str]) -> Rollouts {
+        self.play_all(&[DEPLOYMENT], takes, sick)
+    }
+
+    /// Plays those of all these kinds.
+    pub fn play_all(&self, kinds: &[Custom], takes: Duration, sick: &[&str]) -> Rollouts {
+        Rollouts::play(kinds.iter().map(|kind| self.played(*kind)), takes, sick)
+    }
+
+    /// A kind of the test's namespace.
+    pub fn played(&self, kind: Custom) -> Played {
+        Played {
+            kind: kind.kind,
+            api: self.custom(kind),
+        }
+    }
+
     async fn deployments(&self) -> Vec<Deployment> {
         let all = self.api::<Deployment>().list(&ListParams::default()).await;
         all.expect("Deployments").items
@@ -217,7 +67,7 @@ impl World {
     pub async fn generations(&self) -> HashMap<String, i64> {
         let all = self.deployments().await.into_iter();
         all.map(|deployment| {
-            let generation = generation(&deployment);
+            let generation = deployment.metadata.generation.unwrap_or_default();
             (deployment.metadata.name.unwrap_or_default(), generation)
         })
         .collect()

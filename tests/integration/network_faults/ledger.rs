@@ -1,5 +1,7 @@
 //! A ledger that cannot be written, or is written by another client meanwhile.
 
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
+use kube::ResourceExt;
 use rstest::rstest;
 use testbed::{
     eventually,
@@ -53,6 +55,64 @@ fn a_write_of_the_ledger_that_fails_is_repeated(
         world.wait_for_rollouts("deployments", "app", 2).await;
         sentinel.pass().await;
         assert_eq!(world.rollouts("deployments", "app"), 2);
+    });
+}
+
+/// A write of the ledger says until when it has every restart. This one reaches the API server seconds after it was composed,
+/// and after a restart that did not wait for it.
+#[rstest]
+fn a_write_of_the_ledger_that_is_stored_late_does_not_speak_for_a_restart_before(
+    #[values(ENV_VARS, ANNOTATIONS)] strategy: &str,
+) {
+    run(async {
+        let (world, proxy) = world("late-ledger").await;
+        create_app(&world, "app").await;
+        create_app(&world, "other").await;
+        let mut sentinel = Sentinel::new(&world).await;
+        let args = [ONE_WORKER, strategy];
+        let first = world.controller().args(args).through(&proxy).start().await;
+        world.wait_for_ledger(4).await;
+        let holding = proxy.add(Rule::new(Fault::Hold).method("PUT").path(NAME));
+        world.change_config_map("other", "1").await;
+        world.wait_for_rollouts("deployments", "other", 1).await;
+        eventually(PATIENCE, "a write of the ledger to be held", async || {
+            (holding.hits() == 1).then_some(())
+        })
+        .await
+        .unwrap();
+        world.change_config_map("app", "1").await;
+        world.wait_for_rollouts("deployments", "app", 1).await;
+        first.replica.kill();
+        // Objects have whole seconds.
+        let restarted = Timestamp::now().as_second();
+        eventually(PATIENCE, "a later second", async || {
+            (Timestamp::now().as_second() > restarted).then_some(())
+        })
+        .await
+        .unwrap();
+        let version = async || {
+            let stored = world.api::<ConfigMap>().get(NAME).await;
+            stored.expect("the ledger").resource_version()
+        };
+        let before = version().await;
+        holding.remove();
+        eventually(PATIENCE, "the held write to be stored", async || {
+            (version().await != before).then_some(())
+        })
+        .await
+        .unwrap();
+
+        world.change_config_map("app", "0").await;
+        let _second = world.controller().args(args).start().await;
+        world.wait_for_rollouts("deployments", "app", 2).await;
+        sentinel.pass().await;
+        assert_eq!(
+            (
+                world.rollouts("deployments", "app"),
+                world.rollouts("deployments", "other")
+            ),
+            (2, 1)
+        );
     });
 }
 

@@ -1,11 +1,12 @@
 //! What is measured of one size, and the rows that two of them make. Input: numbers; output: [`Figure`]s. I/O: none.
 
-use super::{Takeover, count, replicas::LedgerSize};
+use super::{Takeover, count};
 use crate::{
     references::{
         LARGE_EVENTS, LARGE_GROWTH, LARGE_LEADER, LARGE_P99_GROWTH, LARGE_STANDBY, LARGE_START,
         LARGE_TAKEOVER, LARGE_THREE, LARGE_TWICE, LARGE_WRONG, NO_GOAL, Reference,
     },
+    replicas::LedgerSize,
     report::Figure,
 };
 

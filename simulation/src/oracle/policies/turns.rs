@@ -84,21 +84,20 @@ impl Judge<'_> {
             .and_then(seconds)
             .unwrap_or_default();
         let served = |name: &str| !self.owes(name, source);
-        let has_baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bake_time;
+        let baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bake_time;
         let users = self
             .workloads
             .iter()
             .filter(|(name, _)| self.uses[*name].iter().any(|used| used == source));
         let proved = users
-            .filter(|(name, course)| served(name) && course.well_since.is_some() && has_baked(course))
+            .filter(|(name, course)| served(name) && course.well_since.is_some() && baked(course))
             .count();
         let on_trial: Vec<String> = self
             .restarted(commit, source)
             .filter(|(name, course)| {
                 served(name)
                     && course.was_well
-                    && (self.is_in_flight(name, commit.at)
-                        || course.well_since.is_some() && !has_baked(course))
+                    && (self.is_in_flight(name, commit.at) || course.well_since.is_some() && !baked(course))
             })
             .map(|(name, _)| name.clone())
             .collect();

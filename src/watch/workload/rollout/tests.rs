@@ -81,6 +81,27 @@ fn a_deployment(#[case] mut spec: Value, #[case] status: Value, #[case] expected
     assert_eq!(state(DEPLOYMENT, &spec, &status), expected);
 }
 
+#[test]
+fn a_pause_of_ours_is_a_state_of_its_own() {
+    let object: RawObject = serde_json::from_value(json!({
+        "metadata": {
+            "name": "web", "namespace": "team", "generation": 7,
+            "annotations": {
+                "reloader.stakater.com/auto": "true",
+                "deployment.reloader.stakater.com/pause-period": "1h",
+                "deployment.reloader.stakater.com/paused-at": "2026-01-01T00:00:00Z",
+            },
+        },
+        "spec": { "paused": true },
+        "status": counts(7, 0, 3, progressing("Unknown", "DeploymentPaused")),
+    }))
+    .unwrap();
+    let workload = Reading::default()
+        .read(object.into_object(DEPLOYMENT), DEPLOYMENT)
+        .unwrap();
+    assert_eq!(workload.rollout.state, RolloutState::Paused);
+}
+
 #[rstest]
 #[case::complete(json!({}), counts(7, 3, 3, progressing("True", "NewReplicationControllerAvailable")), RolloutState::Steady)]
 #[case::patched(json!({}), counts(6, 3, 3, progressing("True", "NewReplicationControllerAvailable")), RolloutState::Unobserved)]

@@ -15,7 +15,7 @@ use crate::{
     lab::{Lab, OWN_NAMESPACE},
 };
 
-/// A short window: what it adds is the same for both sizes.
+/// A short window.
 pub const WINDOW: &str = "--coalesce-window=100ms";
 const ARGS: [&str; 2] = ["--enable-ha=true", WINDOW];
 const COUNT: usize = 3;
@@ -125,6 +125,15 @@ impl<'a> Replicas<'a> {
         self.launch()?;
         let newest = self.running.last().context("no replica was started")?;
         newest.wait_ready().await
+    }
+
+    /// Kills the leader at once, and says who it was. No other takes its place here.
+    pub fn kill_leader(&mut self) -> Result<String> {
+        let user = self.leader()?.user.clone();
+        if let Some(place) = self.running.iter().position(|replica| replica.user == user) {
+            self.running.remove(place).replica.kill();
+        }
+        Ok(user)
     }
 
     /// Ends all of them, the leader last.

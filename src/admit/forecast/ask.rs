@@ -1,0 +1,187 @@
+//! What one workload is told at one moment of the forecast.
+//!
+//! Input: the state of the play. Output: a [`Wait`]. I/O: none.
+
+use std::time::Duration;
+
+use super::{
+    super::{Admission, Budget, Candidate, ChangedSource, Group, Others, Seat, Tally, Wait, alone, among},
+    Play, Scene,
+    scene::Actor,
+};
+use crate::model::{Rollout, RolloutState, SourceRef, UnixSeconds};
+
+/// What a workload is doing at that moment.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Role<'a> {
+    pub(super) rollout: Rollout,
+    pub(super) healthy_since: Option<UnixSeconds>,
+    pub(super) moved_at: Option<UnixSeconds>,
+    /// It is to restart.
+    pub(super) owes: bool,
+    /// It may begin, or has begun, in this round.
+    pub(super) is_reserved: bool,
+    pub(super) was_sick: bool,
+    /// What it is doing when the forecast begins ends with the first round.
+    pub(super) may_end: bool,
+    /// What it waits for.
+    pub(super) wait: Option<Wait>,
+    changes: Vec<ChangedSource<'a>>,
+}
+
+impl<'a> Role<'a> {
+    pub(super) fn new(actor: &Actor<'a>, scene: &Scene<'a>) -> Self {
+        Self {
+            rollout: actor.workload.rollout,
+            healthy_since: actor.healthy_since,
+            moved_at: actor.moved_at,
+            owes: !actor.owes.is_empty(),
+            is_reserved: false,
+            was_sick: false,
+            may_end: true,
+            wait: None,
+            changes: actor
+                .owes
+                .iter()
+                .map(|source| scene.sources[*source].changed)
+                .collect(),
+        }
+    }
+
+    fn unmoved_for(&self, now: UnixSeconds) -> Duration {
+        self.moved_at.map_or(Duration::MAX, |at| at.elapsed(now))
+    }
+}
+
+impl Play<'_> {
+    /// What it waits for, and whether it is not well.
+    pub(super) fn ask(&mut self, number: usize) -> (Option<Wait>, bool) {
+        for source in 0..self.rules.len() {
+            if self.is_limited && self.scene.actors[number].concerned_by.contains(&source) {
+                self.count(source);
+            }
+        }
+        let budgets = if self.is_limited {
+            self.budgets()
+        } else {
+            <[Budget; 2]>::default()
+        };
+        let (actor, role) = (&self.scene.actors[number], &self.roles[number]);
+        let candidate = Candidate {
+            workload: actor.workload,
+            sources: &role.changes,
+            namespace: self.scene.namespace,
+            last: actor.last,
+            unmoved_for: role.unmoved_for(self.now.into()),
+        };
+        let admission = alone(candidate, self.scene.texts, self.scene.flags, self.now);
+        if admission != Admission::Now || !self.is_limited {
+            return (admission.wait(), false);
+        }
+        let groups = actor.concerned_by.iter().filter_map(|source| {
+            let concerned = &self.scene.sources[*source];
+            let is_owed = actor.owes.contains(source);
+            Some(Group {
+                source: &concerned.reference,
+                rules: self.rules[*source],
+                tally: self.tallies[*source].as_ref()?,
+                is_owed,
+                is_released: is_owed && candidate.releases(&concerned.changed, self.now),
+            })
+        });
+        let groups: Vec<_> = groups.collect();
+        let [namespace, cluster] = budgets;
+        let others = Others {
+            groups: &groups,
+            namespace,
+            cluster,
+            is_reserved: false,
+            rollout_timeout: self.scene.flags.timeout(),
+            unknown_until: None,
+        };
+        let mut owed = groups.iter().filter(|group| group.is_owed);
+        let is_sick = owed.any(|group| candidate.is_sick(group.rules.rollout_timeout));
+        (among(candidate, &others).wait(), is_sick)
+    }
+
+    /// Counts what the workloads of a source are doing, unless nothing has changed since.
+    fn count(&mut self, source: usize) {
+        if self.tallies[source].is_some() {
+            return;
+        }
+        let members = &self.members[source];
+        self.steps += members.len();
+        let seats = members.iter().map(|number| self.seat(*number, source));
+        let tally = Tally::of(seats, &self.rules[source], self.now.into());
+        self.tallies[source] = Some(tally);
+    }
+
+    fn seat(&self, number: usize, source: usize) -> Seat<'_> {
+        let (actor, role) = (&self.scene.actors[number], &self.roles[number]);
+        let owes = role.owes && actor.owes.contains(&source);
+        Seat {
+            key: &actor.workload.key,
+            owes,
+            state: role.rollout.state,
+            is_healthy: role.rollout.is_healthy,
+            has_pods: role.rollout.has_pods,
+            healthy_since: role.healthy_since,
+            moved_at: role.moved_at,
+            wave: actor.workload.wave(),
+            is_reserved: role.is_reserved,
+            was_sick: role.was_sick,
+            is_stuck: owes && self.is_stuck(number, &self.scene.sources[source].reference),
+        }
+    }
+
+    fn is_stuck(&self, number: usize, source: &SourceRef) -> bool {
+        let actor = &self.scene.actors[number];
+        let is_suspended = actor
+            .workload
+            .policy
+            .as_ref()
+            .is_some_and(|policy| policy.suspended);
+        let wait = self.roles[number].wait.as_ref();
+        is_suspended || wait.is_some_and(|wait| wait.reason.is_stuck(source))
+    }
+
+    /// For which of its sources no rollout of theirs ends its wait: one bit each.
+    pub(super) fn stuck_for(&self, number: usize) -> Vec<bool> {
+        let sources = self.scene.actors[number].concerned_by.iter();
+        sources
+            .map(|source| self.is_stuck(number, &self.scene.sources[*source].reference))
+            .collect()
+    }
+
+    /// Of the namespace and of the cluster.
+    fn budgets(&mut self) -> [Budget; 2] {
+        let limits = [self.scene.in_namespace.limit, self.scene.in_all.limit];
+        if limits == [None, None] {
+            return <[Budget; 2]>::default();
+        }
+        let ours = self.count_in_flight();
+        let (in_namespace, in_all) = self.elsewhere;
+        let budget = |limit, elsewhere: usize| Budget {
+            in_flight: elsewhere + ours,
+            limit,
+        };
+        [budget(limits[0], in_namespace), budget(limits[1], in_all)]
+    }
+
+    pub(super) fn count_in_flight(&mut self) -> usize {
+        if let Some(known) = self.in_flight {
+            return known;
+        }
+        self.steps += self.roles.len();
+        let (now, timeout) = (self.now.into(), self.scene.flags.timeout());
+        let is_in_flight = |role: &&Role<'_>| {
+            let state = role.rollout.state;
+            state != RolloutState::Never
+                && (role.is_reserved || state.takes_a_place(role.unmoved_for(now), timeout))
+        };
+        let count = self.roles.iter().filter(is_in_flight).count();
+        self.in_flight = Some(count);
+        count
+    }
+}
