@@ -134,7 +134,8 @@ fn no_byte_of_a_secret_is_shown_when_writes_fail_either() {
         controller
             .wait_metric("reloader_deferred_reloads{reason=\"suspended\"}", 1.0)
             .await;
-        let lines = world.wait_for_ledger(2).await;
+        let lines = world.ledger().await;
+        assert_eq!(lines.len(), 2, "{lines:#?}");
         // A start over a ledger, with errors while it begins.
         let metrics = controller.get("/metrics").await.expect("an answer").1;
         answers.extend(asked(&controller, &world.namespace).await);
