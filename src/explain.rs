@@ -32,7 +32,7 @@ pub use history::{History, PastRestart, Revision, history};
 pub use judge::{Judgement, judge};
 pub use names::{ObjectName, SourceName, source_kind, workload_kind};
 pub use plan::{Batch, Plan, Planned, Planner, WaveSize};
-pub use simulation::{Left, Restarted, Simulation, Simulator, changed, simulate};
+pub use simulation::{Left, Restarted, Simulation, Simulator, simulate};
 pub use status::{
     Found, OwedPage, OwedRow, Problem, Replica, Restart, RestartsAnswer, SearchAnswer, SourcesAnswer, Status,
     Totals, UsedSource, Watched,

@@ -7,16 +7,15 @@
 //! under way any more and some wait for a time, that time comes. Meanwhile nothing else happens: no other change, no other rollout,
 //! no failure.
 
-mod ask;
+mod crowd;
 mod scene;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Rules, Tally, Wait};
-use crate::model::{RolloutState, UnixSeconds};
-use ask::Role;
+use super::Wait;
+use crowd::Crowd;
 pub use scene::{Actor, Concerned, Scene};
 
 /// What one forecast may cost, in steps of some nanoseconds: those of a workload that is asked, and of one that is counted.
@@ -24,8 +23,6 @@ const MAX_STEPS: usize = 20_000_000;
 const ASKED: usize = 16;
 /// Times that are waited for, one after the other.
 const MAX_TIMES: usize = 16;
-/// Long before any time of a question.
-const LONG_AGO: UnixSeconds = UnixSeconds(0);
 
 /// Restarts that begin before any of them has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +48,8 @@ pub struct Forecast {
 
 /// Plays it, a part at a time.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Play<'a> {
-    scene: Scene<'a>,
-    rules: Vec<Rules>,
-    /// Restarts depend on what others are doing.
-    is_limited: bool,
-    roles: Vec<Role<'a>>,
-    /// The actors that each source concerns.
-    members: Vec<Vec<usize>>,
-    tallies: Vec<Option<Tally>>,
-    /// In flight in the namespace and in the cluster, without the actors.
-    elsewhere: (usize, usize),
-    /// Actors in flight, as long as that is known.
-    in_flight: Option<usize>,
+    crowd: Crowd<'a>,
     /// Those that wait, in the order in which they are asked.
     waiting: Vec<usize>,
     /// The next of these.
@@ -76,8 +61,6 @@ pub struct Play<'a> {
     is_first: bool,
     from: Option<Timestamp>,
     times: usize,
-    now: Timestamp,
-    steps: usize,
     is_over: bool,
     forecast: Forecast,
 }
@@ -85,31 +68,15 @@ pub struct Play<'a> {
 impl<'a> Play<'a> {
     /// From that moment on.
     pub fn new(scene: Scene<'a>, now: Timestamp) -> Self {
-        let rules: Vec<_> = scene.sources.iter().map(|source| scene.rules(source)).collect();
-        let cast: Vec<_> = scene
-            .actors
-            .iter()
-            .map(|actor| Role::new(actor, &scene))
-            .collect();
-        let mut members = vec![Vec::new(); rules.len()];
-        for (number, actor) in scene.actors.iter().enumerate() {
-            for source in &actor.concerned_by {
-                members[*source].push(number);
-            }
-        }
-        let mut waiting: Vec<_> = (0..cast.len()).filter(|number| cast[*number].owes).collect();
+        let crowd = Crowd::new(scene, now);
+        let mut waiting: Vec<_> = (0..crowd.roles.len()).collect();
+        waiting.retain(|number| crowd.roles[*number].owes);
         waiting.sort_by_key(|number| {
-            let workload = scene.actors[*number].workload;
+            let workload = crowd.scene.actors[*number].workload;
             (workload.wave(), &workload.key)
         });
-        let mut play = Self {
-            is_limited: scene.is_limited(),
-            tallies: vec![None; rules.len()],
-            rules,
-            roles: cast,
-            members,
-            elsewhere: (0, 0),
-            in_flight: None,
+        Self {
+            crowd,
             waiting,
             cursor: 0,
             admitted: 0,
@@ -117,27 +84,17 @@ impl<'a> Play<'a> {
             is_first: true,
             from: None,
             times: 0,
-            now,
-            steps: 0,
             is_over: false,
             forecast: Forecast::default(),
-            scene,
-        };
-        let ours = play.count_in_flight();
-        let elsewhere = |all: usize| all.saturating_sub(ours);
-        play.elsewhere = (
-            elsewhere(play.scene.in_namespace.in_flight),
-            elsewhere(play.scene.in_all.in_flight),
-        );
-        play
+        }
     }
 
     /// Goes on for about so many steps. Returns whether there is more.
     pub fn advance(&mut self, steps: usize) -> bool {
-        let until = self.steps.saturating_add(steps);
-        while !self.is_over && self.steps < until {
-            self.steps += 1;
-            if self.steps >= MAX_STEPS {
+        let until = self.crowd.steps.saturating_add(steps);
+        while !self.is_over && self.crowd.steps < until {
+            self.crowd.steps += 1;
+            if self.crowd.steps >= MAX_STEPS {
                 self.forecast.is_cut = true;
                 self.is_over = true;
             } else if let Some(actor) = self.waiting.get(self.cursor).copied() {
@@ -157,7 +114,7 @@ impl<'a> Play<'a> {
             self.note_first();
         }
         if !self.forecast.is_cut {
-            let waits = self.waiting.iter().map(|number| &self.roles[*number].wait);
+            let waits = self.waiting.iter().map(|number| &self.crowd.roles[*number].wait);
             for wait in waits.flatten() {
                 *self.forecast.stay.entry(wait.reason.as_str()).or_default() += 1;
             }
@@ -167,39 +124,31 @@ impl<'a> Play<'a> {
 
     /// One workload asks.
     fn turn(&mut self, number: usize) {
-        self.steps += ASKED;
-        let (wait, is_sick) = self.ask(number);
+        self.crowd.steps += ASKED;
+        let (wait, is_sick) = self.crowd.ask(number);
         let is_admitted = wait.is_none();
-        let was_stuck = self.stuck_for(number);
-        self.roles[number].wait = wait;
+        let was_stuck = self.crowd.stuck_for(number);
+        self.crowd.roles[number].wait = wait;
         if is_admitted {
             self.waiting.remove(self.cursor);
             self.admitted += 1;
-            let role = &mut self.roles[number];
+            let role = &mut self.crowd.roles[number];
             (role.is_reserved, role.was_sick) = (true, is_sick);
             // What the others wait for reads as they find it after that.
             self.asks_again |= self.is_first;
         } else {
             self.cursor += 1;
             // Others do not wait for it any more, or do again.
-            self.asks_again |= self.stuck_for(number) != was_stuck;
+            self.asks_again |= self.crowd.stuck_for(number) != was_stuck;
         }
-        if is_admitted || self.stuck_for(number) != was_stuck {
-            self.moved(number);
-        }
-    }
-
-    /// What was counted of it is another.
-    fn moved(&mut self, number: usize) {
-        self.in_flight = None;
-        for source in &self.scene.actors[number].concerned_by {
-            self.tallies[*source] = None;
+        if is_admitted || self.crowd.stuck_for(number) != was_stuck {
+            self.crowd.moved(number);
         }
     }
 
     fn note_first(&mut self) {
         self.is_first = false;
-        let restarting = self.roles.iter().take(self.scene.restarting);
+        let restarting = self.crowd.roles.iter().take(self.crowd.scene.restarting);
         self.forecast.first = restarting.map(|role| role.wait.clone()).collect();
     }
 
@@ -214,7 +163,7 @@ impl<'a> Play<'a> {
             let from = self.from.take();
             self.forecast.rounds.push(Round { from, restarts });
         }
-        let has_moved = self.settle();
+        let has_moved = self.crowd.settle();
         if self.waiting.is_empty() {
             self.is_over = true;
         } else if !has_moved && restarts == 0 {
@@ -223,45 +172,14 @@ impl<'a> Play<'a> {
     }
 
     fn wait_for_a_time(&mut self) {
-        let waits = self.waiting.iter().map(|number| &self.roles[*number].wait);
+        let waits = self.waiting.iter().map(|number| &self.crowd.roles[*number].wait);
         let next = waits.flatten().filter_map(|wait| wait.until).min();
-        match next.filter(|at| *at > self.now && self.times < MAX_TIMES) {
+        match next.filter(|at| *at > self.crowd.now && self.times < MAX_TIMES) {
             Some(at) => {
                 self.times += 1;
-                (self.now, self.from) = (at, Some(at));
+                (self.crowd.now, self.from) = (at, Some(at));
             }
             None => self.is_over = true,
         }
-    }
-
-    /// All that is in flight is well, and has been for as long as asked for. Returns whether there was anything.
-    fn settle(&mut self) -> bool {
-        let mut has_moved = self.elsewhere != (0, 0);
-        for role in &mut self.roles {
-            let is_rolling =
-                role.rollout.state.is_in_progress() || role.rollout.state == RolloutState::Failed;
-            let ends = role.may_end && role.rollout.state.is_in_progress();
-            if !role.is_reserved && !ends {
-                continue;
-            }
-            has_moved = true;
-            role.may_end = false;
-            role.owes &= !role.is_reserved;
-            (role.is_reserved, role.was_sick) = (false, false);
-            if is_rolling {
-                role.rollout.state = RolloutState::Steady;
-            }
-            if role.rollout.state == RolloutState::Steady {
-                role.rollout.is_healthy = true;
-                role.healthy_since = Some(LONG_AGO);
-            }
-            role.moved_at = Some(LONG_AGO);
-        }
-        if has_moved {
-            self.elsewhere = (0, 0);
-            self.in_flight = None;
-            self.tallies.fill(None);
-        }
-        has_moved
     }
 }

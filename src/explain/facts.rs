@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::answer::Owes;
 use crate::{
-    admit::{self, Texts},
+    admit::{self, ChangedSource, Texts},
     decide::Options,
     model::{AnnotationKeys, Content, Policy, SourceKind, SourceRef},
 };
@@ -69,6 +69,17 @@ pub struct SourceFacts {
 }
 
 impl SourceFacts {
+    /// The source, changed now.
+    pub fn changed(&self) -> ChangedSource<'_> {
+        ChangedSource {
+            kind: self.source.kind,
+            name: &self.source.name,
+            policy: self.policy.as_deref(),
+            // A release is of what has changed: the next change waits again.
+            changed_at: None,
+        }
+    }
+
     /// Of a source of which nothing is known.
     pub const fn unknown(source: SourceRef) -> Self {
         Self {

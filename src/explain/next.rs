@@ -11,7 +11,6 @@ use super::{
     deferral::Deferral,
     facts::{Flags, Scope, SourceFacts},
     judge::Judgement,
-    simulation::changed,
 };
 use crate::{
     admit::{self, Candidate},
@@ -94,7 +93,7 @@ pub(super) fn next(
 fn deferral(workload: &Workload, facts: &SourceFacts, scope: &Scope, now: Timestamp) -> Option<Deferral> {
     let candidate = Candidate {
         workload,
-        sources: &[changed(facts)],
+        sources: &[facts.changed()],
         namespace: scope.policy.as_deref(),
         // How soon after the last restart the next change comes is not known.
         last: None,

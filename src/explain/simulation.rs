@@ -15,7 +15,7 @@ use super::{
     plan::{Plan, Planned, Planner, unknown_of_objects},
 };
 use crate::{
-    admit::{Actor, Budget, ChangedSource, Concerned, Scene},
+    admit::{Actor, Budget, Concerned, Scene},
     model::{Policy, Workload, limits::Share},
 };
 
@@ -189,7 +189,7 @@ pub fn simulate<'a>(
     let scene = Scene {
         sources: vec![Concerned {
             reference: facts.source.clone(),
-            changed: changed(facts),
+            changed: facts.changed(),
         }],
         restarting: actors.len(),
         actors,
@@ -208,15 +208,4 @@ pub fn simulate<'a>(
     let mut planner = Planner::new(scene, now);
     while planner.advance(usize::MAX) {}
     simulator.finish(namespace, planner.finish(unknown_of_objects(facts)))
-}
-
-/// The source, changed now.
-pub fn changed(facts: &SourceFacts) -> ChangedSource<'_> {
-    ChangedSource {
-        kind: facts.source.kind,
-        name: &facts.source.name,
-        policy: facts.policy.as_deref(),
-        // A release is of what has changed: the next change waits again.
-        changed_at: None,
-    }
 }

@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 use super::about::Inspector;
 use crate::{
     admit::{Actor, Budget, ChangedSource, Concerned, Last, Scene},
-    explain::{self, Planned, Planner, Scope, SourceFacts},
+    explain::{Planned, Planner, Scope, SourceFacts},
     model::{Policy, Source, SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey, limits::Limits},
 };
 
@@ -87,7 +87,7 @@ impl Cast {
     ) -> Scene<'a> {
         let first = Concerned {
             reference: facts.source.clone(),
-            changed: explain::changed(facts),
+            changed: facts.changed(),
         };
         let others = self.sources.iter().map(|known| Concerned {
             reference: known.source.key.reference(),

@@ -83,7 +83,7 @@ pub async fn measure(lab: &Lab, count: usize, minutes: Duration) -> Result<Vec<F
         )
         .has_to_hold()
         .note(format!(
-            "in {seconds:.0} s; beside them {} for the Lease, and {} watches that ended and began anew; {:?}",
+            "in {seconds:.0} s; beside them {} for the Lease, and {} watches that ended and began again; {:?}",
             meanwhile.lease, meanwhile.watches, meanwhile.others
         )),
         Figure::count(SCENARIO, what("lines of the log"), lines, DEFERRED_LINES).has_to_hold(),

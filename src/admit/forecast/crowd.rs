@@ -1,15 +1,21 @@
-//! What one workload is told at one moment of the forecast.
+//! The workloads at one moment of a forecast, and what one of them is told.
 //!
-//! Input: the state of the play. Output: a [`Wait`]. I/O: none.
+//! Input: a [`Scene`], and what has happened since. Output: a [`Wait`]. I/O: none.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
-    super::{Admission, Budget, Candidate, ChangedSource, Group, Others, Seat, Tally, Wait, alone, among},
-    Play, Scene,
-    scene::Actor,
+    super::{
+        Admission, Budget, Candidate, ChangedSource, Group, Others, Rules, Seat, Tally, Wait, alone, among,
+    },
+    scene::{Actor, Scene},
 };
 use crate::model::{Rollout, RolloutState, SourceRef, UnixSeconds};
+
+/// Long before any time of a question.
+const LONG_AGO: UnixSeconds = UnixSeconds(0);
 
 /// What a workload is doing at that moment.
 #[derive(Clone, Debug)]
@@ -54,7 +60,60 @@ impl<'a> Role<'a> {
     }
 }
 
-impl Play<'_> {
+/// All workloads at that moment.
+#[derive(Debug)]
+pub(super) struct Crowd<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) roles: Vec<Role<'a>>,
+    pub(super) now: Timestamp,
+    /// What was asked and counted so far.
+    pub(super) steps: usize,
+    rules: Vec<Rules>,
+    /// Restarts depend on what others are doing.
+    is_limited: bool,
+    /// The actors that each source concerns.
+    members: Vec<Vec<usize>>,
+    tallies: Vec<Option<Tally>>,
+    /// In flight in the namespace and in the cluster, without the actors.
+    elsewhere: (usize, usize),
+    /// Actors in flight, as long as that is known.
+    in_flight: Option<usize>,
+}
+
+impl<'a> Crowd<'a> {
+    pub(super) fn new(scene: Scene<'a>, now: Timestamp) -> Self {
+        let rules: Vec<_> = scene.sources.iter().map(|source| scene.rules(source)).collect();
+        let mut members = vec![Vec::new(); rules.len()];
+        for (number, actor) in scene.actors.iter().enumerate() {
+            for source in &actor.concerned_by {
+                members[*source].push(number);
+            }
+        }
+        let mut crowd = Self {
+            roles: scene
+                .actors
+                .iter()
+                .map(|actor| Role::new(actor, &scene))
+                .collect(),
+            now,
+            steps: 0,
+            is_limited: scene.is_limited(),
+            tallies: vec![None; rules.len()],
+            rules,
+            members,
+            elsewhere: (0, 0),
+            in_flight: None,
+            scene,
+        };
+        let ours = crowd.count_in_flight();
+        let elsewhere = |all: usize| all.saturating_sub(ours);
+        crowd.elsewhere = (
+            elsewhere(crowd.scene.in_namespace.in_flight),
+            elsewhere(crowd.scene.in_all.in_flight),
+        );
+        crowd
+    }
+
     /// What it waits for, and whether it is not well.
     pub(super) fn ask(&mut self, number: usize) -> (Option<Wait>, bool) {
         for source in 0..self.rules.len() {
@@ -169,7 +228,7 @@ impl Play<'_> {
         [budget(limits[0], in_namespace), budget(limits[1], in_all)]
     }
 
-    pub(super) fn count_in_flight(&mut self) -> usize {
+    fn count_in_flight(&mut self) -> usize {
         if let Some(known) = self.in_flight {
             return known;
         }
@@ -183,5 +242,44 @@ impl Play<'_> {
         let count = self.roles.iter().filter(is_in_flight).count();
         self.in_flight = Some(count);
         count
+    }
+
+    /// What was counted of it is another.
+    pub(super) fn moved(&mut self, number: usize) {
+        self.in_flight = None;
+        for source in &self.scene.actors[number].concerned_by {
+            self.tallies[*source] = None;
+        }
+    }
+
+    /// All that is in flight is well, and has been for as long as asked for. Returns whether there was anything.
+    pub(super) fn settle(&mut self) -> bool {
+        let mut has_moved = self.elsewhere != (0, 0);
+        for role in &mut self.roles {
+            let is_rolling =
+                role.rollout.state.is_in_progress() || role.rollout.state == RolloutState::Failed;
+            let ends = role.may_end && role.rollout.state.is_in_progress();
+            if !role.is_reserved && !ends {
+                continue;
+            }
+            has_moved = true;
+            role.may_end = false;
+            role.owes &= !role.is_reserved;
+            (role.is_reserved, role.was_sick) = (false, false);
+            if is_rolling {
+                role.rollout.state = RolloutState::Steady;
+            }
+            if role.rollout.state == RolloutState::Steady {
+                role.rollout.is_healthy = true;
+                role.healthy_since = Some(LONG_AGO);
+            }
+            role.moved_at = Some(LONG_AGO);
+        }
+        if has_moved {
+            self.elsewhere = (0, 0);
+            self.in_flight = None;
+            self.tallies.fill(None);
+        }
+        has_moved
     }
 }
