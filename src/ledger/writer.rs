@@ -124,6 +124,9 @@ impl LedgerWriter {
         loop {
             let turn = self.wait(&mut seen).await;
             let mut number = None;
+            if turn.touched.is_some() {
+                self.learn_time().await;
+            }
             if let Some(batch) = turn.touched {
                 let mut news = Vec::with_capacity(batch.sources.len());
                 let mut breaks = Breaks::new();
@@ -154,6 +157,21 @@ impl LedgerWriter {
                 self.empty_leftovers().await;
             }
             self.conclude();
+        }
+    }
+
+    /// Writes the ledger as it is, without news: the answer tells the API server's time, and what comes then can say until when
+    /// it has everything. A failure is met again by the next write.
+    async fn learn_time(&mut self) {
+        let first = &self.parts[0];
+        let is_as_read = first.state() == State::Written || first.version().is_none();
+        if self.clock.is_known() || self.is_left_alone || !is_as_read {
+            return;
+        }
+        let write = self.write(0, self.chunks.count(), first.version(), self.complete);
+        if let Ok(stored) = write.await {
+            self.clock.note(stored.written_at);
+            self.parts[0].outdated(stored.version);
         }
     }
 
