@@ -2,10 +2,10 @@
 //!
 //! Input: what is seen now, and who would owe a restart ([`Scene`]). Output: [`Forecast`]. I/O: none.
 //!
-//! It asks [`alone`] and [`among`] for one workload after the other, as the controller does for real debts. Who may begin does;
-//! when no other may, all these rollouts succeed and have been healthy for long enough, and the next round begins. Where nothing is
-//! under way any more and some wait for a time, that time comes. Meanwhile nothing else happens: no other change, no other rollout,
-//! no failure.
+//! It asks [`alone`](super::alone) and [`among`](super::among) for one workload after the other, as the controller does for
+//! real debts. Who may begin does; when no other may, all these rollouts succeed and have been healthy for long enough, and the
+//! next round begins. Where nothing is under way any more and some wait for a time, that time comes. Meanwhile nothing else
+//! happens: no other change, no other rollout, no failure.
 
 mod crowd;
 mod scene;
