@@ -39,6 +39,11 @@ impl Begun {
         is_first
     }
 
+    /// Whether that change of the source was noted.
+    pub(super) fn has(&self, source: &SourceKey, version: u64) -> bool {
+        self.lock().get(source) == Some(&version)
+    }
+
     /// Those to be looked at, when it is time for that.
     pub(super) async fn due(&self) -> Vec<(SourceKey, u64)> {
         while self.lock().is_empty() {
@@ -81,6 +86,7 @@ mod tests {
         let begun = Begun::default();
         assert!(begun.note(&source("db"), 1));
         assert!(!begun.note(&source("db"), 1));
+        assert!(begun.has(&source("db"), 1) && !begun.has(&source("db"), 2));
         assert_eq!(begun.due().await, [(source("db"), 1)]);
         assert!(begun.note(&source("db"), 2), "another change");
         assert!(!begun.end(&source("db"), 1), "the one before");

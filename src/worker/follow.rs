@@ -84,7 +84,9 @@ impl Context {
         self.look_at_rollout(key);
         for owed in restarted_for {
             let source = &owed.source;
-            if let Some((rules, tally)) = self.gate().progress(source)
+            // To count all of its workloads again for each restart would tell nothing new.
+            if !self.begun().has(&source.key, owed.version)
+                && let Some((rules, tally)) = self.gate().progress(source)
                 && tally.concerned > 1
                 && self.begun().note(&source.key, owed.version)
             {
