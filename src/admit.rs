@@ -116,7 +116,7 @@ fn suspended(candidate: Candidate<'_>) -> Option<By> {
         ..
     } = candidate;
     let is_suspended = |policy: &Policy| policy.suspended;
-    if workload.policy.as_deref().is_some_and(is_suspended) {
+    if workload.is_suspended() {
         return Some(By::Workload);
     }
     if let Some(source) = sources

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::{census, interval::Last};
-use crate::model::{Content, Owed, Policy, SourceKind, UnixSeconds, Workload, limits::Limits};
+use crate::model::{Owed, Policy, SourceKind, UnixSeconds, Workload, limits::Limits};
 
 /// What flags say about how many restarts may be under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl<'a> ChangedSource<'a> {
     /// The source of a debt.
     pub fn of(owed: &'a Owed) -> Self {
         // What is deleted says nothing any more.
-        let present = Some(&owed.source).filter(|_| owed.content != Content::Absent);
+        let present = Some(&owed.source).filter(|_| !owed.is_absent());
         Self {
             kind: owed.source.key.kind,
             name: &owed.source.key.name,

@@ -128,9 +128,12 @@ impl Seat<'_> {
 
     /// Whether its pods are being replaced, as far as that may take.
     pub fn is_in_flight(&self, rules: &Rules, now: UnixSeconds) -> bool {
-        let (unmoved_for, timeout) = (self.unmoved_for(now), rules.rollout_timeout);
-        self.state != RolloutState::Never
-            && (self.is_reserved || self.state.takes_a_place(unmoved_for, timeout))
+        is_in_flight(
+            self.state,
+            self.is_reserved,
+            self.unmoved_for(now),
+            rules.rollout_timeout,
+        )
     }
 
     fn is_failed(&self, rules: &Rules, now: UnixSeconds) -> bool {
@@ -150,6 +153,16 @@ impl Seat<'_> {
     fn can_prove(&self, rules: &Rules, now: UnixSeconds) -> bool {
         can_prove(self.state, self.has_pods) && !self.was_sick && !self.is_sick(rules, now)
     }
+}
+
+/// Whether a workload in that state takes a place that has not moved for so long, or was admitted and is not seen yet.
+pub(super) fn is_in_flight(
+    state: RolloutState,
+    is_reserved: bool,
+    unmoved_for: Duration,
+    timeout: Duration,
+) -> bool {
+    state != RolloutState::Never && (is_reserved || state.takes_a_place(unmoved_for, timeout))
 }
 
 /// Whether a workload in that state shows, in the end, whether its pods are well.

@@ -121,6 +121,12 @@ impl<'a> Others<'a> {
         owed.filter(|group| !candidate.goes_ahead(group))
     }
 
+    /// Whether the workload is not well, by the rules of a source that it owes a restart for.
+    pub fn find_sick(&self, candidate: &Candidate<'_>) -> bool {
+        let mut owed = self.groups.iter().filter(|group| group.is_owed);
+        owed.any(|group| candidate.is_sick(group.rules.rollout_timeout))
+    }
+
     /// How many of those in flight are the workload itself, where what makes no progress for that long does not count.
     fn own(&self, candidate: &Candidate<'_>, timeout: Duration) -> usize {
         let state = candidate.workload.rollout.state;

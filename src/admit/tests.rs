@@ -56,6 +56,29 @@ fn workload(annotations: &[(&str, &str)]) -> Workload {
     }
 }
 
+/// The same, with all its pods available.
+fn well() -> Workload {
+    Workload {
+        rollout: Rollout {
+            is_healthy: true,
+            has_pods: true,
+            ..Rollout::default()
+        },
+        ..workload(&[])
+    }
+}
+
+/// That workload asks, of which nothing but its object is known.
+fn candidate(workload: &Workload) -> Candidate<'_> {
+    Candidate {
+        workload,
+        sources: &[],
+        namespace: None,
+        last: None,
+        unmoved_for: Duration::ZERO,
+    }
+}
+
 /// What each object says.
 #[derive(Clone, Copy, Default)]
 struct Said<'a> {
@@ -83,11 +106,9 @@ fn asked(said: Said<'_>, now: Timestamp) -> Admission {
     ];
     let flag = (!said.flag.is_empty()).then(|| Windows::parse(said.flag, &Zone::UTC).unwrap());
     let candidate = Candidate {
-        workload: &workload,
         sources: &sources,
         namespace: namespace.as_deref(),
-        last: None,
-        unmoved_for: Duration::ZERO,
+        ..candidate(&workload)
     };
     alone(candidate, &Texts::new(Zone::UTC, flag), &Flags::default(), now)
 }

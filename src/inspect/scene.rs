@@ -11,7 +11,7 @@ use super::about::Inspector;
 use crate::{
     admit::{Actor, Budget, ChangedSource, Concerned, Last, Scene},
     explain::{Planned, Planner, Scope, SourceFacts},
-    model::{Policy, Source, SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey, limits::Limits},
+    model::{Policy, Source, SourceKey, SourceRef, UnixSeconds, Workload, WorkloadKey},
 };
 
 /// Workloads that are looked up before other tasks may run.
@@ -152,9 +152,7 @@ impl Inspector {
         namespace: Option<&Policy>,
     ) -> Cast {
         let (index, gate) = (self.context().index(), self.context().gate());
-        let is_limited = gate.flags().are_shared()
-            || index.has_limits_in(&key.namespace)
-            || Policy::limits_of(namespace).is_some_and(Limits::are_shared);
+        let is_limited = gate.are_limited(&key.namespace, namespace);
         let mut cast = Cast {
             sources: Vec::new(),
             numbers: HashMap::from([(key.reference(), 0)]),

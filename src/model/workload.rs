@@ -129,6 +129,11 @@ impl Workload {
         limits.and_then(|limits| limits.wave).unwrap_or_default()
     }
 
+    /// Whether its own annotation holds back its restarts.
+    pub fn is_suspended(&self) -> bool {
+        self.policy.as_ref().is_some_and(|policy| policy.suspended)
+    }
+
     /// Whether it was created after the source was last written, so that its pods have always had this content.
     ///
     /// Creation times have whole seconds. Within one second the resourceVersions decide: a workload that was seen

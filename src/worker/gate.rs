@@ -191,7 +191,7 @@ impl Gate {
     }
 
     /// Whether restarts depend on what others are doing.
-    fn are_limited(&self, namespace: &str, policy: Option<&Policy>) -> bool {
+    pub fn are_limited(&self, namespace: &str, policy: Option<&Policy>) -> bool {
         self.flags.are_shared()
             || self.index.has_limits_in(namespace)
             || Policy::limits_of(policy).is_some_and(Limits::are_shared)
@@ -231,9 +231,7 @@ impl Gate {
             rollout_timeout: self.flags.timeout(),
             unknown_until: claims.then(|| self.looks_until(&key.namespace, now)).flatten(),
         };
-        let mut owed = groups.iter().filter(|group| group.is_owed);
-        let is_sick = owed.any(|group| candidate.is_sick(group.rules.rollout_timeout));
-        (admit::among(*candidate, &others), is_sick)
+        (admit::among(*candidate, &others), others.find_sick(candidate))
     }
 
     /// Until when this leader looks, because it has not led for long enough to know what is in flight, or a watch fails.
@@ -312,7 +310,6 @@ impl Gate {
         let workload = &member.workload;
         let rollout = &workload.rollout;
         let key = &workload.key;
-        let is_suspended = workload.policy.as_ref().is_some_and(|policy| policy.suspended);
         Seat {
             key,
             owes: member.owes,
@@ -324,7 +321,7 @@ impl Gate {
             wave: workload.wave(),
             is_reserved: slots.is_reserved(key),
             was_sick: slots.was_sick(key, rollout.state == RolloutState::Steady && rollout.is_healthy),
-            is_stuck: member.owes && (is_suspended || (self.is_stuck)(key, source)),
+            is_stuck: member.owes && (workload.is_suspended() || (self.is_stuck)(key, source)),
         }
     }
 

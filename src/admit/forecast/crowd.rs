@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{
     super::{
         Admission, Budget, Candidate, ChangedSource, Group, Others, Rules, Seat, Tally, Wait, alone, among,
+        census::is_in_flight,
     },
     scene::{Actor, Scene},
 };
@@ -159,9 +160,7 @@ impl<'a> Crowd<'a> {
             rollout_timeout: self.scene.flags.timeout(),
             unknown_until: None,
         };
-        let mut owed = groups.iter().filter(|group| group.is_owed);
-        let is_sick = owed.any(|group| candidate.is_sick(group.rules.rollout_timeout));
-        (among(candidate, &others).wait(), is_sick)
+        (among(candidate, &others).wait(), others.find_sick(&candidate))
     }
 
     /// Counts what the workloads of a source are doing, unless nothing has changed since.
@@ -196,13 +195,8 @@ impl<'a> Crowd<'a> {
 
     fn is_stuck(&self, number: usize, source: &SourceRef) -> bool {
         let actor = &self.scene.actors[number];
-        let is_suspended = actor
-            .workload
-            .policy
-            .as_ref()
-            .is_some_and(|policy| policy.suspended);
         let wait = self.roles[number].wait.as_ref();
-        is_suspended || wait.is_some_and(|wait| wait.reason.is_stuck(source))
+        actor.workload.is_suspended() || wait.is_some_and(|wait| wait.reason.is_stuck(source))
     }
 
     /// For which of its sources no rollout of theirs ends its wait: one bit each.
@@ -235,9 +229,12 @@ impl<'a> Crowd<'a> {
         self.steps += self.roles.len();
         let (now, timeout) = (self.now.into(), self.scene.flags.timeout());
         let is_in_flight = |role: &&Role<'_>| {
-            let state = role.rollout.state;
-            state != RolloutState::Never
-                && (role.is_reserved || state.takes_a_place(role.unmoved_for(now), timeout))
+            is_in_flight(
+                role.rollout.state,
+                role.is_reserved,
+                role.unmoved_for(now),
+                timeout,
+            )
         };
         let count = self.roles.iter().filter(is_in_flight).count();
         self.in_flight = Some(count);

@@ -327,13 +327,7 @@ impl Crowd {
         if self.mutant == Mutant::TriesOnAny && workload.rollout.state == RolloutState::Steady {
             workload.rollout.has_pods = true;
         }
-        let candidate = Candidate {
-            workload: &workload,
-            sources: &[],
-            namespace: None,
-            last: None,
-            unmoved_for: Duration::ZERO,
-        };
+        let candidate = candidate(&workload);
         let stages = STAGES
             .iter()
             .enumerate()

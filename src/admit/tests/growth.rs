@@ -10,15 +10,7 @@ fn rounds(annotations: &[(&str, &str)]) -> usize {
     let limits = policy(annotations).and_then(|policy| policy.limits);
     let rules = Rules::of(limits.as_deref(), None, &Limits::default());
     let source = SourceRef::new(SourceKind::Secret, "token");
-    let well = Rollout {
-        is_healthy: true,
-        has_pods: true,
-        ..Rollout::default()
-    };
-    let workload = Workload {
-        rollout: well,
-        ..workload(&[])
-    };
+    let workload = well();
     let (mut served, mut rounds) = (0, 0);
     while served < WORKLOADS {
         let mut begun = 0;
@@ -48,13 +40,7 @@ fn rounds(annotations: &[(&str, &str)]) -> usize {
                 groups: &groups,
                 ..Others::default()
             };
-            let candidate = Candidate {
-                workload: &workload,
-                sources: &[],
-                namespace: None,
-                last: None,
-                unmoved_for: Duration::ZERO,
-            };
+            let candidate = candidate(&workload);
             if among(candidate, &others) != Admission::Now {
                 break;
             }

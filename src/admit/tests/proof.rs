@@ -127,15 +127,7 @@ fn a_wave_waits_for_those_before_it_that_can_go() {
 fn only_what_is_owed_halts_and_no_two_canaries_wait_for_each_other() {
     let (a, b) = (key("a"), key("b"));
     let limits = rules(&[("reloader.stakater.com/canary", "1")]);
-    let well = Rollout {
-        is_healthy: true,
-        has_pods: true,
-        ..Rollout::default()
-    };
-    let workload = Workload {
-        rollout: well,
-        ..workload(&[])
-    };
+    let workload = well();
     let sources = ["one", "two"].map(|name| SourceRef::new(SourceKind::Secret, name));
     let asked = |tallies: [&Tally; 2], owed: [bool; 2]| {
         let groups: Vec<_> = (0..2)
@@ -147,13 +139,7 @@ fn only_what_is_owed_halts_and_no_two_canaries_wait_for_each_other() {
                 is_released: false,
             })
             .collect();
-        let candidate = Candidate {
-            workload: &workload,
-            sources: &[],
-            namespace: None,
-            last: None,
-            unmoved_for: Duration::ZERO,
-        };
+        let candidate = candidate(&workload);
         let others = Others {
             groups: &groups,
             ..Others::default()

@@ -60,11 +60,8 @@ pub(super) fn asked(
         is_released: false,
     }];
     let candidate = Candidate {
-        workload: &workload,
-        sources: &[],
-        namespace: None,
-        last: None,
         unmoved_for,
+        ..candidate(&workload)
     };
     let others = Others {
         groups: &groups,
