@@ -48,6 +48,19 @@ pub async fn replace_rules(world: &World) {
     world.replace_rules("own", own()).await;
 }
 
+/// Lets the world's controllers do in all namespaces what upstream's do in one that is watched.
+pub async fn replace_cluster_rules(world: &World) {
+    let rules = Patch::Merge(json!({ "rules": watched() }));
+    Api::<ClusterRole>::all(world.client.clone())
+        .patch(
+            &Shipped::read().cluster_role.name_any(),
+            &PatchParams::default(),
+            &rules,
+        )
+        .await
+        .expect("the ClusterRole changes");
+}
+
 /// How many list requests for workloads the world's controllers have sent so far.
 fn workload_lists(world: &World) -> usize {
     let lists = world.plane.audit().matching(|entry| {
@@ -281,15 +294,7 @@ fn a_paused_deployment_in_an_ignored_namespace_is_never_listed() {
     run(async {
         let here = World::alone("here").await;
         here.permit_everywhere().await;
-        let rules = Patch::Merge(json!({ "rules": watched() }));
-        Api::<ClusterRole>::all(here.client.clone())
-            .patch(
-                &Shipped::read().cluster_role.name_any(),
-                &PatchParams::default(),
-                &rules,
-            )
-            .await
-            .expect("the ClusterRole changes");
+        replace_cluster_rules(&here).await;
         let ignored = here.another("elsewhere").await;
         let paused_at = (
             "deployment.reloader.stakater.com/paused-at",

@@ -1,11 +1,6 @@
 //! Limits while less is seen than usual: without the right to watch, without a watch, without a controller-manager.
 
-use k8s_openapi::api::{core::v1::Secret, rbac::v1::ClusterRole};
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
-use serde_json::json;
+use k8s_openapi::api::core::v1::Secret;
 use testbed::{
     eventually,
     proxy::{Fault, RequestHead, Rule, StreamFault},
@@ -19,7 +14,6 @@ use super::{
 use crate::{
     harness::{
         EVERYWHERE, PATIENCE, World,
-        manifests::Shipped,
         objects::{deployment, secret},
         observe::{AUTO, pod_with},
         run,
@@ -67,15 +61,7 @@ fn the_end_of_a_rollout_is_seen_without_the_right_to_watch() {
     run(async {
         let here = World::alone("unwatched-end").await;
         here.permit_everywhere().await;
-        let rules = Patch::Merge(json!({ "rules": upstream_rbac::watched() }));
-        Api::<ClusterRole>::all(here.client.clone())
-            .patch(
-                &Shipped::read().cluster_role.name_any(),
-                &PatchParams::default(),
-                &rules,
-            )
-            .await
-            .expect("the ClusterRole changes");
+        upstream_rbac::replace_cluster_rules(&here).await;
         here.replace_rules("watched", upstream_rbac::watched()).await;
         let elsewhere = here.another("unwatched-end").await;
         let worlds = [&here, &elsewhere];
