@@ -76,12 +76,8 @@ impl Debts {
         let mut due = objects.workloads.concerned(source);
         due.retain(|id| {
             // Their stream was faster than the source's.
-            if objects.workloads.was_replaced_since(id, source.resource_version) {
-                self.forget(id, reference);
-                if objects.workloads.is_under_replacement(id) {
-                    let debt = Debt::new(from, &change, Some(source));
-                    self.insert(id, reference, debt.rolled_before(target));
-                }
+            let owed = || Debt::new(from, &change, Some(source));
+            if self.is_settled_as_watched(id, (source, target), owed, objects) {
                 return false;
             }
             let Some(new) = self.new_debt(id, from, &change, source, objects) else {
@@ -117,6 +113,26 @@ impl Debts {
             Transition::Silent | Transition::Changed { .. } | Transition::Returned => {}
         }
         due
+    }
+
+    /// Whether all pods of the workload have certainly started since the source was written, because this replica has seen
+    /// somebody else change the template: nothing is due, and what is `owed` rests until no pod of before can be left.
+    fn is_settled_as_watched(
+        &mut self,
+        id: &WorkloadId,
+        (source, target): (&Source, Content),
+        owed: impl FnOnce() -> Debt,
+        objects: &Objects,
+    ) -> bool {
+        let is_settled = objects.workloads.was_replaced_since(id, source.resource_version);
+        if is_settled {
+            let reference = source.key.reference();
+            self.forget(id, &reference);
+            if objects.workloads.is_under_replacement(id) {
+                self.insert(id, &reference, owed().rolled_before(target));
+            }
+        }
+        is_settled
     }
 
     /// The source is back as it was last: a workload that owed a restart for it before still does, unless it runs with

@@ -78,6 +78,11 @@ impl Debts {
         if self.may_lack_a_template(id, objects) {
             debt.forget_running();
         }
+        if let Some(present) = sources.with_target(reference)
+            && self.is_settled_as_watched(id, present, || debt, objects)
+        {
+            return;
+        }
         let is_recorded = state.is_some() && sources.target(reference) == state;
         let source = sources.present(reference);
         let is_settled = |source| objects.was_replaced_unseen(id, source, is_recorded, self.recorded_until);

@@ -74,6 +74,47 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     assert_eq!(fixture.proof(), Some(Proof::Restart));
 }
 
+/// The leader died before the ledger had its last restart. What it says is owed was settled while this replica watched.
+#[rstest]
+#[case::after_the_source(31, false)]
+#[case::before_the_source(29, true)]
+fn a_template_that_others_change_before_a_takeover_settles_what_the_ledger_says_is_owed(
+    #[case] edited: u64,
+    #[case] owes: bool,
+    #[values(false, true)] is_complete: bool,
+) {
+    let fixture = Fixture::running();
+    let stored = fixture.now.unix;
+    let mut edit = web(edited, 2);
+    edit.template.touched_at = Some(stored.saturating_add(5));
+    edit.pods.are_complete = is_complete;
+    if edited < 30 {
+        fixture.sees(edit);
+        fixture.holds_at(30, 2);
+    } else {
+        fixture.holds_at(30, 2);
+        fixture.sees(edit);
+    }
+    fixture.index.restores_from(stored);
+    let owed = OwedBy {
+        kind: WorkloadKind::Deployment,
+        name: "web".into(),
+        running: Some(Content::Present(digest(2))),
+    };
+    let status = SourceStatus {
+        state: SourceState::Present(digest(1)),
+        owed: vec![owed],
+    };
+    fixture.index.restore(&app(), &status, fixture.now);
+    fixture.check_unrecorded(stored);
+    assert_eq!(!fixture.owed("web").is_empty(), owes);
+    if !owes {
+        // Its pods of before may be left, and are of anything.
+        fixture.sees(web(40, 1));
+        assert_eq!(fixture.owed("web").is_empty(), is_complete);
+    }
+}
+
 /// Another replica restarts it just after the source has changed once more: its pods run with that, and its marker has to
 /// follow.
 #[rstest]
