@@ -210,14 +210,14 @@ impl Handover {
             return false;
         }
         if self.recorded.contains(&source.key.reference()) {
-            workload.template.written_at >= Some(*since) && debts.check_marker(&id, source, change)
+            workload.template.written_at >= Some(*since) && debts.check_marker(&id, source, change, objects)
         } else if is_unrecorded(workload, source, *since) {
             let change = Change {
                 tentative: false,
                 inherited: true,
                 ..*change
             };
-            debts.check_marker(&id, source, &change)
+            debts.check_marker(&id, source, &change, objects)
         } else {
             false
         }
@@ -252,7 +252,7 @@ impl Handover {
                 continue;
             }
             if source.modified_at >= template.written_at {
-                is_news |= debts.check_restart(&id, source, Some(&shown), &change);
+                is_news |= debts.check_restart(&id, source, Some(&shown), &change, objects);
             } else {
                 self.restarted.entry(reference).or_default().insert(id.clone());
             }
@@ -282,7 +282,8 @@ impl Handover {
             return Vec::new();
         };
         let is_news = |id: &WorkloadId| {
-            objects.workloads.get(id).is_some() && debts.check_restart(id, source, None, &inherited.change)
+            objects.workloads.get(id).is_some()
+                && debts.check_restart(id, source, None, &inherited.change, objects)
         };
         restarted.into_iter().filter(is_news).collect()
     }

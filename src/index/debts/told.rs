@@ -100,12 +100,15 @@ impl Debts {
         id: &WorkloadId,
         source: &Source,
         tentative: &Change,
+        objects: &Objects,
     ) -> bool {
         let reference = source.key.reference();
-        if self.contains(id, &reference) {
+        let unknown = || Debt::new(None, tentative, Some(source));
+        let present = (source, Content::Present(source.digest));
+        if self.contains(id, &reference) || self.is_settled_as_watched(id, present, unknown, objects) {
             return false;
         }
-        self.insert(id, &reference, Debt::new(None, tentative, Some(source)));
+        self.insert(id, &reference, unknown());
         true
     }
 
@@ -117,6 +120,7 @@ impl Debts {
         source: &Source,
         shown: Option<&str>,
         tentative: &Change,
+        objects: &Objects,
     ) -> bool {
         if let Some(debt) = self.book.get_mut(id, &source.key.reference()) {
             if !shown.is_some_and(|shown| debt.belief().shows(shown)) {
@@ -124,7 +128,7 @@ impl Debts {
             }
             return false;
         }
-        self.check_marker(id, source, tentative)
+        self.check_marker(id, source, tentative, objects)
     }
 
     /// What the workload owes, which ran with this; `None` where the change was inherited and somebody else has settled it.
