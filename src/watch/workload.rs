@@ -26,7 +26,7 @@ use super::notes::LabelKeys;
 use crate::{
     diagnose::Pairs,
     model::{
-        Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Pods, Replacement, SourceKind, SourceRef,
+        Container, FIELD_MANAGER, HeldBack, LastWrite, PodTemplate, Replacement, SourceKind, SourceRef,
         UnixSeconds, Volume, WorkloadKey, WorkloadKind, is_dns_subdomain, opt_in::LAST_RELOADED_FROM,
     },
 };
@@ -76,7 +76,6 @@ pub struct WorkloadObject {
     /// What a DeploymentConfig does when its template changes.
     deployer: Replacement,
     template: PodTemplate,
-    pods: Pods,
     status: StatusWire,
     /// `spec.replicas`.
     replicas: Option<i64>,
@@ -252,7 +251,6 @@ impl From<Wire> for WorkloadObject {
             },
             template_annotations,
             labels,
-            pods: status.pods(replicas, generation),
             replicas,
             partition: update_strategy.rolling_update.partition,
             is_orphaning: deletion_timestamp.is_some() && finalizers.iter().any(|name| name == ORPHAN),

@@ -94,7 +94,6 @@ impl Reading {
             is_suspended,
             restart_at,
             template_of,
-            pods,
             status,
             replicas,
             partition,
@@ -127,6 +126,7 @@ impl Reading {
             };
             rollout(&asked, &status)
         };
+        let pods = status.pods(kind, replicas, metadata.generation);
         Workload {
             key,
             uid: metadata.uid.as_deref().unwrap_or_default().into(),

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::de::MapAccess;
 
 use crate::{
-    model::{Pods, UnixSeconds},
+    model::{Pods, UnixSeconds, WorkloadKind},
     watch::lenient::{Lenient, Loose, wire},
 };
 
@@ -104,26 +104,33 @@ impl Lenient for StatusWire {
 }
 
 impl StatusWire {
-    /// `replicas`: how many pods the spec asks for; `generation`: the present one.
-    pub(super) fn pods(&self, replicas: Option<i64>, generation: Option<i64>) -> Pods {
+    /// What it says of the pods of that kind. `replicas`: how many the spec asks for; `generation`: the present one.
+    pub(super) fn pods(&self, kind: WorkloadKind, replicas: Option<i64>, generation: Option<i64>) -> Pods {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.counts.unwrap_or_default());
         hasher.write_i64(replicas.unwrap_or_default());
-        let are_all = |count: Option<i64>| self.present.is_some() && count == self.present;
-        let ready = Some(self.ready.unwrap_or_default());
         let observed = match self.observed {
             Observed::At(observed) => Some(observed),
             Observed::Never | Observed::Unreadable => None,
         };
+        // Kubernetes' own kinds leave out a count that is zero, as a rollout has it that cannot start a pod.
+        let leaves_out_zero =
+            !matches!(kind, WorkloadKind::Custom(_)) && (observed.is_some() || self.present.is_some());
+        let zero = Some(0).filter(|_| leaves_out_zero);
+        let (present, updated) = (self.present.or(zero), self.updated.or(zero));
+        let are_all = |count: Option<i64>| present.is_some() && count == present;
+        let ready = Some(self.ready.unwrap_or_default());
         // The counts are of an earlier spec: the controller may start pods for this one, and report that later.
         let is_behind = observed.is_some() && observed < generation;
+        let is_short = leaves_out_zero && present < replicas;
         Pods {
             counts: hasher.finish(),
             are_moving: is_behind
-                || self.present.is_some()
-                    && (!are_all(ready) || self.updated.is_some() && !are_all(self.updated)),
-            are_complete: are_all(ready)
-                && are_all(self.updated)
+                || is_short
+                || present.is_some() && (!are_all(ready) || updated.is_some() && !are_all(updated)),
+            are_complete: self.present.is_some()
+                && are_all(ready)
+                && are_all(updated)
                 && observed.is_some_and(|observed| Some(observed) >= generation),
         }
     }

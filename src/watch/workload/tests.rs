@@ -184,7 +184,9 @@ fn every_field_of_a_template_makes_it_another_one() {
 #[case::rolling(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 1 }), true)]
 #[case::of_a_deployment_config(json!({ "latestVersion": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 0,
     "availableReplicas": 2, "unavailableReplicas": 0 }), true)]
+#[case::none_is_updated(json!({ "replicas": 2, "readyReplicas": 2 }), true)]
 #[case::on_nodes(json!({ "desiredNumberScheduled": 2, "numberReady": 1 }), true)]
+#[case::on_nodes_none_is_updated(json!({ "desiredNumberScheduled": 2, "numberReady": 2 }), true)]
 fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_moving: bool) {
     let of = |status: &Value, replicas: i64| {
         let object = json!({ "metadata": auto(), "spec": { "replicas": replicas, "template": template() }, "status": status });
@@ -214,6 +216,8 @@ fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_movi
 #[case::patched(json!({ "observedGeneration": 6, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), true)]
 #[case::of_a_text(json!({ "observedGeneration": "6", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), true)]
 #[case::scaled_from_none(json!({ "observedGeneration": 6 }), true)]
+#[case::fewer_than_asked(json!({ "observedGeneration": 7, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1 }), true)]
+#[case::none_can_start(json!({ "observedGeneration": 7 }), true)]
 #[case::without_a_number(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), false)]
 #[case::new(json!({}), false)]
 fn pods_may_start_while_the_spec_is_not_observed(#[case] status: Value, #[case] are_moving: bool) {
@@ -223,6 +227,21 @@ fn pods_may_start_while_the_spec_is_not_observed(#[case] status: Value, #[case] 
         json!({ "metadata": metadata, "spec": { "replicas": 2, "template": template() }, "status": status });
     let pods = read(WorkloadKind::Deployment, object, &reading()).unwrap().pods;
     assert_eq!(pods.are_moving, are_moving);
+}
+
+/// Which numbers its controller leaves out is not known.
+#[test]
+fn a_custom_kind_without_a_number_of_updated_pods_is_not_moving() {
+    let of = |kind| {
+        let status = json!({ "observedGeneration": 7, "replicas": 2, "readyReplicas": 2 });
+        let mut metadata = auto();
+        metadata["generation"] = json!(7);
+        let object = json!({ "metadata": metadata, "spec": { "replicas": 2, "template": template() }, "status": status });
+        read(kind, object, &reading()).unwrap().pods
+    };
+    assert!(of(WorkloadKind::StatefulSet).are_moving);
+    let custom = Box::leak(Box::new("example.com/v1/Clone".parse().unwrap()));
+    assert!(!of(WorkloadKind::Custom(custom)).are_moving);
 }
 
 #[test]
