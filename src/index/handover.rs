@@ -9,10 +9,13 @@
 //! missed, and is no reason for a restart. But of a workload that Reloader wrote after the ledger's last write
 //! (`metadata.managedFields` has the time, and both are of the API server's clock) the marker is news.
 //!
+//! Nor need there have been a restart: a source that was written since and is as the ledger has it may have held something
+//! else in between, which pods that were starting have read. Their marker is older than that write.
+//!
 //! Both times have whole seconds; a write in the same second counts as later.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -152,10 +155,15 @@ impl Handover {
         let since = Some(unrecorded.since);
         let unknown =
             |workload: &&Arc<Workload>| workload.template.written_at >= since || workload.created_at > since;
-        workloads
-            .filter(unknown)
-            .map(|workload| workload.key.clone())
-            .collect()
+        let unknown = workloads.filter(unknown).map(|workload| workload.key.clone());
+        let written = objects.sources.all().filter(|source| source.modified_at >= since);
+        let in_between = written.flat_map(|source| {
+            let mut concerned = objects.workloads.concerned(source);
+            concerned.retain(|id| may_have_started_in_between(id, source, unrecorded.since, objects));
+            objects.workloads.keys(&concerned)
+        });
+        let keys: BTreeSet<WorkloadKey> = unknown.chain(in_between).collect();
+        keys.into_iter().collect()
     }
 
     /// As [`Self::check_workload`].
@@ -210,7 +218,9 @@ impl Handover {
             return false;
         }
         if self.recorded.contains(&source.key.reference()) {
-            workload.template.written_at >= Some(*since) && debts.check_marker(&id, source, change, objects)
+            let is_news = workload.template.written_at >= Some(*since)
+                || may_have_started_in_between(&id, source, *since, objects);
+            is_news && debts.check_marker(&id, source, change, objects)
         } else if is_unrecorded(workload, source, *since) {
             let change = Change {
                 tentative: false,
@@ -301,6 +311,20 @@ impl Handover {
         self.missing.clear();
         self.restarted.clear();
     }
+}
+
+/// Whether pods of the workload may have started with what the source held after the ledger was stored and before it returned
+/// to what that has: it was written since, and pods may have started since then.
+fn may_have_started_in_between(
+    id: &WorkloadId,
+    source: &Source,
+    since: UnixSeconds,
+    objects: &Objects,
+) -> bool {
+    source.modified_at >= Some(since)
+        && objects
+            .workloads
+            .pods_may_start_since(id, source.resource_version)
 }
 
 /// Whether the workload has opted into the source without the ledger's knowledge, and its data was written after its

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Fingerprint, HeldBack, Pods, Replacement};
 
 mod rollouts;
+mod takeover;
 
 const DEPLOYMENTS: Watched = Watched::Workload(WorkloadKind::Deployment);
 const CONFIGMAPS: Watched = Watched::Source(SourceKind::ConfigMap);
@@ -72,56 +73,6 @@ fn a_template_that_others_change_after_the_source_settles_what_is_owed(
     // Whether its pods run with that already or not yet is not known.
     fixture.holds_at(40, 1);
     assert_eq!(fixture.proof(), Some(Proof::Restart));
-}
-
-/// The leader died before the ledger had its last restart. What the ledger says, that the workload owes one or nothing, and
-/// the marker are of before what this replica has watched.
-#[rstest]
-#[case::after_the_source(31, false)]
-#[case::before_the_source(29, true)]
-fn a_template_that_others_change_before_a_takeover_settles_what_the_ledger_lacks(
-    #[case] edited: u64,
-    #[case] owes: bool,
-    #[values(false, true)] is_complete: bool,
-    #[values(Some(2), None)] running: Option<u8>,
-) {
-    let fixture = Fixture::running();
-    let stored = fixture.now.unix;
-    let of_others = |version, template| {
-        let mut web = web(version, template);
-        web.template.containers[0].markers =
-            vec![("STAKATER_APP_CONFIGMAP".into(), digest(1).to_string().into())];
-        web.template.written_at = Some(stored.saturating_add(2));
-        web.template.touched_at = Some(stored.saturating_add(5));
-        web.pods.are_complete = is_complete;
-        web
-    };
-    fixture.sees(of_others(21, 2));
-    if edited < 30 {
-        fixture.sees(of_others(edited, 3));
-        fixture.holds_at(30, 2);
-    } else {
-        fixture.holds_at(30, 2);
-        fixture.sees(of_others(edited, 3));
-    }
-    fixture.index.restores_from(stored);
-    let owed = running.map(|running| OwedBy {
-        kind: WorkloadKind::Deployment,
-        name: "web".into(),
-        running: Some(Content::Present(digest(running))),
-    });
-    let status = SourceStatus {
-        state: SourceState::Present(digest(if owed.is_some() { 1 } else { 2 })),
-        owed: Vec::from_iter(owed),
-    };
-    fixture.index.restore(&app(), &status, fixture.now);
-    fixture.check_unrecorded(stored);
-    assert_eq!(!fixture.owed("web").is_empty(), owes);
-    if !owes && !is_complete {
-        // Its pods of before may be left, and are of anything.
-        fixture.sees(of_others(40, 2));
-        assert_eq!(fixture.proof(), Some(Proof::Restart));
-    }
 }
 
 /// Another replica restarts it just after the source has changed once more: its pods run with that, and its marker has to
