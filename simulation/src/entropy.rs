@@ -32,7 +32,7 @@ pub const WALL_START: i64 = 1_767_225_600;
 pub struct Clocks {
     /// The wall clock is ahead by so many milliseconds.
     pub wall_ahead: i64,
-    /// For so many milliseconds the machine was suspended: the boot clock counts them, timers do not.
+    /// For so many milliseconds the machine was suspended: the boot clock counts them, the monotonic clock does not.
     pub suspended: u64,
     /// The boot clock runs too fast by so many thousandths.
     pub fast_permille: i64,
@@ -143,11 +143,9 @@ pub unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut libc::timespec) 
             seconds(i128::from(WALL_START)) + elapsed + i128::from(wall_ahead) * 1_000_000
         }
         libc::CLOCK_BOOTTIME => {
-            seconds(i128::from(MONOTONIC_START))
-                + elapsed * (1000 + i128::from(fast_permille)) / 1000
-                + i128::from(suspended) * 1_000_000
+            seconds(i128::from(MONOTONIC_START)) + elapsed * (1000 + i128::from(fast_permille)) / 1000
         }
-        _ => seconds(i128::from(MONOTONIC_START)) + elapsed,
+        _ => seconds(i128::from(MONOTONIC_START)) + elapsed - i128::from(suspended) * 1_000_000,
     };
     let part = |nanos: i128| c_long::try_from(nanos).unwrap_or(c_long::MAX);
     // SAFETY: the caller lends a `timespec`.

@@ -184,6 +184,20 @@ impl Machine {
         }
     }
 
+    /// Suspends the machine, and returns which of its processes that stops.
+    pub fn suspend(&self) -> u64 {
+        self.set_stopped(true);
+        self.state().started
+    }
+
+    /// Wakes the machine that has been suspended for so long. A process that was killed meanwhile leaves nothing to wake.
+    pub fn wake(&self, process: u64, after_ms: u64) {
+        if self.state().started == process {
+            self.change_clocks(|clocks| clocks.suspended += after_ms);
+        }
+        self.set_stopped(false);
+    }
+
     /// So many of a thousand turns are put off.
     pub fn set_slow(&self, permille: u64) {
         let mut state = self.state();

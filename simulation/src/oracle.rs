@@ -392,7 +392,13 @@ fn was_disturbed(history: &History, commit: &Commit) -> bool {
     history.acts.iter().any(|(at, act)| {
         let lasts_ms = match act {
             Act::Network { replica, for_ms, .. } if replica.is_none_or(is_own) => *for_ms,
-            Act::Stop { replica, for_ms } | Act::Slow { replica, for_ms, .. } if is_own(*replica) => *for_ms,
+            Act::Stop { replica, for_ms }
+            | Act::Suspend { replica, for_ms }
+            | Act::Slow { replica, for_ms, .. }
+                if is_own(*replica) =>
+            {
+                *for_ms
+            }
             Act::Lag { for_ms, .. } => *for_ms,
             Act::Forbid { verb, for_ms, .. } if matches!(verb.as_str(), "watch" | "list") => *for_ms,
             Act::RestartFront { .. } | Act::Compact => 0,

@@ -230,12 +230,12 @@ pub enum Act {
         /// By how many milliseconds it is ahead from now on.
         ahead_ms: i64,
     },
-    /// Its machine was suspended: the boot clock jumps, other clocks do not.
+    /// Its machine is suspended: nothing runs, and its monotonic clock stands still, unlike the boot clock.
     Suspend {
         /// Which replica.
         replica: usize,
-        /// By how much it jumps.
-        jump_ms: u64,
+        /// For how long.
+        for_ms: u64,
     },
     /// The Lease is deleted.
     DeleteLease,

@@ -414,9 +414,9 @@ impl World {
                 self.machine(replica)
                     .change_clocks(|clocks| clocks.wall_ahead = ahead_ms);
             }
-            Act::Suspend { replica, jump_ms } => {
-                self.machine(replica)
-                    .change_clocks(|clocks| clocks.suspended += jump_ms);
+            Act::Suspend { replica, for_ms } => {
+                let process = self.machine(replica).suspend();
+                self.later(for_ms, move |world| world.machine(replica).wake(process, for_ms));
             }
             Act::DeleteLease => {
                 self.users.delete("leases", HOME, "stakater-reloader-lock");

@@ -19,11 +19,7 @@ use super::{
     Excuse, Finding, History, Judged, ON_ITS_WAY, Rule, has_changed, is_ours, template_has_changed,
     was_disturbed,
 };
-use crate::{
-    plan::{Act, BAD},
-    pods,
-    server::Commit,
-};
+use crate::{plan::BAD, pods, server::Commit};
 
 /// Times in objects have whole seconds, and clocks of replicas are a little apart.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
@@ -233,13 +229,7 @@ impl Judge<'_> {
                 "{name} is restarted at {}, {rested:?} after its last restart, and is to rest for {interval:?}",
                 commit.revision
             );
-            let is_suspended = |(_, act): &(Instant, Act)| matches!(act, Act::Suspend { .. });
-            let jumps = self.history.acts.iter().any(is_suspended);
-            self.find(
-                Rule::HeldBack,
-                what,
-                jumps.then_some(Excuse::WatchWasBroken).or(disturbed),
-            );
+            self.find(Rule::HeldBack, what, disturbed);
         }
     }
 

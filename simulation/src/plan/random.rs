@@ -167,7 +167,7 @@ fn fault(setting: &Setting, draws: &mut Draws) -> Act {
         },
         89..91 => Act::Suspend {
             replica,
-            jump_ms: draws.skewed(30_000),
+            for_ms: draws.skewed(30_000),
         },
         91..94 => Act::DeleteLease,
         94..96 => Act::DeleteLedger,
