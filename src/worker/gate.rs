@@ -127,6 +127,22 @@ impl Gate {
         self.slots.give_back(key)
     }
 
+    /// There is no answer to the workload's patch. Returns whether it has a place, which is to be kept until
+    /// [`Self::is_unclear`] says otherwise.
+    pub(super) fn answer_is_lost(&self, key: &WorkloadKey) -> bool {
+        self.slots.answer_is_lost(key)
+    }
+
+    /// The workload was read: what its last patch did is in the index.
+    pub(super) fn seen(&self, key: &WorkloadKey) {
+        self.slots.seen(key);
+    }
+
+    /// Whether it has a place, and may hold another one that is not seen.
+    pub(super) fn is_unclear(&self, key: &WorkloadKey) -> bool {
+        self.slots.is_unclear(key)
+    }
+
     /// The workload was restarted for that.
     pub(super) fn restarted(&self, pending: &Pending, now: UnixSeconds) {
         let namespace = self.index.policy_of(&pending.workload.key.namespace);

@@ -153,7 +153,10 @@ impl Worker {
                 Some(pending) => self.restart(&ticket, pending).await,
                 None => Round::Skipped,
             };
-            self.context.give_back(key);
+            // Its rollout may have begun unseen: the place is kept until the next round has looked.
+            if !(matches!(round, Round::Failed(_)) && self.context.gate().is_unclear(key)) {
+                self.context.give_back(key);
+            }
             // Nothing is left that had to wait.
             if matches!(round, Round::Written | Round::Skipped) {
                 self.context.waits().end(key);
@@ -181,6 +184,14 @@ impl Worker {
         let key = ticket.key();
         let mut conflicts = 0;
         let mut has_looked = false;
+        if self.context.gate().is_unclear(key) {
+            match self.look(key).await {
+                Ok(Look::Pending(now)) => pending = *now,
+                Ok(Look::Nothing) => return Round::Skipped,
+                Ok(Look::Forbidden) => {}
+                Err(error) => return Round::failed(&error),
+            }
+        }
         loop {
             let mut plan = match self.context.decide(&pending) {
                 // A patch rests on a resourceVersion, a skip on nothing: what the watch has shown may be outdated.
@@ -233,6 +244,15 @@ impl Worker {
 
     /// Reads the workload, and what it owes then.
     async fn look(&self, key: &WorkloadKey) -> Result<Look, ApiError> {
+        let look = self.read(key).await;
+        // Of one that is gone, no more is to be learned.
+        if look.as_ref().map_or_else(ApiError::is_not_found, |_| true) {
+            self.context.gate().seen(key);
+        }
+        look
+    }
+
+    async fn read(&self, key: &WorkloadKey) -> Result<Look, ApiError> {
         match self.writer.read(key).await {
             Ok(Some(workload)) => {
                 let effect = self.context.index().read(workload, now());
@@ -286,7 +306,7 @@ impl Worker {
         self.context.index().attempt(key, attempted());
         self.touch(plan);
         self.context.ledger().not_while_stored().await;
-        let error = match self.writer.write(plan).await {
+        let (error, is_unclear) = match self.writer.write(plan).await {
             // The debt stays until the Job is gone, for the next leader as well.
             Ok(applied) if applied.is_waiting => return Attempt::Done(Round::Written),
             Ok(applied) => {
@@ -294,12 +314,18 @@ impl Worker {
                 return Attempt::Done(Round::Written);
             }
             // Another replica may lead by now; if this one does after all, it tries again.
-            Err(WriteError::Fenced) => return Attempt::Done(Round::Failed(Retry::Unavailable)),
+            Err(WriteError::Fenced) => {
+                self.context.gate().answer_is_lost(key);
+                return Attempt::Done(Round::Failed(Retry::Unavailable));
+            }
             Err(WriteError::Dropped(dropped)) => {
                 self.context.set_unmarked(key, true);
-                dropped.into()
+                (dropped.into(), false)
             }
-            Err(WriteError::Api(error)) => error,
+            Err(WriteError::Api(error)) => {
+                let is_unclear = !error.is_refusal();
+                (error, is_unclear)
+            }
         };
         // A Job is recreated in several steps: the refusal of one says nothing of those before.
         if error.is_refusal() && plan.write != Write::RecreateJob {
@@ -318,6 +344,11 @@ impl Worker {
             return Attempt::Done(Round::Skipped);
         }
         self.failed(plan, &error, begun);
+        if is_unclear && self.context.gate().answer_is_lost(key) {
+            // Others wait for its place: one look says whether it has begun to roll. Where that fails as well, the next round
+            // looks.
+            let _ = self.look(key).await;
+        }
         Attempt::Done(Round::failed(&error))
     }
 

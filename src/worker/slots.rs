@@ -4,7 +4,8 @@
 //!
 //! A restart takes its place among those in flight when it is admitted, before it is written: otherwise ten workers would
 //! see the same free place. The answer to its patch shows a new generation, so that the place is taken by the workload
-//! itself before this one is given back.
+//! itself before this one is given back. Without an answer it is not known whether that place is taken: this one is kept until
+//! the workload was read.
 //!
 //! All of it is lost with the process. The next leader finds the rollouts under way; that a workload was sick before is
 //! forgotten, so that a halt may be one too many, never one too few; the least interval counts from what the workload shows.
@@ -38,6 +39,8 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     reserved: HashSet<WorkloadKey>,
+    /// Those of them whose patch has no answer: it may have been applied.
+    unclear: HashSet<WorkloadKey>,
     sick: HashSet<WorkloadKey>,
     restarts: HashMap<WorkloadKey, Last>,
     /// Rises with every change of a place.
@@ -71,9 +74,35 @@ impl Slots {
         }
         let mut inner = self.lock();
         let had = inner.reserved.remove(key);
+        inner.unclear.remove(key);
         inner.version += u64::from(had);
         self.taken.store(inner.reserved.len(), Ordering::Relaxed);
         had
+    }
+
+    /// There is no answer to the workload's patch. Returns whether it has a place.
+    pub(super) fn answer_is_lost(&self, key: &WorkloadKey) -> bool {
+        if self.taken.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut inner = self.lock();
+        let has_place = inner.reserved.contains(key);
+        if has_place {
+            inner.unclear.insert(key.clone());
+        }
+        has_place
+    }
+
+    /// The workload was read.
+    pub(super) fn seen(&self, key: &WorkloadKey) {
+        if self.taken.load(Ordering::Relaxed) > 0 {
+            self.lock().unclear.remove(key);
+        }
+    }
+
+    /// Whether there is no answer to its patch, and it was not read since.
+    pub(super) fn is_unclear(&self, key: &WorkloadKey) -> bool {
+        self.taken.load(Ordering::Relaxed) > 0 && self.lock().unclear.contains(key)
     }
 
     /// The workload was restarted, and is not to be so again for that long.
@@ -127,5 +156,41 @@ impl Inner {
     /// Its last restart, as far as this process knows.
     pub(super) fn last(&self, key: &WorkloadKey) -> Option<Last> {
         self.restarts.get(key).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::WorkloadKind;
+
+    fn key(name: &str) -> WorkloadKey {
+        WorkloadKey::new(WorkloadKind::Deployment, "shop", name)
+    }
+
+    #[test]
+    fn a_place_is_unclear_from_a_lost_answer_to_a_look() {
+        let (slots, web) = (Slots::default(), key("web"));
+        slots.take(&mut slots.lock(), &web, false);
+        assert!(!slots.is_unclear(&web));
+        assert!(slots.answer_is_lost(&web));
+        assert!(slots.is_unclear(&web) && slots.lock().is_reserved(&web));
+        slots.seen(&web);
+        assert!(!slots.is_unclear(&web) && slots.lock().is_reserved(&web));
+    }
+
+    #[test]
+    fn what_has_no_place_is_not_unclear() {
+        let (slots, web, api) = (Slots::default(), key("web"), key("api"));
+        assert!(!slots.answer_is_lost(&web));
+        slots.take(&mut slots.lock(), &api, false);
+        assert!(!slots.answer_is_lost(&web) && !slots.is_unclear(&web));
+        assert!(slots.answer_is_lost(&api));
+        assert!(slots.give_back(&api));
+        slots.take(&mut slots.lock(), &api, false);
+        assert!(
+            !slots.is_unclear(&api),
+            "an earlier place says nothing of this one"
+        );
     }
 }

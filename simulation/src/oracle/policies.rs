@@ -25,6 +25,8 @@ use crate::{plan::BAD, pods, server::Commit};
 const CLOCKS_DIFFER: Duration = Duration::from_secs(5);
 /// A rollout that has begun so recently was begun by a process that still knows of it.
 const RECENT: Duration = Duration::from_secs(20);
+/// How long a rollout may be without progress where nothing else is said.
+const ROLLOUT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// What is known of a source.
 #[derive(Default)]
@@ -43,6 +45,8 @@ struct Course {
     rolled: Option<(String, Instant)>,
     /// What its sources held then.
     held: BTreeMap<String, Value>,
+    /// Those of them that held something else while pods of it may have started.
+    mixed: BTreeSet<String>,
     /// When Reloader restarted it last.
     restarted: Option<Instant>,
     /// Whether it was well before that.
@@ -115,6 +119,10 @@ impl Judge<'_> {
             let is_bad = after["data"]["key"].as_str() == Some(&*BAD.to_string());
             known.bad_since = is_bad.then_some(commit.at);
             known.tried.clear();
+            let users = self.workloads.iter_mut();
+            for (_, course) in users.filter(|(name, _)| self.uses[*name].contains(&commit.name)) {
+                course.may_read(&commit.name, &known.object["data"]);
+            }
         }
     }
 
@@ -137,6 +145,7 @@ impl Judge<'_> {
                 object: Arc::clone(after),
                 rolled: None,
                 held: BTreeMap::new(),
+                mixed: BTreeSet::new(),
                 restarted: None,
                 was_well: true,
                 well_since: None,
@@ -163,6 +172,12 @@ impl Judge<'_> {
             course.held = sources
                 .filter_map(|name| Some((name.clone(), self.sources.get(name)?.object["data"].clone())))
                 .collect();
+            course.mixed.clear();
+        }
+        for name in self.uses.get(&commit.name).into_iter().flatten() {
+            if let Some(known) = self.sources.get(name) {
+                course.may_read(name, &known.object["data"]);
+            }
         }
     }
 
@@ -182,9 +197,6 @@ impl Judge<'_> {
             return;
         };
         self.held_back(commit, &before);
-        if self.is_in_flight(&commit.name, commit.at) {
-            return;
-        }
         self.limits(commit);
         self.canaries(commit, &before);
         self.turns(commit, &before);
@@ -244,14 +256,14 @@ impl Judge<'_> {
 
     fn limits(&mut self, commit: &Commit) {
         let name = &commit.name;
-        let mut limits: Vec<(String, usize, Vec<String>)> = Vec::new();
+        let mut limits: Vec<(String, usize, Vec<String>, Duration)> = Vec::new();
         for source in &self.uses[name] {
             let known = self.sources.get(source);
             let limit = known.and_then(|known| annotation(&known.object, "max-concurrent-rollouts"));
             if let Some(limit) = limit.and_then(|limit| limit.parse().ok()) {
                 let users = self.uses.iter().filter(|(_, sources)| sources.contains(source));
                 let users = users.map(|(name, _)| name.clone()).collect();
-                limits.push((source.clone(), limit, users));
+                limits.push((source.clone(), limit, users, self.timeout(source)));
             }
         }
         let policies = self.history.setting.policies.iter();
@@ -259,13 +271,19 @@ impl Judge<'_> {
             if let Some((flag, limit)) = flag.split_once('=')
                 && let Ok(limit) = limit.parse()
             {
-                limits.push((flag.to_owned(), limit, self.uses.keys().cloned().collect()));
+                // What a source says of how long its rollouts may take is not asked by others.
+                let users = self.uses.keys().cloned().collect();
+                limits.push((flag.to_owned(), limit, users, ROLLOUT_TIMEOUT));
             }
         }
-        for (scope, limit, users) in limits {
+        for (scope, limit, users, timeout) in limits {
+            // It holds its place already.
+            if self.is_in_flight(name, commit.at, timeout + CLOCKS_DIFFER) {
+                continue;
+            }
             let others: Vec<String> = users
                 .into_iter()
-                .filter(|other| other != name && self.is_in_flight(other, commit.at))
+                .filter(|other| other != name && self.is_surely_in_flight(other, commit.at, timeout))
                 .filter(|other| {
                     self.rolled(other)
                         .is_some_and(|(by, _)| by.starts_with("reloader"))
@@ -349,16 +367,31 @@ impl Judge<'_> {
         self.workloads.get(workload)?.rolled.as_ref()
     }
 
-    /// Whether the pods of the workload are being replaced, for as long as that may take.
-    fn is_in_flight(&self, workload: &str, now: Instant) -> bool {
-        let Some(course) = self.workloads.get(workload) else {
-            return false;
-        };
-        let sources = self.uses[workload].iter();
-        let timeouts = sources
-            .filter_map(|name| seconds(annotation(&self.sources.get(name)?.object, "rollout-timeout")?));
-        let timeout = timeouts.min().unwrap_or(Duration::from_mins(10));
-        is_rolling(&course.object) && now - course.progressed + CLOCKS_DIFFER < timeout
+    /// How long a rollout for the source may be without progress.
+    fn timeout(&self, source: &str) -> Duration {
+        let known = self.sources.get(source);
+        let timeout = known.and_then(|known| annotation(&known.object, "rollout-timeout"));
+        timeout.and_then(seconds).unwrap_or(ROLLOUT_TIMEOUT)
+    }
+
+    /// Whether the pods of the workload are being replaced, and have not been without progress for so long.
+    fn is_in_flight(&self, workload: &str, now: Instant, timeout: Duration) -> bool {
+        let course = self.workloads.get(workload);
+        course.is_some_and(|course| is_rolling(&course.object) && now - course.progressed < timeout)
+    }
+
+    /// The same, by every clock.
+    fn is_surely_in_flight(&self, workload: &str, now: Instant, timeout: Duration) -> bool {
+        self.is_in_flight(workload, now, timeout.saturating_sub(CLOCKS_DIFFER))
+    }
+}
+
+impl Course {
+    /// The source holds that: a pod that starts now reads it.
+    fn may_read(&mut self, source: &str, data: &Value) {
+        if !is_well(&self.object) && self.held.get(source) != Some(data) {
+            self.mixed.insert(source.to_owned());
+        }
     }
 }
 

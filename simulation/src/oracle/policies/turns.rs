@@ -40,6 +40,14 @@ impl Judge<'_> {
             .is_some_and(|(held, known)| *held != known.object["data"])
     }
 
+    /// Whether it runs with what the source holds: every pod of its template has started with that.
+    fn has(&self, workload: &str, source: &str) -> bool {
+        self.workloads.get(workload).is_some_and(|course| {
+            let held = course.held.get(source).filter(|_| !course.mixed.contains(source));
+            held.is_some_and(|held| *held == self.sources[source].object["data"])
+        })
+    }
+
     /// The others that use the source and that Reloader restarted, not in the last moment.
     fn restarted<'a>(
         &'a self,
@@ -56,10 +64,12 @@ impl Judge<'_> {
     }
 
     fn wave(&mut self, commit: &Commit, before: &Value, source: &str) {
-        let own = wave(before);
+        let (own, timeout) = (wave(before), self.timeout(source));
         let lower: Vec<String> = self
             .restarted(commit, source)
-            .filter(|(name, course)| wave(&course.object) < own && self.is_in_flight(name, commit.at))
+            .filter(|(name, course)| {
+                wave(&course.object) < own && self.is_surely_in_flight(name, commit.at, timeout)
+            })
             .map(|(name, _)| name.clone())
             .collect();
         if lower.is_empty() {
@@ -83,21 +93,22 @@ impl Judge<'_> {
         let bake_time = annotation(known, "bake-time")
             .and_then(seconds)
             .unwrap_or_default();
-        let served = |name: &str| !self.owes(name, source);
+        let timeout = self.timeout(source);
         let baked = |course: &Course| course.well_for(commit.at) + CLOCKS_DIFFER >= bake_time;
         let users = self
             .workloads
             .iter()
             .filter(|(name, _)| self.uses[*name].iter().any(|used| used == source));
         let proved = users
-            .filter(|(name, course)| served(name) && course.well_since.is_some() && baked(course))
+            .filter(|(name, course)| !self.owes(name, source) && course.well_since.is_some() && baked(course))
             .count();
         let on_trial: Vec<String> = self
             .restarted(commit, source)
             .filter(|(name, course)| {
-                served(name)
+                self.has(name, source)
                     && course.was_well
-                    && (self.is_in_flight(name, commit.at) || course.well_since.is_some() && !baked(course))
+                    && (self.is_surely_in_flight(name, commit.at, timeout)
+                        || course.well_since.is_some() && !baked(course))
             })
             .map(|(name, _)| name.clone())
             .collect();
