@@ -54,6 +54,20 @@ enum Mutant {
     CountsTheSick,
     /// Whatever proves nothing may go first.
     TriesOnAny,
+    /// Who is healthy for a moment has proved the content.
+    DoesNotBake,
+    /// Who was restarted has proved the content.
+    ServedAreProved,
+    /// Those that have to show how they do take no place.
+    ForgetsTrials,
+    /// A user's word counts for nothing.
+    IgnoresReleases,
+    /// Whom a content may mend waits for its proof.
+    HoldsTheSick,
+    /// Whose pods start anyway waits for others.
+    HoldsTheRolling,
+    /// What starts a pod and ends by itself takes a place.
+    JobsTakePlaces,
 }
 
 #[derive(Debug)]
@@ -262,7 +276,37 @@ impl Crowd {
             was_sick: member.was_sick && self.mutant != Mutant::CountsTheSick,
             is_stuck: self.is_stuck(member, source) && self.mutant != Mutant::WaitsForStuck,
         });
-        Tally::of(seats, &self.sources[source].rules, UnixSeconds(self.now))
+        let mut rules = self.sources[source].rules;
+        if self.mutant == Mutant::DoesNotBake {
+            rules.bake_time = Duration::ZERO;
+        }
+        let mut tally = Tally::of(seats, &rules, UnixSeconds(self.now));
+        match self.mutant {
+            Mutant::ServedAreProved => tally.proved = tally.served,
+            Mutant::ForgetsTrials => tally.on_trial = 0,
+            _ => {}
+        }
+        tally
+    }
+
+    /// As the rules see it.
+    fn shown(&self, member: &Member) -> Workload {
+        let mut workload = member.workload.clone();
+        let rollout = &mut workload.rollout;
+        match self.mutant {
+            Mutant::TriesOnAny if rollout.state == RolloutState::Steady => rollout.has_pods = true,
+            Mutant::HoldsTheSick if member.is_unwell() => {
+                (rollout.state, rollout.is_healthy) = (RolloutState::Steady, true);
+            }
+            Mutant::HoldsTheRolling if rollout.state == RolloutState::Rolling => {
+                rollout.state = RolloutState::Steady;
+            }
+            Mutant::JobsTakePlaces if rollout.state == RolloutState::Never => {
+                rollout.state = RolloutState::Held;
+            }
+            _ => {}
+        }
+        workload
     }
 
     /// It waits for what no rollout of that source can end: a suspension, or a halt of another source.
@@ -307,7 +351,7 @@ impl Crowd {
                 rules: self.sources[*source].rules,
                 tally: &tallies[source],
                 is_owed: member.owes.contains(source),
-                is_released: self.sources[*source].is_released,
+                is_released: self.sources[*source].is_released && self.mutant != Mutant::IgnoresReleases,
             })
             .collect();
         let counts = |member: &&Member| {
@@ -323,19 +367,25 @@ impl Crowd {
             rollout_timeout: Duration::from_mins(1),
             ..Others::default()
         };
-        let mut workload = member.workload.clone();
-        if self.mutant == Mutant::TriesOnAny && workload.rollout.state == RolloutState::Steady {
-            workload.rollout.has_pods = true;
-        }
+        let workload = self.shown(member);
         let candidate = candidate(&workload);
         let stages = STAGES
             .iter()
             .enumerate()
             .filter(|(stage, _)| self.mutant != Mutant::WithoutStage(*stage));
-        if stages
+        let waits = stages
             .map(|(_, stage): (usize, &Stage)| stage(&candidate, &others))
-            .any(|wait| wait.is_some())
-        {
+            .find_map(|wait| wait);
+        if let Some(wait) = waits {
+            let never_waits = match member.state() {
+                RolloutState::Rolling => true,
+                RolloutState::Never => matches!(wait.reason, Reason::Budget(_)),
+                _ => false,
+            };
+            if never_waits {
+                let reason = format!("{:?} need not wait: {:?}", member.state(), wait.reason);
+                self.broken.push(reason);
+            }
             return;
         }
         self.check(number);
@@ -409,8 +459,12 @@ impl Crowd {
                     && !other.was_sick
                     && !is_proved(other)
             };
+            let is_released = self.sources[source].is_released;
+            let served = all.iter().filter(|other| !other.owes.contains(&source)).count();
+            let proved = if is_released { served } else { proved };
             let trying = in_flight(Some(source)).filter(|other| !other.was_sick).count();
-            let trying = trying + all.iter().filter(is_on_trial).count();
+            let on_trial = all.iter().filter(is_on_trial).count();
+            let trying = trying + if is_released { 0 } else { on_trial };
             if takes_place && trying >= canary.max(proved) {
                 broken.push(format!("canary of source {source}"));
             }
@@ -471,6 +525,9 @@ impl Crowd {
                 self.change(source, true);
             }
         }
+        for source in &mut self.sources {
+            source.is_released = ends_bad && self.random.one_in(3);
+        }
         let mut quiet = 0;
         while quiet < QUIET && self.now < TICKS {
             let before = self.restarts();
@@ -490,7 +547,8 @@ impl Crowd {
                 .owes
                 .iter()
                 .any(|source| self.failed(*source) > self.allowed(*source));
-            if !is_halted {
+            // What has to be mended is not held back.
+            if !is_halted || member.is_unwell() {
                 wrong.push(format!(
                     "{} waits for ever for {:?}",
                     member.workload.key, member.owes
@@ -527,6 +585,13 @@ fn limits_hold_and_whoever_can_be_served_is() {
 #[case::stuck(Mutant::WaitsForStuck)]
 #[case::sick(Mutant::CountsTheSick)]
 #[case::proof(Mutant::TriesOnAny)]
+#[case::bake(Mutant::DoesNotBake)]
+#[case::proved(Mutant::ServedAreProved)]
+#[case::trials(Mutant::ForgetsTrials)]
+#[case::release(Mutant::IgnoresReleases)]
+#[case::mending(Mutant::HoldsTheSick)]
+#[case::riding_along(Mutant::HoldsTheRolling)]
+#[case::jobs(Mutant::JobsTakePlaces)]
 fn a_rule_that_is_taken_out_is_noticed(#[case] mutant: Mutant) {
     assert!(!failing(mutant, 500).is_empty(), "{mutant:?} is not noticed");
 }
