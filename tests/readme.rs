@@ -239,7 +239,7 @@ fn every_event_is_explained() {
 }
 
 /// The run that README.md quotes, and which of its figures: scenario, figure, what it says here, how a value is written.
-const RUN: &str = "loadtest/runs/2026-11-29-0250";
+const RUN: &str = "loadtest/runs/2026-11-30-1713";
 type Written = fn(f64) -> String;
 const FIGURES: [(&str, &str, &str, Written); 4] = [
     (

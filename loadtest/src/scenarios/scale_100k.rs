@@ -212,13 +212,13 @@ impl<'a> Run<'a> {
                 (*target, self.next_content(*target), is_mistaken)
             })
             .collect();
-        let lab = self.lab;
+        let (lab, name) = (self.lab, self.fleet.name);
         stream::iter(changes)
             .map(|((space, workload), value, is_mistaken)| async move {
                 let (space, workload) = (fleet::namespace(space), pair(workload));
                 // First, so that it does not meet the PATCH that it is not about.
                 if is_mistaken {
-                    mistake(lab, &space, &workload).await?;
+                    mistake(lab, &space, &workload, name).await?;
                 }
                 change(&lab.client, &space, &workload, &value).await
             })
@@ -295,8 +295,9 @@ impl Takeover {
 }
 
 /// An annotation of the Deployment cannot be read from now on.
-async fn mistake(lab: &Lab, namespace: &str, name: &str) -> Result<()> {
-    let annotations = serde_json::json!({ "secret.reloader.stakater.com/reload": "(" });
+/// The pattern differs by size: some workloads are of both, and a mistake is said once.
+async fn mistake(lab: &Lab, namespace: &str, name: &str, of: &str) -> Result<()> {
+    let annotations = serde_json::json!({ "secret.reloader.stakater.com/reload": format!("({of}") });
     let body = serde_json::json!({ "metadata": { "annotations": annotations } });
     Api::<k8s_openapi::api::apps::v1::Deployment>::namespaced(lab.client.clone(), namespace)
         .patch(name, &PatchParams::default(), &Patch::Merge(body))
