@@ -410,7 +410,8 @@ impl Index {
             inherited: true,
             ..self.next_change(now)
         };
-        let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
+        let first = || Unrecorded::new(since, self.options.longest_lag, change);
+        let unrecorded = *self.unrecorded.get_or_init(first);
         let namespaces = self.namespaces.iter_mut();
         namespaces
             .flat_map(|mut inner| inner.begin_check(unrecorded))

@@ -17,6 +17,7 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -58,9 +59,28 @@ struct Inherited {
 /// From when on restarts may be missing in the ledger, and the change that stands for any of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unrecorded {
-    pub(super) since: UnixSeconds,
+    since: UnixSeconds,
+    /// Whatever was written before was noticed: no watch is dead for longer.
+    unnoticed_since: UnixSeconds,
     /// A tentative one.
-    pub(super) change: Change,
+    change: Change,
+}
+
+impl Unrecorded {
+    /// `longest_lag`: how long a watch may be dead until that is noticed.
+    pub(super) fn new(since: UnixSeconds, longest_lag: Duration, change: Change) -> Self {
+        let lag = i64::try_from(longest_lag.as_secs()).unwrap_or(i64::MAX);
+        let unnoticed_since = since.max(change.seen.unix.saturating_add(-lag));
+        Self {
+            since,
+            unnoticed_since,
+            change,
+        }
+    }
+
+    pub(super) const fn since(&self) -> UnixSeconds {
+        self.since
+    }
 }
 
 impl Handover {
@@ -156,10 +176,14 @@ impl Handover {
         let unknown =
             |workload: &&Arc<Workload>| workload.template.written_at >= since || workload.created_at > since;
         let unknown = workloads.filter(unknown).map(|workload| workload.key.clone());
-        let written = objects.sources.all().filter(|source| source.modified_at >= since);
+        let unnoticed_since = Some(unrecorded.unnoticed_since);
+        let written = objects
+            .sources
+            .all()
+            .filter(|source| source.modified_at >= unnoticed_since);
         let in_between = written.flat_map(|source| {
             let mut concerned = objects.workloads.concerned(source);
-            concerned.retain(|id| may_have_started_in_between(id, source, unrecorded.since, objects));
+            concerned.retain(|id| may_have_started_in_between(id, source, &unrecorded, objects));
             objects.workloads.keys(&concerned)
         });
         let keys: BTreeSet<WorkloadKey> = unknown.chain(in_between).collect();
@@ -210,7 +234,7 @@ impl Handover {
 
     /// Returns whether it is news that the workload may owe a restart for the source.
     fn check_one(&self, workload: &Workload, source: &Source, objects: &Objects, debts: &mut Debts) -> bool {
-        let Some(Unrecorded { since, change }) = &self.unrecorded else {
+        let Some(unrecorded @ Unrecorded { since, change, .. }) = &self.unrecorded else {
             return false;
         };
         let id = WorkloadId::from(&workload.key);
@@ -219,7 +243,7 @@ impl Handover {
         }
         if self.recorded.contains(&source.key.reference()) {
             let is_news = workload.template.written_at >= Some(*since)
-                || may_have_started_in_between(&id, source, *since, objects);
+                || may_have_started_in_between(&id, source, unrecorded, objects);
             is_news && debts.check_marker(&id, source, change, objects)
         } else if is_unrecorded(workload, source, *since) {
             let change = Change {
@@ -245,7 +269,7 @@ impl Handover {
         debts: &mut Debts,
     ) -> bool {
         let (before, template) = (&replaced.before, &workload.template);
-        let Some(Unrecorded { since, change }) = self.inherited else {
+        let Some(Unrecorded { since, change, .. }) = self.inherited else {
             return false;
         };
         if template.written_at < Some(since) || !is_restart(before, workload) {
@@ -314,14 +338,17 @@ impl Handover {
 }
 
 /// Whether pods of the workload may have started with what the source held after the ledger was stored and before it returned
-/// to what that has: it was written since, and pods may have started since then.
+/// to what that has: it was written since, so shortly ago that a leader may not have noticed, and pods may have started since.
+///
+/// That is no proof: who owns the data may have written an annotation. Of longer ago it would restart, on a cluster whose
+/// nodes are drained one after the other, whatever is moving.
 fn may_have_started_in_between(
     id: &WorkloadId,
     source: &Source,
-    since: UnixSeconds,
+    unrecorded: &Unrecorded,
     objects: &Objects,
 ) -> bool {
-    source.modified_at >= Some(since)
+    source.modified_at >= Some(unrecorded.unnoticed_since)
         && objects
             .workloads
             .pods_may_start_since(id, source.resource_version)

@@ -56,16 +56,19 @@ fn a_template_that_others_change_before_a_takeover_settles_what_the_ledger_lacks
 /// but the time of the source and the pods that are moving show it.
 #[rstest]
 #[case::returned_while_pods_start(5, true, 0, Some(Proof::Unrecorded))]
+#[case::so_long_ago_that_it_was_noticed(5, true, 60, None)]
 #[case::returned_while_none_starts(5, false, 0, None)]
 #[case::as_it_was_when_the_ledger_was_stored(-60, true, 0, None)]
-#[case::restarted_for_it_since(5, true, 6, Some(Proof::Unrecorded))]
 fn pods_that_may_have_started_before_the_source_returned_are_checked(
     #[case] source_written: i64,
     #[case] are_moving: bool,
-    #[case] restarted: i64,
+    #[case] later: u32,
     #[case] expected: Option<Proof>,
 ) {
-    let fixture = Fixture::settled();
+    let mut fixture = Fixture::settled_with(Options {
+        longest_lag: Duration::from_secs(30),
+        ..Options::default()
+    });
     let stored = fixture.now.unix;
     let source = Source {
         resource_version: 30,
@@ -73,12 +76,12 @@ fn pods_that_may_have_started_before_the_source_returned_are_checked(
         ..source("app", 1)
     };
     fixture.event(CONFIGMAPS, Event::SourceSeen(source));
-    let mut restarted_web = web(20, 2);
-    restarted_web.created_at = Some(stored.saturating_add(-90));
-    restarted_web.pods.are_moving = are_moving;
-    restarted_web.template.written_at =
-        Some(stored.saturating_add(if restarted > 0 { restarted } else { -30 }));
-    fixture.sees(restarted_web);
+    let mut restarted = web(20, 2);
+    restarted.created_at = Some(stored.saturating_add(-90));
+    restarted.pods.are_moving = are_moving;
+    restarted.template.written_at = Some(stored.saturating_add(-30));
+    fixture.sees(restarted);
+    fixture.pass(later);
     fixture.index.restores_from(stored);
     let settled = SourceStatus {
         state: SourceState::Present(digest(1)),
