@@ -10,7 +10,10 @@
 use std::time::Duration;
 
 use super::values::go_bool;
-use crate::model::{go_duration::parse_go_duration, limits::Share};
+use crate::model::{
+    go_duration::{parse_go_duration, parse_positive_go_duration},
+    limits::Share,
+};
 
 /// When restarts may happen.
 #[derive(Clone, Debug, clap::Args)]
@@ -93,7 +96,7 @@ pub struct RolloutArgs {
     pub max_failures: Share,
     /// How long a rollout may make no progress until it counts as failed
     #[arg(long, env = "RELOADER_ROLLOUT_TIMEOUT", value_name = "DURATION", default_value = "10m",
-        value_parser = parse_go_duration)]
+        value_parser = parse_positive_go_duration)]
     pub rollout_timeout: Duration,
     /// The least time between two restarts of a workload; 0s means none
     ///

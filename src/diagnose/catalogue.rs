@@ -95,6 +95,8 @@ pub(super) enum Form {
     Limit,
     /// A Go duration, without which a default holds.
     Duration,
+    /// The same, where zero is a mistake.
+    Timeout,
     /// An integer.
     Integer,
     /// Whatever Reloader writes.
@@ -148,7 +150,7 @@ impl Catalogue {
         add(limits::CANARY, shared, Form::Share, None);
         add(limits::BAKE_TIME, shared, Form::Duration, None);
         add(limits::MAX_FAILURES, shared, Form::Share, None);
-        add(limits::ROLLOUT_TIMEOUT, shared, Form::Duration, None);
+        add(limits::ROLLOUT_TIMEOUT, shared, Form::Timeout, None);
         add(
             limits::MIN_INTERVAL,
             Belongs::WorkloadOrNamespace,
@@ -295,7 +297,7 @@ impl Form {
         match self {
             Self::Boolean | Self::True | Self::Suspension => looks_boolean,
             Self::Patterns | Self::Names => !looks_boolean && !looks_like_period,
-            Self::Period | Self::Duration => looks_like_period,
+            Self::Period | Self::Duration | Self::Timeout => looks_like_period,
             Self::Strategy => matches!(value, "restart" | "rollout"),
             Self::Windows => value == "manual" || value.contains("duration"),
             Self::Time => value.parse::<Timestamp>().is_ok(),

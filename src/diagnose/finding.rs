@@ -347,7 +347,7 @@ impl Mistake {
             ),
             Self::BadDuration { value, error } => write!(
                 f,
-                ": \"{value}\" is no duration ({error}) and says nothing; write one as in 30s or 5m"
+                ": \"{value}\" is no duration that counts ({error}) and says nothing; write one as in 30s or 5m"
             ),
             Self::BadInteger { value } => write!(
                 f,

@@ -295,6 +295,22 @@ fn a_source_is_no_workload() {
     );
 }
 
+#[rstest]
+#[case::limit("max-concurrent-rollouts", "5", None)]
+#[case::no_limit("max-concurrent-rollouts", "0", Some("bad-limit"))]
+#[case::canary("canary", "0", None)]
+#[case::no_share("canary", "one", Some("bad-share"))]
+#[case::no_time_to_bake("bake-time", "0s", None)]
+#[case::no_duration("bake-time", "5", Some("bad-duration"))]
+#[case::timeout("rollout-timeout", "90s", None)]
+#[case::no_time_to_roll("rollout-timeout", "0s", Some("bad-duration"))]
+fn limits_of_a_source_are_read(#[case] key: &str, #[case] value: &str, #[case] reason: Option<&str>) {
+    let annotations = pairs(&[(&format!("reloader.stakater.com/{key}"), value)]);
+    let findings = Checker::default().source(SourceKind::Secret, &annotations, &Pairs::new());
+    let reasons: Vec<_> = findings.iter().map(|finding| finding.mistake.reason()).collect();
+    assert_eq!(reasons, Vec::from_iter(reason));
+}
+
 #[test]
 fn a_label_is_no_annotation() {
     let labels = pairs(&[("reloader.stakater.com/match", "true"), ("app", "web")]);

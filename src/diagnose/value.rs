@@ -2,6 +2,8 @@
 //!
 //! Input: what the annotation is for, its text. Output: [`Mistake`]s. I/O: none.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     admit::window::{Windows, Zone},
     model::{
-        go_duration::{DurationError, parse_go_duration},
+        go_duration::{DurationError, parse_go_duration, parse_positive_go_duration},
         go_regex::NamePattern,
         go_values::parse_go_bool,
         is_dns_subdomain,
@@ -54,13 +56,8 @@ pub(super) fn mistakes(known: &Known, text: &str, auto: &str) -> Vec<Mistake> {
         Form::Limit if !text.parse::<Share>().is_ok_and(|share| !share.is_none()) => {
             vec![Mistake::BadLimit { value: value() }]
         }
-        Form::Duration => match parse_go_duration(text.trim()) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Mistake::BadDuration {
-                value: value(),
-                error,
-            }],
-        },
+        Form::Duration => bad_duration(text, parse_go_duration),
+        Form::Timeout => bad_duration(text, parse_positive_go_duration),
         Form::Integer if text.trim().parse::<i32>().is_err() => vec![Mistake::BadInteger { value: value() }],
         Form::Patterns | Form::Names => list(known.form, text, auto),
         Form::Boolean
@@ -73,6 +70,14 @@ pub(super) fn mistakes(known: &Known, text: &str, auto: &str) -> Vec<Mistake> {
         | Form::Integer
         | Form::Own => Vec::new(),
     }
+}
+
+fn bad_duration(text: &str, parse: fn(&str) -> Result<Duration, DurationError>) -> Vec<Mistake> {
+    let bad = parse(text.trim()).err().map(|error| Mistake::BadDuration {
+        value: cut(text),
+        error,
+    });
+    Vec::from_iter(bad)
 }
 
 fn list(form: Form, text: &str, auto: &str) -> Vec<Mistake> {

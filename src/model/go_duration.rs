@@ -19,6 +19,9 @@ pub enum DurationError {
     /// A duration below zero.
     #[error("must not be negative")]
     Negative,
+    /// No time at all, where some is needed.
+    #[error("must be more than zero")]
+    Zero,
     /// More than Go's 64-bit nanoseconds hold (about 292 years).
     #[error("too long")]
     TooLong,
@@ -47,6 +50,17 @@ pub fn parse_go_duration(text: &str) -> Result<Duration, DurationError> {
         return Err(DurationError::Negative);
     }
     Ok(magnitude)
+}
+
+/// As [`parse_go_duration`], of a time that something may take.
+///
+/// # Errors
+/// As there; [`DurationError::Zero`].
+pub fn parse_positive_go_duration(text: &str) -> Result<Duration, DurationError> {
+    parse_go_duration(text).and_then(|duration| match duration {
+        Duration::ZERO => Err(DurationError::Zero),
+        duration => Ok(duration),
+    })
 }
 
 /// A duration without a sign.

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::go_duration::parse_go_duration;
+use super::go_duration::{DurationError, parse_go_duration, parse_positive_go_duration};
 
 /// On a source or a Namespace: how many of its workloads may roll at a time.
 pub const MAX_CONCURRENT: &str = "reloader.stakater.com/max-concurrent-rollouts";
@@ -106,7 +106,10 @@ impl Limits {
     pub fn parse<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<Box<Self>> {
         let share = |key, otherwise| annotation(key).map(|text| text.parse().unwrap_or(otherwise));
         // A default may be longer, and counts then.
-        let duration = |key| annotation(key).and_then(|text| parse_go_duration(text.trim()).ok());
+        let read = |key, parse: fn(&str) -> Result<Duration, DurationError>| {
+            annotation(key).and_then(|text| parse(text.trim()).ok())
+        };
+        let duration = |key| read(key, parse_go_duration);
         let limits = Self {
             max_concurrent: share(MAX_CONCURRENT, Share::Count(1)).map(|share| match share {
                 Share::Count(0) => Share::Count(1),
@@ -115,7 +118,8 @@ impl Limits {
             canary: share(CANARY, Share::Count(1)),
             bake_time: duration(BAKE_TIME),
             max_failures: share(MAX_FAILURES, Share::Count(0)),
-            rollout_timeout: duration(ROLLOUT_TIMEOUT),
+            // Of zero, every rollout would count as failed when it begins.
+            rollout_timeout: read(ROLLOUT_TIMEOUT, parse_positive_go_duration),
             min_interval: duration(MIN_INTERVAL),
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()),
         };
@@ -170,6 +174,7 @@ mod tests {
         assert_eq!(of(CANARY, "yes").canary, Some(Share::Count(1)));
         assert_eq!(of(MAX_FAILURES, "few").max_failures, Some(Share::Count(0)));
         assert_eq!(of(BAKE_TIME, "long"), Limits::default());
+        assert_eq!(of(ROLLOUT_TIMEOUT, "0s"), Limits::default());
         assert_eq!(of(WAVE, "first"), Limits::default());
     }
 
