@@ -410,8 +410,7 @@ impl Index {
             inherited: true,
             ..self.next_change(now)
         };
-        let first = || Unrecorded::new(since, self.options.longest_lag, change);
-        let unrecorded = *self.unrecorded.get_or_init(first);
+        let unrecorded = *self.unrecorded.get_or_init(|| Unrecorded { since, change });
         let namespaces = self.namespaces.iter_mut();
         namespaces
             .flat_map(|mut inner| inner.begin_check(unrecorded))

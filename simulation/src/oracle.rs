@@ -221,7 +221,7 @@ fn lost(history: &History) -> impl Iterator<Item = Judged> {
                     };
                     let excuse = if was_undone_under_way(history, workload, source, content) {
                         Some(Excuse::UndoneUnderWay)
-                    } else if started_unseen(history, workload) {
+                    } else if started_unseen(history, workload) || was_held_unseen(history, source, has) {
                         Some(Excuse::UnseenPod)
                     } else {
                         let has_gone = has_gone.then_some(Excuse::LedgerWasGone);
@@ -278,6 +278,42 @@ fn started_unseen(history: &History, workload: &str) -> bool {
         };
         let name = pods::workload_name(number % history.setting.workloads.len());
         name == workload && is_blind(*at)
+    })
+}
+
+/// The source held that content last, and something else again, while all watches of sources were silent: a rollout that was under
+/// way has read it.
+fn was_held_unseen(history: &History, source: &str, content: &str) -> bool {
+    let mut held: Option<(Instant, Instant)> = None;
+    let mut since = None;
+    for commit in history
+        .commits
+        .iter()
+        .filter(|commit| commit.resource == "configmaps" && commit.name == source)
+    {
+        let holds = commit
+            .after
+            .as_ref()
+            .is_some_and(|after| pods::content(after) == content);
+        match (holds, since) {
+            (true, None) => since = Some(commit.at),
+            (false, Some(from)) => {
+                held = Some((from, commit.at));
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    let Some((from, to)) = held.filter(|_| since.is_none()) else {
+        return false;
+    };
+    history.acts.iter().any(|(at, act)| match act {
+        Act::Network {
+            replica: None,
+            weather,
+            for_ms,
+        } => weather.silent_watches && *at <= from && to <= *at + Duration::from_millis(*for_ms) + DEAD,
+        _ => false,
     })
 }
 

@@ -9,15 +9,11 @@
 //! missed, and is no reason for a restart. But of a workload that Reloader wrote after the ledger's last write
 //! (`metadata.managedFields` has the time, and both are of the API server's clock) the marker is news.
 //!
-//! Nor need there have been a restart: a source that was written since and is as the ledger has it may have held something
-//! else in between, which pods that were starting have read. Their marker is older than that write.
-//!
 //! Both times have whole seconds; a write in the same second counts as later.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
@@ -59,28 +55,9 @@ struct Inherited {
 /// From when on restarts may be missing in the ledger, and the change that stands for any of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unrecorded {
-    since: UnixSeconds,
-    /// Whatever was written before was noticed: no watch is dead for longer.
-    unnoticed_since: UnixSeconds,
+    pub(super) since: UnixSeconds,
     /// A tentative one.
-    change: Change,
-}
-
-impl Unrecorded {
-    /// `longest_lag`: how long a watch may be dead until that is noticed.
-    pub(super) fn new(since: UnixSeconds, longest_lag: Duration, change: Change) -> Self {
-        let lag = i64::try_from(longest_lag.as_secs()).unwrap_or(i64::MAX);
-        let unnoticed_since = since.max(change.seen.unix.saturating_add(-lag));
-        Self {
-            since,
-            unnoticed_since,
-            change,
-        }
-    }
-
-    pub(super) const fn since(&self) -> UnixSeconds {
-        self.since
-    }
+    pub(super) change: Change,
 }
 
 impl Handover {
@@ -175,19 +152,10 @@ impl Handover {
         let since = Some(unrecorded.since);
         let unknown =
             |workload: &&Arc<Workload>| workload.template.written_at >= since || workload.created_at > since;
-        let unknown = workloads.filter(unknown).map(|workload| workload.key.clone());
-        let unnoticed_since = Some(unrecorded.unnoticed_since);
-        let written = objects
-            .sources
-            .all()
-            .filter(|source| source.modified_at >= unnoticed_since);
-        let in_between = written.flat_map(|source| {
-            let mut concerned = objects.workloads.concerned(source);
-            concerned.retain(|id| may_have_started_in_between(id, source, &unrecorded, objects));
-            objects.workloads.keys(&concerned)
-        });
-        let keys: BTreeSet<WorkloadKey> = unknown.chain(in_between).collect();
-        keys.into_iter().collect()
+        workloads
+            .filter(unknown)
+            .map(|workload| workload.key.clone())
+            .collect()
     }
 
     /// As [`Self::check_workload`].
@@ -234,7 +202,7 @@ impl Handover {
 
     /// Returns whether it is news that the workload may owe a restart for the source.
     fn check_one(&self, workload: &Workload, source: &Source, objects: &Objects, debts: &mut Debts) -> bool {
-        let Some(unrecorded @ Unrecorded { since, change, .. }) = &self.unrecorded else {
+        let Some(Unrecorded { since, change }) = &self.unrecorded else {
             return false;
         };
         let id = WorkloadId::from(&workload.key);
@@ -242,9 +210,7 @@ impl Handover {
             return false;
         }
         if self.recorded.contains(&source.key.reference()) {
-            let is_news = workload.template.written_at >= Some(*since)
-                || may_have_started_in_between(&id, source, unrecorded, objects);
-            is_news && debts.check_marker(&id, source, change, objects)
+            workload.template.written_at >= Some(*since) && debts.check_marker(&id, source, change, objects)
         } else if is_unrecorded(workload, source, *since) {
             let change = Change {
                 tentative: false,
@@ -269,7 +235,7 @@ impl Handover {
         debts: &mut Debts,
     ) -> bool {
         let (before, template) = (&replaced.before, &workload.template);
-        let Some(Unrecorded { since, change, .. }) = self.inherited else {
+        let Some(Unrecorded { since, change }) = self.inherited else {
             return false;
         };
         if template.written_at < Some(since) || !is_restart(before, workload) {
@@ -335,23 +301,6 @@ impl Handover {
         self.missing.clear();
         self.restarted.clear();
     }
-}
-
-/// Whether pods of the workload may have started with what the source held after the ledger was stored and before it returned
-/// to what that has: it was written since, so shortly ago that a leader may not have noticed, and pods may have started since.
-///
-/// That is no proof: who owns the data may have written an annotation. Of longer ago it would restart, on a cluster whose
-/// nodes are drained one after the other, whatever is moving.
-fn may_have_started_in_between(
-    id: &WorkloadId,
-    source: &Source,
-    unrecorded: &Unrecorded,
-    objects: &Objects,
-) -> bool {
-    source.modified_at >= Some(unrecorded.unnoticed_since)
-        && objects
-            .workloads
-            .pods_may_start_since(id, source.resource_version)
 }
 
 /// Whether the workload has opted into the source without the ledger's knowledge, and its data was written after its

@@ -574,7 +574,7 @@ impl Namespace {
 
     /// Restarts may be missing in what was restored. Returns the workloads whose markers are to be checked.
     pub(super) fn begin_check(&mut self, unrecorded: Unrecorded) -> Vec<WorkloadKey> {
-        self.debts.inherited_until(Some(unrecorded.since()));
+        self.debts.inherited_until(Some(unrecorded.since));
         self.handover.begin_check(unrecorded, &self.objects)
     }
 

@@ -79,6 +79,7 @@ impl Debts {
             debt.forget_running();
         }
         if let Some(present) = sources.with_target(reference)
+            && self.is_newer_than_recorded(present.0)
             && self.is_settled_as_watched(id, present, || debt, objects)
         {
             return;
@@ -105,7 +106,10 @@ impl Debts {
         let reference = source.key.reference();
         let unknown = || Debt::new(None, tentative, Some(source));
         let present = (source, Content::Present(source.digest));
-        if self.contains(id, &reference) || self.is_settled_as_watched(id, present, unknown, objects) {
+        if self.contains(id, &reference)
+            || self.is_newer_than_recorded(source)
+                && self.is_settled_as_watched(id, present, unknown, objects)
+        {
             return false;
         }
         self.insert(id, &reference, unknown());
@@ -160,6 +164,12 @@ impl Debts {
         objects: &Objects,
     ) -> bool {
         objects.was_replaced_unseen(id, source, false, self.recorded_until)
+    }
+
+    /// Whether this replica has seen a write of the source that an earlier leader had not when it wrote down what was inherited.
+    /// Otherwise its watch of the source may be dead, and the leader may have seen more.
+    fn is_newer_than_recorded(&self, source: &Source) -> bool {
+        self.recorded_until.is_some() && source.modified_at >= self.recorded_until
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.
