@@ -126,7 +126,11 @@ impl Reading {
             };
             rollout(&asked, &status)
         };
-        let pods = status.pods(kind, replicas, metadata.generation);
+        let pods = status.pods(
+            (kind, replacement == Replacement::All),
+            replicas,
+            metadata.generation,
+        );
         Workload {
             key,
             uid: metadata.uid.as_deref().unwrap_or_default().into(),

@@ -104,8 +104,14 @@ impl Lenient for StatusWire {
 }
 
 impl StatusWire {
-    /// What it says of the pods of that kind. `replicas`: how many the spec asks for; `generation`: the present one.
-    pub(super) fn pods(&self, kind: WorkloadKind, replicas: Option<i64>, generation: Option<i64>) -> Pods {
+    /// What it says of the pods of that kind. `replaces`: a change of the template replaces them; `replicas`: how many the spec
+    /// asks for; `generation`: the present one.
+    pub(super) fn pods(
+        &self,
+        (kind, replaces): (WorkloadKind, bool),
+        replicas: Option<i64>,
+        generation: Option<i64>,
+    ) -> Pods {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.counts.unwrap_or_default());
         hasher.write_i64(replicas.unwrap_or_default());
@@ -117,7 +123,10 @@ impl StatusWire {
         let leaves_out_zero =
             !matches!(kind, WorkloadKind::Custom(_)) && (observed.is_some() || self.present.is_some());
         let zero = Some(0).filter(|_| leaves_out_zero);
-        let (present, updated) = (self.present.or(zero), self.updated.or(zero));
+        // An aborted Rollout stays with none updated until it is retried.
+        let is_replacing = replaces && !matches!(self.phase, Phase::Degraded | Phase::Paused);
+        let present = self.present.or(zero);
+        let updated = self.updated.or(zero.filter(|_| is_replacing));
         let are_all = |count: Option<i64>| present.is_some() && count == present;
         let ready = Some(self.ready.unwrap_or_default());
         // The counts are of an earlier spec: the controller may start pods for this one, and report that later.

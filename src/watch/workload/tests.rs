@@ -244,6 +244,36 @@ fn a_custom_kind_without_a_number_of_updated_pods_is_not_moving() {
     assert!(!of(WorkloadKind::Custom(custom)).are_moving);
 }
 
+/// With none updated an aborted Rollout is settled, and so is what waits for a user.
+#[rstest]
+#[case::rolling(WorkloadKind::Rollout, json!({ "phase": "Progressing" }), json!({}), true)]
+#[case::aborted(WorkloadKind::Rollout, json!({ "phase": "Degraded" }), json!({}), false)]
+#[case::on_delete(WorkloadKind::StatefulSet, json!({}), json!({ "updateStrategy": { "type": "OnDelete" } }), false)]
+#[case::paused(WorkloadKind::Deployment, json!({}), json!({ "paused": true }), false)]
+fn pods_that_nothing_replaces_do_not_move(
+    #[case] kind: WorkloadKind,
+    #[case] says: Value,
+    #[case] asks: Value,
+    #[case] are_moving: bool,
+) {
+    let mut status = json!({ "observedGeneration": 7, "replicas": 2, "readyReplicas": 2 });
+    status
+        .as_object_mut()
+        .unwrap()
+        .extend(says.as_object().unwrap().clone());
+    let mut spec = json!({ "replicas": 2, "template": template() });
+    spec.as_object_mut()
+        .unwrap()
+        .extend(asks.as_object().unwrap().clone());
+    let mut metadata = auto();
+    metadata["generation"] = json!(7);
+    let object = json!({ "metadata": metadata, "spec": spec, "status": status });
+    assert_eq!(
+        read(kind, object, &reading()).unwrap().pods.are_moving,
+        are_moving
+    );
+}
+
 #[test]
 fn a_rollout_says_how_it_is_restarted() {
     let rollout = |strategy: &str| {
