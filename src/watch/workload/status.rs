@@ -131,7 +131,8 @@ impl StatusWire {
         let ready = Some(self.ready.unwrap_or_default());
         // The counts are of an earlier spec: the controller may start pods for this one, and report that later.
         let is_behind = observed.is_some() && observed < generation;
-        let is_short = leaves_out_zero && present < replicas;
+        // Where there is no pod, none can be of an earlier template, and the first one will be another count.
+        let is_short = leaves_out_zero && present > Some(0) && present < replicas;
         Pods {
             counts: hasher.finish(),
             are_moving: is_behind

@@ -217,7 +217,7 @@ fn a_status_tells_whether_pods_may_start(#[case] status: Value, #[case] are_movi
 #[case::of_a_text(json!({ "observedGeneration": "6", "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), true)]
 #[case::scaled_from_none(json!({ "observedGeneration": 6 }), true)]
 #[case::fewer_than_asked(json!({ "observedGeneration": 7, "replicas": 1, "readyReplicas": 1, "updatedReplicas": 1 }), true)]
-#[case::none_can_start(json!({ "observedGeneration": 7 }), true)]
+#[case::none_is_there(json!({ "observedGeneration": 7 }), false)]
 #[case::without_a_number(json!({ "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2 }), false)]
 #[case::new(json!({}), false)]
 fn pods_may_start_while_the_spec_is_not_observed(#[case] status: Value, #[case] are_moving: bool) {
