@@ -75,7 +75,7 @@ const fn is_zero(number: &u64) -> bool {
 
 impl Weather {
     /// Whether the watch of that path is silent.
-    fn silences(&self, path: &str) -> bool {
+    pub fn silences(&self, path: &str) -> bool {
         let is_of_sources = path.ends_with("/configmaps");
         self.silent_watches
             && match self.silent_only {

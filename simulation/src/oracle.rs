@@ -312,7 +312,11 @@ fn was_held_unseen(history: &History, source: &str, content: &str) -> bool {
             replica: None,
             weather,
             for_ms,
-        } => weather.silent_watches && *at <= from && to <= *at + Duration::from_millis(*for_ms) + DEAD,
+        } => {
+            weather.silences("/configmaps")
+                && *at <= from
+                && to <= *at + Duration::from_millis(*for_ms) + DEAD
+        }
         _ => false,
     })
 }
