@@ -373,10 +373,8 @@ impl Crowd {
             .iter()
             .enumerate()
             .filter(|(stage, _)| self.mutant != Mutant::WithoutStage(*stage));
-        let waits = stages
-            .map(|(_, stage): (usize, &Stage)| stage(&candidate, &others))
-            .find_map(|wait| wait);
-        if let Some(wait) = waits {
+        let mut stages = stages.map(|(_, stage): (usize, &Stage)| stage);
+        if let Some(wait) = stages.find_map(|stage| stage(&candidate, &others)) {
             let never_waits = match member.state() {
                 RolloutState::Rolling => true,
                 RolloutState::Never => matches!(wait.reason, Reason::Budget(_)),

@@ -79,8 +79,7 @@ impl Debts {
             debt.forget_running();
         }
         if let Some(present) = sources.with_target(reference)
-            && self.is_newer_than_recorded(present.0)
-            && self.is_settled_as_watched(id, present, || debt, objects)
+            && self.is_settled_since_recorded(id, present, || debt, objects)
         {
             return;
         }
@@ -106,10 +105,7 @@ impl Debts {
         let reference = source.key.reference();
         let unknown = || Debt::new(None, tentative, Some(source));
         let present = (source, Content::Present(source.digest));
-        if self.contains(id, &reference)
-            || self.is_newer_than_recorded(source)
-                && self.is_settled_as_watched(id, present, unknown, objects)
-        {
+        if self.contains(id, &reference) || self.is_settled_since_recorded(id, present, unknown, objects) {
             return false;
         }
         self.insert(id, &reference, unknown());
@@ -166,10 +162,17 @@ impl Debts {
         objects.was_replaced_unseen(id, source, false, self.recorded_until)
     }
 
-    /// Whether this replica has seen a write of the source that an earlier leader had not when it wrote down what was inherited.
-    /// Otherwise its watch of the source may be dead, and the leader may have seen more.
-    fn is_newer_than_recorded(&self, source: &Source) -> bool {
-        self.recorded_until.is_some() && source.modified_at >= self.recorded_until
+    /// As [`Self::is_settled_as_watched`], of a write of the source that an earlier leader had not seen when it wrote down what
+    /// was inherited. Of another one this replica's watch may be dead, and the leader may have seen more.
+    fn is_settled_since_recorded(
+        &mut self,
+        id: &WorkloadId,
+        present: (&Source, Content),
+        owed: impl FnOnce() -> Debt,
+        objects: &Objects,
+    ) -> bool {
+        let is_newer = self.recorded_until.is_some() && present.0.modified_at >= self.recorded_until;
+        is_newer && self.is_settled_as_watched(id, present, owed, objects)
     }
 
     /// Whether somebody else may have rolled the workload since what was inherited was written down.

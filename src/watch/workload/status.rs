@@ -120,8 +120,7 @@ impl StatusWire {
             Observed::Never | Observed::Unreadable => None,
         };
         // Kubernetes' own kinds leave out a count that is zero, as a rollout has it that cannot start a pod.
-        let leaves_out_zero =
-            !matches!(kind, WorkloadKind::Custom(_)) && (observed.is_some() || self.present.is_some());
+        let leaves_out_zero = !matches!(kind, WorkloadKind::Custom(_));
         let zero = Some(0).filter(|_| leaves_out_zero);
         // An aborted Rollout stays with none updated until it is retried.
         let is_replacing = replaces && !matches!(self.phase, Phase::Degraded | Phase::Paused);
